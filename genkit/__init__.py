@@ -1,0 +1,69 @@
+"""genkit: generative models with a latent space, from one config file or from Python.
+
+What stands here is the public interface; it is imported when it is first used, so that `import genkit` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genkit.config import RunConfig
+    from genkit.errors import GenkitError
+    from genkit.evaluation import evaluate
+    from genkit.hookspecs import hookimpl
+    from genkit.interfaces import DataSource, Decoder, Encoder, Latent, Likelihood, Loss, RawData, Sampler, Shape, Split
+    from genkit.model import Model, build
+    from genkit.registry import register
+    from genkit.runs import Run, resume, run
+    from genkit.weights import load
+
+_HOMES = {
+    "config": ("RunConfig",),
+    "errors": ("GenkitError",),
+    "evaluation": ("evaluate",),
+    "hookspecs": ("hookimpl",),
+    "interfaces": (
+        *("DataSource", "Decoder", "Encoder", "Latent", "Likelihood", "Loss", "RawData", "Sampler", "Shape", "Split"),
+    ),
+    "model": ("Model", "build"),
+    "registry": ("register",),
+    "runs": ("Run", "resume", "run"),
+    "weights": ("load",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "DataSource",
+    "Decoder",
+    "Encoder",
+    "GenkitError",
+    "Latent",
+    "Likelihood",
+    "Loss",
+    "Model",
+    "RawData",
+    "Run",
+    "RunConfig",
+    "Sampler",
+    "Shape",
+    "Split",
+    "build",
+    "evaluate",
+    "hookimpl",
+    "load",
+    "register",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"genkit.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'genkit' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,64 @@
+"""What a resumed run needs beside its config: the weights, the optimizer's state, and how many epochs are done.
+
+Random states are not among it: each epoch makes its own from the run's seed (`training.seed_everything`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from genkit import weights
+from genkit.errors import WeightsError
+from genkit.training import Trainer
+
+KEY = "genkit-checkpoint"
+
+
+def save(path: Path, trainer: Trainer, epoch: int) -> None:
+    """Write the state after `epoch` epochs, whole or not at all."""
+    tensors = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
+    plain: dict[str, Any] = {}
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            key = f"optimizer.{index}.{name}"
+            if isinstance(value, Tensor):
+                tensors[key] = value
+            else:
+                plain[key] = value
+    weights.write_tensors(path, tensors, {KEY: json.dumps({"epoch": epoch, "optimizer": plain})})
+
+
+def restore(path: Path, trainer: Trainer) -> int:
+    """Bring a trainer into the state that `save` wrote; returns the number of epochs done.
+
+    Raises:
+        WeightsError: the checkpoint is damaged, or does not fit the model.
+    """
+    tensors, metadata = weights.read_tensors(path)
+    header = _header(path, metadata)
+    model = {name.removeprefix("model."): tensors.pop(name) for name in list(tensors) if name.startswith("model.")}
+    weights.fill(trainer.model, model, path)
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **header["optimizer"]}.items():
+        _, index, name = key.split(".", 2)
+        state.setdefault(int(index), {})[name] = value
+    groups = trainer.optimizer.state_dict()["param_groups"]
+    trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return int(header["epoch"])
+
+
+
+def epochs_done(path: Path) -> int:
+    """The number of epochs after which a checkpoint was written; 0 where there is none."""
+    return int(_header(path, weights.read_tensors(path)[1])["epoch"]) if path.is_file() else 0
+
+
+def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    if KEY not in metadata:
+        raise WeightsError(f"{path}: is no checkpoint: its metadata hold no '{KEY}'")
+    header: dict[str, Any] = json.loads(metadata[KEY])
+    return header

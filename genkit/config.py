@@ -1,0 +1,117 @@
+"""What a run is: the one config that a YAML file, the command line or Python gives, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, Strict, ValidationError
+
+from genkit import yamlfile
+from genkit.errors import ConfigError
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.optimizers import Adam, Optimizer
+from genkit.registry import registry
+from genkit.settings import ChosenByName, Settings
+from genkit.yamlfile import Document, dotted
+
+
+def component(kind: str) -> ChosenByName:
+    """A config field that takes any registered component of a kind."""
+    return ChosenByName(kind, lambda name: registry().find(kind, name).Config)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | Mapping) else value
+
+
+Terms = Annotated[
+    tuple[Annotated[Loss.Config, component("loss")], ...],
+    Strict(False),
+    BeforeValidator(_listed),
+    Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
+]
+
+
+class TrainingConfig(Settings):
+    """How the model is fitted."""
+
+    epochs: Annotated[int, Field(ge=1, description="passes over the training data")] = 10
+    batch_size: Annotated[int, Field(ge=1, description="data a step")] = 128
+    optimizer: Annotated[Optimizer, Field(description="the optimizer and its options")] = Adam()
+    clip_norm: Annotated[
+        float | None, Field(gt=0, description="scale gradients down to this norm; null: leave them")
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], Field(description="auto: a GPU where there is one")
+    ] = "auto"
+    compile: Annotated[bool, Field(description="compile the objective with torch.compile")] = False
+
+
+class RunConfig(Settings):
+    """A whole run."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run directory's name; letters, digits, . _ -")
+    ] = "run"
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights, the order of the data and all draws")] = 0
+    data: Annotated[DataSource.Config, component("data"), Field(description="where the data come from")]
+    encoder: Annotated[Encoder.Config, component("encoder"), Field(description="x -> features")]
+    sampler: Annotated[Sampler.Config, component("sampler"), Field(description="features -> q(z|x), and the prior")]
+    decoder: Annotated[Decoder.Config, component("decoder"), Field(description="z -> the parameters of p(x|z)")]
+    likelihood: Annotated[Likelihood.Config, component("likelihood"), Field(description="p(x|z)")]
+    loss: Terms
+    training: Annotated[TrainingConfig, Field(description="how the model is fitted")] = TrainingConfig()
+
+    def resolved(self) -> dict[str, Any]:
+        """Every option with its value, defaults included, as plain values for YAML or JSON."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def components(self) -> list[tuple[str, Component.Config]]:
+        """The settings of every component that the config names, each with its kind."""
+        named = [(kind, getattr(self, kind)) for kind in ("data", "encoder", "sampler", "decoder", "likelihood")]
+        return [*named, *(("loss", term) for term in self.loss)]
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a YAML config and apply `key=value` overrides.
+
+    Raises:
+        ConfigError: everything that is wrong, a line each, with file, line and column.
+    """
+    document = yamlfile.read(path)
+    document.values.setdefault("name", Path(path).stem)
+    return validated(document, overrides)
+
+
+def parse(values: Mapping[str, Any], overrides: Iterable[str] = (), source: str = "config") -> RunConfig:
+    """A config from plain values; raises ConfigError as `load` does, with `source` in place of the file."""
+    return validated(Document(source, dict(values)), overrides)
+
+
+def validated(document: Document, overrides: Iterable[str] = ()) -> RunConfig:
+    """The config that a document with overrides stands for; raises ConfigError."""
+    for assignment in overrides:
+        document.override(assignment)
+    try:
+        return RunConfig.model_validate(document.values)
+    except ValidationError as error:
+        lines = [_line(document, detail) for detail in error.errors(include_url=False)]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _line(document: Document, detail: Any) -> str:
+    location, message = tuple(detail["loc"]), detail["msg"]
+    key = location[-1] if location else ""
+    if detail["type"] == "missing":
+        what = dotted(location[:-1])
+        message = f"'{key}' is missing" + ("" if what else f"; say which {key} the run uses")
+        place = document.place(location[:-1])
+    else:
+        place = document.place(location)
+        what = dotted(location[:-1] if detail["type"] == "unknown_key" else location)
+    message = message.replace("Input should be", "must be")
+    if message.startswith("must be") and not isinstance(detail["input"], Mapping | list):
+        message += f", not {detail['input']!r}"
+    return ": ".join(part for part in (place, what, message) if part)

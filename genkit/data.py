@@ -1,0 +1,171 @@
+"""A run's data: read by a data source, checked, split in a way that can be repeated, and handed out in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
+from genkit.interfaces import DataSource, RawData, Shape, Split
+from genkit.registry import registry
+from genkit.settings import Settings
+
+SPLITS = ("train", "validation", "test")
+
+
+class DataSignature(Settings):
+    """What a model has to know of its data once they are gone; travels with the weights."""
+
+    source: str
+    shape: tuple[int, ...]
+    range: tuple[float, float]
+    """The least and greatest value of the training data, as the model sees them."""
+    classes: tuple[str, ...] | None
+    counts: dict[str, int]
+    """How many data each split has."""
+
+
+class Dataset(NamedTuple):
+    """Checked data in their three splits; an empty split is None."""
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    classes: tuple[str, ...] | None
+    binarize: bool
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of one datum."""
+        return tuple(self.train.x.shape[1:])
+
+    def split(self, name: str) -> Split:
+        """The split of that name, or `all` of them in turn; raises DataError where it is empty."""
+        if name == "all":
+            parts = [part for part in (self.train, self.validation, self.test) if part is not None]
+            labels = [part.labels for part in parts if part.labels is not None]
+            return Split(torch.cat([part.x for part in parts]), torch.cat(labels) if labels else None)
+        if name not in SPLITS:
+            raise DataError(f"there is no split '{name}'; choose from {', '.join((*SPLITS, 'all'))}")
+        found: Split | None = getattr(self, name)
+        if found is None:
+            raise DataError(f"the {name} split is empty; give data.{name} a share, for example data.{name}=0.1")
+        return found
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same data on a device."""
+        moved = [
+            part and Split(part.x.to(device), None if part.labels is None else part.labels.to(device))
+            for part in (self.train, self.validation, self.test)
+        ]
+        assert moved[0] is not None
+        return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
+
+    def batches(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
+        """The split's x in batches (<= size, *shape) as the model sees them, in `order` (N,) or as they lie."""
+        for start in range(0, len(split.x), size):
+            if order is None:
+                x = split.x[start : start + size]
+            else:
+                x = split.x.index_select(0, order[start : start + size])
+            x = as_float(x)
+            yield torch.bernoulli(x) if self.binarize else x
+
+    def signature(self, source: str) -> DataSignature:
+        """What to remember of the data."""
+        low, high = (float(as_float(value)) for value in (self.train.x.amin(), self.train.x.amax()))
+        parts = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
+        counts = {name: len(part.x) for name, part in parts if part is not None}
+        return DataSignature(source=source, shape=self.shape, range=(low, high), classes=self.classes, counts=counts)
+
+
+def as_float(x: Tensor) -> Tensor:
+    """The values as the model sees them: uint8 stands for x / 255, anything else for itself; float32."""
+    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+def load(config: DataSource.Config) -> Dataset:
+    """Read, check and split the data that a config names.
+
+    Raises:
+        DataError: unreadable, empty, not finite, or fewer than the splits take; with the source and the remedy.
+    """
+    source: Any = registry().find("data", config.name)
+    raw: RawData = source(config).load()
+    where = f"data '{config.name}'"
+    _check(raw.train, where if raw.test is None else f"{where}, training split", raw.classes)
+    if raw.test is not None:
+        _check(raw.test, f"{where}, test split", raw.classes)
+        if raw.test.x.shape[1:] != raw.train.x.shape[1:]:
+            shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(raw.test.x.shape[1:])} for test"
+            raise DataError(f"{where}: the splits differ in shape: {shapes}")
+    train, validation, test = _split(raw, config, where)
+    binarize = config.binarize == "dynamic"
+    if binarize:
+        for part in filter(None, (train, validation, test)):
+            check_range(part.x, 0.0, 1.0, f"{where}: binarize: dynamic")
+    return Dataset(train, validation, test, raw.classes, binarize)
+
+
+def check_range(x: Tensor, low: float, high: float, who: str) -> None:
+    """Refuse values outside [low, high]; `who` takes only these."""
+    least, greatest = float(as_float(x.amin())), float(as_float(x.amax()))
+    if least < low or greatest > high:
+        raise DataError(
+            f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
+            "bring them into that range (data 'arrays' has the option range), or choose another likelihood"
+        )
+
+
+def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
+    x, labels = split
+    if x.ndim < 2 or x.numel() == 0:
+        raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
+    finite = torch.isfinite(x) if x.is_floating_point() else None
+    if finite is not None and not bool(finite.all()):
+        bad = (~finite).flatten(1).any(1).nonzero().flatten()
+        value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
+        raise DataError(
+            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values (the first: datum {int(bad[0])}, {value});"
+            " remove or replace them"
+        )
+    if labels is None:
+        return
+    if labels.shape != x.shape[:1]:
+        raise DataError(f"{where}: {len(x)} data, but labels of shape {tuple(labels.shape)}; one label a datum")
+    if classes is not None and (int(labels.min()) < 0 or int(labels.max()) >= len(classes)):
+        raise DataError(f"{where}: labels go from {int(labels.min())} to {int(labels.max())}; classes: {len(classes)}")
+
+
+def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:
+    """Validation and, where the source has none, test: the first of a seeded permutation of the training data."""
+    total = len(raw.train.x)
+    n_test = 0 if raw.test is not None else _count(config.test, total)
+    n_validation = _count(config.validation, total)
+    if n_test + n_validation >= total:
+        raise DataError(
+            f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
+            "lower data.validation or data.test"
+        )
+    if n_test + n_validation == 0:
+        return raw.train, None, raw.test
+    order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
+    test = raw.test if raw.test is not None else _take(raw.train, order[:n_test])
+    validation = _take(raw.train, order[n_test : n_test + n_validation])
+    train = _take(raw.train, order[n_test + n_validation :].sort().values)
+    assert train is not None
+    return train, validation, test
+
+
+def _count(share: float, total: int) -> int:
+    return int(share) if share >= 1 else round(share * total)
+
+
+def _take(split: Split, index: Tensor) -> Split | None:
+    if len(index) == 0:
+        return None
+    return Split(split.x[index], None if split.labels is None else split.labels[index])

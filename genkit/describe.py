@@ -1,0 +1,101 @@
+"""A model as a table: each layer in the order that data flow, with its output shape and its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genkit.interfaces import Shape
+from genkit.model import Model, evaluating
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer."""
+
+    name: str
+    type: str
+    shape: Shape
+    """Of its output for one datum."""
+    parameters: int
+    activation: str | None = None
+    """The elementwise function that follows it."""
+    parallel: bool = False
+    """Whether it reads the same input as the row before: two heads, side by side."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def describe(model: Model) -> list[Row]:
+    """The rows of a model; their parameters add up to the model's, its loss terms' own left out."""
+    tracer = _Tracer(silent=model.sampler)
+    source = model.data.source if model.data is not None else "data"
+    rows = [Row("input", source, model.shape, 0)]
+    with torch.random.fork_rng(), evaluating(model):
+        x = torch.zeros(2, *model.shape, device=model.device)
+        features = tracer.trace("encoder", model.encoder, x)
+        latent = tracer.trace("sampler", model.sampler, features)
+        tracer.add(Row("sampler", type(model.sampler).__name__, model.sampler.latent_shape, _own(model.sampler)))
+        tracer.trace("decoder", model.decoder, latent.z.flatten(0, 1))
+    likelihood = Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood))
+    return [*rows, *tracer.rows, likelihood]
+
+
+class _Tracer:
+    """Collects a row from each layer that a forward pass reaches; `silent` gets none."""
+
+    def __init__(self, silent: nn.Module) -> None:
+        self.silent = silent
+        self.rows: list[Row] = []
+        self.inputs: list[Tensor | None] = []
+
+    def add(self, row: Row, given: Tensor | None = None) -> None:
+        self.rows.append(row)
+        self.inputs.append(given)
+
+    def trace(self, part: str, module: nn.Module, given: Tensor) -> Any:
+        handles = []
+        for name, layer in module.named_modules():
+            is_leaf = not any(True for _ in layer.children())
+            if (is_leaf or _own(layer)) and layer is not self.silent:
+                handles.append(layer.register_forward_hook(self._hook(f"{part}.{name}".rstrip("."), layer)))
+        try:
+            return module(given)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, name: str, layer: nn.Module) -> Any:
+        def record(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+            result = output[0] if isinstance(output, tuple) else output
+            shape = tuple(result.shape[1:])
+            parameters = _own(layer)
+            folds = self.rows and not parameters and given is not None and tuple(given.shape[1:]) == shape
+            if folds and self.rows[-1].activation is None and isinstance(layer, _ACTIVATIONS):
+                self.rows[-1] = replace(self.rows[-1], activation=type(layer).__name__)
+                return
+            parallel = given is not None and bool(self.inputs) and self.inputs[-1] is given
+            self.add(Row(name, type(layer).__name__, shape, parameters, parallel=parallel), given)
+
+        return record
+
+
+_ACTIVATIONS = tuple(
+    getattr(nn, name)
+    for name in ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Tanh", "Sigmoid", "Identity", "Softmax")
+)
+
+
+def _own(module: nn.Module) -> int:
+    """Parameters that belong to the module itself, not to a layer inside it."""
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
+
+
+def _all(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

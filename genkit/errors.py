@@ -1,0 +1,33 @@
+"""What can go wrong in a way that the user can mend.
+
+Each message names the thing, the place and the remedy. The command line prints it without a traceback and exits
+with code 2; from Python it is an ordinary exception.
+"""
+
+
+class GenkitError(Exception):
+    """The base of all errors that a user can mend."""
+
+
+class ConfigError(GenkitError):
+    """The config says something that cannot be; all that is wrong with it is listed at once."""
+
+
+class ComponentError(GenkitError):
+    """A component is missing, could not be loaded, or does not fit the parts around it."""
+
+
+class DataError(GenkitError):
+    """The data cannot be read, or is not what the model takes."""
+
+
+class TrainingError(GenkitError):
+    """Training cannot go on: a term is no longer a finite number."""
+
+
+class RunError(GenkitError):
+    """A run directory cannot be written, read or resumed."""
+
+
+class WeightsError(GenkitError):
+    """A weights file is damaged, is not genkit's, or does not fit the model that its config describes."""

@@ -1,0 +1,46 @@
+"""What happens in a run, told to every plugin that listens."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from genkit.registry import registry
+
+
+class Events:
+    """Tells listeners of a run's events. One that fails is named, hears no more of this run, and stops nothing.
+
+    Args:
+        run: what the listeners are told about.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        self.silenced: set[str] = set()
+
+    def emit(self, event: str, **arguments: Any) -> None:
+        """Call everybody who listens to `event`."""
+        known = {"run": self.run, **arguments}
+        for name, implementation in registry().listeners(event):
+            if name in self.silenced:
+                continue
+            try:
+                implementation.function(**{argument: known[argument] for argument in implementation.argnames})
+            except Exception as error:
+                self.silenced.add(name)
+                message = f"plugin '{name}' failed in {event} and hears no more of this run"
+                warnings.warn(f"{message}: {type(error).__name__}: {error}", stacklevel=2)
+
+
+@contextlib.contextmanager
+def listening(listeners: Iterable[object]) -> Iterator[None]:
+    """Let objects with hook implementations (a progress bar) hear the events inside the block."""
+    manager = registry().manager
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            manager.register(listener)
+            stack.callback(manager.unregister, listener)
+        yield

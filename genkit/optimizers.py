@@ -1,0 +1,91 @@
+"""The optimizers that a config may name, with the options that each has: those of torch.optim, strictly checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, Strict
+from torch import nn
+
+from genkit.errors import ConfigError
+from genkit.schedules import Schedule, value_at
+from genkit.settings import ChosenByName, Settings, nearest
+
+Betas = Annotated[tuple[float, float], Strict(False)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class OptimizerConfig(Settings):
+    """Options of every optimizer."""
+
+    name: str
+    lr: Annotated[Schedule, Field(description="the learning rate: a number or a ramp")] = 1e-3
+    weight_decay: Annotated[NotNegative, Field(description="the factor of the L2 penalty or decay")] = 0.0
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer for some parameters, its learning rate as at the start of training."""
+        options = self.model_dump(exclude={"name", "lr"})
+        return OPTIMIZERS[self.name][1](list(parameters), lr=value_at(self.lr, 0.0), **options)
+
+
+class Adam(OptimizerConfig):
+    """Kingma & Ba 2015 (arXiv:1412.6980)."""
+
+    name: Literal["adam"] = "adam"
+    betas: Betas = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class AdamW(OptimizerConfig):
+    """Loshchilov & Hutter 2019 (arXiv:1711.05101): Adam with decoupled weight decay."""
+
+    name: Literal["adamw"] = "adamw"
+    betas: Betas = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class Adamax(OptimizerConfig):
+    """Kingma & Ba 2015, section 7.1: Adam with the infinity norm."""
+
+    name: Literal["adamax"] = "adamax"
+    betas: Betas = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class RMSprop(OptimizerConfig):
+    """Tieleman & Hinton 2012, lecture 6.5."""
+
+    name: Literal["rmsprop"] = "rmsprop"
+    alpha: Positive = 0.99
+    eps: Positive = 1e-8
+    momentum: NotNegative = 0.0
+
+
+class SGD(OptimizerConfig):
+    """Stochastic gradient descent, with momentum if asked."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: NotNegative = 0.0
+    nesterov: bool = False
+
+
+OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], type[torch.optim.Optimizer]]] = {
+    "adam": (Adam, torch.optim.Adam),
+    "adamw": (AdamW, torch.optim.AdamW),
+    "adamax": (Adamax, torch.optim.Adamax),
+    "rmsprop": (RMSprop, torch.optim.RMSprop),
+    "sgd": (SGD, torch.optim.SGD),
+}
+
+
+def _find(name: str) -> type[OptimizerConfig]:
+    if name not in OPTIMIZERS:
+        raise ConfigError(f"unknown optimizer '{name}'; {nearest(name, OPTIMIZERS)}")
+    return OPTIMIZERS[name][0]
+
+
+Optimizer = Annotated[OptimizerConfig, ChosenByName("optimizer", _find)]
+"""A config field: one of the optimizers, by its name."""

@@ -1,0 +1,248 @@
+"""Pictures of a model: what it rebuilds, what it generates, how it arranges the data in latent space.
+
+A picture of data is made by `mosaic`, whatever the data are: images side by side, or a small curve for each datum.
+N data, C channels, H and W pixels, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit import atomic
+from genkit.data import Dataset, as_float
+from genkit.interfaces import Shape, Split
+from genkit.model import Model
+from genkit.training import EpochRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""(H, W, 3) colours."""
+
+CELL = 56
+"""Small images are enlarged by a whole factor to about so many pixels."""
+EVEN_IMAGE = 8
+"""A datum of shape (H, W) is shown as an image from so many rows and columns on, else as curves."""
+
+
+def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
+    """Write every picture that this model and these data have; returns the files.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    held_out = data.test or data.validation or data.train
+    drawn: dict[str, Figure] = {
+        "reconstructions": framed(reconstructions(model, held_out.x), "originals (odd rows) and reconstructions (even rows)"),
+        "samples": framed(samples(model), "samples: the mean of p(x|z) for z from the prior"),
+        "latents": latents(model, held_out, data.classes),
+        "loss": losses(history),
+    }
+    if model.sampler.latent_shape == (2,):
+        drawn["manifold"] = framed(manifold(model), "the mean of p(x|z) over quantiles of the prior, z1 across, z2 up")
+    elif len(model.sampler.latent_shape) == 1:
+        drawn["traversals"] = framed(
+            traversals(model, held_out.x), "each row: one latent from its 1% to its 99% quantile, the others held"
+        )
+    return [_save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+
+
+def is_image(shape: Shape) -> bool:
+    """Whether data of this shape are shown as images: (1 or 3, H, W), or (H, W) of some size."""
+    return (len(shape) == 3 and shape[0] in (1, 3)) or (len(shape) == 2 and min(shape) >= EVEN_IMAGE)
+
+
+def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -> Pixels:
+    """Data (N, *shape) row by row in one picture, values between the limits as dark to bright."""
+    shape = tuple(x.shape[1:])
+    if not is_image(shape):
+        return _curves(x.flatten(2).movedim(1, -1) if x.ndim > 2 else x.unsqueeze(-1), columns)
+    low, high = limits
+    cells = ((x - low) / max(high - low, 1e-12)).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+    cells = cells.unsqueeze(1) if cells.ndim == 3 else cells
+    enlarge = max(1, CELL // max(cells.shape[2:]))
+    cells = cells.expand(-1, 3, -1, -1).repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
+    n, _, height, width = cells.shape
+    rows = math.ceil(n / columns)
+    picture = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 90 if gap else 0).to(torch.uint8)
+    for index, cell in enumerate(cells):
+        top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
+        picture[:, top : top + height, left : left + width] = cell
+    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+
+
+def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
+    """The first data of x (N, *shape), and below each row of them what the model makes of it."""
+    x = as_float(x[:count])
+    pairs = zip(x.split(columns), model.reconstruct(x).split(columns), strict=True)
+    return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, _limits(model))
+
+
+def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> Pixels:
+    """Generated data, the same for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return mosaic(model.sample(count), columns, _limits(model))
+
+
+def manifold(model: Model, side: int = 20) -> Pixels:
+    """What a 2-D latent space decodes to on a grid of the prior's quantiles, which covers it evenly.
+
+    Kingma & Welling 2014 (arXiv:1312.6114), appendix A.
+    """
+    steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
+    across, up = prior_quantiles(model, steps).unbind(1)
+    z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
+    return mosaic(model.decode(z), side, _limits(model), gap=0)
+
+
+def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
+    """The datum x[0] with one latent at a time moved through its prior: the latents that vary most, one a row."""
+    z = model.encode(x[:2000])
+    order = z.var(0, correction=0).argsort(descending=True)[:most].tolist()
+    quantiles = prior_quantiles(model, torch.linspace(0.01, 0.99, columns))
+    grid = z[0].repeat(len(order), columns, 1)
+    for row, latent in enumerate(order):
+        grid[row, :, latent] = quantiles[:, latent]
+    return mosaic(model.decode(grid.flatten(0, 1)), columns, _limits(model))
+
+
+def prior_quantiles(model: Model, probabilities: Tensor, draws: int = 100_000) -> Tensor:
+    """Quantiles of each latent under the prior, (P,) -> (P, D), from so many draws: no prior needs to know its own."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        z = model.sampler.prior(draws).flatten(1)
+    return torch.quantile(z, probabilities.to(z.device, z.dtype), dim=0)
+
+
+def latents(model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000) -> Figure:
+    """The data of a split in latent space, coloured by label; more than two dimensions by their two principal ones."""
+    z = model.encode(split.x[:most]).flatten(1).cpu()
+    figure, axes = _axes((6.4, 6.0))
+    if z.shape[1] == 2:
+        axes.set(title="posterior means of held-out data", xlabel="z1", ylabel="z2")
+    elif z.shape[1] > 2:
+        z, shares = _principal(z)
+        first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
+        axes.set(title=f"posterior means of held-out data, 2 of {model.sampler.latent_shape} dimensions")
+        axes.set(xlabel=first, ylabel=second)
+    else:
+        z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
+        axes.set(title="posterior means of held-out data", xlabel="z1", yticks=[], ylabel="(spread for the eye)")
+    _scatter(axes, z.numpy(), None if split.labels is None else split.labels[:most].cpu().numpy(), classes)
+    return figure
+
+
+def losses(history: Sequence[EpochRecord]) -> Figure:
+    """The objective and its unweighted terms over the epochs, training and validation."""
+    terms = list(history[0].train.terms)
+    figure, all_axes = _axes_row(1 + len(terms), (4.0, 3.2))
+    epochs = [record.epoch for record in history]
+    panels: list[tuple[str, Callable[[Any], float]]] = [("objective", lambda scores: scores.loss)]
+    panels += [(name, lambda scores, name=name: scores.terms[name]) for name in terms]
+    for axes, (title, value) in zip(all_axes, panels, strict=True):
+        axes.plot(epochs, [value(record.train) for record in history], label="training", marker="." if len(epochs) < 30 else "")
+        held_out = [(record.epoch, value(record.validation)) for record in history if record.validation is not None]
+        if held_out:
+            axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")
+        axes.set(title=title, xlabel="epoch", ylabel="nats per datum")
+        axes.legend()
+    return figure
+
+
+def framed(pixels: Pixels, title: str) -> Figure:
+    """A figure of one picture, pixel for pixel, under a title."""
+    height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
+    shown = max(width, 0.085 * len(title))
+    figure = _figure((shown, height + 0.35))
+    axes = figure.add_axes(((shown - width) / 2 / shown, 0, width / shown, height / (height + 0.35)))
+    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    figure.suptitle(title, fontsize=9, y=1 - 0.08 / (height + 0.35))
+    return figure
+
+
+def _limits(model: Model) -> tuple[float, float]:
+    return model.data.range if model.data is not None else (0.0, 1.0)
+
+
+def _padded(rows: Tensor, n: int) -> Tensor:
+    return torch.cat([rows, rows.new_zeros(n - len(rows), *rows.shape[1:])])
+
+
+def _principal(z: Tensor) -> tuple[Tensor, list[float]]:
+    """The first two principal components (N, 2) and their shares of the variance."""
+    centred = z.double() - z.double().mean(0)
+    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    shares = singular.square() / singular.square().sum().clamp_min(1e-12)
+    return (centred @ directions[:2].T).float(), shares[:2].tolist()
+
+
+def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> None:
+    if labels is None:
+        axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.6, linewidths=0)
+        return
+    present = sorted(set(labels.tolist()))
+    for position, label in enumerate(present):
+        chosen = labels == label
+        colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
+        name = classes[label] if classes else str(label)
+        axes.scatter(points[chosen, 0], points[chosen, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=name)
+    axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _rainbow(position: float) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["nipy_spectral"](0.05 + 0.9 * position)
+
+
+def _curves(x: Tensor, columns: int) -> Pixels:
+    """A small curve for each datum: x (N, T, features) -> pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    rows = math.ceil(len(x) / columns)
+    figure = _figure((0.9 * columns, 0.7 * rows))
+    canvas = FigureCanvasAgg(figure)
+    low, high = float(x.min()), float(x.max())
+    for index, datum in enumerate(x.cpu().numpy()):
+        axes = figure.add_axes(((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows))
+        axes.plot(datum, linewidth=0.8)
+        axes.set(ylim=(low - 1e-6, high + 1e-6), xticks=[], yticks=[])
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    """Without pyplot: nothing global, no window, any thread."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, dpi=100)
+
+
+def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure, (axes,) = _axes_row(1, size)
+    return figure, axes
+
+
+def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(size[0] * count, size[1]), dpi=100, layout="constrained")
+    return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    with atomic.replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+    return path

@@ -1,0 +1,124 @@
+"""The directory of a run: what is where, and how it comes to be without ever overwriting another."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from genkit import atomic, yamlfile
+from genkit.config import RunConfig
+from genkit.config import load as load_config
+from genkit.errors import RunError
+from genkit.registry import registry
+from genkit.training import EpochRecord
+from genkit.weights import plugins_of
+
+ROOT = Path("runs")
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        """The resolved config: every option, defaults included."""
+        self.environment = path / "environment.json"
+        """Versions of what made the run, and the plugins that it used."""
+        self.metrics = path / "metrics.jsonl"
+        """One JSON object an epoch."""
+        self.checkpoint = path / "checkpoint.safetensors"
+        """The state after the last whole epoch."""
+        self.model = path / "model.safetensors"
+        """The trained model; there only once the run is finished."""
+        self.evaluation = path / "evaluation.json"
+        """The figures of the test split."""
+        self.pictures = path / "pictures"
+
+    @classmethod
+    def create(cls, config: RunConfig, out: Path | None = None) -> RunDirectory:
+        """A new directory: `out`, or runs/NAME, runs/NAME-2, ...; the resolved config is the first file in it.
+
+        Raises:
+            RunError: `out` is there already and not empty, or it cannot be written.
+        """
+        path = _claim(out) if out is not None else _claim_next(ROOT / config.name)
+        made = cls(path)
+        atomic.write_text(made.config, yamlfile.write(config.resolved()))
+        atomic.write_text(made.environment, json.dumps(environment(config), indent=2) + "\n")
+        return made
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """A directory that is there; raises RunError where it is no run."""
+        opened = cls(Path(path))
+        if not opened.config.is_file():
+            raise RunError(f"{path}: is no run directory: it has no config.yaml; runs are in {ROOT}/")
+        return opened
+
+    def load_config(self) -> RunConfig:
+        """The resolved config of the run."""
+        return load_config(self.config)
+
+    def append_metrics(self, record: EpochRecord) -> None:
+        """Add an epoch's line."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record.to_json()) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
+
+    def read_metrics(self, up_to: int) -> list[EpochRecord]:
+        """The records of the epochs up to `up_to`, and the file cut to them; a later, unfinished one is run again."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines()[:up_to]
+        atomic.write_text(self.metrics, "".join(line + "\n" for line in lines))
+        return [EpochRecord.from_json(json.loads(line)) for line in lines]
+
+
+def environment(config: RunConfig) -> dict[str, Any]:
+    """What a run was made with: versions, the machine, and the distributions of the plugins that it uses."""
+    packages = ("genkit-torch", "torch", "numpy", "pluggy", "pydantic", "safetensors")
+    return {
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "platform": platform.platform(),
+        "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(config)],
+        "listeners": sorted(f"{p.distribution}/{p.name} {p.version}" for p in registry().plugins if p.events),
+    }
+
+
+def _claim_next(path: Path) -> Path:
+    number = 1
+    while True:
+        candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        try:
+            _make(candidate, exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
+
+
+def _claim(path: Path) -> Path:
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise RunError(f"{path} is there already; a run never overwrites: choose another --out, or remove it")
+    _make(path, exist_ok=True)
+    return path
+
+
+def _make(path: Path, exist_ok: bool) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        message = f"cannot make the run directory {path}: {error.strerror}; choose a place that can be written with --out"
+        raise RunError(message) from error

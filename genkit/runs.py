@@ -1,0 +1,151 @@
+"""A run from its config to its weights and pictures, and the same run taken up again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genkit import atomic, checkpoint, config, pictures, weights, yamlfile
+from genkit.config import RunConfig
+from genkit.data import Dataset, check_range
+from genkit.data import load as load_data
+from genkit.errors import RunError
+from genkit.evaluation import Evaluation, evaluate
+from genkit.events import Events, listening
+from genkit.model import Model, build
+from genkit.rundir import RunDirectory
+from genkit.training import EpochRecord, Trainer, choose_device, fit, seed_everything
+
+
+@dataclass
+class Run:
+    """A run: what it was asked for, what it works on, and what came of it so far."""
+
+    config: RunConfig
+    directory: RunDirectory
+    data: Dataset
+    model: Model
+    history: list[EpochRecord] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+    """The figures of the test split, once training is over; None where there is no test split."""
+
+
+def run(
+    source: str | Path | Mapping[str, Any] | RunConfig,
+    overrides: Iterable[str] = (),
+    out: str | Path | None = None,
+    listeners: Iterable[object] = (),
+) -> Run:
+    """Train what a config describes, evaluate it, draw its pictures and save its weights.
+
+    Args:
+        source: a YAML file, plain values, or a RunConfig.
+        overrides: `key=value` assignments, as on the command line.
+        out: the run's directory, which must not hold anything; by default a new one in runs/.
+        listeners: objects with hook implementations that follow this run alone.
+
+    Raises:
+        GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
+    """
+    run_config = as_config(source, overrides)
+    device = choose_device(run_config.training.device)
+    data, model = prepare(run_config)
+    directory = RunDirectory.create(run_config, None if out is None else Path(out))
+    return _train(Run(run_config, directory, data, model), device, listeners)
+
+
+def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
+    """Go on with an interrupted run from its last whole epoch; the result is that of a run never interrupted.
+
+    Args:
+        path: the run's directory.
+        epochs: train up to so many epochs instead of the number in the config.
+        listeners: as for `run`.
+
+    Raises:
+        RunError: it is no run, or it is finished.
+    """
+    directory = RunDirectory.open(path)
+    run_config = directory.load_config()
+    if epochs is not None:
+        run_config = config.parse(run_config.resolved(), [f"training.epochs={epochs}"])
+    done = checkpoint.epochs_done(directory.checkpoint)
+    if directory.model.is_file() and done >= run_config.training.epochs:
+        raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
+    device = choose_device(run_config.training.device)
+    data, model = prepare(run_config)
+    if epochs is not None:
+        atomic.write_text(directory.config, yamlfile.write(run_config.resolved()))
+    return _train(Run(run_config, directory, data, model), device, listeners)
+
+
+def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
+    """The config that any of the accepted forms stands for."""
+    if isinstance(source, str | Path):
+        return config.load(source, overrides)
+    values = source.resolved() if isinstance(source, RunConfig) else source
+    return config.parse(values, overrides)
+
+
+def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
+    """The data of a config, and its model with fresh weights, each checked against the other."""
+    data = load_data(run_config.data)
+    with own_random_state():
+        seed_everything(run_config.seed, 0)
+        model = build(run_config, data.shape)
+    for part in filter(None, (data.train, data.validation, data.test)):
+        check_range(part.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
+    model.data = data.signature(run_config.data.name)
+    return data, model
+
+
+@contextlib.contextmanager
+def own_random_state() -> Iterator[None]:
+    """Leave every global random generator as it was before the block."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
+    run.model.to(device)
+    run.data = run.data.to(device)
+    trainer = Trainer(run.model, run.config.training)
+    done = 0
+    if run.directory.checkpoint.is_file():
+        done = checkpoint.restore(run.directory.checkpoint, trainer)
+    run.history = run.directory.read_metrics(up_to=done)
+    events = Events(run)
+    with own_random_state(), listening(listeners):
+        events.emit("run_started")
+        report = lambda progress: events.emit("step_ended", progress=progress)  # noqa: E731
+        for record in fit(trainer, run.data, run.config.seed, first=done + 1, report=report):
+            run.history.append(record)
+            run.directory.append_metrics(record)
+            checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
+            events.emit("epoch_ended", record=record)
+        _finish(run)
+        events.emit("run_ended")
+    return run
+
+
+def _finish(run: Run) -> None:
+    """Figures and pictures; the weights last, so that their file says that the run is whole."""
+    run.model.eval()
+    if run.data.test is not None:
+        run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)
+        atomic.write_text(run.directory.evaluation, json.dumps(run.evaluation.to_json(), indent=2) + "\n")
+    pictures.draw_all(run.model, run.data, run.history, run.directory.pictures)
+    weights.save(run.directory.model, run.model)

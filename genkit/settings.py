@@ -1,0 +1,86 @@
+"""The base of everything that a user writes in a config: strict, frozen, and helpful about typos."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError, ValidatorFunctionWrapHandler, model_validator
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from genkit.errors import GenkitError
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """A sentence that helps with a misspelt word: the nearest candidate, else all of them."""
+    known = sorted(candidates)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else "none is known"
+
+
+class Settings(BaseModel):
+    """A group of options. Unknown keys and wrong types are errors; numbers are never guessed from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_name=True, validate_by_alias=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_unknown_keys(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            details = [cls._explained(detail) for detail in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+
+    @classmethod
+    def _explained(cls, detail: Any) -> InitErrorDetails:
+        kind, message, location = detail["type"], detail["msg"], detail["loc"]
+        if kind == "extra_forbidden" and len(location) == 1:
+            keys = [field.alias or name for name, field in cls.model_fields.items()]
+            kind, message = "unknown_key", f"unknown key '{location[0]}'; {nearest(str(location[0]), keys)}"
+        return InitErrorDetails(type=PydanticCustomError(kind, message), loc=location, input=detail["input"])
+
+
+class ChosenByName:
+    """A field whose `name` chooses the settings that validate it; a bare string stands for `{name: string}`.
+
+    Args:
+        what: what is chosen, for messages ("encoder", "optimizer").
+        find: gives the settings class of a name; raises GenkitError where there is none.
+    """
+
+    def __init__(self, what: str, find: Callable[[str], type[Settings]]) -> None:
+        self.what = what
+        self.find = find
+
+    def validate(self, value: Any) -> Settings:
+        """The settings that `value` (settings, a mapping with a name, or a name) stands for."""
+        if isinstance(value, Settings):
+            value = value.model_dump(by_alias=True)
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("choice_type", f"must be the name of a {self.what}, or a mapping with its name")
+        if not isinstance(value.get("name"), str):
+            raise PydanticCustomError("choice_name", f"says no name: which {self.what}?")
+        try:
+            settings = self.find(value["name"])
+        except GenkitError as error:
+            raise PydanticCustomError("choice_unknown", str(error)) from None
+        return settings.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda settings: settings.model_dump(mode="json", by_alias=True)
+            ),
+        )
+
+
+# YAML has lists and no tuples: these take either and keep a tuple, so that settings stay frozen.
+Ints = Annotated[tuple[int, ...], Strict(False)]
+Floats = Annotated[tuple[float, ...], Strict(False)]

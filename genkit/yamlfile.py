@@ -1,0 +1,155 @@
+"""YAML as its writer sees it: plain values, and the line and column of each, so that errors can point at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from genkit.errors import ConfigError
+
+Location = tuple[str | int, ...]
+
+
+@dataclass
+class Document:
+    """What a YAML file says, and where it says it."""
+
+    source: str
+    values: dict[str, Any]
+    places: dict[Location, str] = field(default_factory=dict)
+
+    def place(self, location: Location) -> str:
+        """Where the value at `location` is written; for what is not written, where its parent is."""
+        for end in range(len(location), 0, -1):
+            if location[:end] in self.places:
+                return self.places[location[:end]]
+        return self.source
+
+    def override(self, assignment: str) -> None:
+        """Apply `key.key=value` as a person types it on the command line; the value is YAML.
+
+        A list's items are named by their number or, where they have one, their `name`.
+        """
+        path, equals, text = assignment.partition("=")
+        if not equals or not all(path.split(".")):
+            raise ConfigError(f"'{assignment}' is no override; write key=value, for example training.epochs=5")
+        place = f"'{assignment}'"
+        try:
+            value = _plain(YAML(typ="rt").load(text))
+        except YAMLError as error:
+            raise ConfigError(f"{place}: the value is not YAML: {_first_line(error)}") from None
+        self.values = _assigned(self.values, path.split("."), value, (), place, self.places)
+
+
+def read(path: str | Path) -> Document:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        ConfigError: it is missing, unreadable, broken (with line and column), or no mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        loaded = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: the YAML is broken: {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: the YAML is broken: {_first_line(error)}") from None
+    if not isinstance(loaded, CommentedMap):
+        raise ConfigError(f"{path}: a config is a mapping of keys to values, and this is none")
+    document = Document(str(path), _plain(loaded))
+    _note_places(loaded, (), document)
+    return document
+
+
+def write(values: Mapping[str, Any]) -> str:
+    """The YAML text of some plain values."""
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.width = 110
+    stream = StringIO()
+    yaml.dump(dict(values), stream)
+    return stream.getvalue()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _plain(value: Any) -> Any:
+    """Without ruamel's own types, which remember comments and notation."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def _note_places(value: Any, location: Location, document: Document) -> None:
+    if isinstance(value, CommentedMap):
+        items = [(str(key), value.lc.key(key), item) for key, item in value.items()]
+    elif isinstance(value, CommentedSeq):
+        items = [(index, value.lc.item(index), item) for index, item in enumerate(value)]
+    else:
+        return
+    for key, (line, column), item in items:
+        document.places[(*location, key)] = f"{document.source}:{line + 1}:{column + 1}"
+        _note_places(item, (*location, key), document)
+
+
+def _assigned(
+    target: Any, keys: list[str], value: Any, above: Location, place: str, places: dict[Location, str]
+) -> Any:
+    """`target` with the value at `keys` replaced, the original left as it was; notes the place of what is new."""
+    if not keys:
+        for location in [known for known in places if known[: len(above)] == above]:
+            del places[location]
+        places[above] = place
+        return value
+    key, rest = keys[0], keys[1:]
+    if isinstance(target, list):
+        index = _item(target, key, above, place)
+        return [
+            _assigned(item, rest, value, (*above, index), place, places) if position == index else item
+            for position, item in enumerate(target)
+        ]
+    if isinstance(target, str) and above:
+        target = {"name": target}
+    known = dict(target) if isinstance(target, Mapping) else {}
+    known[key] = _assigned(known.get(key), rest, value, (*above, key), place, places)
+    return known
+
+
+def _item(items: list[Any], key: str, above: Location, place: str) -> int:
+    names = [item.get("name") if isinstance(item, Mapping) else item for item in items]
+    if key in names:
+        return names.index(key)
+    if key.isdecimal() and int(key) < len(items):
+        return int(key)
+    raise ConfigError(f"{place}: {dotted(above)} has no item '{key}'; it has {', '.join(map(str, names))}")
+
+
+def dotted(location: Location) -> str:
+    """A location as people write it: `loss[1].weight`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

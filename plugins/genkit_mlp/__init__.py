@@ -1,0 +1,14 @@
+"""Multilayer perceptrons: an encoder and a decoder for data of any shape."""
+
+from genkit.hookspecs import hookimpl
+from genkit.interfaces import Component
+from genkit_mlp.decoder import MLPDecoder
+from genkit_mlp.encoder import MLPEncoder
+
+__all__ = ["MLPDecoder", "MLPEncoder"]
+
+
+@hookimpl
+def components() -> list[type[Component]]:
+    """An encoder and a decoder."""
+    return [MLPEncoder, MLPDecoder]

@@ -1,0 +1,34 @@
+"""TensorBoard event files of every run, written from the run's events; the core does not know of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genkit.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from genkit.runs import Run
+    from genkit.training import EpochRecord
+    from genkit_tensorboard.writer import RunWriter
+
+_writers: dict[int, RunWriter] = {}
+
+
+@hookimpl
+def run_started(run: Run) -> None:
+    """Open the event file in the run's directory."""
+    from genkit_tensorboard.writer import RunWriter
+
+    _writers[id(run)] = RunWriter(run)
+
+
+@hookimpl
+def epoch_ended(run: Run, record: EpochRecord) -> None:
+    """Scalars and images."""
+    _writers[id(run)].write_epoch(run, record)
+
+
+@hookimpl
+def run_ended(run: Run) -> None:
+    """The projector and the table of hyperparameters; closes the file."""
+    _writers.pop(id(run)).write_end(run)

@@ -1,0 +1,108 @@
+"""What of a run goes into its event files."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from genkit import pictures
+from genkit.data import as_float
+from genkit.runs import Run
+from genkit.training import EpochRecord, Scores
+
+FOLDER = "tensorboard"
+THUMBNAILS = 1000
+IMAGES = 20
+
+
+class RunWriter:
+    """The event file of one run.
+
+    Args:
+        run: its directory gets a folder `tensorboard`; epochs after those in its history are written anew.
+    """
+
+    def __init__(self, run: Run) -> None:
+        done = len(run.history)
+        self.writer = SummaryWriter(str(run.directory.path / FOLDER), purge_step=done + 1 if done else None)
+
+    def write_epoch(self, run: Run, record: EpochRecord) -> None:
+        """Each term unweighted and its weight, the true ELBO, learning rate, throughput; sometimes pictures."""
+        epoch = record.epoch
+        for split, scores in (("train", record.train), ("validation", record.validation)):
+            if scores is not None:
+                self._scores(split, scores, epoch)
+        for name, weight in record.weights.items():
+            self.writer.add_scalar(f"weight/{name}", weight, epoch)
+        self.writer.add_scalar("training/learning_rate", record.lr, epoch)
+        self.writer.add_scalar("training/examples_per_second", record.examples_per_second, epoch)
+        if _is_picture_epoch(epoch, run.config.training.epochs):
+            self._images(run, epoch)
+        self.writer.flush()
+
+    def write_end(self, run: Run) -> None:
+        """The latents with labels and thumbnails, and the run's options beside its final figures."""
+        self._projector(run)
+        figures = run.evaluation.to_json() if run.evaluation is not None else {}
+        metrics = {f"test/{name}": figures[name] for name in ("elbo", "reconstruction", "kl") if figures.get(name)}
+        metrics["train/loss"] = run.history[-1].train.loss
+        for summary in hparams(_flat(run.config.resolved()), metrics):
+            self.writer.file_writer.add_summary(summary)
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, run.history[-1].epoch)
+        self.writer.close()
+
+    def _scores(self, split: str, scores: Scores, epoch: int) -> None:
+        self.writer.add_scalar(f"{split}/loss", scores.loss, epoch)
+        for name, value in scores.terms.items():
+            self.writer.add_scalar(f"{split}/term/{name}", value, epoch)
+        for name in ("elbo", "reconstruction", "kl"):
+            value = getattr(scores, name)
+            if value is not None:
+                self.writer.add_scalar(f"{split}/{name}", value, epoch)
+
+    def _images(self, run: Run, epoch: int) -> None:
+        held_out = run.data.test or run.data.validation or run.data.train
+        rebuilt = pictures.reconstructions(run.model, held_out.x)
+        self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
+        self.writer.add_image("samples", pictures.samples(run.model), epoch, dataformats="HWC")
+
+    def _projector(self, run: Run) -> None:
+        held_out = run.data.test or run.data.validation or run.data.train
+        x = as_float(held_out.x[:THUMBNAILS]).cpu()
+        labels, classes = held_out.labels, run.data.classes
+        names = None
+        if labels is not None:
+            names = [classes[label] if classes else str(label) for label in labels[:THUMBNAILS].tolist()]
+        z = run.model.encode(x).flatten(1).cpu()
+        if z.shape[1] == 1:
+            z = torch.cat([z, torch.zeros_like(z)], 1)
+        self.writer.add_embedding(z, names, _thumbnails(x), run.history[-1].epoch, "latents")
+
+
+def _thumbnails(x: torch.Tensor) -> torch.Tensor | None:
+    """Images (N, 3, H, W) with values from 0 to 1, where the data can be shown as such."""
+    if not pictures.is_image(tuple(x.shape[1:])):
+        return None
+    x = (x - x.min()) / (x.max() - x.min()).clamp_min(1e-12)
+    x = x.unsqueeze(1) if x.ndim == 3 else x
+    return x.expand(-1, 3, -1, -1)
+
+
+def _is_picture_epoch(epoch: int, epochs: int) -> bool:
+    return epoch in (1, epochs) or epoch % math.ceil(epochs / IMAGES) == 0
+
+
+def _flat(values: Any, above: str = "") -> dict[str, Any]:
+    """Nested options as `encoder.hidden`, as hparams take them: numbers, truth values and text."""
+    if isinstance(values, dict):
+        return {k: v for key, item in values.items() for k, v in _flat(item, f"{above}.{key}".lstrip(".")).items()}
+    if isinstance(values, list) and any(isinstance(item, dict) for item in values):
+        return {
+            k: v for item in values for k, v in _flat(item, f"{above}.{item['name']}").items() if not k.endswith(".name")
+        }
+    return {above: values if isinstance(values, bool | int | float) else str(values)}

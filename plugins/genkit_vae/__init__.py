@@ -1,0 +1,15 @@
+"""The variational autoencoder of Kingma & Welling 2014 (arXiv:1312.6114): its sampler, likelihoods and loss terms."""
+
+from genkit.hookspecs import hookimpl
+from genkit.interfaces import Component
+from genkit_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from genkit_vae.losses import KL, Reconstruction
+from genkit_vae.samplers import GaussianSampler
+
+__all__ = ["KL", "BernoulliLikelihood", "GaussianLikelihood", "GaussianSampler", "Reconstruction"]
+
+
+@hookimpl
+def components() -> list[type[Component]]:
+    """A sampler, two likelihoods and two loss terms."""
+    return [GaussianSampler, BernoulliLikelihood, GaussianLikelihood, Reconstruction, KL]

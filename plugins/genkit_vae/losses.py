@@ -1,0 +1,66 @@
+"""The two terms of the evidence lower bound.
+
+B data, K draws, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from genkit.interfaces import Forward, Loss, Shape
+
+
+class Reconstruction(Loss):
+    """E_q[-log p(x|z)], from the draws of the pass (Kingma & Welling 2014, arXiv:1312.6114, equation 8).
+
+    Args:
+        config: the weight.
+        shape: any.
+    """
+
+    class Config(Loss.Config):
+        """Options of the reconstruction term."""
+
+        name: Literal["reconstruction"] = "reconstruction"
+
+    def forward(self, forward: Forward) -> Tensor:
+        """(B,) nats."""
+        return -forward.log_prob.mean(0)
+
+
+class KL(Loss):
+    """KL(q(z|x) || p(z)) (Kingma & Welling 2014, arXiv:1312.6114, equation 8).
+
+    Its weight is the beta of the beta-VAE (Higgins et al. 2017). With `free_bits`, each dimension counts for at least
+    so much, as a mean over the batch: Σ_d max(free_bits, mean_b KL_bd) (Kingma et al. 2016, arXiv:1606.04934,
+    equation 15, with a dimension a group); the term is then a statistic of the batch, and no longer the KL itself.
+
+    Args:
+        config: weight and free bits.
+        shape: any.
+    """
+
+    needs = ("kl",)
+
+    class Config(Loss.Config):
+        """Options of the KL term."""
+
+        name: Literal["kl"] = "kl"
+        free_bits: Annotated[
+            float, Field(ge=0, description="nats that each latent dimension may hold without being pressed further")
+        ] = 0.0
+
+    def __init__(self, config: Config, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.free_bits = config.free_bits
+
+    def forward(self, forward: Forward) -> Tensor:
+        """(B,) nats; with free bits (), a statistic of the batch."""
+        kl = forward.latent.kl
+        assert kl is not None
+        if self.free_bits == 0:
+            return kl.sum(1)
+        return kl.mean(0).clamp_min(self.free_bits).sum()
