@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from genkit.errors import GenkitError
     from genkit.evaluation import evaluate
     from genkit.hookspecs import hookimpl
-    from genkit.interfaces import DataSource, Decoder, Encoder, Latent, Likelihood, Loss, RawData, Sampler, Shape, Split
+    from genkit.interfaces import (
+        DataSource,
+        Decoder,
+        Encoder,
+        Latent,
+        Likelihood,
+        Loss,
+        RawData,
+        Sampler,
+        Shape,
+        Split,
+    )
     from genkit.model import Model, build
     from genkit.registry import register
     from genkit.runs import Run, resume, run
@@ -25,7 +36,18 @@ _HOMES = {
     "evaluation": ("evaluate",),
     "hookspecs": ("hookimpl",),
     "interfaces": (
-        *("DataSource", "Decoder", "Encoder", "Latent", "Likelihood", "Loss", "RawData", "Sampler", "Shape", "Split"),
+        *(
+            "DataSource",
+            "Decoder",
+            "Encoder",
+            "Latent",
+            "Likelihood",
+            "Loss",
+            "RawData",
+            "Sampler",
+            "Shape",
+            "Split",
+        ),
     ),
     "model": ("Model", "build"),
     "registry": ("register",),

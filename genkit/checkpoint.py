@@ -51,7 +51,6 @@ def restore(path: Path, trainer: Trainer) -> int:
     return int(header["epoch"])
 
 
-
 def epochs_done(path: Path) -> int:
     """The number of epochs after which a checkpoint was written; 0 where there is none."""
     return int(_header(path, weights.read_tensors(path)[1])["epoch"]) if path.is_file() else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from genkit import yamlfile
 from genkit.errors import ConfigError
@@ -28,7 +28,6 @@ def _listed(value: Any) -> Any:
 
 Terms = Annotated[
     tuple[Annotated[Loss.Config, component("loss")], ...],
-    Strict(False),
     BeforeValidator(_listed),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
 ]
@@ -43,9 +42,9 @@ class TrainingConfig(Settings):
     clip_norm: Annotated[
         float | None, Field(gt=0, description="scale gradients down to this norm; null: leave them")
     ] = None
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Field(description="auto: a GPU where there is one")
-    ] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="auto: a GPU where there is one")] = (
+        "auto"
+    )
     compile: Annotated[bool, Field(description="compile the objective with torch.compile")] = False
 
 
@@ -53,7 +52,11 @@ class RunConfig(Settings):
     """A whole run."""
 
     name: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run directory's name; letters, digits, . _ -")
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="the run directory's name; letters, digits, . _ -",
+        ),
     ] = "run"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights, the order of the data and all draws")] = 0
     data: Annotated[DataSource.Config, component("data"), Field(description="where the data come from")]

@@ -68,11 +68,8 @@ class Dataset(NamedTuple):
     def batches(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
         """The split's x in batches (<= size, *shape) as the model sees them, in `order` (N,) or as they lie."""
         for start in range(0, len(split.x), size):
-            if order is None:
-                x = split.x[start : start + size]
-            else:
-                x = split.x.index_select(0, order[start : start + size])
-            x = as_float(x)
+            rows = slice(start, start + size)
+            x = as_float(split.x[rows] if order is None else split.x.index_select(0, order[rows]))
             yield torch.bernoulli(x) if self.binarize else x
 
     def signature(self, source: str) -> DataSignature:
@@ -130,8 +127,8 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         bad = (~finite).flatten(1).any(1).nonzero().flatten()
         value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
         raise DataError(
-            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values (the first: datum {int(bad[0])}, {value});"
-            " remove or replace them"
+            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values "
+            f"(the first: datum {int(bad[0])}, {value}); remove or replace them"
         )
     if labels is None:
         return

@@ -74,6 +74,8 @@ class _Tracer:
         def record(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
             result = output[0] if isinstance(output, tuple) else output
+            if result is given:  # it did nothing: a flattening of what is flat
+                return
             shape = tuple(result.shape[1:])
             parameters = _own(layer)
             folds = self.rows and not parameters and given is not None and tuple(given.shape[1:]) == shape
@@ -88,7 +90,18 @@ class _Tracer:
 
 _ACTIVATIONS = tuple(
     getattr(nn, name)
-    for name in ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Tanh", "Sigmoid", "Identity", "Softmax")
+    for name in (
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+        "GELU",
+        "SiLU",
+        "Softplus",
+        "Tanh",
+        "Sigmoid",
+        "Identity",
+        "Softmax",
+    )
 )
 
 

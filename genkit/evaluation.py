@@ -17,7 +17,7 @@ from genkit.errors import DataError
 from genkit.model import BATCH, Model, evaluating
 
 ACTIVE = 0.01
-"""Variance of a latent's posterior mean over the data above which it counts as active (Burda 2016, arXiv:1509.00519)."""
+"""The variance of a posterior mean over the data above which it is active (Burda et al. 2016, arXiv:1509.00519)."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Latent(NamedTuple):
     mean: Tensor
     """(B, *latent_shape): the point that stands for the datum, the same on every call; `encode` returns it."""
     kl: Tensor | None
-    """(B, D): KL(q(z|x) || p(z)) in nats, a dimension a column where it factorizes, else (B, 1); None: there is none."""
+    """(B, D): KL(q(z|x) || p(z)) in nats, a column a dimension where it factorizes, else (B, 1); None: it has none."""
     log_ratio: Tensor | None
     """(K, B): log q(z|x) - log p(z) at the draws, in nats; None where q has no density."""
 
@@ -109,7 +109,7 @@ class Likelihood(Component, nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """log p(x|z) in nats, summed over a datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
+        """Log p(x|z) in nats, summed over a datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
 
     @abstractmethod
     def mean(self, params: Tensor) -> Tensor:
@@ -215,7 +215,10 @@ class DataSource(Component, ABC):
         ] = 0.1
         test: Annotated[
             int | float,
-            Field(ge=0, description="held out for the final figures, where the source has no test split of its own"),
+            Field(
+                ge=0,
+                description="held out for the final figures, where the source has no test split of its own",
+            ),
         ] = 0.2
         split_seed: Annotated[int, Field(ge=0, description="which data are held out; not the run's seed")] = 0
         binarize: Annotated[

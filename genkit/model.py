@@ -164,7 +164,9 @@ def _check_fit(model: Model, config: RunConfig) -> None:
         _same_shape(f"{sampler} (mean)", latent.mean, (b, *latent_shape))
         _same_shape(f"{sampler} (prior)", model.sampler.prior(3), (3, *latent_shape))
         params_shape = model.likelihood.params_shape
-        params = _tried(f"decoder '{config.decoder.name}'", (k * b, *params_shape), model.decoder, latent.z.flatten(0, 1))
+        params = _tried(
+            f"decoder '{config.decoder.name}'", (k * b, *params_shape), model.decoder, latent.z.flatten(0, 1)
+        )
         params = params.unflatten(0, (k, b))
         likelihood = f"likelihood '{config.likelihood.name}'"
         log_prob = _tried(likelihood, (k, b), model.likelihood.log_prob, x, params)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, Strict
+from pydantic import Field
 from torch import nn
 
 from genkit.errors import ConfigError
 from genkit.schedules import Schedule, value_at
 from genkit.settings import ChosenByName, Settings, nearest
 
-Betas = Annotated[tuple[float, float], Strict(False)]
+Betas = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -72,7 +72,7 @@ class SGD(OptimizerConfig):
     nesterov: bool = False
 
 
-OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], type[torch.optim.Optimizer]]] = {
+OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], Callable[..., torch.optim.Optimizer]]] = {
     "adam": (Adam, torch.optim.Adam),
     "adamw": (AdamW, torch.optim.AdamW),
     "adamax": (Adamax, torch.optim.Adamax),

@@ -7,8 +7,7 @@ N data, C channels, H and W pixels, D latent dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from genkit import atomic
 from genkit.data import Dataset, as_float
 from genkit.interfaces import Shape, Split
 from genkit.model import Model
-from genkit.training import EpochRecord
+from genkit.training import EpochRecord, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +42,9 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
     """
     held_out = data.test or data.validation or data.train
     drawn: dict[str, Figure] = {
-        "reconstructions": framed(reconstructions(model, held_out.x), "originals (odd rows) and reconstructions (even rows)"),
+        "reconstructions": framed(
+            reconstructions(model, held_out.x), "originals (odd rows) and reconstructions (even rows)"
+        ),
         "samples": framed(samples(model), "samples: the mean of p(x|z) for z from the prior"),
         "latents": latents(model, held_out, data.classes),
         "loss": losses(history),
@@ -52,7 +53,8 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
         drawn["manifold"] = framed(manifold(model), "the mean of p(x|z) over quantiles of the prior, z1 across, z2 up")
     elif len(model.sampler.latent_shape) == 1:
         drawn["traversals"] = framed(
-            traversals(model, held_out.x), "each row: one latent from its 1% to its 99% quantile, the others held"
+            traversals(model, held_out.x),
+            "each row: one latent from its 1% to its 99% quantile, the others held",
         )
     return [_save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
@@ -74,7 +76,7 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     cells = cells.expand(-1, 3, -1, -1).repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
     n, _, height, width = cells.shape
     rows = math.ceil(n / columns)
-    picture = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 90 if gap else 0).to(torch.uint8)
+    picture = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 60).to(torch.uint8)
     for index, cell in enumerate(cells):
         top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
         picture[:, top : top + height, left : left + width] = cell
@@ -95,7 +97,7 @@ def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> P
         return mosaic(model.sample(count), columns, _limits(model))
 
 
-def manifold(model: Model, side: int = 20) -> Pixels:
+def manifold(model: Model, side: int = 16) -> Pixels:
     """What a 2-D latent space decodes to on a grid of the prior's quantiles, which covers it evenly.
 
     Kingma & Welling 2014 (arXiv:1312.6114), appendix A.
@@ -103,7 +105,7 @@ def manifold(model: Model, side: int = 20) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = prior_quantiles(model, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z), side, _limits(model), gap=0)
+    return mosaic(model.decode(z), side, _limits(model), gap=1)
 
 
 def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
@@ -148,16 +150,25 @@ def losses(history: Sequence[EpochRecord]) -> Figure:
     terms = list(history[0].train.terms)
     figure, all_axes = _axes_row(1 + len(terms), (4.0, 3.2))
     epochs = [record.epoch for record in history]
-    panels: list[tuple[str, Callable[[Any], float]]] = [("objective", lambda scores: scores.loss)]
-    panels += [(name, lambda scores, name=name: scores.terms[name]) for name in terms]
-    for axes, (title, value) in zip(all_axes, panels, strict=True):
-        axes.plot(epochs, [value(record.train) for record in history], label="training", marker="." if len(epochs) < 30 else "")
-        held_out = [(record.epoch, value(record.validation)) for record in history if record.validation is not None]
+    for axes, title in zip(all_axes, ["objective", *terms], strict=True):
+        axes.plot(
+            epochs,
+            [_panel(title, record.train) for record in history],
+            label="training",
+            marker="." if len(epochs) < 30 else "",
+        )
+        held_out = [
+            (record.epoch, _panel(title, record.validation)) for record in history if record.validation is not None
+        ]
         if held_out:
             axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")
         axes.set(title=title, xlabel="epoch", ylabel="nats per datum")
         axes.legend()
     return figure
+
+
+def _panel(title: str, scores: Scores) -> float:
+    return scores.terms.get(title, scores.loss)
 
 
 def framed(pixels: Pixels, title: str) -> Figure:
@@ -216,7 +227,9 @@ def _curves(x: Tensor, columns: int) -> Pixels:
     canvas = FigureCanvasAgg(figure)
     low, high = float(x.min()), float(x.max())
     for index, datum in enumerate(x.cpu().numpy()):
-        axes = figure.add_axes(((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows))
+        axes = figure.add_axes(
+            ((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows)
+        )
         axes.plot(datum, linewidth=0.8)
         axes.set(ylim=(low - 1e-6, high + 1e-6), xticks=[], yticks=[])
     canvas.draw()

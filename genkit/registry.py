@@ -149,7 +149,7 @@ def _why_no_component(candidate: Any) -> str | None:
     if not (inspect.isclass(candidate) and issubclass(candidate, INTERFACES)):
         return f"{label} is no component: it derives from none of {', '.join(i.__name__ for i in INTERFACES)}"
     if inspect.isabstract(candidate):
-        missing = ", ".join(sorted(candidate.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(candidate, "__abstractmethods__", ())))
         return f"{label} is abstract: it does not implement {missing}"
     name = candidate.Config.model_fields["name"]
     if get_args(name.annotation) != (name.default,):

@@ -88,7 +88,10 @@ def environment(config: RunConfig) -> dict[str, Any]:
     """What a run was made with: versions, the machine, and the distributions of the plugins that it uses."""
     packages = ("genkit-torch", "torch", "numpy", "pluggy", "pydantic", "safetensors")
     return {
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+        },
         "platform": platform.platform(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(config)],
         "listeners": sorted(f"{p.distribution}/{p.name} {p.version}" for p in registry().plugins if p.events),
@@ -120,5 +123,7 @@ def _make(path: Path, exist_ok: bool) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        message = f"cannot make the run directory {path}: {error.strerror}; choose a place that can be written with --out"
+        message = (
+            f"cannot make the run directory {path}: {error.strerror}; choose a place that can be written with --out"
+        )
         raise RunError(message) from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError, ValidatorFunctionWrapHandler, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, model_validator
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from genkit.errors import GenkitError
@@ -28,12 +28,20 @@ class Settings(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _explain_unknown_keys(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    def _validate(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, Mapping):
+            value = {key: _as_tuples(item) if key in cls._tuples() else item for key, item in value.items()}
         try:
             return handler(value)
         except ValidationError as error:
             details = [cls._explained(detail) for detail in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
+
+    @classmethod
+    def _tuples(cls) -> set[str]:
+        """The keys of fields that hold tuples: YAML and JSON can only write lists for them."""
+        fields = cls.model_fields.items()
+        return {field.alias or name for name, field in fields if _takes_tuple(field.annotation)}
 
     @classmethod
     def _explained(cls, detail: Any) -> InitErrorDetails:
@@ -42,6 +50,14 @@ class Settings(BaseModel):
             keys = [field.alias or name for name, field in cls.model_fields.items()]
             kind, message = "unknown_key", f"unknown key '{location[0]}'; {nearest(str(location[0]), keys)}"
         return InitErrorDetails(type=PydanticCustomError(kind, message), loc=location, input=detail["input"])
+
+
+def _takes_tuple(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(_takes_tuple(part) for part in get_args(annotation))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 class ChosenByName:
@@ -79,8 +95,3 @@ class ChosenByName:
                 lambda settings: settings.model_dump(mode="json", by_alias=True)
             ),
         )
-
-
-# YAML has lists and no tuples: these take either and keep a tuple, so that settings stay frozen.
-Ints = Annotated[tuple[int, ...], Strict(False)]
-Floats = Annotated[tuple[float, ...], Strict(False)]

@@ -144,7 +144,7 @@ class Trainer:
         return lr
 
     def scores(self, total: Tensor, count: int, weights: list[float]) -> Scores:
-        """Scores from a sum of figure rows (T + 1 or T + 2,), each multiplied by its batch's size, over `count` data."""
+        """Scores of `count` data from the sum of their rows (T + 1 or T + 2,), each times its batch's size."""
         row = (total / count).tolist()
         terms = dict(zip(self.terms, row, strict=False))
         reconstruction, *rest = row[len(terms) :]
@@ -164,7 +164,11 @@ class Trainer:
 
 
 def fit(
-    trainer: Trainer, data: Dataset, seed: int, first: int = 1, report: Callable[[Progress], None] = lambda _: None
+    trainer: Trainer,
+    data: Dataset,
+    seed: int,
+    first: int = 1,
+    report: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[EpochRecord]:
     """Train epoch by epoch, from epoch `first` on, and yield the record of each.
 

@@ -54,9 +54,7 @@ def save(path: Path, model: Model) -> None:
     """Write a model that `build` made and that knows its data; raises RunError where the place cannot be written."""
     assert model.config is not None
     assert model.data is not None
-    header = Header(
-        format=FORMAT, config=model.config.resolved(), data=model.data, plugins=plugins_of(model.config)
-    )
+    header = Header(format=FORMAT, config=model.config.resolved(), data=model.data, plugins=plugins_of(model.config))
     write_tensors(path, model.state_dict(), {KEY: header.model_dump_json()})
 
 
@@ -123,7 +121,9 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
     try:
         found = json.loads(metadata[KEY]).get("format", 0)
         if found > FORMAT:
-            raise WeightsError(f"{path}: has format {found}, and this genkit reads up to {FORMAT}; upgrade genkit-torch")
+            raise WeightsError(
+                f"{path}: has format {found}, and this genkit reads up to {FORMAT}; upgrade genkit-torch"
+            )
         return Header.model_validate_json(metadata[KEY])
     except (ValidationError, ValueError, AttributeError, TypeError) as error:
         raise WeightsError(f"{path}: its metadata '{KEY}' are damaged: {str(error).splitlines()[0]}") from None

@@ -80,6 +80,9 @@ def write(values: Mapping[str, Any]) -> str:
     yaml = YAML()
     yaml.default_flow_style = None
     yaml.width = 110
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     stream = StringIO()
     yaml.dump(dict(values), stream)
     return stream.getvalue()
@@ -104,6 +107,7 @@ def _plain(value: Any) -> Any:
 
 
 def _note_places(value: Any, location: Location, document: Document) -> None:
+    items: list[tuple[str | int, tuple[int, int], Any]]
     if isinstance(value, CommentedMap):
         items = [(str(key), value.lc.key(key), item) for key, item in value.items()]
     elif isinstance(value, CommentedSeq):

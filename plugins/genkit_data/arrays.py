@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, Strict
+from pydantic import Field
 from torch import Tensor
 
 from genkit.errors import DataError
@@ -39,7 +39,6 @@ class Arrays(DataSource):
         ] = None
         range: Annotated[
             tuple[float, float] | None,
-            Strict(False),
             Field(description="the values' least and greatest; they are brought to 0 and 1"),
         ] = None
 
@@ -117,6 +116,8 @@ def _coded(labels: Any, path: Path) -> tuple[Tensor | None, tuple[str, ...] | No
     if labels is None:
         return None, None
     if labels.ndim != 1 or labels.dtype.kind not in "iubUS":
-        raise DataError(f"data.labels: {path}: labels are whole numbers or text, (N,), not {labels.dtype} {labels.shape}")
+        raise DataError(
+            f"data.labels: {path}: labels are whole numbers or text, (N,), not {labels.dtype} {labels.shape}"
+        )
     names, indices = np.unique(labels, return_inverse=True)
     return torch.from_numpy(indices.astype(np.int64)), tuple(str(name) for name in names)

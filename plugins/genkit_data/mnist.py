@@ -22,7 +22,10 @@ PUBLISHED = {
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 
 
 class MNIST(DataSource):
@@ -40,7 +43,8 @@ class MNIST(DataSource):
 
         name: Literal["mnist"] = "mnist"
         root: Annotated[
-            str | None, Field(description="the folder of the four IDX files, gzipped or not; null: download them once")
+            str | None,
+            Field(description="the folder of the four IDX files, gzipped or not; null: download them once"),
         ] = None
 
     config: Config
@@ -77,7 +81,10 @@ def _downloaded(name: str) -> Path:
         try:
             return Path(
                 pooch.retrieve(
-                    f"{mirror}{name}.gz", f"sha256:{PUBLISHED[name]}", f"{name}.gz", pooch.os_cache("genkit") / "mnist"
+                    f"{mirror}{name}.gz",
+                    f"sha256:{PUBLISHED[name]}",
+                    f"{name}.gz",
+                    pooch.os_cache("genkit") / "mnist",
                 )
             )
         except (OSError, ValueError) as error:

@@ -51,7 +51,7 @@ class RunWriter:
         metrics = {f"test/{name}": figures[name] for name in ("elbo", "reconstruction", "kl") if figures.get(name)}
         metrics["train/loss"] = run.history[-1].train.loss
         for summary in hparams(_flat(run.config.resolved()), metrics):
-            self.writer.file_writer.add_summary(summary)
+            self.writer._get_file_writer().add_summary(summary)
         for name, value in metrics.items():
             self.writer.add_scalar(name, value, run.history[-1].epoch)
         self.writer.close()
@@ -103,6 +103,9 @@ def _flat(values: Any, above: str = "") -> dict[str, Any]:
         return {k: v for key, item in values.items() for k, v in _flat(item, f"{above}.{key}".lstrip(".")).items()}
     if isinstance(values, list) and any(isinstance(item, dict) for item in values):
         return {
-            k: v for item in values for k, v in _flat(item, f"{above}.{item['name']}").items() if not k.endswith(".name")
+            k: v
+            for item in values
+            for k, v in _flat(item, f"{above}.{item['name']}").items()
+            if not k.endswith(".name")
         }
     return {above: values if isinstance(values, bool | int | float) else str(values)}

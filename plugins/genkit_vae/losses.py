@@ -50,7 +50,8 @@ class KL(Loss):
 
         name: Literal["kl"] = "kl"
         free_bits: Annotated[
-            float, Field(ge=0, description="nats that each latent dimension may hold without being pressed further")
+            float,
+            Field(ge=0, description="nats that each latent dimension may hold without being pressed further"),
         ] = 0.0
 
     def __init__(self, config: Config, shape: Shape) -> None:

@@ -46,7 +46,7 @@ class GaussianSampler(Sampler):
         self.log_var = nn.Linear(math.prod(features), config.latent)
 
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
-        """features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio (K, B)."""
+        """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio (K, B)."""
         flat = features.flatten(1)
         mean, log_var = self.mean(flat), self.log_var(flat)
         eps = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
@@ -57,6 +57,6 @@ class GaussianSampler(Sampler):
         return Latent(z, mean, kl, log_ratio)
 
     def prior(self, n: int) -> Tensor:
-        """n draws from N(0, I): (n, D)."""
+        """N draws from N(0, I): (n, D)."""
         weight = self.mean.weight
         return torch.randn(n, *self.latent_shape, dtype=weight.dtype, device=weight.device)

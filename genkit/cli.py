@@ -1,0 +1,334 @@
+"""The command line. Each command is a few lines around the Python interface, which is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genkit.data import Dataset
+    from genkit.describe import Row
+    from genkit.model import Model
+
+app = typer.Typer(
+    help="Generative models with a latent space, from one config file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a model.safetensors.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Options in place of the config's: training.epochs=5"),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[data.KEY=VALUE]...", help="Other data than the run's: data.root=DIR"),
+]
+Out = Annotated[Path, typer.Option("--out", help="The file; its suffix says the format.")]
+SplitName = Annotated[str, typer.Option(help="train, validation, test or all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The run's directory; by default a new one in runs/.")] = None,
+) -> None:
+    """Train what a config describes; prints the run's directory last."""
+    import genkit
+
+    with _following() as progress:
+        finished = genkit.run(config, overrides or (), out=out, listeners=[progress])
+    _show_finished(finished.directory)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of an interrupted run.")],
+    epochs: Annotated[int | None, typer.Option(min=1, help="Train up to so many epochs in all.")] = None,
+) -> None:
+    """Go on with an interrupted run, as if it had never stopped."""
+    import genkit
+
+    with _following() as progress:
+        finished = genkit.resume(run, epochs=epochs, listeners=[progress])
+    _show_finished(finished.directory)
+
+
+@app.command()
+def describe(
+    source: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML config, a run directory or a model.safetensors.")
+    ],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Show each layer of a model with its output shape and parameters, in the order that data flow."""
+    from genkit import weights
+    from genkit.describe import describe as rows_of
+    from genkit.runs import as_config, prepare
+
+    if source.is_dir() or source.suffix == ".safetensors":
+        if overrides:
+            _fail("overrides need a config; a trained model is described as it is")
+        model = weights.load(source)
+    else:
+        model = prepare(as_config(source, overrides or ()))[1]
+    rows = rows_of(model)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+    else:
+        _show_rows(rows)
+
+
+@app.command()
+def sample(
+    run: RunPath,
+    out: Out,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 64,
+    seed: Seed = 0,
+    noise: Annotated[bool, typer.Option("--noise", help="Draw from p(x|z) instead of taking its mean.")] = False,
+) -> None:
+    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png)."""
+    import torch
+
+    from genkit import outputs, weights
+
+    outputs.check_suffix(out, [".png"])
+    model = weights.load(run)
+    torch.manual_seed(seed)
+    x = model.sample(n, noise=noise)
+    _write_data(out, {"x": x.numpy()}, model, columns=max(1, round(n**0.5)))
+
+
+@app.command()
+def encode(run: RunPath, out: Out, data: DataOverrides = None, split: SplitName = "test") -> None:
+    """Write the latents of data (the posterior mean, so always the same) and their labels."""
+    from genkit import outputs
+
+    outputs.check_suffix(out)
+    model, dataset = _model_and_data(run, data)
+    part = dataset.split(split)
+    arrays = {"z": model.encode(part.x).numpy()}
+    if part.labels is not None:
+        arrays["labels"] = part.labels.numpy()
+    outputs.write(out, arrays)
+    print(out)
+
+
+@app.command()
+def reconstruct(
+    run: RunPath,
+    out: Out,
+    data: DataOverrides = None,
+    split: SplitName = "test",
+    n: Annotated[int | None, typer.Option("-n", "--number", min=1, help="The first so many; by default all.")] = None,
+) -> None:
+    """Write data beside what the model makes of them: arrays x and reconstruction, or a picture (.png)."""
+    from genkit import outputs, pictures
+    from genkit.data import as_float
+
+    outputs.check_suffix(out, [".png"])
+    model, dataset = _model_and_data(run, data)
+    x = dataset.split(split).x[:n]
+    if out.suffix == ".png":
+        _write_picture(out, pictures.reconstructions(model, x, count=n or 24))
+    else:
+        outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
+    print(out)
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    data: DataOverrides = None,
+    split: SplitName = "test",
+    draws: Annotated[int, typer.Option(min=1, help="Draws from q(z|x) a datum.")] = 1,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Estimate the ELBO and its parts, in nats per datum and bits per dimension."""
+    from genkit.evaluation import evaluate as figures_of
+
+    model, dataset = _model_and_data(run, data)
+    figures = figures_of(model, dataset, split, draws, seed).to_json()
+    if as_json:
+        _print_json(figures)
+        return
+    for name, value in figures.items():
+        shown = "none" if value is None else " ".join(f"{v:.3f}" for v in value) if isinstance(value, list) else value
+        print(f"{name:15} {shown:.4f}" if isinstance(shown, float) else f"{name:15} {shown}")
+
+
+@app.command()
+def plugins(as_json: Json = False) -> None:
+    """List the installed plugins: whose they are, what they bring, and what failed to load."""
+    from genkit.registry import name_of, registry
+
+    rows = [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "components": [f"{component.kind}/{name_of(component)}" for component in plugin.components],
+            "events": plugin.events,
+            "problems": plugin.problems,
+        }
+        for plugin in registry().plugins
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['name']}  ({row['distribution']} {row['version']})")
+        for label in ("components", "events", "problems"):
+            if row[label]:
+                print(f"    {label}: {', '.join(row[label])}")
+
+
+def main() -> None:
+    """The entry point: errors that the user can mend end in one message and exit code 2."""
+    from genkit.errors import GenkitError
+
+    try:
+        app()
+    except GenkitError as error:
+        _fail(str(error))
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"genkit-torch {version_of('genkit-torch')}")
+        raise typer.Exit
+
+
+def _fail(message: str) -> NoReturn:
+    lines = message.splitlines()
+    print("\n".join(f"error: {line}" for line in lines), file=sys.stderr)
+    raise SystemExit(USER_ERROR)
+
+
+@contextmanager
+def _following() -> Iterator[Any]:
+    """A progress bar for a run; Ctrl-C says how to go on."""
+    from genkit.progress import ProgressBar
+
+    progress = ProgressBar(_console())
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        if progress.run is None:
+            print("interrupted before training started; nothing was written", file=sys.stderr)
+        else:
+            done, directory = len(progress.run.history), progress.run.directory.path
+            print(
+                f"interrupted; {done} whole epochs are kept. To go on: genkit resume {directory}",
+                file=sys.stderr,
+            )
+        raise SystemExit(INTERRUPTED) from None
+    finally:
+        progress.bar.stop()
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _show_finished(directory: Any) -> None:
+    print(f"pictures: {directory.pictures}")
+    print(f"weights: {directory.model}")
+    print(directory.path)
+
+
+def _model_and_data(run: Path, overrides: list[str] | None) -> tuple[Model, Dataset]:
+    """A trained model, and the data of its config or those that overrides name."""
+    from genkit import config, weights
+    from genkit import data as data_module
+
+    model = weights.load(run)
+    for assignment in overrides or ():
+        if assignment.partition("=")[0].split(".")[0] != "data":
+            _fail(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
+    assert model.config is not None
+    run_config = config.parse(model.config.resolved(), overrides or ())
+    return model, data_module.load(run_config.data)
+
+
+def _write_data(out: Path, arrays: dict[str, Any], model: Model, columns: int) -> None:
+    """Write the first array as a picture, or all of them in a format of `outputs`."""
+    import torch
+
+    from genkit import outputs, pictures
+
+    if out.suffix == ".png":
+        limits = model.data.range if model.data is not None else (0.0, 1.0)
+        _write_picture(out, pictures.mosaic(torch.from_numpy(next(iter(arrays.values()))), columns, limits))
+    else:
+        outputs.write(out, arrays)
+    print(out)
+
+
+def _write_picture(out: Path, pixels: Any) -> None:
+    from PIL import Image
+
+    from genkit import atomic
+
+    with atomic.replacing(out) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _show_rows(rows: list[Row]) -> None:
+    """The table of a model; layers that read the same input share a line."""
+    from rich.table import Table
+
+    table = Table("layer", "type", "output shape", box=None, pad_edge=False)
+    table.add_column("parameters", justify="right")
+    lines: list[list[Row]] = []
+    for row in rows:
+        if row.parallel:
+            lines[-1].append(row)
+        else:
+            lines.append([row])
+    for line in lines:
+        types = [row.type + (f" + {row.activation}" if row.activation else "") for row in line]
+        shapes = ["×".join(map(str, row.shape)) for row in line]
+        counts = [f"{row.parameters:,}" for row in line]
+        table.add_row(*(" | ".join(cells) for cells in (_side_by_side(line), types, shapes, counts)))
+    console = _console()
+    console.print(table)
+    console.print(f"{sum(row.parameters for row in rows):,} parameters", highlight=False)
+
+
+def _side_by_side(line: list[Row]) -> list[str]:
+    """`sampler.mean`, `log_var`: what follows the first leaves out the path that they share."""
+    above = line[0].name.rpartition(".")[0]
+    return [line[0].name, *(row.name.removeprefix(f"{above}.") for row in line[1:])]
+
+
+if __name__ == "__main__":
+    main()
