@@ -54,7 +54,7 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
     elif len(model.sampler.latent_shape) == 1:
         drawn["traversals"] = framed(
             traversals(model, held_out.x),
-            "each row: one latent from its 1% to its 99% quantile, the others held",
+            "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first",
         )
     return [_save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
@@ -134,9 +134,10 @@ def latents(model: Model, split: Split, classes: tuple[str, ...] | None, most: i
     if z.shape[1] == 2:
         axes.set(title="posterior means of held-out data", xlabel="z1", ylabel="z2")
     elif z.shape[1] > 2:
+        z_dimensions = z.shape[1]
         z, shares = _principal(z)
         first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
-        axes.set(title=f"posterior means of held-out data, 2 of {model.sampler.latent_shape} dimensions")
+        axes.set(title=f"posterior means of held-out data, {z_dimensions} dimensions seen along two")
         axes.set(xlabel=first, ylabel=second)
     else:
         z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)

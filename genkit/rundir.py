@@ -14,7 +14,7 @@ from genkit.config import load as load_config
 from genkit.errors import RunError
 from genkit.registry import registry
 from genkit.training import EpochRecord
-from genkit.weights import plugins_of
+from genkit.weights import CONFIG_FILE, MODEL_FILE, plugins_of
 
 ROOT = Path("runs")
 
@@ -28,7 +28,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = path / "config.yaml"
+        self.config = path / CONFIG_FILE
         """The resolved config: every option, defaults included."""
         self.environment = path / "environment.json"
         """Versions of what made the run, and the plugins that it used."""
@@ -36,7 +36,7 @@ class RunDirectory:
         """One JSON object an epoch."""
         self.checkpoint = path / "checkpoint.safetensors"
         """The state after the last whole epoch."""
-        self.model = path / "model.safetensors"
+        self.model = path / MODEL_FILE
         """The trained model; there only once the run is finished."""
         self.evaluation = path / "evaluation.json"
         """The figures of the test split."""

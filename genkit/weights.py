@@ -21,6 +21,8 @@ from genkit.settings import Settings
 
 FORMAT = 1
 KEY = "genkit"
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.yaml"
 
 
 class PluginRecord(Settings):
@@ -66,7 +68,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         ComponentError: a distribution that the model needs is not installed; names it and its version.
     """
     path = Path(path)
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = path / MODEL_FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / CONFIG_FILE).exists():
+        raise WeightsError(
+            f"{path}: the run is not finished, so it has no {MODEL_FILE}; go on with: genkit resume {path}"
+        )
     tensors, metadata = read_tensors(file)
     header = _header(file, metadata)
     try:

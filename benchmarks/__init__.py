@@ -1,0 +1,1 @@
+"""Measurements of genkit's speed: `python -m benchmarks.throughput`."""

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from genkit.activations import Activation, activation
+from genkit.interfaces import Shape
+from genkit_mlp import MLPDecoder, MLPEncoder
+
+SHAPES: list[Shape] = [(1,), (7,), (3, 4), (1, 8, 8), (3, 5, 6), (2, 2, 2, 2)]
+
+
+def encoder(hidden: tuple[int, ...], shape: Shape, function: Activation = "relu") -> MLPEncoder:
+    return MLPEncoder(MLPEncoder.Config(hidden=hidden, activation=function), shape)
+
+
+def decoder(hidden: tuple[int, ...], latent: Shape, shape: Shape, function: Activation = "relu") -> MLPDecoder:
+    return MLPDecoder(MLPDecoder.Config(hidden=hidden, activation=function), latent, shape)
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 3)])
+def test_encoder_turns_data_of_any_shape_into_features(shape: Shape, batch: int, hidden: tuple[int, ...]) -> None:
+    made = encoder(hidden, shape)
+    assert made.out_shape == (hidden[-1] if hidden else math.prod(shape),)
+    assert made(torch.randn(batch, *shape)).shape == (batch, *made.out_shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize(("latent", "hidden"), [((2,), ()), ((1,), (6,)), ((3, 2), (6, 3))])
+def test_decoder_ends_on_the_shape_asked_for(shape: Shape, batch: int, latent: Shape, hidden: tuple[int, ...]) -> None:
+    assert decoder(hidden, latent, shape)(torch.randn(batch, *latent)).shape == (batch, *shape)
+
+
+def test_encoder_without_hidden_layers_is_a_flattening() -> None:
+    x = torch.arange(12.0).reshape(2, 2, 3)
+    made = encoder((), (2, 3))
+    assert torch.equal(made(x), torch.tensor([[0.0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]))
+    assert count(made) == 0
+
+
+def test_decoder_without_hidden_layers_is_one_affine_map() -> None:
+    made = decoder((), (2,), (1, 2, 2))
+    weight, bias = made.parameters()
+    z = torch.tensor([[0.5, -2.0]])
+    by_hand = [sum(w * v for w, v in zip(row, z[0], strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+    torch.testing.assert_close(made(z).flatten(), torch.stack(by_hand))
+
+
+def test_parameters_are_counted_as_by_hand() -> None:
+    assert count(encoder((6, 3), (1, 8, 8))) == (64 * 6 + 6) + (6 * 3 + 3)
+    assert count(decoder((3, 6), (2,), (1, 8, 8))) == (2 * 3 + 3) + (3 * 6 + 6) + (6 * 64 + 64)
+
+
+@pytest.mark.parametrize("name", get_args(Activation))
+def test_the_activation_follows_each_hidden_layer_and_nothing_else(name: Activation) -> None:
+    function = type(activation(name))
+    inwards, outwards = encoder((4, 3), (5,), name).layers, decoder((3, 4), (2,), (5,), name).layers
+    hidden = [nn.Linear, function, nn.Linear, function]
+    assert [type(layer) for layer in inwards] == [nn.Flatten, *hidden]
+    assert [type(layer) for layer in outwards] == [nn.Flatten, *hidden, nn.Linear, nn.Unflatten]
+
+
+@pytest.mark.parametrize("name", get_args(Activation))
+def test_a_hidden_layer_is_activation_of_an_affine_map(name: Activation) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made, x = encoder((4,), (5,), name), torch.randn(6, 5)
+    function = getattr(nn.functional, name, lambda v: v)
+    linear = made.layers[1]
+    torch.testing.assert_close(made(x), function(x @ linear.weight.T + linear.bias))
+
+
+@pytest.mark.parametrize("name", get_args(Activation))
+def test_gradients_reach_every_parameter(name: Activation) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        coder = nn.Sequential(encoder((6, 3), (2, 4), name), decoder((3, 6), (3,), (2, 4), name))
+        coder(torch.randn(16, 2, 4)).square().sum().backward()
+    for parameter_name, parameter in coder.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("config", [MLPEncoder.Config, MLPDecoder.Config])
+@pytest.mark.parametrize("wrong", [{"hidden": [0]}, {"hidden": [4, -1]}, {"hidden": [2.5]}, {"activation": "rleu"}])
+def test_impossible_options_are_refused(config: type[MLPEncoder.Config], wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        config.model_validate(wrong)
+
+
+def test_a_list_of_widths_and_none_are_accepted() -> None:
+    assert MLPEncoder.Config.model_validate({"hidden": [4, 2]}).hidden == (4, 2)
+    assert MLPDecoder.Config.model_validate({"hidden": []}).hidden == ()

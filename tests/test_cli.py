@@ -1,0 +1,346 @@
+import gzip
+import json
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import genkit
+
+QUICK = ["training.epochs=2", "encoder.hidden=[16]", "decoder.hidden=[16]"]
+CONFIG = """\
+data: digits
+encoder: mlp
+sampler: gaussian
+decoder: mlp
+likelihood: bernoulli
+loss: [reconstruction, kl]
+"""
+
+
+def one_message(answer):
+    """The refusal of bad input: code 2, something said, no traceback."""
+    assert answer.code == 2, answer
+    assert answer.err.startswith("error: ")
+    assert "Traceback" not in answer.err + answer.out
+    return answer.err
+
+
+def idx(shape, content=None, magic=None):
+    header = (
+        magic if magic is not None else struct.pack(">HBB", 0, 8, len(shape)) + struct.pack(f">{len(shape)}I", *shape)
+    )
+    return header + (bytes(int(np.prod(shape))) if content is None else content)
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """A folder with the four files of MNIST's form, all zeros."""
+    for name, n in (("train", 20), ("t10k", 10)):
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(idx((n, 28, 28)))
+        (tmp_path / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx((n,))))
+    return tmp_path
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+# What each command gives
+
+
+@pytest.mark.usefixtures("bare")
+def test_run_prints_its_directory_last_and_the_terms_in_nats(cli, digits, tmp_path):
+    answer = cli("run", digits, *QUICK, "--out", tmp_path / "run")
+    assert answer.code == 0, answer
+    lines = answer.out.splitlines()
+    assert lines[-1] == str(tmp_path / "run")
+    assert lines[0].startswith("digits: 1,258 train, 180 validation, 359 test;")
+    assert "epoch 1/2  train loss" in lines[1]
+    assert "examples/s" in lines[1]
+    assert lines[3].startswith("test: ELBO -")
+
+
+def test_describe_shows_each_layer_and_the_heads_side_by_side(cli, digits):
+    answer = cli("describe", digits)
+    assert "sampler.mean | log_var  Linear | Linear" in answer.out
+    assert "99,908 parameters" in answer.out
+
+
+def test_describe_gives_the_same_rows_for_config_run_and_file(cli, digits, finished):
+    sources = digits, finished.directory.path, finished.directory.model
+    rows = [json.loads(cli("describe", source, "--json").out) for source in sources]
+    assert rows[0] == rows[1] == rows[2]
+    assert {"name", "type", "shape", "parameters"} <= rows[0][0].keys()
+    assert rows[0][0]["shape"] == [1, 8, 8]
+    assert sum(row["parameters"] for row in rows[0]) == 99_908
+
+
+def test_evaluate_gives_the_figures_of_the_run(cli, finished):
+    figures = json.loads(cli("evaluate", finished.directory.path, "--json").out)
+    assert figures == finished.evaluation.to_json()
+    assert figures["split"] == "test"
+    assert figures["elbo"] == pytest.approx(-figures["reconstruction"] - figures["kl"])
+    assert "reconstruction" in cli("evaluate", finished.directory.model, "--split", "train").out
+
+
+def test_encode_writes_the_same_latents_and_labels_twice(cli, finished, tmp_path):
+    for name in ("one.npz", "two.npz"):
+        assert cli("encode", finished.directory.path, "--out", tmp_path / name).code == 0
+    one, two = np.load(tmp_path / "one.npz"), np.load(tmp_path / "two.npz")
+    assert set(one) == {"z", "labels"}
+    assert np.array_equal(one["z"], two["z"])
+    assert np.array_equal(one["labels"], finished.data.test.labels.numpy())
+    assert torch.equal(torch.from_numpy(one["z"]), finished.model.encode(finished.data.test.x))
+
+
+def test_encode_takes_other_data_than_the_runs(cli, finished, tmp_path):
+    x = finished.data.test.x[:7]
+    save_file({"x": x}, tmp_path / "mine.safetensors")
+    source = f"data={{name: arrays, path: {tmp_path / 'mine.safetensors'}}}"
+    answer = cli("encode", finished.directory.path, source, "--split", "all", "--out", tmp_path / "z.npz")
+    assert answer.code == 0, answer
+    z = np.load(tmp_path / "z.npz")["z"]
+    assert z.shape == (7, 2)
+    assert sorted(z[:, 0].tolist()) == pytest.approx(sorted(finished.model.encode(x)[:, 0].tolist()), abs=1e-6)
+
+
+def test_encode_writes_tables(cli, finished, tmp_path):
+    from pyarrow import parquet
+
+    for name in ("z.csv", "z.parquet"):
+        assert cli("encode", finished.directory.path, "--out", tmp_path / name).code == 0
+    lines = (tmp_path / "z.csv").read_text().splitlines()
+    assert lines[0] == "z_0,z_1,labels"
+    assert len(lines) == 1 + 359
+    table = parquet.read_table(tmp_path / "z.parquet")
+    assert table.column_names == ["z_0", "z_1", "labels"]
+    assert table.num_rows == 359
+
+
+def test_sample_writes_arrays_and_pictures_and_repeats_itself(cli, finished, tmp_path):
+    for name in ("one.npy", "two.npy", "s.png", "s.safetensors"):
+        assert cli("sample", finished.directory.path, "-n", 64, "--out", tmp_path / name).code == 0
+    x = np.load(tmp_path / "one.npy")
+    assert x.shape == (64, 1, 8, 8)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert np.array_equal(x, np.load(tmp_path / "two.npy"))
+    assert np.array_equal(x, load_file(tmp_path / "s.safetensors")["x"].numpy())
+    with Image.open(tmp_path / "s.png") as picture:
+        assert picture.size == (8 * 58 + 2, 8 * 58 + 2)
+    cli("sample", finished.directory.path, "-n", 64, "--seed", 1, "--out", tmp_path / "two.npy")
+    assert not np.array_equal(x, np.load(tmp_path / "two.npy"))
+
+
+def test_sample_with_noise_draws_from_the_likelihood(cli, finished, tmp_path):
+    cli("sample", finished.directory.path, "--noise", "--out", tmp_path / "x.npy")
+    assert set(np.unique(np.load(tmp_path / "x.npy"))) == {0.0, 1.0}
+
+
+def test_reconstruct_writes_data_beside_what_the_model_makes_of_them(cli, finished, tmp_path):
+    assert cli("reconstruct", finished.directory.path, "-n", 5, "--out", tmp_path / "r.npz").code == 0
+    arrays = np.load(tmp_path / "r.npz")
+    assert np.array_equal(arrays["x"], finished.data.test.x[:5].numpy())
+    assert np.array_equal(arrays["reconstruction"], finished.model.reconstruct(finished.data.test.x[:5]).numpy())
+    assert cli("reconstruct", finished.directory.path, "--out", tmp_path / "r.png").code == 0
+    with Image.open(tmp_path / "r.png") as picture:
+        assert picture.size == (12 * 58 + 2, 4 * 58 + 2)
+
+
+def test_plugins_lists_what_is_installed(cli):
+    rows = {row["name"]: row for row in json.loads(cli("plugins", "--json").out)}
+    assert rows["mlp"]["distribution"] == "genkit-torch"
+    assert rows["mlp"]["components"] == ["encoder/mlp", "decoder/mlp"]
+    assert "epoch_ended" in rows["tensorboard"]["events"]
+    assert rows["vae"]["problems"] == []
+    assert "mlp  (genkit-torch" in cli("plugins").out
+
+
+def test_version(cli):
+    assert cli("--version").out.startswith("genkit-torch ")
+
+
+def test_help_imports_no_torch_and_no_library_of_its_own_weight():
+    code = "import sys; sys.argv = ['genkit', '--help']\nimport genkit.cli\ntry: genkit.cli.main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('torch', 'numpy', 'pydantic', 'matplotlib', 'sklearn') if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "describe" in done.stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment):
+    command = ["genkit", "run", str(digits), "training.epochs=60", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert f"To go on: genkit resume {tmp_path / 'run'}" in err
+    resumed = subprocess.run(
+        ["genkit", "resume", str(tmp_path / "run")], env=environment, capture_output=True, text=True
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch" in resumed.stdout
+    whole = genkit.run(digits, ["training.epochs=60"], out=tmp_path / "whole")
+    there = genkit.load(tmp_path / "run").state_dict()
+    assert all(torch.equal(tensor, there[name]) for name, tensor in whole.model.state_dict().items())
+
+
+# Bad input: one clear message, code 2, nothing overwritten
+
+
+def test_a_missing_config(cli):
+    assert "no/such.yaml: there is no such file" in one_message(cli("run", "no/such.yaml"))
+
+
+def test_broken_yaml_with_line_and_column(cli, config):
+    path = config("data: digits\nencoder: {name: mlp, hidden: [3\nloss: kl\n")
+    assert f"{path}:3:" in one_message(cli("run", path))
+
+
+def test_an_unknown_key_and_an_unknown_component_with_the_nearest_names(cli, config):
+    path = config(CONFIG.replace("encoder: mlp", "encoder: {name: mlp, hiden: [3]}").replace("gaussian", "gausian"))
+    lines = one_message(cli("run", path)).splitlines()
+    assert lines[0] == f"error: {path}:2:22: encoder: unknown key 'hiden'; did you mean 'hidden'?"
+    assert lines[1] == f"error: {path}:3:1: sampler: unknown sampler 'gausian'; did you mean 'gaussian'?"
+
+
+def test_several_errors_at_once_with_types_and_ranges(cli, config):
+    text = CONFIG + "seed: -1\ntraining:\n  epochs: many\n  batch_size: 0\n  optimizer: adem\n"
+    answer = one_message(cli("run", config(text.replace("likelihood: bernoulli\n", ""))))
+    assert len(answer.splitlines()) == 5
+    for part in (
+        ":6:1: seed: must be greater than or equal to 0, not -1",
+        ":8:3: training.epochs: must be a valid integer, not 'many'",
+        ":9:3: training.batch_size: must be greater than or equal to 1, not 0",
+        ":10:3: training.optimizer: unknown optimizer 'adem'; did you mean 'adam'?",
+        "'likelihood' is missing",
+    ):
+        assert part in answer
+
+
+def test_a_bad_override_is_named(cli, digits):
+    assert "'epochs' is no override" in one_message(cli("run", digits, "epochs"))
+    assert "'training.epochs=x': training.epochs: must be" in one_message(cli("run", digits, "training.epochs=x"))
+
+
+@pytest.mark.parametrize("command", ["encode", "evaluate"])
+def test_data_of_another_shape_than_the_models(cli, finished, tmp_path, command):
+    np.save(tmp_path / "x.npy", np.zeros((30, 1, 9, 9), np.float32))
+    out = ["--out", tmp_path / "z.npz"] if command == "encode" else []
+    answer = cli(command, finished.directory.path, f"data={{name: arrays, path: {tmp_path / 'x.npy'}}}", *out)
+    message = one_message(answer)
+    assert "1, 8, 8" in message
+    assert "1, 9, 9" in message
+    assert not (tmp_path / "z.npz").exists()
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1])
+def test_pixels_out_of_the_likelihoods_range(cli, digits, tmp_path, value):
+    np.save(tmp_path / "x.npy", np.full((30, 1, 4, 4), value, np.float32))
+    answer = cli("run", digits, f"data={{name: arrays, path: {tmp_path / 'x.npy'}}}", "--out", tmp_path / "run")
+    assert "likelihood 'bernoulli' takes values from 0 to 1" in one_message(answer)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (idx((20, 28, 28))[:-5], "promises 20x28x28"),
+        (idx((20, 28, 28), magic=b"\x00\x00\x0d\x03" + bytes(12)), "is no IDX file of bytes"),
+        (b"\x89PNG", "is no IDX file of bytes"),
+        (gzip.compress(idx((20, 28, 28)))[:30], "damaged or cut short"),
+    ],
+)
+def test_bad_idx_files(cli, digits, mnist, content, said):
+    (mnist / "train-images-idx3-ubyte").write_bytes(content)
+    message = one_message(cli("run", digits, "data=mnist", f"data.root={mnist}", "--out", mnist / "run"))
+    assert "train-images-idx3-ubyte" in message
+    assert said in message
+    assert not (mnist / "run").exists()
+
+
+def test_a_missing_idx_file(cli, digits, mnist):
+    (mnist / "t10k-labels-idx1-ubyte.gz").unlink()
+    message = one_message(cli("run", digits, "data=mnist", f"data.root={mnist}"))
+    assert "holds neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz" in message
+
+
+def test_nan_in_the_data(cli, digits, tmp_path):
+    x = np.zeros((30, 5), np.float32)
+    x[7, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    message = one_message(cli("run", digits, f"data={{name: arrays, path: {tmp_path / 'x.npy'}}}"))
+    assert "1 of 30 data hold NaN or infinite values (the first: datum 7, nan)" in message
+
+
+def test_an_unwritable_run_directory(cli, digits, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    message = one_message(cli("run", digits, *QUICK, "--out", tmp_path / "file" / "run"))
+    assert "cannot make the run directory" in message
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_run_directory_that_is_taken(cli, digits, finished):
+    before = finished.directory.model.read_bytes()
+    assert "never overwrites" in one_message(cli("run", digits, *QUICK, "--out", finished.directory.path))
+    assert finished.directory.model.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["describe", "evaluate"])
+def test_truncated_and_foreign_weights(cli, finished, tmp_path, command):
+    (tmp_path / "cut.safetensors").write_bytes(finished.directory.model.read_bytes()[:500])
+    save_file({"w": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    assert "cut short" in one_message(cli(command, tmp_path / "cut.safetensors"))
+    assert "not of genkit" in one_message(cli(command, tmp_path / "foreign.safetensors"))
+    assert "there is no such file" in one_message(cli(command, tmp_path / "none.safetensors"))
+
+
+def test_an_unfinished_run_says_how_to_finish_it(cli, digits, tmp_path):
+    from genkit.rundir import RunDirectory
+    from genkit.runs import as_config
+
+    path = RunDirectory.create(as_config(digits), tmp_path / "run").path
+    assert f"genkit resume {path}" in one_message(cli("evaluate", path))
+
+
+def test_a_format_that_is_not_known_is_refused_before_the_work(cli, finished, tmp_path):
+    for command in ("sample", "encode", "reconstruct"):
+        message = one_message(cli(command, finished.directory.path, "--out", tmp_path / "x.pkl"))
+        assert "choose one of .npz, .npy" in message
+
+
+def test_a_split_that_is_not_there(cli, finished, tmp_path):
+    assert "no split 'tst'" in one_message(
+        cli("encode", finished.directory.path, "--split", "tst", "--out", tmp_path / "z.npz")
+    )
+
+
+def test_only_the_data_of_a_trained_model_can_be_changed(cli, finished):
+    assert "only the data can be changed" in one_message(cli("evaluate", finished.directory.path, "training.epochs=3"))
+
+
+def test_a_missing_option_is_a_usage_error(cli, finished):
+    answer = cli("sample", finished.directory.path)
+    assert answer.code == 2
+    assert "--out" in answer.err

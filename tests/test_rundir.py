@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from genkit.errors import RunError
+from genkit.rundir import RunDirectory
+from genkit.runs import as_config
+
+
+def test_new_runs_get_new_names(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    config = as_config(digits)
+    paths = [RunDirectory.create(config).path for _ in range(3)]
+    assert paths == [Path("runs/vae-digits"), Path("runs/vae-digits-2"), Path("runs/vae-digits-3")]
+
+
+def test_out_may_be_empty_but_not_full(tmp_path, digits):
+    (tmp_path / "empty").mkdir()
+    assert RunDirectory.create(as_config(digits), tmp_path / "empty").config.is_file()
+    before = (tmp_path / "empty" / "config.yaml").read_text()
+    with pytest.raises(RunError, match="never overwrites"):
+        RunDirectory.create(as_config(digits, ["seed=5"]), tmp_path / "empty")
+    assert (tmp_path / "empty" / "config.yaml").read_text() == before
+
+
+def test_an_unwritable_place_is_named_with_a_remedy(tmp_path, digits):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(RunError, match=r"cannot make the run directory .*file/run.*choose .*--out"):
+        RunDirectory.create(as_config(digits), tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_the_config_in_the_directory_is_the_whole_config(tmp_path, digits):
+    config = as_config(digits, ["loss.kl.weight={from: 0, to: 1, epochs: 5}", "training.clip_norm=1"])
+    assert RunDirectory.create(config, tmp_path / "run").load_config() == config
+
+
+def test_metrics_are_cut_to_the_epochs_that_count(tmp_path, finished):
+    directory = RunDirectory(tmp_path)
+    for record in finished.history:
+        directory.append_metrics(record)
+    with directory.metrics.open("a") as stream:
+        stream.write('{"epoch": 4, "cut sh')
+    assert directory.read_metrics(up_to=2) == finished.history[:2]
+    assert len(directory.metrics.read_text().splitlines()) == 2
