@@ -1,7 +1,7 @@
 """Training throughput of the example configs, eager and compiled.
 
-`python -m benchmarks.throughput [CONFIG ...] [--json FILE]` times the step that `genkit run` takes, batches included, in
-rounds that alternate between the variants, and gives the median rate of each and the median of the rounds' ratios.
+`python -m benchmarks.throughput [CONFIG ...] [--json FILE]` times the step that `genkit run` takes, batches included,
+in rounds that alternate between the variants; it gives the median rate of each, and the median of the rounds' ratios.
 """
 
 from __future__ import annotations

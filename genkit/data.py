@@ -114,7 +114,7 @@ def check_range(x: Tensor, low: float, high: float, who: str) -> None:
     if least < low or greatest > high:
         raise DataError(
             f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
-            "bring them into that range (data 'arrays' has the option range), or choose another likelihood"
+            "bring them into that range, with data.range where the source has that option, or choose another likelihood"
         )
 
 

@@ -97,7 +97,7 @@ def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> P
         return mosaic(model.sample(count), columns, _limits(model))
 
 
-def manifold(model: Model, side: int = 16) -> Pixels:
+def manifold(model: Model, side: int = 15) -> Pixels:
     """What a 2-D latent space decodes to on a grid of the prior's quantiles, which covers it evenly.
 
     Kingma & Welling 2014 (arXiv:1312.6114), appendix A.
@@ -105,7 +105,7 @@ def manifold(model: Model, side: int = 16) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = prior_quantiles(model, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z), side, _limits(model), gap=1)
+    return mosaic(model.decode(z), side, _limits(model), gap=3)
 
 
 def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:

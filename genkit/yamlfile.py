@@ -35,7 +35,7 @@ class Document:
     def override(self, assignment: str) -> None:
         """Apply `key.key=value` as a person types it on the command line; the value is YAML.
 
-        A list's items are named by their number or, where they have one, their `name`.
+        A list's items are named by their number or, where they have one, their `name`, which a new value keeps.
         """
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
@@ -131,6 +131,8 @@ def _assigned(
     key, rest = keys[0], keys[1:]
     if isinstance(target, list):
         index = _item(target, key, above, place)
+        if not rest and isinstance(value, Mapping) and not key.isdecimal():
+            value = {"name": key, **value}
         return [
             _assigned(item, rest, value, (*above, index), place, places) if position == index else item
             for position, item in enumerate(target)

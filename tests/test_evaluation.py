@@ -141,9 +141,9 @@ def test_the_same_seed_gives_the_same_figures_and_another_does_not(binarize: boo
 
 
 def test_evaluation_leaves_the_random_state_and_the_mode_as_they_were() -> None:
-    model = principal_components().train()
+    model, data = principal_components().train(), dataset(torch.rand(30, 4), binarize=True)
     before = torch.get_rng_state()
-    evaluate(model, dataset(torch.rand(30, 4), binarize=True))
+    evaluate(model, data)
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
 

@@ -87,7 +87,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 
 def test_a_file_of_a_later_format_asks_for_a_later_genkit(finished, tmp_path):
     path = altered(tmp_path / "m.safetensors", finished.directory.model, lambda header: header.update(format=99))
-    with pytest.raises(WeightsError, match="format 99.*upgrade genkit-torch"):
+    with pytest.raises(WeightsError, match=r"format 99.*upgrade genkit-torch"):
         genkit.load(path)
 
 

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+import genkit
+import genkit_tensorboard
+from genkit import pictures
+from genkit.data import as_float
+from genkit.runs import Run, resume
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "vae-digits.yaml"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two epochs of the example."""
+    out = tmp_path_factory.mktemp("tensorboard") / "run"
+    return genkit.run(EXAMPLE, ["training.epochs=2", "training.device=cpu", "loss.1.weight=0.5"], out=out)
+
+
+def small(folder: Path, shape: tuple[int, ...], **changes: Any) -> dict[str, Any]:
+    """A config for eight data of a shape without labels, all of them to train on."""
+    np.save(folder / "x.npy", np.random.default_rng(0).random((8, *shape)))
+    return {
+        "data": {"name": "arrays", "path": str(folder / "x.npy"), "validation": 0, "test": 0},
+        "encoder": {"name": "mlp", "hidden": [4]},
+        "sampler": {"name": "gaussian", "latent": 2},
+        "decoder": {"name": "mlp", "hidden": [4]},
+        "likelihood": "bernoulli",
+        "loss": ["reconstruction", "kl"],
+        "training": {"epochs": 1, "device": "cpu"},
+        **changes,
+    }
+
+
+def events(run: Run) -> EventAccumulator:
+    found = EventAccumulator(str(run.directory.path / "tensorboard"), size_guidance={"images": 0, "scalars": 0})
+    found.Reload()
+    return found
+
+
+def scalars(run: Run, tag: str) -> dict[int, float]:
+    return {event.step: event.value for event in events(run).Scalars(tag)}
+
+
+def metrics(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.directory.metrics.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("figure", ["loss", "reconstruction", "kl", "elbo"])
+def test_the_figures_of_each_epoch_are_those_of_the_metrics(digits: Run, split: str, figure: str) -> None:
+    expected = {line["epoch"]: line[split][figure] for line in metrics(digits)}
+    assert scalars(digits, f"{split}/{figure}") == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("term", ["reconstruction", "kl"])
+def test_each_term_is_written_unweighted(digits: Run, split: str, term: str) -> None:
+    expected = {line["epoch"]: line[split]["terms"][term] for line in metrics(digits)}
+    assert scalars(digits, f"{split}/term/{term}") == pytest.approx(expected, rel=1e-6)
+
+
+def test_weights_learning_rate_and_throughput_are_written(digits: Run) -> None:
+    lines = metrics(digits)
+    assert scalars(digits, "weight/reconstruction") == {1: 1, 2: 1}
+    assert scalars(digits, "weight/kl") == {1: 0.5, 2: 0.5}
+    assert scalars(digits, "training/learning_rate") == pytest.approx({line["epoch"]: line["lr"] for line in lines})
+    expected = {line["epoch"]: line["examples_per_second"] for line in lines}
+    assert scalars(digits, "training/examples_per_second") == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_elbo_is_the_true_one_whatever_the_weights_are(digits: Run) -> None:
+    for epoch, elbo in scalars(digits, "train/elbo").items():
+        parts = [scalars(digits, f"train/{part}")[epoch] for part in ("reconstruction", "kl")]
+        assert elbo == pytest.approx(-sum(parts), rel=1e-6)
+        assert scalars(digits, "train/loss")[epoch] == pytest.approx(parts[0] + 0.5 * parts[1], rel=1e-6)
+
+
+def test_the_figures_of_the_test_split_come_last(digits: Run) -> None:
+    figures = json.loads(digits.directory.evaluation.read_text())
+    for name in ("elbo", "reconstruction", "kl"):
+        assert scalars(digits, f"test/{name}") == pytest.approx({2: figures[name]}, rel=1e-6)
+
+
+@pytest.mark.parametrize("tag", ["reconstructions", "samples"])
+def test_pictures_are_written_and_can_be_decoded(digits: Run, tag: str) -> None:
+    found = events(digits).Images(tag)
+    assert [event.step for event in found] == [1, 2]
+    shown = [np.asarray(Image.open(io.BytesIO(event.encoded_image_string))) for event in found]
+    assert not np.array_equal(*shown)
+    model, data = digits.model, digits.data.test
+    expected = pictures.samples(model) if tag == "samples" else pictures.reconstructions(model, data.x)
+    assert np.array_equal(shown[1], expected)
+
+
+def test_the_projector_holds_each_latent_with_its_label_and_thumbnail(digits: Run) -> None:
+    folder, test = digits.directory.path / "tensorboard", digits.data.test
+    config = (folder / "projector_config.pbtxt").read_text()
+    latents = folder / "00002" / "latents"
+    for name in ("tensors.tsv", "metadata.tsv", "sprite.png"):
+        assert f'"00002/latents/{name}"' in config
+    z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
+    np.testing.assert_allclose(z, digits.model.encode(test.x).numpy(), atol=1e-6)
+    assert (latents / "metadata.tsv").read_text().split() == [str(label) for label in test.labels.tolist()]
+    sprite = np.asarray(Image.open(latents / "sprite.png").convert("L"))
+    assert sprite.shape == (19 * 8, 19 * 8)  # 359 data of 8x8 in the least square
+    by_row = sprite.reshape(19, 8, 19, 8).swapaxes(1, 2).reshape(-1, 8, 8)[: len(test.x)]
+    np.testing.assert_allclose(by_row / 255, as_float(test.x)[:, 0], atol=1 / 255)
+
+
+def test_the_options_are_hyperparameters_beside_the_final_figures(digits: Run) -> None:
+    content = events(digits).PluginTagToContent("hparams")
+    start = HParamsPluginData.FromString(content["_hparams_/session_start_info"]).session_start_info.hparams
+    assert start["seed"].number_value == 0
+    assert start["sampler.latent"].number_value == 2
+    assert start["training.epochs"].number_value == 2
+    assert start["training.optimizer.lr"].number_value == pytest.approx(1e-3)
+    assert start["encoder.hidden"].string_value == "[256, 128]"
+    assert start["loss.kl.weight"].number_value == 0.5
+    assert start["data.name"].string_value == "digits"
+    experiment = HParamsPluginData.FromString(content["_hparams_/experiment"]).experiment
+    assert {info.name.tag for info in experiment.metric_infos} == {
+        "test/elbo",
+        "test/reconstruction",
+        "test/kl",
+        "train/loss",
+    }
+
+
+def test_all_goes_into_one_event_file_and_the_writer_is_put_away(digits: Run) -> None:
+    assert len(list((digits.directory.path / "tensorboard").glob("events.*"))) == 1
+    assert id(digits) not in genkit_tensorboard._writers
+
+
+def test_a_run_without_labels_images_and_held_out_data_is_written_too(tmp_path: Path) -> None:
+    config = small(tmp_path, (5,), sampler={"name": "gaussian", "latent": 1})
+    run = genkit.run(config, out=tmp_path / "run")
+    tags = events(run).Tags()
+    assert {"reconstructions", "samples"} <= set(tags["images"])
+    assert not [tag for tag in tags["scalars"] if tag.startswith(("validation/", "test/"))]
+    latents = tmp_path / "run" / "tensorboard" / "00001" / "latents"
+    z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
+    assert z.shape == (8, 2)  # the projector wants two dimensions
+    assert (z[:, 1] == 0).all()
+    assert [path.name for path in latents.iterdir()] == ["tensors.tsv"]
+
+
+def test_a_resumed_run_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    first = genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "run")
+    resumed = resume(first.directory.path, epochs=3)
+    expected = {line["epoch"]: line["train"]["loss"] for line in metrics(resumed)}
+    assert list(expected) == [1, 2, 3]
+    assert scalars(resumed, "train/loss") == pytest.approx(expected, rel=1e-6)
+    assert set(scalars(resumed, "weight/kl")) == {1, 2, 3}
+
+
+def test_pictures_of_a_long_run_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genkit_tensorboard.writer.IMAGES", 3)
+    run = genkit.run(small(tmp_path, (1, 2, 2), training={"epochs": 10, "device": "cpu"}), out=tmp_path / "run")
+    assert [event.step for event in events(run).Images("samples")] == [1, 4, 8, 10]
+    assert len(scalars(run, "train/loss")) == 10

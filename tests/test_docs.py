@@ -1,0 +1,100 @@
+"""What the documents show works as shown."""
+
+import doctest
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from genkit import config
+from genkit.errors import GenkitError
+from genkit.interfaces import Encoder
+from genkit.registry import registry
+from genkit.runs import as_config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_config_in_the_readme_is_the_example(tmp_path, digits):
+    (tmp_path / "shown.yaml").write_text(blocks("yaml")[0])
+    assert as_config(tmp_path / "shown.yaml") == as_config(digits)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_example_is_a_valid_config_that_stays_the_same_when_resolved(path):
+    loaded = config.load(path)
+    assert loaded.name == path.stem
+    assert config.parse(loaded.resolved()) == loaded
+    assert path.read_text().startswith("# ")
+
+
+def test_the_mistakes_in_the_readme_are_answered_as_shown(tmp_path, monkeypatch):
+    text = blocks("yaml")[0].replace("hidden: [256, 128]", "hiden: [256]").replace("name: gaussian", "name: gausian")
+    lines = [line for line in text.splitlines() if not line.startswith(("name", "seed"))]
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text("\n".join(lines))
+    with pytest.raises(GenkitError) as caught:
+        config.load("config.yaml")
+    shown = [line.removeprefix("error: ") for line in blocks("text")[0].splitlines()]
+    assert str(caught.value).splitlines() == shown
+
+
+def test_the_plugin_in_the_readme_is_an_encoder():
+    namespace = {"__name__": "my_package"}
+    exec(next(block for block in blocks("python") if "hookimpl" in block), namespace)
+    (encoder,) = namespace["components"]()
+    assert issubclass(encoder, Encoder)
+    made = encoder(encoder.Config(width=5), (1, 8, 8))
+    assert made(torch.zeros(3, 1, 8, 8)).shape == (3, *made.out_shape)
+
+
+@pytest.mark.slow
+def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment):
+    """Each line that starts with genkit, with few epochs, and then the Python of the README, in a copy of the tree."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    commands = [line.split("  #")[0] for block in blocks("console") for line in block.splitlines()]
+    commands = [shlex.split(line) for line in commands if line.startswith("genkit ")]
+    assert {command[1] for command in commands} >= {"run", "describe", "evaluate", "encode", "reconstruct", "sample"}
+    for command in commands:
+        short = ["training.epochs=2"] if command[1] == "run" else []
+        done = subprocess.run([*command, *short], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr)
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"vae-digits", "vae-digits-2", "vae-digits-3"}
+    for name in ("z.csv", "rebuilt.png", "samples.png"):
+        assert (tmp_path / name).stat().st_size > 0
+    code = next(block for block in blocks("python") if "genkit.run(" in block)
+    code += "assert z.shape == (359, 2) and x.shape == (359, 1, 8, 8) and new.shape == (64, 1, 8, 8)\n"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, check=True)
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_changelog_has_a_place_for_what_comes():
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_docstring_examples_run():
+    tried = 0
+    for plugin in registry().plugins:
+        for component in plugin.components:
+            module = importlib.import_module(component.__module__)
+            tests = doctest.DocTestFinder().find(component, module=module, globs={**vars(module), "torch": torch})
+            for test in tests:
+                result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
+                assert result.failed == 0, test.name
+                tried += result.attempted
+    assert tried > 0

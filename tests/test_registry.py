@@ -1,0 +1,299 @@
+"""Plugins and components: found, claimed, replaced, and named where they are broken."""
+
+import sys
+from importlib import metadata
+from types import ModuleType
+from typing import Literal
+
+import pytest
+
+from genkit import hookimpl, register
+from genkit.errors import ComponentError
+from genkit.interfaces import Encoder, Loss
+from genkit.registry import EVENTS, KINDS, THIS_PROCESS, Plugin, Registry, name_of
+
+
+def encoder(label):
+    class Made(Encoder):
+        class Config(Encoder.Config):
+            name: Literal[label] = label
+
+        def forward(self, x):
+            return x
+
+    return Made
+
+
+class Term(Loss):
+    class Config(Loss.Config):
+        name: Literal["term"] = "term"
+
+    def forward(self, forward):
+        return forward.log_prob
+
+
+class Nameless(Encoder):
+    def forward(self, x):
+        return x
+
+
+class TwoNames(Nameless):
+    class Config(Encoder.Config):
+        name: Literal["one", "two"] = "one"
+
+
+class Unfinished(Encoder):
+    class Config(Encoder.Config):
+        name: Literal["unfinished"] = "unfinished"
+
+
+NO_COMPONENTS = [
+    (Nameless, 'Nameless.Config has no name: give it `name: Literal["..."] = "..."`'),
+    (TwoNames, "TwoNames.Config has no name"),
+    (Unfinished, "Unfinished is abstract: it does not implement forward"),
+    (dict, "dict is no component: it derives from none of DataSource, Encoder"),
+]
+
+
+def plugin_module(*components, **hooks):
+    module = ModuleType("made_here")
+    module.components = hookimpl(lambda: components)
+    for name, function in hooks.items():
+        setattr(module, name, hookimpl(function))
+    return module
+
+
+def added(registry, name, *components, **hooks):
+    return registry.add(plugin_module(*components, **hooks), Plugin(name, f"{name}-dist", "1.0"))
+
+
+def message_of_find(registry, kind, name):
+    with pytest.raises(ComponentError) as caught:
+        registry.find(kind, name)
+    return str(caught.value)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Pretend that distributions are installed: installed(name, entry="module") -> their registry, loaded anew."""
+    found = []
+    monkeypatch.setattr(metadata, "distributions", lambda: list(found))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+
+    def install(distribution, version="1.0", source=None, **entries):
+        folder = tmp_path / f"{distribution}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        lines = [f"{name} = {module}" for name, module in entries.items()]
+        (folder / "entry_points.txt").write_text("\n".join(["[genkit]", *lines, ""]))
+        if source is not None:
+            (tmp_path / "modules").mkdir(exist_ok=True)
+            (tmp_path / "modules" / f"{next(iter(entries.values()))}.py").write_text(source)
+        found.append(metadata.Distribution.at(folder))
+        registry = Registry()
+        registry.load_installed()
+        return registry
+
+    return install
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """A registry of its own for this process."""
+    made = Registry()
+    monkeypatch.setattr("genkit.registry.registry", lambda: made)
+    return made
+
+
+def test_first_party_plugins_are_installed_and_whole():
+    registry = Registry()
+    registry.load_installed()
+    ours = [plugin for plugin in registry.plugins if plugin.distribution == "genkit-torch"]
+    assert [plugin.name for plugin in ours] == ["data", "mlp", "tensorboard", "vae"]
+    assert [plugin.problems for plugin in ours] == [[], [], [], []]
+    assert all(registry.names(kind) for kind in KINDS)
+
+
+def test_component_is_found_by_kind_and_name_with_its_owner():
+    registry, part = Registry(), encoder("part")
+    plugin = added(registry, "acme", part, Term)
+    assert registry.find("encoder", "part") is part
+    assert registry.find("loss", "term") is Term
+    assert registry.owner(part) is plugin
+    assert plugin.owner == "acme-dist 1.0"
+    assert plugin.components == [part, Term]
+    assert plugin.problems == []
+
+
+def test_names_of_a_kind_are_sorted():
+    registry = Registry()
+    added(registry, "acme", encoder("b"), encoder("a"), Term)
+    assert registry.names("encoder") == ["a", "b"]
+    assert registry.names("loss") == ["term"]
+    assert registry.names("sampler") == []
+
+
+def test_name_of_a_component_is_the_one_that_configs_give():
+    assert name_of(encoder("part")) == "part"
+
+
+def test_same_name_may_serve_several_kinds():
+    registry, part = Registry(), encoder("term")
+    added(registry, "acme", part, Term)
+    assert registry.find("encoder", "term") is part
+    assert registry.find("loss", "term") is Term
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("encoder", "pert", "unknown encoder 'pert'; did you mean 'part'?"),
+        ("encoder", "zzz", "unknown encoder 'zzz'; known: other, part"),
+        ("loss", "part", "unknown loss 'part'; none is known"),
+    ],
+)
+def test_unknown_component_suggests_the_nearest_of_its_kind(kind, name, message):
+    registry = Registry()
+    added(registry, "acme", encoder("part"), encoder("other"))
+    assert message_of_find(registry, kind, name) == message
+
+
+def test_two_claims_are_an_error_that_lists_both():
+    registry = Registry()
+    added(registry, "acme", encoder("part"), encoder("other"))
+    added(registry, "bolt", encoder("part"))
+    message = message_of_find(registry, "encoder", "part")
+    assert message == "encoder 'part' is claimed by acme-dist 1.0 and bolt-dist 1.0; uninstall all but one of them"
+    assert registry.find("encoder", "other")
+
+
+@pytest.mark.parametrize(("candidate", "problem"), NO_COMPONENTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_plugin_that_brings_no_component_keeps_the_good_ones(candidate, problem):
+    registry = Registry()
+    plugin = added(registry, "acme", encoder("before"), candidate, encoder("after"))
+    assert registry.names("encoder") == ["after", "before"]
+    assert len(plugin.problems) == 1
+    assert problem in plugin.problems[0]
+    assert problem in message_of_find(registry, "encoder", "missing")
+
+
+def test_plugin_whose_components_hook_fails_is_named_with_the_cause():
+    def components():
+        raise RuntimeError("no such folder")
+
+    registry = Registry()
+    plugin = added(registry, "acme", components=components)
+    added(registry, "bolt", encoder("part"))
+    assert plugin.problems == ["its registration failed: RuntimeError: no such folder"]
+    assert registry.find("encoder", "part")
+    message = message_of_find(registry, "encoder", "missing")
+    assert "plugin 'acme' of acme-dist 1.0 did not load" in message
+    assert "no such folder" in message
+
+
+def test_hook_with_an_argument_that_does_not_exist_is_a_problem_of_its_plugin():
+    registry = Registry()
+    plugin = added(registry, "acme", run_started=lambda run, speed: None)
+    assert len(plugin.problems) == 1
+    assert "speed" in plugin.problems[0]
+
+
+def test_events_that_a_plugin_listens_to_are_known():
+    registry = Registry()
+    plugin = added(registry, "acme", run_ended=lambda run: None, epoch_ended=lambda run, record: None)
+    assert plugin.events == ["epoch_ended", "run_ended"]
+    assert [name for name, _ in registry.listeners("run_ended")] == ["acme-dist/acme"]
+    assert list(registry.listeners("run_started")) == []
+    assert added(registry, "bolt").events == []
+
+
+def test_every_event_has_a_hook():
+    assert [list(Registry().listeners(event)) for event in EVENTS] == [[], [], [], []]
+
+
+def test_object_with_hooks_is_as_good_as_a_module():
+    class Hooks:
+        @hookimpl
+        def components(self):
+            return [Term]
+
+    registry = Registry()
+    registry.add(Hooks(), Plugin("hooks", "acme", "1.0"))
+    assert registry.find("loss", "term") is Term
+
+
+def test_installed_plugins_are_loaded_in_an_order_that_does_not_change(installed, monkeypatch):
+    for module, part in (("acme_one", "one"), ("acme_two", "two"), ("bolt_one", "three")):
+        monkeypatch.setitem(sys.modules, module, plugin_module(encoder(part)))
+    installed("bolt", "2.1", x="bolt_one")
+    registry = installed("acme", b="acme_two", a="acme_one")
+    assert [(plugin.owner, plugin.name) for plugin in registry.plugins] == [
+        ("acme 1.0", "a"),
+        ("acme 1.0", "b"),
+        ("bolt 2.1", "x"),
+    ]
+    assert registry.names("encoder") == ["one", "three", "two"]
+
+
+def test_two_distributions_may_use_the_same_name_for_their_plugins(installed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "acme_one", plugin_module(encoder("one")))
+    monkeypatch.setitem(sys.modules, "bolt_one", plugin_module(encoder("two")))
+    installed("acme", plugin="acme_one")
+    assert installed("bolt", plugin="bolt_one").names("encoder") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("raise RuntimeError('needs a GPU')", "RuntimeError: needs a GPU"),
+        ("import acme_needs_this", "ModuleNotFoundError: No module named 'acme_needs_this'"),
+        ("def broken(:", "SyntaxError: "),
+        (None, "ModuleNotFoundError: No module named 'acme_broken'"),
+    ],
+)
+def test_plugin_that_cannot_be_imported_is_kept_with_its_cause(installed, monkeypatch, source, cause):
+    monkeypatch.setitem(sys.modules, "bolt_good", plugin_module(encoder("good")))
+    installed("bolt", good="bolt_good")
+    registry = installed("acme", "0.3", source, broken="acme_broken")
+    assert registry.find("encoder", "good")
+    broken = next(plugin for plugin in registry.plugins if plugin.name == "broken")
+    assert broken.owner == "acme 0.3"
+    assert broken.components == []
+    assert broken.problems[0].startswith(f"its import failed: {cause}")
+    message = message_of_find(registry, "encoder", "godo")
+    assert message.startswith("unknown encoder 'godo'; did you mean 'good'? (plugin 'broken' of acme 0.3 did not load: ")
+    assert cause in message
+
+
+def test_registered_class_can_be_found_and_is_returned(here):
+    part = encoder("part")
+    assert register(part) is part
+    assert here.find("encoder", "part") is part
+    assert here.owner(part).distribution == THIS_PROCESS
+
+
+def test_registering_again_replaces_the_own_earlier_class(here):
+    first, second = encoder("part"), encoder("part")
+    for part in (first, encoder("other"), second):
+        register(part)
+    assert here.find("encoder", "part") is second
+    assert here.names("encoder") == ["other", "part"]
+    assert len(here.plugins) == 2
+
+
+def test_name_of_an_installed_component_cannot_be_taken(here):
+    part = encoder("part")
+    added(here, "acme", part)
+    with pytest.raises(ComponentError) as caught:
+        register(encoder("part"))
+    assert str(caught.value) == "cannot register encoder 'part': acme-dist 1.0 has that name; choose another"
+    assert here.find("encoder", "part") is part
+    assert len(here.plugins) == 1
+
+
+@pytest.mark.parametrize(("candidate", "problem"), NO_COMPONENTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_is_no_component_cannot_be_registered(here, candidate, problem):
+    with pytest.raises(ComponentError) as caught:
+        register(candidate)
+    assert str(caught.value).startswith(f"cannot register it: {problem}")
+    assert here.plugins == []
