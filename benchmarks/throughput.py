@@ -77,7 +77,7 @@ def _stepper(path: Path, overrides: list[str]) -> tuple[Callable[[int], None], i
     data, model = prepare(config)
     data, trainer = data.to(device), Trainer(model.to(device), config.training)
     n, size = len(data.train.x), config.training.batch_size
-    weights = torch.tensor(trainer.weights_at(float(config.training.epochs)), device=device)
+    weights = torch.tensor(list(trainer.weights_at(float(config.training.epochs)).values()), device=device)
 
     def steps(count: int) -> None:
         with own_random_state():

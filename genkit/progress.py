@@ -62,7 +62,7 @@ class ProgressBar:
     def step_ended(self, run: Run, progress: EpochProgress) -> None:
         """Move the bar."""
         assert self.task is not None
-        note = f"{progress.examples_per_second:,.0f} examples/s  {terms(progress.scores)}"
+        note = f"{progress.examples_per_second:,.0f} examples/s  {terms(progress.scores, progress.weights)}"
         done = progress.epoch - 1 + progress.step / progress.steps
         description = f"epoch {progress.epoch}/{progress.epochs}"
         self.bar.update(self.task, completed=done, description=description, note=note)
@@ -77,7 +77,7 @@ class ProgressBar:
         if record.epoch not in (1, epochs) and now - self.last_line < SECONDS_BETWEEN_LINES:
             return
         self.last_line = now
-        line = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  train {terms(record.train)}"
+        line = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  train {terms(record.train, record.weights)}"
         if record.validation is not None:
             line += f"  validation {record.validation.loss:.2f}"
         rate, left = record.examples_per_second, record.seconds * (epochs - record.epoch)
@@ -97,7 +97,8 @@ class ProgressBar:
             self.console.print(f"test: {figures} nats per datum", highlight=False)
 
 
-def terms(scores: Scores) -> str:
-    """`loss 105.20 = reconstruction 80.10 + kl 25.10`, in nats per datum; weights other than 1 are left unsaid."""
-    parts = " + ".join(f"{name} {value:.2f}" for name, value in scores.terms.items())
+def terms(scores: Scores, weights: dict[str, float]) -> str:
+    """`loss 92.7 (reconstruction 80.10 + 0.5 × kl 25.10)`, in nats per datum; a weight of 1 is left unsaid."""
+    factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
+    parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
     return f"loss {scores.loss:.2f} ({parts})"

@@ -81,6 +81,8 @@ class Progress:
     step: int
     steps: int
     examples_per_second: float
+    weights: dict[str, float]
+    """The factor of each term at this step."""
     scores: Scores
     """Of the part of the epoch that is done."""
 
@@ -132,9 +134,9 @@ class Trainer:
         self.optimizer.step()
         return figures
 
-    def weights_at(self, epoch: float) -> list[float]:
-        """The terms' weights after `epoch` epochs."""
-        return [value_at(schedule, epoch) for schedule in self.terms.values()]
+    def weights_at(self, epoch: float) -> dict[str, float]:
+        """The weight of each term after `epoch` epochs."""
+        return {name: value_at(schedule, epoch) for name, schedule in self.terms.items()}
 
     def set_lr(self, epoch: float) -> float:
         """Bring the learning rate to where its schedule is after `epoch` epochs."""
@@ -143,18 +145,18 @@ class Trainer:
             group["lr"] = lr
         return lr
 
-    def scores(self, total: Tensor, count: int, weights: list[float]) -> Scores:
+    def scores(self, total: Tensor, count: int, weights: dict[str, float]) -> Scores:
         """Scores of `count` data from the sum of their rows (T + 1 or T + 2,), each times its batch's size."""
         row = (total / count).tolist()
         terms = dict(zip(self.terms, row, strict=False))
         reconstruction, *rest = row[len(terms) :]
         kl = rest[0] if rest else None
-        loss = math.fsum(weight * value for weight, value in zip(weights, terms.values(), strict=True))
+        loss = math.fsum(weights[name] * value for name, value in terms.items())
         return Scores(loss, terms, reconstruction, kl, None if kl is None else -reconstruction - kl)
 
-    def evaluate(self, data: Dataset, split: Split, weights: list[float]) -> Scores:
+    def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
         """The same objective on held-out data, without learning from them."""
-        factors = torch.tensor(weights, device=self.model.device)
+        factors = torch.tensor(list(weights.values()), device=self.model.device)
         total: Tensor | float = 0.0
         with evaluating(self.model):
             for x in data.batches(split, self.config.batch_size):
@@ -213,7 +215,7 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     order = torch.randperm(n).to(device)
     moments = [epoch - 1 + step / steps for step in range(steps)]
     rows = [trainer.weights_at(moment) for moment in moments]
-    weights = torch.tensor(rows, device=device)
+    weights = torch.tensor([list(row.values()) for row in rows], device=device)
     total = torch.zeros((), dtype=torch.float64, device=device)
     trainer.model.train()
     done, start = 0, time.perf_counter()
@@ -226,12 +228,11 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
         if now - reported > SECONDS_BETWEEN_REPORTS:
             reported = now
             scores = trainer.scores(total, done, rows[step])
-            report(Progress(epoch, trainer.config.epochs, step + 1, steps, done / (now - start), scores))
+            report(Progress(epoch, trainer.config.epochs, step + 1, steps, done / (now - start), rows[step], scores))
     train = trainer.scores(total, n, rows[-1])
     seconds = time.perf_counter() - start
     validation = None if data.validation is None else trainer.evaluate(data, data.validation, rows[-1])
-    named = dict(zip(trainer.terms, rows[-1], strict=True))
-    return EpochRecord(epoch, epoch * steps, seconds, n / seconds, lr, named, train, validation)
+    return EpochRecord(epoch, epoch * steps, seconds, n / seconds, lr, rows[-1], train, validation)
 
 
 def _check_finite(record: EpochRecord) -> None:

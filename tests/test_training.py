@@ -104,7 +104,7 @@ def test_validation_uses_the_same_objective_and_changes_nothing(digits):
     trainer, data = trainer_of(digits)
     before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
     torch.manual_seed(0)
-    scores = trainer.evaluate(data, data.validation, [1.0, 0.5])
+    scores = trainer.evaluate(data, data.validation, {"reconstruction": 1.0, "kl": 0.5})
     torch.manual_seed(0)
     rows = [
         torch.stack(figures_by_hand(trainer.model, x, torch.randn(1, len(x), 2)[0]))

@@ -52,8 +52,8 @@ class RunWriter:
         metrics["train/loss"] = run.history[-1].train.loss
         for summary in hparams(_flat(run.config.resolved()), metrics):
             self.writer._get_file_writer().add_summary(summary)
-        for name, value in metrics.items():
-            self.writer.add_scalar(name, value, run.history[-1].epoch)
+        for name in metrics.keys() - {"train/loss"}:
+            self.writer.add_scalar(name, metrics[name], run.history[-1].epoch)
         self.writer.close()
 
     def _scores(self, split: str, scores: Scores, epoch: int) -> None:
