@@ -245,8 +245,6 @@ def _following() -> Iterator[Any]:
                 file=sys.stderr,
             )
         raise SystemExit(INTERRUPTED) from None
-    finally:
-        progress.bar.stop()
 
 
 def _console() -> Console:

@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement: one that brings components, four that follow a run."""
+"""The hooks that a plugin may implement: one that brings components, five that follow a run."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ def epoch_ended(run: Run, record: EpochRecord) -> None:
 @hookspec
 def run_ended(run: Run) -> None:
     """Training is over: the weights are saved and `run.evaluation` holds the figures of the test split."""
+
+
+@hookspec
+def run_stopped(run: Run) -> None:
+    """The run is finished, interrupted or failed: let go of what is held open."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def _npy(path: Path, arrays: dict[str, Array]) -> None:
 
 
 def _npz(path: Path, arrays: dict[str, Array]) -> None:
-    np.savez(path, allow_pickle=False, **arrays)
+    np.savez(path, **cast("dict[str, Any]", arrays))
 
 
 def _safetensors(path: Path, arrays: dict[str, Array]) -> None:

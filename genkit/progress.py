@@ -88,13 +88,17 @@ class ProgressBar:
     @hookimpl
     def run_ended(self, run: Run) -> None:
         """Print the figures of the test split."""
-        self.bar.stop()
         test = run.evaluation
         if test is not None:
             figures = f"reconstruction {test.reconstruction:.2f}"
             if test.elbo is not None:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
             self.console.print(f"test: {figures} nats per datum", highlight=False)
+
+    @hookimpl
+    def run_stopped(self, run: Run) -> None:
+        """Take the bar away."""
+        self.bar.stop()
 
 
 def terms(scores: Scores, weights: dict[str, float]) -> str:

@@ -22,7 +22,7 @@ from genkit.settings import nearest
 
 GROUP = "genkit"
 THIS_PROCESS = "this process"
-EVENTS = ("run_started", "step_ended", "epoch_ended", "run_ended")
+EVENTS = ("run_started", "step_ended", "epoch_ended", "run_ended", "run_stopped")
 INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
 KINDS = tuple(interface.kind for interface in INTERFACES)
 

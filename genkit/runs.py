@@ -22,7 +22,7 @@ from genkit.evaluation import Evaluation, evaluate
 from genkit.events import Events, listening
 from genkit.model import Model, build
 from genkit.rundir import RunDirectory
-from genkit.training import EpochRecord, Trainer, choose_device, fit, seed_everything
+from genkit.training import EpochRecord, Progress, Trainer, choose_device, fit, seed_everything
 
 
 @dataclass
@@ -129,16 +129,26 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     run.history = run.directory.read_metrics(up_to=done)
     events = Events(run)
     with own_random_state(), listening(listeners):
-        events.emit("run_started")
-        report = lambda progress: events.emit("step_ended", progress=progress)  # noqa: E731
-        for record in fit(trainer, run.data, run.config.seed, first=done + 1, report=report):
-            run.history.append(record)
-            run.directory.append_metrics(record)
-            checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
-            events.emit("epoch_ended", record=record)
-        _finish(run)
-        events.emit("run_ended")
+        try:
+            _fit(run, trainer, done, events)
+            _finish(run)
+            events.emit("run_ended")
+        finally:
+            events.emit("run_stopped")
     return run
+
+
+def _fit(run: Run, trainer: Trainer, done: int, events: Events) -> None:
+    events.emit("run_started")
+
+    def report(progress: Progress) -> None:
+        events.emit("step_ended", progress=progress)
+
+    for record in fit(trainer, run.data, run.config.seed, first=done + 1, report=report):
+        run.history.append(record)
+        run.directory.append_metrics(record)
+        checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
+        events.emit("epoch_ended", record=record)
 
 
 def _finish(run: Run) -> None:

@@ -281,6 +281,7 @@ def test_pixels_out_of_the_likelihoods_range(cli, digits, tmp_path, value):
         (b"\x89PNG", "is no IDX file of bytes"),
         (gzip.compress(idx((20, 28, 28)))[:30], "damaged or cut short"),
     ],
+    ids=["empty", "truncated", "of another type", "of another kind", "truncated gzip"],
 )
 def test_bad_idx_files(cli, digits, mnist, content, said):
     (mnist / "train-images-idx3-ubyte").write_bytes(content)

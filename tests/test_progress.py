@@ -20,6 +20,7 @@ def shown(finished, terminal):
         bar.bar.refresh()
         bar.epoch_ended(finished, record)
     bar.run_ended(finished)
+    bar.run_stopped(finished)
     return stream.getvalue()
 
 

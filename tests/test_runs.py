@@ -164,8 +164,12 @@ def test_listeners_hear_the_run_in_order(tmp_path, digits):
         def run_ended(self, run):
             heard.append(("ended", run.directory.model.is_file(), run.evaluation is not None))
 
+        @hookimpl
+        def run_stopped(self):
+            heard.append("stopped")
+
     run(digits, [*QUICK, "training.epochs=2"], out=tmp_path / "run", listeners=[Listener()])
-    assert heard == [("started", 0, None), ("epoch", 1, True), ("epoch", 2, True), ("ended", True, True)]
+    assert heard == [("started", 0, None), ("epoch", 1, True), ("epoch", 2, True), ("ended", True, True), "stopped"]
 
 
 @pytest.mark.usefixtures("bare")
@@ -204,3 +208,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_term(tmp_path, dig
 def test_resume_of_something_else_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run directory"):
         resume(tmp_path)
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_interrupted_run_tells_its_listeners_that_it_stopped(tmp_path, digits):
+    heard = []
+
+    class Listener(StopAfter):
+        @hookimpl
+        def run_ended(self):
+            heard.append("ended")
+
+        @hookimpl
+        def run_stopped(self):
+            heard.append("stopped")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, QUICK, out=tmp_path / "run", listeners=[Listener(1)])
+    assert heard == ["stopped"]

@@ -30,5 +30,12 @@ def epoch_ended(run: Run, record: EpochRecord) -> None:
 
 @hookimpl
 def run_ended(run: Run) -> None:
-    """The projector and the table of hyperparameters; closes the file."""
-    _writers.pop(id(run)).write_end(run)
+    """The projector and the table of hyperparameters."""
+    _writers[id(run)].write_end(run)
+
+
+@hookimpl
+def run_stopped(run: Run) -> None:
+    """Close the event file."""
+    if id(run) in _writers:
+        _writers.pop(id(run)).writer.close()

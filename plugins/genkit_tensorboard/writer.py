@@ -54,7 +54,6 @@ class RunWriter:
             self.writer._get_file_writer().add_summary(summary)
         for name in metrics.keys() - {"train/loss"}:
             self.writer.add_scalar(name, metrics[name], run.history[-1].epoch)
-        self.writer.close()
 
     def _scores(self, split: str, scores: Scores, epoch: int) -> None:
         self.writer.add_scalar(f"{split}/loss", scores.loss, epoch)
