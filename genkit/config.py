@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ def component(kind: str) -> ChosenByName:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | Mapping) else value
+    return (value,) if isinstance(value, str | Mapping) else value
 
 
 Terms = Annotated[
@@ -84,8 +85,12 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
         ConfigError: everything that is wrong, a line each, with file, line and column.
     """
     document = yamlfile.read(path)
-    document.values.setdefault("name", Path(path).stem)
+    document.values.setdefault("name", _as_name(Path(path).stem))
     return validated(document, overrides)
+
+
+def _as_name(stem: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip(".-_") or "run"
 
 
 def parse(values: Mapping[str, Any], overrides: Iterable[str] = (), source: str = "config") -> RunConfig:
@@ -107,14 +112,17 @@ def validated(document: Document, overrides: Iterable[str] = ()) -> RunConfig:
 def _line(document: Document, detail: Any) -> str:
     location, message = tuple(detail["loc"]), detail["msg"]
     key = location[-1] if location else ""
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and isinstance(key, int):
+        location, message = location[:-1], f"must have more than {len(detail['input'])} items"
+        place, what = document.place(location), dotted(location)
+    elif detail["type"] == "missing":
         what = dotted(location[:-1])
         message = f"'{key}' is missing" + ("" if what else f"; say which {key} the run uses")
         place = document.place(location[:-1])
     else:
         place = document.place(location)
         what = dotted(location[:-1] if detail["type"] == "unknown_key" else location)
-    message = message.replace("Input should be", "must be")
+    message = message.replace("Input should be", "must be").replace("a valid tuple", "a list")
     if message.startswith("must be") and not isinstance(detail["input"], Mapping | list):
         message += f", not {detail['input']!r}"
     return ": ".join(part for part in (place, what, message) if part)

@@ -48,12 +48,13 @@ class Dataset(NamedTuple):
         if name == "all":
             parts = [part for part in (self.train, self.validation, self.test) if part is not None]
             labels = [part.labels for part in parts if part.labels is not None]
-            return Split(torch.cat([part.x for part in parts]), torch.cat(labels) if labels else None)
+            whole = torch.cat(labels) if len(labels) == len(parts) else None
+            return Split(torch.cat([part.x for part in parts]), whole)
         if name not in SPLITS:
             raise DataError(f"there is no split '{name}'; choose from {', '.join((*SPLITS, 'all'))}")
         found: Split | None = getattr(self, name)
         if found is None:
-            raise DataError(f"the {name} split is empty; give data.{name} a share, for example data.{name}=0.1")
+            raise DataError(f"the {name} split is empty; hold more data out for it, for example data.{name}=0.1")
         return found
 
     def to(self, device: torch.device) -> Dataset:
@@ -120,6 +121,8 @@ def check_range(x: Tensor, low: float, high: float, who: str) -> None:
 
 def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
     x, labels = split
+    if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
+        raise DataError(f"{where}: the source owes tensors, and gave {type(x).__name__} and {type(labels).__name__}")
     if x.ndim < 2 or x.numel() == 0:
         raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
     finite = torch.isfinite(x) if x.is_floating_point() else None
@@ -134,6 +137,8 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         return
     if labels.shape != x.shape[:1]:
         raise DataError(f"{where}: {len(x)} data, but labels of shape {tuple(labels.shape)}; one label a datum")
+    if labels.is_floating_point() or labels.is_complex():
+        raise DataError(f"{where}: labels are whole numbers, not {labels.dtype}")
     if classes is not None and (int(labels.min()) < 0 or int(labels.max()) >= len(classes)):
         raise DataError(f"{where}: labels go from {int(labels.min())} to {int(labels.max())}; classes: {len(classes)}")
 

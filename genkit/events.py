@@ -41,6 +41,6 @@ def listening(listeners: Iterable[object]) -> Iterator[None]:
     manager = registry().manager
     with contextlib.ExitStack() as stack:
         for listener in listeners:
-            manager.register(listener)
+            manager.register(listener, name=f"{type(listener).__name__} {id(listener)}")
             stack.callback(manager.unregister, listener)
         yield

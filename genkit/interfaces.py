@@ -12,7 +12,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from genkit.schedules import Schedule
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
     from genkit.model import Model
 
 Shape = tuple[int, ...]
+
+
+def _share(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (0 <= value < 1 or (isinstance(value, int) and value >= 1)):
+        return value
+    raise PydanticCustomError("share", "must be a share from 0 to below 1, or a whole number of data")
+
+
+Share = Annotated[Any, BeforeValidator(_share)]
+"""A config field: a part of the data, as a share below 1 or as a number of data."""
 
 
 class Component:
@@ -210,15 +222,9 @@ class DataSource(Component, ABC):
     class Config(Component.Config):
         """Options that every data source has."""
 
-        validation: Annotated[
-            int | float, Field(ge=0, description="held out of training: a share below 1, or how many")
-        ] = 0.1
+        validation: Annotated[Share, Field(description="held out of training: a share below 1, or how many")] = 0.1
         test: Annotated[
-            int | float,
-            Field(
-                ge=0,
-                description="held out for the final figures, where the source has no test split of its own",
-            ),
+            Share, Field(description="held out for the final figures, where the source has no test split of its own")
         ] = 0.2
         split_seed: Annotated[int, Field(ge=0, description="which data are held out; not the run's seed")] = 0
         binarize: Annotated[

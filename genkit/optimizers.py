@@ -6,23 +6,34 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import nn
 
 from genkit.errors import ConfigError
-from genkit.schedules import Schedule, value_at
+from genkit.schedules import Ramp, Schedule, value_at
 from genkit.settings import ChosenByName, Settings, nearest
 
-Betas = tuple[float, float]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _not_negative(schedule: float | Ramp) -> float | Ramp:
+    values = (schedule.start, schedule.end) if isinstance(schedule, Ramp) else (schedule,)
+    if min(values) < 0:
+        raise PydanticCustomError("lr", "must not be below 0")
+    return schedule
 
 
 class OptimizerConfig(Settings):
     """Options of every optimizer."""
 
     name: str
-    lr: Annotated[Schedule, Field(description="the learning rate: a number or a ramp")] = 1e-3
+    lr: Annotated[
+        Schedule, AfterValidator(_not_negative), Field(description="the learning rate: a number or a ramp")
+    ] = 1e-3
     weight_decay: Annotated[NotNegative, Field(description="the factor of the L2 penalty or decay")] = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -71,6 +82,12 @@ class SGD(OptimizerConfig):
     momentum: NotNegative = 0.0
     nesterov: bool = False
 
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
+        return self
+
 
 OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], Callable[..., torch.optim.Optimizer]]] = {
     "adam": (Adam, torch.optim.Adam),
@@ -87,5 +104,5 @@ def _find(name: str) -> type[OptimizerConfig]:
     return OPTIMIZERS[name][0]
 
 
-Optimizer = Annotated[OptimizerConfig, ChosenByName("optimizer", _find)]
+Optimizer = Annotated[OptimizerConfig, ChosenByName("optimizer", _find, default="adam")]
 """A config field: one of the optimizers, by its name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -53,9 +55,10 @@ def _safetensors(path: Path, arrays: dict[str, Array]) -> None:
 
 def _csv(path: Path, arrays: dict[str, Array]) -> None:
     columns = _columns(arrays)
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    lines = [",".join(columns), *(",".join(map(repr, row)) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
 def _parquet(path: Path, arrays: dict[str, Array]) -> None:
@@ -87,6 +90,6 @@ def _columns(arrays: dict[str, Array]) -> dict[str, Array]:
         if array.ndim == 1:
             columns[name] = array
             continue
-        flat = array.reshape(len(array), -1)
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
         columns |= {f"{name}_{index}": flat[:, index] for index in range(flat.shape[1])}
     return columns

@@ -63,12 +63,16 @@ class Registry:
     def load_installed(self) -> None:
         """Load every installed distribution's plugins, each on its own, in an order that does not change."""
         found = [(dist, entry) for dist in metadata.distributions() for entry in dist.entry_points.select(group=GROUP)]
+        seen = set()
         for dist, entry in sorted(found, key=lambda pair: (pair[0].name, pair[1].name)):
+            if (dist.name, entry.name) in seen:  # the same distribution twice on the path: the first is imported
+                continue
+            seen.add((dist.name, entry.name))
             plugin = Plugin(entry.name, dist.name, dist.version)
             try:
                 module = entry.load()
-            except Exception as error:
-                plugin.problems.append(f"its import failed: {type(error).__name__}: {error}")
+            except (Exception, SystemExit) as error:
+                plugin.problems.append(f"its import failed: {_in_a_line(error)}")
                 self.plugins.append(plugin)
             else:
                 self.add(module, plugin)
@@ -78,13 +82,21 @@ class Registry:
         self.plugins.append(plugin)
         try:
             self.manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
+            plugin.problems += self._unknown_hooks(module)
             plugin.events = [event for event in EVENTS if self._implements(module, event)]
             if self._implements(module, "components"):
                 for component in getattr(module, "components")():  # noqa: B009 - the hook, of this plugin alone
                     self._claim(component, plugin)
         except Exception as error:
-            plugin.problems.append(f"its registration failed: {type(error).__name__}: {error}")
+            plugin.problems.append(f"its registration failed: {_in_a_line(error)}")
+            if self.manager.is_registered(module):
+                self.manager.unregister(module)
         return plugin
+
+    def _unknown_hooks(self, module: object) -> list[str]:
+        callers = self.manager.get_hookcallers(module) or []
+        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        return [f"there is no hook '{name}'; {nearest(name, ('components', *EVENTS))}" for name in unknown]
 
     def _implements(self, module: object, hook: str) -> bool:
         caller = getattr(self.manager.hook, hook)
@@ -100,7 +112,7 @@ class Registry:
 
     def claim_here(self, component: type[Component]) -> None:
         """Register a class that no distribution brings, in place of an earlier one of the same name."""
-        here = Plugin(component.__qualname__, THIS_PROCESS, "")
+        here = Plugin(getattr(component, "__qualname__", repr(component)), THIS_PROCESS, "")
         if (problem := _why_no_component(component)) is not None:
             raise ComponentError(f"cannot register it: {problem}")
         kind, name = component.kind, name_of(component)
@@ -127,7 +139,7 @@ class Registry:
         message = f"unknown {kind} '{name}'; {nearest(name, self.names(kind))}"
         for plugin in self.plugins:
             for problem in plugin.problems:
-                message += f" (plugin '{plugin.name}' of {plugin.owner} did not load: {problem})"
+                message += f" (plugin '{plugin.name}' of {plugin.owner} has a problem: {problem})"
         raise ComponentError(message)
 
     def names(self, kind: str) -> list[str]:
@@ -151,10 +163,17 @@ def _why_no_component(candidate: Any) -> str | None:
     if inspect.isabstract(candidate):
         missing = ", ".join(sorted(getattr(candidate, "__abstractmethods__", ())))
         return f"{label} is abstract: it does not implement {missing}"
-    name = candidate.Config.model_fields["name"]
-    if get_args(name.annotation) != (name.default,):
-        return f'{label}.Config has no name: give it `name: Literal["..."] = "..."`'
+    name = candidate.Config.model_fields.get("name") if issubclass(candidate.Config, Component.Config) else None
+    if name is None or get_args(name.annotation) != (name.default,):
+        return (
+            f'{label}.Config names nothing: derive it from the interface\'s and give it `name: Literal["..."] = "..."`'
+        )
     return None
+
+
+def _in_a_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300]
 
 
 @functools.cache

@@ -37,7 +37,7 @@ class _NumberOrRamp:
     def validate(self, value: Any) -> float | Ramp:
         if isinstance(value, Ramp):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if isinstance(value, Mapping):
             return Ramp.model_validate(value)

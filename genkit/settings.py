@@ -24,7 +24,9 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
 class Settings(BaseModel):
     """A group of options. Unknown keys and wrong types are errors; numbers are never guessed from text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -66,11 +68,13 @@ class ChosenByName:
     Args:
         what: what is chosen, for messages ("encoder", "optimizer").
         find: gives the settings class of a name; raises GenkitError where there is none.
+        default: the name that a mapping without one has.
     """
 
-    def __init__(self, what: str, find: Callable[[str], type[Settings]]) -> None:
+    def __init__(self, what: str, find: Callable[[str], type[Settings]], default: str | None = None) -> None:
         self.what = what
         self.find = find
+        self.default = default
 
     def validate(self, value: Any) -> Settings:
         """The settings that `value` (settings, a mapping with a name, or a name) stands for."""
@@ -79,7 +83,9 @@ class ChosenByName:
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("choice_type", f"must be the name of a {self.what}, or a mapping with its name")
+            raise PydanticCustomError("choice_type", f"must be a name, or a mapping with a name: which {self.what}?")
+        if self.default is not None:
+            value = {"name": self.default, **value}
         if not isinstance(value.get("name"), str):
             raise PydanticCustomError("choice_name", f"says no name: which {self.what}?")
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -11,6 +13,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from genkit.errors import ConfigError
 
@@ -38,13 +42,15 @@ class Document:
         A list's items are named by their number or, where they have one, their `name`, which a new value keeps.
         """
         path, equals, text = assignment.partition("=")
+        path = re.sub(r"\[(\w+)\]", r".\1", path)  # messages write loss[1]
         if not equals or not all(path.split(".")):
             raise ConfigError(f"'{assignment}' is no override; write key=value, for example training.epochs=5")
         place = f"'{assignment}'"
         try:
             value = _plain(YAML(typ="rt").load(text))
         except YAMLError as error:
-            raise ConfigError(f"{place}: the value is not YAML: {_first_line(error)}") from None
+            problem = error.problem if isinstance(error, MarkedYAMLError) else None
+            raise ConfigError(f"{place}: the value is not YAML: {problem or _first_line(error)}") from None
         self.values = _assigned(self.values, path.split("."), value, (), place, self.places)
 
 
@@ -76,16 +82,31 @@ def read(path: str | Path) -> Document:
 
 
 def write(values: Mapping[str, Any]) -> str:
-    """The YAML text of some plain values."""
+    """The YAML text of some plain values; lists of numbers stand on one line."""
     yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.width = 110
-    yaml.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
+    yaml.Representer = _Representer
+    yaml.width = sys.maxsize
     stream = StringIO()
-    yaml.dump(dict(values), stream)
+    yaml.dump(_with_short_lists(values), stream)
     return stream.getvalue()
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes what is not there as null, not as nothing."""
+
+
+_Representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
+def _with_short_lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_short_lists(item) for key, item in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    items = CommentedSeq(_with_short_lists(item) for item in value)
+    if all(isinstance(item, int | float) for item in value):
+        items.fa.set_flow_style()
+    return items
 
 
 def _first_line(error: Exception) -> str:
@@ -100,6 +121,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, ScalarBoolean):
+        return bool(value)
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -109,7 +132,8 @@ def _plain(value: Any) -> Any:
 def _note_places(value: Any, location: Location, document: Document) -> None:
     items: list[tuple[str | int, tuple[int, int], Any]]
     if isinstance(value, CommentedMap):
-        items = [(str(key), value.lc.key(key), item) for key, item in value.items()]
+        written = value.lc.data or {}  # without the keys that a merge (<<) brings
+        items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in written]
     elif isinstance(value, CommentedSeq):
         items = [(index, value.lc.item(index), item) for index, item in enumerate(value)]
     else:
@@ -139,6 +163,8 @@ def _assigned(
         ]
     if isinstance(target, str) and above:
         target = {"name": target}
+    if not isinstance(target, Mapping):
+        places[above] = place
     known = dict(target) if isinstance(target, Mapping) else {}
     known[key] = _assigned(known.get(key), rest, value, (*above, key), place, places)
     return known

@@ -80,7 +80,7 @@ def test_failing_listener_is_named_once_and_hears_no_more_while_others_go_on(reg
     )
     events = Events("the run")
     events.emit("run_started")
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="no room for epoch 1") as caught:
         events.emit("epoch_ended", record=1)
     assert [str(warning.message) for warning in caught] == [
         "plugin 'acme/b' failed in epoch_ended and hears no more of this run: ValueError: no room for epoch 1"
@@ -95,7 +95,7 @@ def test_failing_listener_is_named_once_and_hears_no_more_while_others_go_on(reg
 def test_every_failing_listener_is_named(registry):
     for name in ("a", "b"):
         plugin(registry, name, Broken())
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="no room for epoch 1") as caught:
         Events("the run").emit("epoch_ended", record=1)
     assert sorted(str(warning.message).split()[1] for warning in caught) == ["'acme/a'", "'acme/b'"]
 

@@ -41,7 +41,11 @@ def test_name_and_options_reach_torch(name):
     (group,) = built.param_groups
     assert type(built) is kind
     assert group["params"] == [parameter]
-    assert {key: group[key] for key in ("lr", "weight_decay", *options)} == {"lr": 0.125, "weight_decay": 0.5, **options}
+    assert {key: group[key] for key in ("lr", "weight_decay", *options)} == {
+        "lr": 0.125,
+        "weight_decay": 0.5,
+        **options,
+    }
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -65,7 +69,9 @@ def test_lists_will_do_for_betas_and_the_dump_can_be_read_again(name):
     assert Training.model_validate(dumped) == made
 
 
-@pytest.mark.parametrize("ramp", [{"from": 0.25, "to": 0.5, "epochs": 2}, {"from": 0.25, "to": 0, "epochs": 1}], ids=str)
+@pytest.mark.parametrize(
+    "ramp", [{"from": 0.25, "to": 0.5, "epochs": 2}, {"from": 0.25, "to": 0, "epochs": 1}], ids=str
+)
 def test_learning_rate_on_a_ramp_starts_where_the_ramp_starts(ramp):
     assert chosen({"name": "sgd", "lr": ramp}).build([weight()]).param_groups[0]["lr"] == 0.25
 

@@ -47,9 +47,19 @@ class Unfinished(Encoder):
         name: Literal["unfinished"] = "unfinished"
 
 
+class Foreign(Encoder):
+    class Config:
+        pass
+
+    def forward(self, x):
+        return x
+
+
 NO_COMPONENTS = [
-    (Nameless, 'Nameless.Config has no name: give it `name: Literal["..."] = "..."`'),
-    (TwoNames, "TwoNames.Config has no name"),
+    (Nameless, "Nameless.Config names nothing: derive it from the interface's and give it `name: Literal"),
+    (TwoNames, "TwoNames.Config names nothing"),
+    (Foreign, "Foreign.Config names nothing"),
+    (5, "5 is no component"),
     (Unfinished, "Unfinished is abstract: it does not implement forward"),
     (dict, "dict is no component: it derives from none of DataSource, Encoder"),
 ]
@@ -108,9 +118,8 @@ def here(monkeypatch):
 def test_first_party_plugins_are_installed_and_whole():
     registry = Registry()
     registry.load_installed()
-    ours = [plugin for plugin in registry.plugins if plugin.distribution == "genkit-torch"]
-    assert [plugin.name for plugin in ours] == ["data", "mlp", "tensorboard", "vae"]
-    assert [plugin.problems for plugin in ours] == [[], [], [], []]
+    problems = {plugin.name: plugin.problems for plugin in registry.plugins if plugin.distribution == "genkit-torch"}
+    assert problems.items() >= {"data": [], "mlp": [], "tensorboard": [], "vae": []}.items()
     assert all(registry.names(kind) for kind in KINDS)
 
 
@@ -187,7 +196,7 @@ def test_plugin_whose_components_hook_fails_is_named_with_the_cause():
     assert plugin.problems == ["its registration failed: RuntimeError: no such folder"]
     assert registry.find("encoder", "part")
     message = message_of_find(registry, "encoder", "missing")
-    assert "plugin 'acme' of acme-dist 1.0 did not load" in message
+    assert "plugin 'acme' of acme-dist 1.0 has a problem" in message
     assert "no such folder" in message
 
 
@@ -207,8 +216,8 @@ def test_events_that_a_plugin_listens_to_are_known():
     assert added(registry, "bolt").events == []
 
 
-def test_every_event_has_a_hook():
-    assert [list(Registry().listeners(event)) for event in EVENTS] == [[], [], [], []]
+def test_hooks_are_those_of_the_events_and_of_the_components():
+    assert {name for name in vars(Registry().manager.hook) if not name.startswith("_")} == {*EVENTS, "components"}
 
 
 def test_object_with_hooks_is_as_good_as_a_module():
@@ -261,7 +270,9 @@ def test_plugin_that_cannot_be_imported_is_kept_with_its_cause(installed, monkey
     assert broken.components == []
     assert broken.problems[0].startswith(f"its import failed: {cause}")
     message = message_of_find(registry, "encoder", "godo")
-    assert message.startswith("unknown encoder 'godo'; did you mean 'good'? (plugin 'broken' of acme 0.3 did not load: ")
+    assert message.startswith(
+        "unknown encoder 'godo'; did you mean 'good'? (plugin 'broken' of acme 0.3 has a problem: "
+    )
     assert cause in message
 
 
@@ -297,3 +308,20 @@ def test_what_is_no_component_cannot_be_registered(here, candidate, problem):
         register(candidate)
     assert str(caught.value).startswith(f"cannot register it: {problem}")
     assert here.plugins == []
+
+
+def test_a_misspelt_hook_is_a_problem_of_its_plugin():
+    registry = Registry()
+    plugin = registry.add(plugin_module(encoder("good"), epoch_end=hookimpl(lambda: None)), Plugin("mine", "acme", "1"))
+    assert plugin.problems == ["there is no hook 'epoch_end'; did you mean 'epoch_ended'?"]
+    assert registry.find("encoder", "good")
+
+
+def test_the_same_distribution_twice_on_the_path_counts_once(installed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bolt_good", plugin_module(encoder("good")))
+    installed("bolt", good="bolt_good")
+    twice = [*metadata.distributions()] * 2
+    monkeypatch.setattr(metadata, "distributions", lambda: twice)
+    registry = Registry()
+    registry.load_installed()
+    assert [(plugin.name, plugin.problems) for plugin in registry.plugins] == [("good", [])]

@@ -167,9 +167,9 @@ def test_options_are_those_of_the_part_that_is_chosen():
         ("{oak}", "unknown part '{oak}'; known: leaf, needle"),
         ({"size": 3}, "says no name: which part?"),
         ({"name": 3}, "says no name: which part?"),
-        (3, "must be the name of a part, or a mapping with its name"),
-        (None, "must be the name of a part, or a mapping with its name"),
-        (["leaf"], "must be the name of a part, or a mapping with its name"),
+        (3, "must be a name, or a mapping with a name: which part?"),
+        (None, "must be a name, or a mapping with a name: which part?"),
+        (["leaf"], "must be a name, or a mapping with a name: which part?"),
     ],
 )
 def test_choice_that_is_none_says_what_is_asked_for(value, message):
