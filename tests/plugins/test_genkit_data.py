@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import re
 import struct
@@ -273,14 +274,20 @@ def test_a_range_brings_values_to_zero_and_one(tmp_path: Path) -> None:
     assert arrays(path, range=[0, 16]).train.x.tolist() == [[0, 0.25, 1]]
 
 
-@pytest.mark.parametrize("wrong", [[1, 1], [2, -1], [float("nan"), 1.0]])
-def test_a_range_of_no_width_is_refused(tmp_path: Path, wrong: list[float]) -> None:
+@pytest.mark.parametrize("wrong", [[1, 1], [2, -1]])
+def test_a_range_of_no_width_is_refused(tmp_path: Path, wrong: list[int]) -> None:
     with pytest.raises(DataError, match=r"data\.range"):
         arrays(saved(tmp_path / "data.npy", x=np.zeros((2, 2))), range=wrong)
 
 
 def test_options_of_the_wrong_kind_are_refused() -> None:
-    for wrong in ({}, {"path": 3}, {"path": "x.npy", "range": [0]}, {"path": "x.npy", "lables": "y"}):
+    for wrong in (
+        {},
+        {"path": 3},
+        {"path": "x.npy", "range": [0]},
+        {"path": "x.npy", "range": [math.nan, 1.0]},
+        {"path": "x.npy", "lables": "y"},
+    ):
         with pytest.raises(ValidationError):
             Arrays.Config.model_validate(wrong)
 

@@ -15,13 +15,14 @@ import genkit
 import genkit_tensorboard
 from genkit import pictures
 from genkit.data import as_float
+from genkit.errors import TrainingError
 from genkit.runs import Run, resume
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "vae-digits.yaml"
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two epochs of the example."""
     out = tmp_path_factory.mktemp("tensorboard") / "run"
     return genkit.run(EXAMPLE, ["training.epochs=2", "training.device=cpu", "loss.1.weight=0.5"], out=out)
@@ -58,59 +59,59 @@ def metrics(run: Run) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("figure", ["loss", "reconstruction", "kl", "elbo"])
-def test_the_figures_of_each_epoch_are_those_of_the_metrics(digits: Run, split: str, figure: str) -> None:
-    expected = {line["epoch"]: line[split][figure] for line in metrics(digits)}
-    assert scalars(digits, f"{split}/{figure}") == pytest.approx(expected, rel=1e-6)
+def test_the_figures_of_each_epoch_are_those_of_the_metrics(example: Run, split: str, figure: str) -> None:
+    expected = {line["epoch"]: line[split][figure] for line in metrics(example)}
+    assert scalars(example, f"{split}/{figure}") == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("term", ["reconstruction", "kl"])
-def test_each_term_is_written_unweighted(digits: Run, split: str, term: str) -> None:
-    expected = {line["epoch"]: line[split]["terms"][term] for line in metrics(digits)}
-    assert scalars(digits, f"{split}/term/{term}") == pytest.approx(expected, rel=1e-6)
+def test_each_term_is_written_unweighted(example: Run, split: str, term: str) -> None:
+    expected = {line["epoch"]: line[split]["terms"][term] for line in metrics(example)}
+    assert scalars(example, f"{split}/term/{term}") == pytest.approx(expected, rel=1e-6)
 
 
-def test_weights_learning_rate_and_throughput_are_written(digits: Run) -> None:
-    lines = metrics(digits)
-    assert scalars(digits, "weight/reconstruction") == {1: 1, 2: 1}
-    assert scalars(digits, "weight/kl") == {1: 0.5, 2: 0.5}
-    assert scalars(digits, "training/learning_rate") == pytest.approx({line["epoch"]: line["lr"] for line in lines})
+def test_weights_learning_rate_and_throughput_are_written(example: Run) -> None:
+    lines = metrics(example)
+    assert scalars(example, "weight/reconstruction") == {1: 1, 2: 1}
+    assert scalars(example, "weight/kl") == {1: 0.5, 2: 0.5}
+    assert scalars(example, "training/learning_rate") == pytest.approx({line["epoch"]: line["lr"] for line in lines})
     expected = {line["epoch"]: line["examples_per_second"] for line in lines}
-    assert scalars(digits, "training/examples_per_second") == pytest.approx(expected, rel=1e-6)
+    assert scalars(example, "training/examples_per_second") == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_elbo_is_the_true_one_whatever_the_weights_are(digits: Run) -> None:
-    for epoch, elbo in scalars(digits, "train/elbo").items():
-        parts = [scalars(digits, f"train/{part}")[epoch] for part in ("reconstruction", "kl")]
+def test_the_elbo_is_the_true_one_whatever_the_weights_are(example: Run) -> None:
+    for epoch, elbo in scalars(example, "train/elbo").items():
+        parts = [scalars(example, f"train/{part}")[epoch] for part in ("reconstruction", "kl")]
         assert elbo == pytest.approx(-sum(parts), rel=1e-6)
-        assert scalars(digits, "train/loss")[epoch] == pytest.approx(parts[0] + 0.5 * parts[1], rel=1e-6)
+        assert scalars(example, "train/loss")[epoch] == pytest.approx(parts[0] + 0.5 * parts[1], rel=1e-6)
 
 
-def test_the_figures_of_the_test_split_come_last(digits: Run) -> None:
-    figures = json.loads(digits.directory.evaluation.read_text())
+def test_the_figures_of_the_test_split_come_last(example: Run) -> None:
+    figures = json.loads(example.directory.evaluation.read_text())
     for name in ("elbo", "reconstruction", "kl"):
-        assert scalars(digits, f"test/{name}") == pytest.approx({2: figures[name]}, rel=1e-6)
+        assert scalars(example, f"test/{name}") == pytest.approx({2: figures[name]}, rel=1e-6)
 
 
 @pytest.mark.parametrize("tag", ["reconstructions", "samples"])
-def test_pictures_are_written_and_can_be_decoded(digits: Run, tag: str) -> None:
-    found = events(digits).Images(tag)
+def test_pictures_are_written_and_can_be_decoded(example: Run, tag: str) -> None:
+    found = events(example).Images(tag)
     assert [event.step for event in found] == [1, 2]
     shown = [np.asarray(Image.open(io.BytesIO(event.encoded_image_string))) for event in found]
     assert not np.array_equal(*shown)
-    model, data = digits.model, digits.data.test
+    model, data = example.model, example.data.test
     expected = pictures.samples(model) if tag == "samples" else pictures.reconstructions(model, data.x)
     assert np.array_equal(shown[1], expected)
 
 
-def test_the_projector_holds_each_latent_with_its_label_and_thumbnail(digits: Run) -> None:
-    folder, test = digits.directory.path / "tensorboard", digits.data.test
+def test_the_projector_holds_each_latent_with_its_label_and_thumbnail(example: Run) -> None:
+    folder, test = example.directory.path / "tensorboard", example.data.test
     config = (folder / "projector_config.pbtxt").read_text()
     latents = folder / "00002" / "latents"
     for name in ("tensors.tsv", "metadata.tsv", "sprite.png"):
         assert f'"00002/latents/{name}"' in config
     z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
-    np.testing.assert_allclose(z, digits.model.encode(test.x).numpy(), atol=1e-6)
+    np.testing.assert_allclose(z, example.model.encode(test.x).numpy(), atol=1e-6)
     assert (latents / "metadata.tsv").read_text().split() == [str(label) for label in test.labels.tolist()]
     sprite = np.asarray(Image.open(latents / "sprite.png").convert("L"))
     assert sprite.shape == (19 * 8, 19 * 8)  # 359 data of 8x8 in the least square
@@ -118,8 +119,8 @@ def test_the_projector_holds_each_latent_with_its_label_and_thumbnail(digits: Ru
     np.testing.assert_allclose(by_row / 255, as_float(test.x)[:, 0], atol=1 / 255)
 
 
-def test_the_options_are_hyperparameters_beside_the_final_figures(digits: Run) -> None:
-    content = events(digits).PluginTagToContent("hparams")
+def test_the_options_are_hyperparameters_beside_the_final_figures(example: Run) -> None:
+    content = events(example).PluginTagToContent("hparams")
     start = HParamsPluginData.FromString(content["_hparams_/session_start_info"]).session_start_info.hparams
     assert start["seed"].number_value == 0
     assert start["sampler.latent"].number_value == 2
@@ -137,9 +138,16 @@ def test_the_options_are_hyperparameters_beside_the_final_figures(digits: Run) -
     }
 
 
-def test_all_goes_into_one_event_file_and_the_writer_is_put_away(digits: Run) -> None:
-    assert len(list((digits.directory.path / "tensorboard").glob("events.*"))) == 1
-    assert id(digits) not in genkit_tensorboard._writers
+def test_all_goes_into_one_event_file_and_the_writer_is_put_away(example: Run) -> None:
+    assert len(list((example.directory.path / "tensorboard").glob("events.*"))) == 1
+    assert id(example) not in genkit_tensorboard._writers
+
+
+def test_the_writer_is_put_away_after_a_failed_run_too(tmp_path: Path) -> None:
+    training = {"epochs": 2, "device": "cpu", "optimizer": {"name": "sgd", "lr": 1e30}}
+    with pytest.raises(TrainingError):
+        genkit.run(small(tmp_path, (1, 2, 2), training=training), out=tmp_path / "run")
+    assert not genkit_tensorboard._writers
 
 
 def test_a_run_without_labels_images_and_held_out_data_is_written_too(tmp_path: Path) -> None:
