@@ -41,6 +41,6 @@ class MLPDecoder(Decoder):
         self.layers = nn.Sequential(nn.Flatten(), *hidden, last, nn.Unflatten(1, out_shape))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Z (B, *latent_shape) -> parameters of p(x|z) (B, *out_shape)."""
+        """z (B, *latent_shape) -> parameters of p(x|z) (B, *out_shape)."""
         params: Tensor = self.layers(z)
         return params

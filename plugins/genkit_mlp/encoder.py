@@ -39,6 +39,6 @@ class MLPEncoder(Encoder):
         self.layers = nn.Sequential(nn.Flatten(), *dense(inputs, config.hidden, config.activation))
 
     def forward(self, x: Tensor) -> Tensor:
-        """X (B, *shape) -> features (B, hidden[-1])."""
+        """x (B, *shape) -> features (B, hidden[-1])."""
         features: Tensor = self.layers(x)
         return features

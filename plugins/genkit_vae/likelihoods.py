@@ -41,7 +41,7 @@ class BernoulliLikelihood(Likelihood):
         self.params_shape = shape
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """X (B, *shape), logits (K, B, *shape) -> (K, B) nats."""
+        """x (B, *shape), logits (K, B, *shape) -> (K, B) nats."""
         return (x * params - F.softplus(params)).flatten(2).sum(2)
 
     def mean(self, params: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class GaussianLikelihood(Likelihood):
             self.register_buffer("log_scale", torch.tensor(math.log(config.scale)), persistent=False)
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """X (B, *shape), means (K, B, *shape) -> (K, B) nats."""
+        """x (B, *shape), means (K, B, *shape) -> (K, B) nats."""
         squares = ((x - params) * torch.exp(-self.log_scale)).square()
         return -(squares / 2 + self.log_scale + math.log(2 * math.pi) / 2).flatten(2).sum(2)
 

@@ -317,6 +317,12 @@ def test_labels_may_be_in_a_file_of_their_own(tmp_path: Path, suffix: str) -> No
     assert raw.classes == ("2", "4")
 
 
+def test_in_a_file_of_their_own_labels_are_known_by_their_name(tmp_path: Path) -> None:
+    path = saved(tmp_path / "data.npy", x=np.zeros((3, 2)))
+    labels = saved(tmp_path / "y.npz", age=np.array([1, 2, 3]), labels=np.array([4, 4, 2]))
+    assert arrays(path, labels=str(labels)).train.labels.tolist() == [1, 1, 0]
+
+
 def test_text_labels_name_the_classes(tmp_path: Path) -> None:
     path = saved(tmp_path / "data.npz", x=np.zeros((3, 2)), labels=np.array(["pear", "apple", "pear"]))
     raw = arrays(path)

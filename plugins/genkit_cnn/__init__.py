@@ -1,0 +1,14 @@
+"""Convolutional networks: an encoder and a decoder for images, signals and volumes of any size."""
+
+from genkit.hookspecs import hookimpl
+from genkit.interfaces import Component
+from genkit_cnn.decoder import CNNDecoder
+from genkit_cnn.encoder import CNNEncoder
+
+__all__ = ["CNNDecoder", "CNNEncoder"]
+
+
+@hookimpl
+def components() -> list[type[Component]]:
+    """An encoder and a decoder."""
+    return [CNNEncoder, CNNDecoder]

@@ -1,0 +1,128 @@
+"""The convolutional decoder."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from genkit.activations import activation
+from genkit.errors import ComponentError
+from genkit.interfaces import Decoder, Shape
+from genkit_cnn.layers import (
+    Convolution,
+    Deconvolution,
+    Dense,
+    Function,
+    Layer,
+    Normalize,
+    Shaped,
+    before,
+    block,
+    check_shape,
+    inverted,
+)
+
+
+class DecoderLayer(Shaped):
+    """One convolution of a decoder."""
+
+    channels: Annotated[
+        int | None, Field(ge=1, description="output channels; null in the last layer: those of the data")
+    ] = None
+    kind: Annotated[Literal["deconv", "conv"], Field(description="a transposed convolution, or a plain one")] = "deconv"
+
+
+class CNNDecoder(Decoder):
+    """Dense layers, a first map, convolutions: z (B, *latent_shape) -> (B, C, n, ...).
+
+    The size of the first map is worked out backwards from the data's, so that the last layer ends on exactly that,
+    odd or not. After the last layer there is neither normalization nor activation.
+
+    Args:
+        config: the layers.
+        latent_shape: any.
+        out_shape: (C, T), (C, H, W) or (C, D, H, W), any sizes.
+
+    Example:
+        >>> import torch
+        >>> decoder = CNNDecoder(CNNDecoder.Config(), latent_shape=(2,), out_shape=(3, 31, 17))
+        >>> decoder(torch.zeros(5, 2)).shape
+        torch.Size([5, 3, 31, 17])
+    """
+
+    class Config(Decoder.Config):
+        """Options of the convolutional decoder."""
+
+        name: Literal["cnn"] = "cnn"
+        dense: Dense = ()
+        layers: Annotated[
+            tuple[DecoderLayer, ...], Field(min_length=1, description="the convolutions, in the order that data flow")
+        ] = (DecoderLayer(channels=64, stride=2), DecoderLayer(channels=32, stride=2), DecoderLayer())
+        channels: Annotated[
+            int | None, Field(ge=1, description="channels of the first map; null: those of the first layer")
+        ] = None
+        normalization: Normalize = "none"
+        activation: Function = "relu"
+
+    def __init__(self, config: Config, latent_shape: Shape, out_shape: Shape) -> None:
+        super().__init__(config, latent_shape, out_shape)
+        check_shape("decoder 'cnn'", out_shape)
+        layers = _with_channels(config.layers, out_shape[0])
+        sizes = _sizes(config.layers, out_shape[1:])
+        channels = config.channels or layers[0].channels
+        parts: list[nn.Module] = [nn.Flatten()]
+        width = math.prod(latent_shape)
+        for wider in (*config.dense, channels * math.prod(sizes[0])):
+            parts += [nn.Linear(width, wider), activation(config.activation)]
+            width = wider
+        parts.append(nn.Unflatten(1, (channels, *sizes[0])))
+        for number, layer in enumerate(layers):
+            start, end = sizes[number], sizes[number + 1]
+            convolution: Convolution | Deconvolution
+            if config.layers[number].kind == "deconv":
+                convolution = Deconvolution(layer, channels, end)
+            else:
+                convolution = Convolution(layer, channels, start)
+            if number == len(layers) - 1:
+                parts.append(convolution)
+            else:
+                parts += block(layer, convolution, channels, config.normalization, config.activation)
+            channels = layer.channels
+        self.layers = nn.Sequential(*parts)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z (B, *latent_shape) -> parameters of p(x|z) (B, C, n, ...)."""
+        params: Tensor = self.layers(z)
+        return params
+
+
+def _with_channels(layers: tuple[DecoderLayer, ...], channels: int) -> list[Layer]:
+    """Each layer with its channels; the last has those of the data."""
+    *first, last = (layer.channels for layer in layers)
+    for number, stated in enumerate(first):
+        if stated is None:
+            raise ComponentError(f"decoder 'cnn': layers[{number}] says no channels; only the last has the data's")
+    if last not in (None, channels):
+        raise ComponentError(
+            f"decoder 'cnn': the last layer ends on {last} channels and the data have {channels}; leave its "
+            "channels out, or add a layer after it"
+        )
+    shared = Shaped.model_fields.keys()
+    pairs = zip(layers, [*first, channels], strict=True)
+    return [Layer.model_validate({**layer.model_dump(include=set(shared)), "channels": own}) for layer, own in pairs]
+
+
+def _sizes(layers: tuple[DecoderLayer, ...], end: Shape) -> list[Shape]:
+    """The map's sizes before the first layer and after each, worked out backwards from the last."""
+    sizes = [end]
+    for layer in reversed(layers):
+        if layer.kind == "deconv":
+            sizes.append(inverted(layer, sizes[-1]))
+        elif layer.stride == 1:
+            sizes.append(before(layer, sizes[-1]))
+        else:
+            raise ComponentError("decoder 'cnn': a layer of kind conv has stride 1; use kind deconv to enlarge a map")
+    return sizes[::-1]

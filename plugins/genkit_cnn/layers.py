@@ -1,0 +1,190 @@
+"""Convolutions that are told their sizes: each knows what it gets, what it gives, and how to pad for it.
+
+C channels, n the length of an axis, k kernel, s stride, p padding. All arithmetic on sizes is that of Dumoulin & Visin
+2016 (arXiv:1603.07285): a convolution gives floor((n + 2p - k) / s) + 1, a transposed one (n - 1) s + k - 2p.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from genkit.activations import Activation, activation
+from genkit.errors import ComponentError
+from genkit.interfaces import Shape
+from genkit.settings import Settings
+
+Normalization = Literal["batch", "group", "none"]
+Dense = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], Field(description="widths of dense layers between the latent and the maps")
+]
+Normalize = Annotated[Normalization, Field(description="after each convolution: batch, group or none")]
+Function = Annotated[Activation, Field(description="the function after each layer")]
+
+CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+class Shaped(Settings):
+    """What a convolution does to sizes."""
+
+    kernel: Annotated[int, Field(ge=1, description="length of the kernel along each axis")] = 3
+    stride: Annotated[int, Field(ge=1, description="step along each axis")] = 1
+    padding: Annotated[
+        Literal["same", "valid"],
+        Field(description="same: n / stride, rounded up; valid: only where the kernel fits"),
+    ] = "same"
+    residual: Annotated[
+        bool, Field(description="add the layer's input to its output; needs stride 1 and as many channels")
+    ] = False
+
+
+class Layer(Shaped):
+    """One convolution."""
+
+    channels: Annotated[int, Field(ge=1, description="output channels")]
+
+
+class Convolution(nn.Module):
+    """x (B, C, n, ...) -> (B, channels, m, ...), padded with zeros, more at the end where the padding is odd.
+
+    Args:
+        layer: the convolution.
+        channels: input channels.
+        sizes: the input's length along each axis.
+
+    Raises:
+        ComponentError: the kernel does not fit.
+    """
+
+    def __init__(self, layer: Layer, channels: int, sizes: Shape) -> None:
+        super().__init__()
+        totals = [_padding(n, layer) for n in sizes]
+        self.sizes = tuple(
+            (n + total - layer.kernel) // layer.stride + 1 for n, total in zip(sizes, totals, strict=True)
+        )
+        if min(self.sizes) < 1:
+            raise ComponentError(f"a kernel of {layer.kernel} does not fit into {_times(sizes)} with padding: valid")
+        even = all(total % 2 == 0 for total in totals)
+        self.pad = [] if even else [n for total in reversed(totals) for n in (total // 2, total - total // 2)]
+        padding = tuple(total // 2 for total in totals) if even else 0
+        convolution = CONVOLUTIONS[len(sizes)]
+        self.conv = convolution(channels, layer.channels, layer.kernel, layer.stride, padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        given: Tensor = self.conv(F.pad(x, self.pad) if self.pad else x)
+        return given
+
+
+class Deconvolution(nn.Module):
+    """x (B, C, n, ...) -> (B, channels, m, ...) for stated sizes m: the transpose of a convolution m -> n.
+
+    Args:
+        layer: the convolution.
+        channels: input channels.
+        sizes: the output's length along each axis.
+    """
+
+    def __init__(self, layer: Layer, channels: int, sizes: Shape) -> None:
+        super().__init__()
+        self.sizes = sizes
+        excess = [(n - 1) * layer.stride + layer.kernel - m for n, m in zip(inverted(layer, sizes), sizes, strict=True)]
+        padding = [max(0, (total + 1) // 2) for total in excess]
+        extra = [2 * p - total for p, total in zip(padding, excess, strict=True)]
+        self.crop = layer.stride == 1 and any(extra)
+        if self.crop:  # no output padding below the stride: give one more, and leave it out again
+            padding = [total // 2 for total in excess]
+            extra = [0 for _ in sizes]
+        self.conv = TRANSPOSED[len(sizes)](
+            channels, layer.channels, layer.kernel, layer.stride, tuple(padding), tuple(extra)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        given: Tensor = self.conv(x)
+        if self.crop:
+            for axis, m in enumerate(self.sizes):
+                given = given.narrow(axis + 2, 0, m)
+        return given
+
+
+class Residual(nn.Module):
+    """x -> x + inner(x)."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        added: Tensor = x + self.inner(x)
+        return added
+
+
+def inverted(layer: Shaped, sizes: Shape) -> Shape:
+    """What a transposed convolution starts from to end on `sizes`: what the convolution would make of them.
+
+    Raises:
+        ComponentError: no length along an axis leads there.
+    """
+    if layer.padding == "same":
+        return tuple(-(-m // layer.stride) for m in sizes)
+    starts = tuple((m - layer.kernel) // layer.stride + 1 for m in sizes)
+    if min(starts) < 1:
+        raise ComponentError(
+            f"no size leads to {_times(sizes)} by a transposed kernel of {layer.kernel} with padding: valid"
+        )
+    return starts
+
+
+def before(layer: Shaped, sizes: Shape) -> Shape:
+    """What a convolution of stride 1 starts from to end on `sizes`."""
+    return sizes if layer.padding == "same" else tuple(m + layer.kernel - 1 for m in sizes)
+
+
+def block(
+    layer: Layer,
+    convolution: Convolution | Deconvolution,
+    channels: int,
+    normalization: Normalization,
+    function: Activation,
+) -> list[nn.Module]:
+    """A convolution with what follows it: normalization, activation, and the way around it if it is residual."""
+    parts: list[nn.Module] = [convolution]
+    if normalization == "batch":
+        parts.append(BATCH_NORMS[len(convolution.sizes)](layer.channels))
+    if normalization == "group":
+        parts.append(nn.GroupNorm(next(g for g in (8, 4, 2, 1) if layer.channels % g == 0), layer.channels))
+    parts.append(activation(function))
+    if not layer.residual:
+        return parts
+    if layer.stride != 1 or layer.padding != "same" or channels != layer.channels:
+        raise ComponentError(
+            f"a residual layer adds its input: it needs stride 1, padding same and {channels} channels, "
+            f"not stride {layer.stride}, padding {layer.padding} and {layer.channels} channels"
+        )
+    return [Residual(nn.Sequential(*parts))]
+
+
+def check_shape(who: str, shape: Shape) -> None:
+    """Refuse data that are not channels with one to three axes."""
+    if len(shape) - 1 not in CONVOLUTIONS:
+        raise ComponentError(
+            f"{who} takes channels and one to three axes, (C, T), (C, H, W) or (C, D, H, W), not data of shape {shape}"
+        )
+
+
+def _padding(n: int, layer: Shaped) -> int:
+    """Zeros in all, along an axis of length n."""
+    if layer.padding == "valid":
+        return 0
+    return max((-(-n // layer.stride) - 1) * layer.stride + layer.kernel - n, 0)
+
+
+def _times(sizes: Shape) -> str:
+    return "×".join(map(str, sizes))

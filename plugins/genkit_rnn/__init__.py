@@ -1,0 +1,14 @@
+"""Recurrent networks: an encoder and a decoder for sequences, and for images read row by row."""
+
+from genkit.hookspecs import hookimpl
+from genkit.interfaces import Component
+from genkit_rnn.decoder import RNNDecoder
+from genkit_rnn.encoder import RNNEncoder
+
+__all__ = ["RNNDecoder", "RNNEncoder"]
+
+
+@hookimpl
+def components() -> list[type[Component]]:
+    """An encoder and a decoder."""
+    return [RNNEncoder, RNNDecoder]

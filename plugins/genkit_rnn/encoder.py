@@ -1,0 +1,53 @@
+"""The recurrent encoder."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from genkit.interfaces import Encoder, Shape
+from genkit_rnn.sequences import CELLS, Cell, Depth, Hidden, steps_and_features, to_sequence
+
+
+class RNNEncoder(Encoder):
+    """Reads a sequence and gives its last state: x (B, *shape) -> (B, hidden), twice that if bidirectional.
+
+    Hochreiter & Schmidhuber 1997 (LSTM); Cho et al. 2014 (arXiv:1406.1078, GRU). The features are the state of the last
+    layer after the last step, and that of the backward direction after the first.
+
+    Args:
+        config: the cell and its sizes.
+        shape: (T, F), (T,), or (C, H, W), which is read row by row.
+
+    Example:
+        >>> import torch
+        >>> encoder = RNNEncoder(RNNEncoder.Config(hidden=32, bidirectional=True), shape=(50, 3))
+        >>> encoder(torch.zeros(5, 50, 3)).shape
+        torch.Size([5, 64])
+    """
+
+    class Config(Encoder.Config):
+        """Options of the recurrent encoder."""
+
+        name: Literal["rnn"] = "rnn"
+        cell: Cell = "lstm"
+        hidden: Hidden = 128
+        layers: Depth = 1
+        bidirectional: Annotated[bool, Field(description="read the sequence backwards too")] = False
+
+    def __init__(self, config: Config, shape: Shape) -> None:
+        super().__init__(config, shape)
+        _, features = steps_and_features("encoder 'rnn'", shape)
+        self.directions = 2 if config.bidirectional else 1
+        self.out_shape = (self.directions * config.hidden,)
+        self.rnn = CELLS[config.cell](
+            features, config.hidden, config.layers, batch_first=True, bidirectional=config.bidirectional
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, *shape) -> features (B, directions · hidden)."""
+        _, state = self.rnn(to_sequence(x))
+        last: Tensor = state[0] if isinstance(state, tuple) else state  # (layers · directions, B, hidden)
+        return last[-self.directions :].movedim(0, 1).flatten(1)
