@@ -40,7 +40,9 @@ def describe(model: Model) -> list[Row]:
         x = torch.zeros(2, *model.shape, device=model.device)
         features = tracer.trace("encoder", model.encoder, x)
         latent = tracer.trace("sampler", model.sampler, features)
-        tracer.add(Row("sampler", type(model.sampler).__name__, model.sampler.latent_shape, _own(model.sampler)))
+        tracer.rows.append(
+            Row("sampler", type(model.sampler).__name__, model.sampler.latent_shape, _own(model.sampler))
+        )
         tracer.trace("decoder", model.decoder, latent.z.flatten(0, 1))
     likelihood = Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood))
     return [*rows, *tracer.rows, likelihood]
@@ -52,11 +54,9 @@ class _Tracer:
     def __init__(self, silent: nn.Module) -> None:
         self.silent = silent
         self.rows: list[Row] = []
-        self.inputs: list[Tensor | None] = []
-
-    def add(self, row: Row, given: Tensor | None = None) -> None:
-        self.rows.append(row)
-        self.inputs.append(given)
+        self.last_input: Tensor | None = None
+        self.last_output: Tensor | None = None
+        self.counted: set[nn.Module] = set()
 
     def trace(self, part: str, module: nn.Module, given: Tensor) -> Any:
         handles = []
@@ -76,14 +76,16 @@ class _Tracer:
             result = output[0] if isinstance(output, tuple) else output
             if result is given:  # it did nothing: a flattening of what is flat
                 return
-            shape = tuple(result.shape[1:])
-            parameters = _own(layer)
-            folds = self.rows and not parameters and given is not None and tuple(given.shape[1:]) == shape
-            if folds and self.rows[-1].activation is None and isinstance(layer, _ACTIVATIONS):
+            follows = given is not None and given is self.last_output
+            self.last_output = result
+            if follows and self.rows[-1].activation is None and isinstance(layer, _ACTIVATIONS):
                 self.rows[-1] = replace(self.rows[-1], activation=type(layer).__name__)
                 return
-            parallel = given is not None and bool(self.inputs) and self.inputs[-1] is given
-            self.add(Row(name, type(layer).__name__, shape, parameters, parallel=parallel), given)
+            parallel = given is not None and given is self.last_input
+            self.last_input = given
+            parameters = 0 if layer in self.counted else _own(layer)
+            self.counted.add(layer)
+            self.rows.append(Row(name, type(layer).__name__, tuple(result.shape[1:]), parameters, parallel=parallel))
 
         return record
 

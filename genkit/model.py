@@ -68,7 +68,7 @@ class Model(nn.Module):
 
     def decode(self, z: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
-        z = torch.as_tensor(z)
+        z = _tensor(z)
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {_commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
         return self._streamed(lambda batch: self.likelihood.mean(self.decoder(batch)), z.to(torch.float32))
@@ -79,14 +79,16 @@ class Model(nn.Module):
 
     def sample(self, n: int, noise: bool = False) -> Tensor:
         """Generate n data (n, *shape): the mean of p(x|z) for z from the prior; with `noise`, a draw from p(x|z)."""
+        if n < 0:
+            raise DataError(f"sample cannot make {n} data")
         read = self.likelihood.sample if noise else self.likelihood.mean
         with evaluating(self):
             sizes = [min(BATCH, n - start) for start in range(0, n, BATCH)]
             parts = [read(self.decoder(self.sampler.prior(size))) for size in sizes]
-        return torch.cat(parts) if parts else torch.empty(0, *self.shape)
+        return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
 
     def _checked(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        x = torch.as_tensor(x)
+        x = _tensor(x)
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"the model takes data of shape (N, {_commas(self.shape)}), not {tuple(x.shape)}")
         return x
@@ -96,6 +98,11 @@ class Model(nn.Module):
         with evaluating(self):
             parts = [function(as_float(batch.to(self.device))) for batch in inputs.split(BATCH)]
         return torch.cat(parts)
+
+
+def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    """The values as a tensor, whatever the strides and flags of an array."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
 
 
 @contextlib.contextmanager

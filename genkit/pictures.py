@@ -65,12 +65,13 @@ def is_image(shape: Shape) -> bool:
 
 
 def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -> Pixels:
-    """Data (N, *shape) row by row in one picture, values between the limits as dark to bright."""
+    """Data (N, *shape) row by row in one picture, values between the limits as dark to bright; all-NaN data as gaps."""
     shape = tuple(x.shape[1:])
     if not is_image(shape):
         return _curves(x.flatten(2).movedim(1, -1) if x.ndim > 2 else x.unsqueeze(-1), columns)
     low, high = limits
-    cells = ((x - low) / max(high - low, 1e-12)).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+    empty = x.flatten(1).isnan().all(1).tolist()
+    cells = ((x - low) / max(high - low, 1e-12)).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
     cells = cells.unsqueeze(1) if cells.ndim == 3 else cells
     enlarge = max(1, CELL // max(cells.shape[2:]))
     cells = cells.expand(-1, 3, -1, -1).repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
@@ -78,6 +79,8 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     rows = math.ceil(n / columns)
     picture = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 60).to(torch.uint8)
     for index, cell in enumerate(cells):
+        if empty[index]:
+            continue
         top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
         picture[:, top : top + height, left : left + width] = cell
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
@@ -189,7 +192,8 @@ def _limits(model: Model) -> tuple[float, float]:
 
 
 def _padded(rows: Tensor, n: int) -> Tensor:
-    return torch.cat([rows, rows.new_zeros(n - len(rows), *rows.shape[1:])])
+    """Rows up to n, the added ones without a value: `mosaic` leaves their cells empty."""
+    return torch.cat([rows, rows.new_full((n - len(rows), *rows.shape[1:]), math.nan)])
 
 
 def _principal(z: Tensor) -> tuple[Tensor, list[float]]:
@@ -226,13 +230,17 @@ def _curves(x: Tensor, columns: int) -> Pixels:
     rows = math.ceil(len(x) / columns)
     figure = _figure((0.9 * columns, 0.7 * rows))
     canvas = FigureCanvasAgg(figure)
-    low, high = float(x.min()), float(x.max())
+    present = x[~x.isnan()]
+    margin = 0.05 * float(present.max() - present.min()) + 1e-6
+    low, high = float(present.min()) - margin, float(present.max()) + margin
     for index, datum in enumerate(x.cpu().numpy()):
+        if np.isnan(datum).all():
+            continue
         axes = figure.add_axes(
             ((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows)
         )
         axes.plot(datum, linewidth=0.8)
-        axes.set(ylim=(low - 1e-6, high + 1e-6), xticks=[], yticks=[])
+        axes.set(ylim=(low, high), xticks=[], yticks=[])
     canvas.draw()
     return np.array(canvas.buffer_rgba())[:, :, :3].copy()
 

@@ -181,7 +181,7 @@ def test_reconstructions_lie_below_their_originals() -> None:
     x = torch.tensor([0.0, 0.2, 0.4, 0.6]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
     shown = cells(pictures.reconstructions(model, x, count=3, columns=2), 4, 2, 56, 56)
     assert (shown == shown[:, :, :1, :1]).all()
-    assert shown[:, :, 0, 0].tolist() == [[0, 51], [255, 204], [102, 0], [153, 0]]
+    assert shown[:, :, 0, 0].tolist() == [[0, 51], [255, 204], [102, 60], [153, 60]]
 
 
 def test_reconstructions_take_bytes() -> None:

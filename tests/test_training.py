@@ -137,6 +137,7 @@ def test_training_reaches_what_a_plain_loop_reaches(digits):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own
 def test_a_compiled_objective_trains_like_an_eager_one(digits):
     records = {}
     for compiled in ("false", "true"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,9 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
+
+# What numpy and safetensors raise for files that are damaged, or hold what has no place in an array.
+_DAMAGED = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
@@ -47,10 +52,10 @@ class Arrays(DataSource):
     def load(self) -> RawData:
         """Read the files; raises DataError naming the file, and what it holds where a name is wrong."""
         path = Path(self.config.path)
-        arrays = read(path)
-        name = next(iter(arrays)) if path.suffix == ".npy" else self.config.key
+        arrays = read(path, "data.path")
+        name = self.config.key if path.suffix != ".npy" else "x"
         x = self._scaled(_number_tensor(_named(arrays, name, path, "data.key"), path))
-        labels, classes = _coded(self._labels(arrays, path), path)
+        labels, classes = _coded(self._labels(arrays, path))
         return RawData(Split(x, labels), classes=classes)
 
     def _labels(self, arrays: dict[str, Any], path: Path) -> Any:
@@ -58,8 +63,8 @@ class Arrays(DataSource):
         if name is None:
             return arrays.get("labels")
         if name not in arrays and Path(name).suffix in SUFFIXES:
-            found = read(Path(name))
-            return found.get("labels", next(iter(found.values())))
+            found = read(Path(name), "data.labels")
+            return found["labels"] if "labels" in found else _named(found, "x", Path(name), "data.labels")
         return _named(arrays, name, path, "data.labels")
 
     def _scaled(self, x: Tensor) -> Tensor:
@@ -71,23 +76,24 @@ class Arrays(DataSource):
         return (x.to(torch.float32) - low) / (high - low)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """All arrays of a file by name; raises DataError."""
+def read(path: Path, option: str) -> dict[str, Any]:
+    """All arrays of a file by name (x in a .npy file); raises DataError, naming the option that gave the file."""
     if path.suffix not in SUFFIXES:
-        raise DataError(f"data.path: {path} is none of {', '.join(SUFFIXES)}")
+        raise DataError(f"{option}: {path} is none of {', '.join(SUFFIXES)}")
     try:
         if path.suffix == ".safetensors":
             from safetensors import safe_open
 
             with safe_open(path, framework="np") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        loaded = np.load(path, allow_pickle=False)
-        return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
     except FileNotFoundError:
-        raise DataError(f"data.path: {path}: there is no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, _safetensor_error()) as error:
+        raise DataError(f"{option}: {path}: there is no such file") from None
+    except (*_DAMAGED, _safetensor_error()) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"data.path: {path}: cannot be read as {path.suffix}: {reason}") from None
+        raise DataError(f"{option}: {path}: cannot be read as {path.suffix}: {reason}") from None
 
 
 def _safetensor_error() -> type[Exception]:
@@ -103,21 +109,19 @@ def _named(arrays: dict[str, Any], name: str, path: Path, option: str) -> Any:
 
 
 def _number_tensor(array: Any, path: Path) -> Tensor:
-    if array.dtype == np.uint8:
-        return torch.from_numpy(array)
     if array.dtype.kind not in "fiub":
         raise DataError(f"data.path: {path}: holds {array.dtype}, not numbers")
-    x = torch.from_numpy(array.astype(np.float32))
+    x = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
     return x.unsqueeze(1) if x.ndim == 1 else x
 
 
-def _coded(labels: Any, path: Path) -> tuple[Tensor | None, tuple[str, ...] | None]:
+def _coded(labels: Any) -> tuple[Tensor | None, tuple[str, ...] | None]:
     """Labels as indices (N,) into their sorted names."""
     if labels is None:
         return None, None
     if labels.ndim != 1 or labels.dtype.kind not in "iubUS":
         raise DataError(
-            f"data.labels: {path}: labels are whole numbers or text, (N,), not {labels.dtype} {labels.shape}"
+            f"data.labels: labels are whole numbers or text of shape (N,), not {labels.dtype} {labels.shape}"
         )
     names, indices = np.unique(labels, return_inverse=True)
     return torch.from_numpy(indices.astype(np.int64)), tuple(str(name) for name in names)

@@ -58,12 +58,13 @@ class MNIST(DataSource):
 
     def _file(self, name: str) -> Path:
         root = self.config.root or os.environ.get(ROOT_VARIABLE)
-        if root is None:
+        if not root:
             return _downloaded(name)
         for candidate in (Path(root) / name, Path(root) / f"{name}.gz"):
             if candidate.is_file():
                 return candidate
-        raise DataError(f"data.root: {root} holds neither {name} nor {name}.gz")
+        option = "data.root" if self.config.root else ROOT_VARIABLE
+        raise DataError(f"{option}: {root} holds neither {name} nor {name}.gz")
 
 
 def _as_images(x: Tensor, name: str) -> Tensor:

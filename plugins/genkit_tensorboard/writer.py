@@ -48,9 +48,13 @@ class RunWriter:
         """The latents with labels and thumbnails, and the run's options beside its final figures."""
         self._projector(run)
         figures = run.evaluation.to_json() if run.evaluation is not None else {}
-        metrics = {f"test/{name}": figures[name] for name in ("elbo", "reconstruction", "kl") if figures.get(name)}
+        metrics = {
+            f"test/{name}": figures[name] for name in ("elbo", "reconstruction", "kl") if figures.get(name) is not None
+        }
         metrics["train/loss"] = run.history[-1].train.loss
-        for summary in hparams(_flat(run.config.resolved()), metrics):
+        options = run.config.resolved()
+        options["loss"] = dict(zip(run.model.losses, options["loss"], strict=True))
+        for summary in hparams(_flat(options), metrics):
             self.writer._get_file_writer().add_summary(summary)
         for name in metrics.keys() - {"train/loss"}:
             self.writer.add_scalar(name, metrics[name], run.history[-1].epoch)
@@ -100,11 +104,4 @@ def _flat(values: Any, above: str = "") -> dict[str, Any]:
     """Nested options as `encoder.hidden`, as hparams take them: numbers, truth values and text."""
     if isinstance(values, dict):
         return {k: v for key, item in values.items() for k, v in _flat(item, f"{above}.{key}".lstrip(".")).items()}
-    if isinstance(values, list) and any(isinstance(item, dict) for item in values):
-        return {
-            k: v
-            for item in values
-            for k, v in _flat(item, f"{above}.{item['name']}").items()
-            if not k.endswith(".name")
-        }
     return {above: values if isinstance(values, bool | int | float) else str(values)}

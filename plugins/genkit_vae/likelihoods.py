@@ -20,7 +20,7 @@ from genkit.interfaces import Likelihood, Shape
 class BernoulliLikelihood(Likelihood):
     """p(x|z) = Π Bernoulli(x; sigmoid(params)); params are logits.
 
-    -log p is the binary cross-entropy summed over the datum, written as softplus(l) − x·l, which is exact for every l.
+    -log p is the binary cross-entropy summed over the datum, written as softplus(l) − x·l, which overflows for no l.
     For grey values in [0, 1] it is the usual objective, but no likelihood of them (Loaiza-Ganem & Cunningham 2019,
     arXiv:1907.06845).
 

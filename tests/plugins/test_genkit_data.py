@@ -366,7 +366,6 @@ def test_arrays_without_numbers_are_refused(tmp_path: Path, x: Array) -> None:
         arrays(saved(tmp_path / "data.npy", x=x))
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # numpy.load leaves a damaged .npz open
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
 @pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.99])
 def test_files_cut_short_are_named(tmp_path: Path, suffix: str, share: float) -> None:
@@ -391,3 +390,16 @@ def test_files_of_another_kind_and_missing_ones_are_named(tmp_path: Path, suffix
 def test_files_with_another_suffix_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"is none of \.npy, \.npz, \.safetensors"):
         arrays(tmp_path / name)
+
+
+def test_bytes_without_an_axis_of_their_own_get_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(10, dtype=np.uint8))
+    assert Arrays(Arrays.Config(path=str(tmp_path / "x.npy"))).load().train.x.shape == (10, 1)
+
+
+def test_an_empty_archive_is_named_with_its_option(tmp_path: Path) -> None:
+    np.savez(tmp_path / "empty.npz")
+    np.save(tmp_path / "x.npy", np.zeros((4, 2)))
+    config = Arrays.Config(path=str(tmp_path / "x.npy"), labels=str(tmp_path / "empty.npz"))
+    with pytest.raises(DataError, match=r"data\.labels: .*empty\.npz holds no 'x'; it holds nothing"):
+        Arrays(config).load()
