@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genkit.assembly import build
     from genkit.config import RunConfig
     from genkit.errors import GenkitError
     from genkit.evaluation import evaluate
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         Shape,
         Split,
     )
-    from genkit.model import Model, build
+    from genkit.model import Model
     from genkit.registry import register
     from genkit.runs import Run, resume, run
     from genkit.weights import load
@@ -49,7 +50,8 @@ _HOMES = {
             "Split",
         ),
     ),
-    "model": ("Model", "build"),
+    "assembly": ("build",),
+    "model": ("Model",),
     "registry": ("register",),
     "runs": ("Run", "resume", "run"),
     "weights": ("load",),

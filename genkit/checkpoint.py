@@ -20,15 +20,13 @@ KEY = "genkit-checkpoint"
 
 def save(path: Path, trainer: Trainer, epoch: int) -> None:
     """Write the state after `epoch` epochs, whole or not at all."""
-    tensors = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
+    tensors: dict[str, Any] = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
     plain: dict[str, Any] = {}
-    for index, state in trainer.optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            key = f"optimizer.{index}.{name}"
-            if isinstance(value, Tensor):
-                tensors[key] = value
-            else:
-                plain[key] = value
+    for owner, optimizer in trainer.optimizers().items():
+        for index, state in optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                kind = tensors if isinstance(value, Tensor) else plain
+                kind[f"optimizer/{owner}/{index}/{name}"] = value
     weights.write_tensors(path, tensors, {KEY: json.dumps({"epoch": epoch, "optimizer": plain})})
 
 
@@ -42,12 +40,13 @@ def restore(path: Path, trainer: Trainer) -> int:
     header = _header(path, metadata)
     model = {name.removeprefix("model."): tensors.pop(name) for name in list(tensors) if name.startswith("model.")}
     weights.fill(trainer.model, model, path)
-    state: dict[int, dict[str, Any]] = {}
+    states: dict[str, dict[int, dict[str, Any]]] = {owner: {} for owner in trainer.optimizers()}
     for key, value in {**tensors, **header["optimizer"]}.items():
-        _, index, name = key.split(".", 2)
-        state.setdefault(int(index), {})[name] = value
-    groups = trainer.optimizer.state_dict()["param_groups"]
-    trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        _, owner, index, name = key.split("/")
+        states[owner].setdefault(int(index), {})[name] = value
+    for owner, optimizer in trainer.optimizers().items():
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": states[owner], "param_groups": groups})
     return int(header["epoch"])
 
 

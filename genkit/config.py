@@ -61,7 +61,10 @@ class RunConfig(Settings):
     ] = "run"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights, the order of the data and all draws")] = 0
     data: Annotated[DataSource.Config, component("data"), Field(description="where the data come from")]
-    encoder: Annotated[Encoder.Config, component("encoder"), Field(description="x -> features")]
+    encoder: Annotated[
+        Annotated[Encoder.Config, component("encoder")] | None,
+        Field(description="x -> features; null for a model that only generates"),
+    ] = None
     sampler: Annotated[Sampler.Config, component("sampler"), Field(description="features -> q(z|x), and the prior")]
     decoder: Annotated[Decoder.Config, component("decoder"), Field(description="z -> the parameters of p(x|z)")]
     likelihood: Annotated[Likelihood.Config, component("likelihood"), Field(description="p(x|z)")]
@@ -75,7 +78,7 @@ class RunConfig(Settings):
     def components(self) -> list[tuple[str, Component.Config]]:
         """The settings of every component that the config names, each with its kind."""
         named = [(kind, getattr(self, kind)) for kind in ("data", "encoder", "sampler", "decoder", "likelihood")]
-        return [*named, *(("loss", term) for term in self.loss)]
+        return [*((kind, part) for kind, part in named if part is not None), *(("loss", term) for term in self.loss)]
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:

@@ -32,20 +32,26 @@ class Row:
 
 
 def describe(model: Model) -> list[Row]:
-    """The rows of a model; their parameters add up to the model's, its loss terms' own left out."""
+    """The rows of a model, its learned terms' own layers last; their parameters add up to the model's."""
     tracer = _Tracer(silent=model.sampler)
     source = model.data.source if model.data is not None else "data"
-    rows = [Row("input", source, model.shape, 0)]
+    rows = [Row("input", source, model.shape, 0)] if model.encoder is not None else []
     with torch.random.fork_rng(), evaluating(model):
         x = torch.zeros(2, *model.shape, device=model.device)
-        features = tracer.trace("encoder", model.encoder, x)
-        latent = tracer.trace("sampler", model.sampler, features)
+        if model.encoder is not None:
+            features = tracer.trace("encoder", model.encoder, x)
+            z = tracer.trace("sampler", model.sampler, features).z.flatten(0, 1)
+        else:
+            z = model.sampler.prior(2)
         tracer.rows.append(
             Row("sampler", type(model.sampler).__name__, model.sampler.latent_shape, _own(model.sampler))
         )
-        tracer.trace("decoder", model.decoder, latent.z.flatten(0, 1))
-    likelihood = Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood))
-    return [*rows, *tracer.rows, likelihood]
+        tracer.trace("decoder", model.decoder, z)
+        tracer.rows.append(Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood)))
+        passed = model(x).detached()
+        for name, critic in model.critics.items():
+            tracer.trace(f"loss.{name}", critic, passed)
+    return [*rows, *tracer.rows]
 
 
 class _Tracer:
@@ -58,7 +64,7 @@ class _Tracer:
         self.last_output: Tensor | None = None
         self.counted: set[nn.Module] = set()
 
-    def trace(self, part: str, module: nn.Module, given: Tensor) -> Any:
+    def trace(self, part: str, module: nn.Module, given: Any) -> Any:
         handles = []
         for name, layer in module.named_modules():
             is_leaf = not any(True for _ in layer.children())

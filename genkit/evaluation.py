@@ -22,7 +22,7 @@ ACTIVE = 0.01
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over a split, in nats per datum; None where the model's sampler has no KL."""
+    """Means over a split, in nats per datum; None where the model has no encoder, or its sampler no KL."""
 
     split: str
     count: int
@@ -31,7 +31,7 @@ class Evaluation:
     """Draws from q(z|x) a datum."""
     elbo: float | None
     """The evidence lower bound: -reconstruction - kl."""
-    reconstruction: float
+    reconstruction: float | None
     """E_q[-log p(x|z)]."""
     kl: float | None
     """KL(q(z|x) || p(z))."""
@@ -39,7 +39,7 @@ class Evaluation:
     """-elbo / (ln 2 · values in a datum)."""
     kl_per_latent: list[float] | None
     """The KL's part of each latent dimension; near 0 where it is not used."""
-    active_units: int
+    active_units: int | None
     """Latent dimensions whose posterior mean varies by more than 0.01 over the data."""
     latents: int
 
@@ -59,15 +59,18 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
         raise DataError(f"the data have shape {tuple(part.x.shape[1:])}, and the model is for {model.shape}")
     if draws < 1:
         raise DataError(f"the ELBO needs at least one draw a datum, not {draws}")
+    if model.encoder is None:
+        latents = math.prod(model.sampler.latent_shape)
+        return Evaluation(split, len(part.x), draws, None, None, None, None, None, None, latents)
     reconstruction, kl, means = 0.0, None, []
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
         for x in data.batches(part, max(1, BATCH // draws)):
             passed = model(x.to(model.device), draws)
-            reconstruction -= float(passed.log_prob.double().mean(0).sum())
+            reconstruction -= float(passed.log_prob.to(model.wide).mean(0).sum())
             means.append(passed.latent.mean.flatten(1).cpu())
             if passed.latent.kl is not None:
-                row = passed.latent.kl.double().sum(0).cpu()
+                row = passed.latent.kl.to(model.wide).sum(0).cpu()
                 kl = row if kl is None else kl + row
     return _summary(split, len(part.x), draws, reconstruction, kl, torch.cat(means), math.prod(model.shape))
 

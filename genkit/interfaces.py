@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from genkit.optimizers import Adam, Optimizer
 from genkit.schedules import Schedule
 from genkit.settings import Settings
 
@@ -84,13 +85,17 @@ class Sampler(Component, nn.Module, ABC):
 
     Args:
         config: the sampler's options.
-        features: the shape of one datum's features.
+        features: the shape of one datum's features; None: there is no encoder, and only `prior` is used.
     """
 
     kind = "sampler"
     latent_shape: Shape
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    """The least and the greatest value that `Latent.mean` can take."""
+    has_prior: ClassVar[bool] = True
+    """Whether there is a p(z) to draw from; without one nothing can be generated."""
 
-    def __init__(self, config: Component.Config, features: Shape) -> None:
+    def __init__(self, config: Component.Config, features: Shape | None) -> None:
         super().__init__()
 
     @abstractmethod
@@ -156,12 +161,31 @@ class Forward(NamedTuple):
 
     x: Tensor
     """(B, *shape)"""
-    latent: Latent
-    params: Tensor
-    """(K, B, *params_shape): what the decoder gave."""
-    log_prob: Tensor
-    """(K, B): log p(x|z) in nats."""
+    latent: Latent | None
+    """None: the model has no encoder."""
+    params: Tensor | None
+    """(K, B, *params_shape): what the decoder gave for the draws; None: the model has no encoder."""
+    log_prob: Tensor | None
+    """(K, B): log p(x|z) in nats; None: the model has no encoder."""
+    generated: Tensor | None
+    """(B, *shape): the mean of p(x|z) for z from the prior; None where no term needs it."""
     model: Model
+
+    def detached(self) -> Forward:
+        """The same numbers, through which no gradient goes back into the model."""
+        latent = self.latent
+        if latent is not None:
+            latent = Latent(latent.z.detach(), latent.mean.detach(), _detached(latent.kl), _detached(latent.log_ratio))
+        rest = (_detached(self.params), _detached(self.log_prob), _detached(self.generated))
+        return Forward(self.x, latent, *rest, self.model)
+
+
+def _detached(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.detach()
+
+
+Need = Literal["encoder", "kl", "log_ratio", "unit_interval", "generated"]
+"""An encoder; a KL; a density; latents from 0 to 1; data generated from the prior."""
 
 
 class Loss(Component, nn.Module, ABC):
@@ -173,8 +197,8 @@ class Loss(Component, nn.Module, ABC):
     """
 
     kind = "loss"
-    needs: ClassVar[tuple[Literal["kl", "log_ratio"], ...]] = ()
-    """What the term reads of `Latent` that not every sampler gives; a model without it is refused when it is built."""
+    needs: ClassVar[tuple[Need, ...]] = ("encoder",)
+    """What the term reads of a pass; a model that does not give it is refused when it is built."""
     draws: int = 1
     """How many draws from q(z|x) the term needs; the model makes as many as the most demanding term."""
 
@@ -189,6 +213,24 @@ class Loss(Component, nn.Module, ABC):
     @abstractmethod
     def forward(self, forward: Forward) -> Tensor:
         """The unweighted term: (B,), one value a datum, or (), a statistic of the batch."""
+
+
+class LearnedLoss(Loss, ABC):
+    """A term with parameters of its own (a critic), which are trained against the model, by an optimizer of their own.
+
+    Args:
+        config: the term's options.
+        shape: the shape of one datum.
+    """
+
+    class Config(Loss.Config):
+        """Options that every learned term has."""
+
+        optimizer: Annotated[Optimizer, Field(description="of the term's own parameters")] = Adam()
+
+    @abstractmethod
+    def critic_loss(self, forward: Forward) -> Tensor:
+        """What the term's own parameters minimise, on a detached pass: (B,) or ()."""
 
 
 class Split(NamedTuple):

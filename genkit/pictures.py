@@ -41,21 +41,19 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
         RunError: the folder cannot be written.
     """
     held_out = data.test or data.validation or data.train
-    drawn: dict[str, Figure] = {
-        "reconstructions": framed(
-            reconstructions(model, held_out.x), "originals (odd rows) and reconstructions (even rows)"
-        ),
-        "samples": framed(samples(model), "samples: the mean of p(x|z) for z from the prior"),
-        "latents": latents(model, held_out, data.classes),
-        "loss": losses(history),
-    }
+    drawn: dict[str, Figure] = {"loss": losses(history)}
+    if model.encoder is not None:
+        title = "originals (odd rows) and reconstructions (even rows)"
+        drawn["reconstructions"] = framed(reconstructions(model, held_out.x), title)
+        drawn["latents"] = latents(model, held_out, data.classes)
+    if model.sampler.has_prior:
+        drawn["samples"] = framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
     if model.sampler.latent_shape == (2,):
-        drawn["manifold"] = framed(manifold(model), "the mean of p(x|z) over quantiles of the prior, z1 across, z2 up")
+        title = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
+        drawn["manifold"] = framed(manifold(model, held_out.x), title)
     elif len(model.sampler.latent_shape) == 1:
-        drawn["traversals"] = framed(
-            traversals(model, held_out.x),
-            "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first",
-        )
+        title = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
+        drawn["traversals"] = framed(traversals(model, held_out.x), title)
     return [_save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
@@ -100,34 +98,44 @@ def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> P
         return mosaic(model.sample(count), columns, _limits(model))
 
 
-def manifold(model: Model, side: int = 15) -> Pixels:
-    """What a 2-D latent space decodes to on a grid of the prior's quantiles, which covers it evenly.
+def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:
+    """What a 2-D latent space decodes to on a grid of quantiles, which covers it evenly.
 
-    Kingma & Welling 2014 (arXiv:1312.6114), appendix A.
+    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. For x see `latent_quantiles`.
     """
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
-    across, up = prior_quantiles(model, steps).unbind(1)
+    across, up = latent_quantiles(model, x, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
     return mosaic(model.decode(z), side, _limits(model), gap=3)
 
 
 def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
-    """The datum x[0] with one latent at a time moved through its prior: the latents that vary most, one a row."""
-    z = model.encode(x[:2000])
+    """One point with one latent at a time moved: the latents whose means vary most, one a row.
+
+    The point is that of the datum x[0]; without an encoder it is a draw from the prior.
+    """
+    quantiles = latent_quantiles(model, x, torch.linspace(0.01, 0.99, columns))
+    z = model.encode(x[:2000]) if model.encoder is not None else _from_prior(model, 2000)
     order = z.var(0, correction=0).argsort(descending=True)[:most].tolist()
-    quantiles = prior_quantiles(model, torch.linspace(0.01, 0.99, columns))
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
     return mosaic(model.decode(grid.flatten(0, 1)), columns, _limits(model))
 
 
-def prior_quantiles(model: Model, probabilities: Tensor, draws: int = 100_000) -> Tensor:
-    """Quantiles of each latent under the prior, (P,) -> (P, D), from so many draws: no prior needs to know its own."""
+def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = 100_000) -> Tensor:
+    """Quantiles of each latent, (P,) -> (P, D): of many draws from the prior, or of the data's codes if there is none.
+
+    From draws, so that no prior needs to know its own quantiles.
+    """
+    z = _from_prior(model, draws) if model.sampler.has_prior else model.encode(x)
+    return torch.quantile(z.flatten(1), probabilities.to(z.device, z.dtype), dim=0)
+
+
+def _from_prior(model: Model, n: int) -> Tensor:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        z = model.sampler.prior(draws).flatten(1)
-    return torch.quantile(z, probabilities.to(z.device, z.dtype), dim=0)
+        return model.sampler.prior(n)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000) -> Figure:
@@ -150,20 +158,15 @@ def latents(model: Model, split: Split, classes: tuple[str, ...] | None, most: i
 
 
 def losses(history: Sequence[EpochRecord]) -> Figure:
-    """The objective and its unweighted terms over the epochs, training and validation."""
-    terms = list(history[0].train.terms)
-    figure, all_axes = _axes_row(1 + len(terms), (4.0, 3.2))
-    epochs = [record.epoch for record in history]
-    for axes, title in zip(all_axes, ["objective", *terms], strict=True):
-        axes.plot(
-            epochs,
-            [_panel(title, record.train) for record in history],
-            label="training",
-            marker="." if len(epochs) < 30 else "",
-        )
-        held_out = [
-            (record.epoch, _panel(title, record.validation)) for record in history if record.validation is not None
-        ]
+    """The objective, its unweighted terms and the critics' own over the epochs, training and validation."""
+    titles = list(_panels(history[0].train))
+    figure, all_axes = _axes_row(len(titles), (4.0, 3.2))
+    marker = "." if len(history) < 30 else ""
+    for axes, title in zip(all_axes, titles, strict=True):
+        training = [(record.epoch, _panels(record.train)[title]) for record in history]
+        known = [(record.epoch, _panels(record.validation)) for record in history if record.validation is not None]
+        held_out = [(epoch, panels[title]) for epoch, panels in known if title in panels]
+        axes.plot(*zip(*training, strict=True), label="training", marker=marker)
         if held_out:
             axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")
         axes.set(title=title, xlabel="epoch", ylabel="nats per datum")
@@ -171,8 +174,10 @@ def losses(history: Sequence[EpochRecord]) -> Figure:
     return figure
 
 
-def _panel(title: str, scores: Scores) -> float:
-    return scores.terms.get(title, scores.loss)
+def _panels(scores: Scores) -> dict[str, float]:
+    """What is drawn of an epoch, by title."""
+    critics = {f"critic of {name}": value for name, value in scores.critics.items()}
+    return {"objective": scores.loss, **scores.terms, **critics}
 
 
 def framed(pixels: Pixels, title: str) -> Figure:

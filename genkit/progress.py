@@ -89,7 +89,7 @@ class ProgressBar:
     def run_ended(self, run: Run) -> None:
         """Print the figures of the test split."""
         test = run.evaluation
-        if test is not None:
+        if test is not None and test.reconstruction is not None:
             figures = f"reconstruction {test.reconstruction:.2f}"
             if test.elbo is not None:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
@@ -105,4 +105,5 @@ def terms(scores: Scores, weights: dict[str, float]) -> str:
     """`loss 92.7 (reconstruction 80.10 + 0.5 × kl 25.10)`, in nats per datum; a weight of 1 is left unsaid."""
     factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
     parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
-    return f"loss {scores.loss:.2f} ({parts})"
+    critics = "".join(f", critic of {name} {value:.2f}" for name, value in scores.critics.items())
+    return f"loss {scores.loss:.2f} ({parts}{critics})"

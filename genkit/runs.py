@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from genkit import atomic, checkpoint, config, pictures, weights, yamlfile
+from genkit.assembly import build
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
 from genkit.data import load as load_data
 from genkit.errors import RunError
 from genkit.evaluation import Evaluation, evaluate
 from genkit.events import Events, listening
-from genkit.model import Model, build
+from genkit.model import Model
 from genkit.rundir import RunDirectory
 from genkit.training import EpochRecord, Progress, Trainer, choose_device, fit, seed_everything
 

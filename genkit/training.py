@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from genkit.config import TrainingConfig
 from genkit.data import Dataset
 from genkit.errors import ConfigError, TrainingError
-from genkit.interfaces import Loss, Split
+from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.model import Model, evaluating
-from genkit.schedules import Ramp, value_at
+from genkit.optimizers import OptimizerConfig
+from genkit.schedules import value_at
 
 SECONDS_BETWEEN_REPORTS = 0.1
 
@@ -35,10 +36,12 @@ class Scores:
     """What is minimised: the weighted sum of the terms."""
     terms: dict[str, float]
     """Each term, unweighted."""
-    reconstruction: float
-    """E_q[-log p(x|z)]."""
+    critics: dict[str, float]
+    """What each learned term's own parameters minimise; not known of held-out data."""
+    reconstruction: float | None
+    """E_q[-log p(x|z)]; None without an encoder."""
     kl: float | None
-    """KL(q(z|x) || p(z)); None where the sampler has none."""
+    """KL(q(z|x) || p(z)); None without an encoder, or where the sampler has none."""
     elbo: float | None
     """The evidence lower bound, -reconstruction - kl, whatever the weights (Kingma & Welling 2014, arXiv:1312.6114)."""
 
@@ -87,7 +90,11 @@ class Progress:
     """Of the part of the epoch that is done."""
 
 
-def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+Figures = dict[str, Tensor]
+"""Means over a batch, () each, detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
+
+
+def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures, Forward | None]:
     """What is minimised, and what is reported of it.
 
     Args:
@@ -96,19 +103,23 @@ def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]
         weights: (T,) the factors of the model's T terms.
 
     Returns:
-        The weighted sum of the terms, (), and the row (T + 1 or T + 2,) of the terms' unweighted values, the
-        reconstruction, and the KL where the sampler has one; nats per datum.
+        The weighted sum of the terms, (); the unweighted terms, the reconstruction and the KL where the model has them,
+        in nats per datum; and, where a term is learned, the detached pass that its critic reads.
     """
     passed = model(x)
-    terms = torch.stack([loss(passed).mean() for loss in model.losses.values()])
-    figures = [terms, -passed.log_prob.mean().unsqueeze(0)]
-    if passed.latent.kl is not None:
-        figures.append(passed.latent.kl.sum(1).mean().unsqueeze(0))
-    return weights @ terms, torch.cat(figures).detach()
+    terms = {name: loss(passed).mean() for name, loss in model.losses.items()}
+    figures = {f"term/{name}": term.detach() for name, term in terms.items()}
+    if passed.log_prob is not None:
+        figures["reconstruction"] = -passed.log_prob.detach().mean()
+    if passed.latent is not None and passed.latent.kl is not None:
+        figures["kl"] = passed.latent.kl.detach().sum(1).mean()
+    return weights @ torch.stack(list(terms.values())), figures, passed.detached() if model.critics else None
 
 
 class Trainer:
-    """A model with its optimizer: takes steps, and keeps the weights of the terms and the learning rate on schedule.
+    """A model with its optimizers: takes steps, and keeps the weights of the terms and the learning rates on schedule.
+
+    A learned term's own parameters have an optimizer of their own; all others are the model's.
 
     Args:
         model: the model, already on its device.
@@ -116,53 +127,93 @@ class Trainer:
     """
 
     def __init__(self, model: Model, config: TrainingConfig) -> None:
+        assert model.config is not None, "a Trainer needs a model that build() made"
         self.model = model
         self.config = config
-        self.optimizer = config.optimizer.build(model.parameters())
         self.objective = torch.compile(objective) if config.compile else objective
-        self.terms: dict[str, float | Ramp] = {
-            name: config.weight for name, config in zip(model.losses, _term_configs(model), strict=True)
+        terms = dict(zip(model.losses, model.config.loss, strict=True))
+        self.terms = {name: term.weight for name, term in terms.items()}
+        learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
+        self.parameters = [parameter for parameter in model.parameters() if parameter not in learned]
+        self.optimizer = config.optimizer.build(self.parameters)
+        self.critics = {
+            name: _critic_config(terms[name]).build(loss.parameters()) for name, loss in model.critics.items()
         }
+        self.rates = {name: _critic_config(terms[name]).lr for name in self.critics}
 
-    def step(self, x: Tensor, weights: Tensor) -> Tensor:
-        """One optimisation step on x (B, *shape); returns the row of figures that `objective` describes."""
-        loss, figures = self.objective(self.model, x, weights)
+    def step(self, x: Tensor, weights: Tensor) -> Figures:
+        """One optimisation step on x (B, *shape): the model against the terms, then each critic against the model."""
+        loss, figures, passed = self.objective(self.model, x, weights)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward(inputs=self.parameters)
         if self.config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.optimizer.step()
+        for name, critic in self.model.critics.items():
+            assert passed is not None
+            value = critic.critic_loss(passed).mean()
+            self.critics[name].zero_grad(set_to_none=True)
+            value.backward(inputs=list(critic.parameters()))
+            self.critics[name].step()
+            figures[f"critic/{name}"] = value.detach()
         return figures
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Every optimizer by the name of what it fits: `model`, or `loss.NAME`."""
+        return {"model": self.optimizer, **{f"loss.{name}": critic for name, critic in self.critics.items()}}
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
         return {name: value_at(schedule, epoch) for name, schedule in self.terms.items()}
 
     def set_lr(self, epoch: float) -> float:
-        """Bring the learning rate to where its schedule is after `epoch` epochs."""
+        """Bring every learning rate to where its schedule is after `epoch` epochs; returns the model's."""
         lr = value_at(self.config.optimizer.lr, epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        _set(self.optimizer, lr)
+        for name, schedule in self.rates.items():
+            _set(self.critics[name], value_at(schedule, epoch))
         return lr
-
-    def scores(self, total: Tensor, count: int, weights: dict[str, float]) -> Scores:
-        """Scores of `count` data from the sum of their rows (T + 1 or T + 2,), each times its batch's size."""
-        row = (total / count).tolist()
-        terms = dict(zip(self.terms, row, strict=False))
-        reconstruction, *rest = row[len(terms) :]
-        kl = rest[0] if rest else None
-        loss = math.fsum(weights[name] * value for name, value in terms.items())
-        return Scores(loss, terms, reconstruction, kl, None if kl is None else -reconstruction - kl)
 
     def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
         """The same objective on held-out data, without learning from them."""
         factors = torch.tensor(list(weights.values()), device=self.model.device)
-        total: Tensor | float = 0.0
+        total = Total(self.model.wide)
         with evaluating(self.model):
             for x in data.batches(split, self.config.batch_size):
-                total = total + objective(self.model, x, factors)[1].double() * len(x)
-        assert isinstance(total, Tensor)
-        return self.scores(total, len(split.x), weights)
+                total.add(objective(self.model, x, factors)[1], len(x))
+        return total.scores(weights)
+
+
+class Total:
+    """A running mean of figures, kept on the device so that no step waits for it.
+
+    Args:
+        dtype: of the sums.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.names: list[str] = []
+        self.sum: Tensor | None = None
+        self.count = 0
+
+    def add(self, figures: Figures, size: int) -> None:
+        """Add the figures of a batch of so many data."""
+        row = torch.stack(list(figures.values())).to(self.dtype) * size
+        self.names = list(figures)
+        self.sum = row if self.sum is None else self.sum + row
+        self.count += size
+
+    def scores(self, weights: dict[str, float]) -> Scores:
+        """The means over all data added, the terms weighted so."""
+        assert self.sum is not None
+        means = dict(zip(self.names, (self.sum / self.count).tolist(), strict=True))
+        terms = {name: means[f"term/{name}"] for name in weights}
+        critics = {name.removeprefix("critic/"): value for name, value in means.items() if name.startswith("critic/")}
+        reconstruction, kl = means.get("reconstruction"), means.get("kl")
+        loss = math.fsum(weights[name] * value for name, value in terms.items())
+        elbo = None if reconstruction is None or kl is None else -reconstruction - kl
+        return Scores(loss, terms, critics, reconstruction, kl, elbo)
 
 
 def fit(
@@ -204,9 +255,14 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _term_configs(model: Model) -> tuple[Loss.Config, ...]:
-    assert model.config is not None, "a Trainer needs a model that build() made"
-    return model.config.loss
+def _critic_config(term: Loss.Config) -> OptimizerConfig:
+    assert isinstance(term, LearnedLoss.Config)
+    return term.optimizer
+
+
+def _set(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
 
 
 def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progress], None]) -> EpochRecord:
@@ -216,20 +272,18 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     moments = [epoch - 1 + step / steps for step in range(steps)]
     rows = [trainer.weights_at(moment) for moment in moments]
     weights = torch.tensor([list(row.values()) for row in rows], device=device)
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total = Total(trainer.model.wide)
     trainer.model.train()
-    done, start = 0, time.perf_counter()
-    reported = start
+    start = reported = time.perf_counter()
     for step, x in enumerate(data.batches(data.train, size, order)):
         lr = trainer.set_lr(moments[step])
-        total = total + trainer.step(x, weights[step]).double() * len(x)
-        done += len(x)
+        total.add(trainer.step(x, weights[step]), len(x))
         now = time.perf_counter()
         if now - reported > SECONDS_BETWEEN_REPORTS:
             reported = now
-            scores = trainer.scores(total, done, rows[step])
-            report(Progress(epoch, trainer.config.epochs, step + 1, steps, done / (now - start), rows[step], scores))
-    train = trainer.scores(total, n, rows[-1])
+            rate, scores = total.count / (now - start), total.scores(rows[step])
+            report(Progress(epoch, trainer.config.epochs, step + 1, steps, rate, rows[step], scores))
+    train = total.scores(rows[-1])
     seconds = time.perf_counter() - start
     validation = None if data.validation is None else trainer.evaluate(data, data.validation, rows[-1])
     return EpochRecord(epoch, epoch * steps, seconds, n / seconds, lr, rows[-1], train, validation)
@@ -237,10 +291,10 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
 
 def _check_finite(record: EpochRecord) -> None:
     for split, scores in (("training", record.train), ("validation", record.validation)):
-        if scores is None or math.isfinite(scores.loss):
-            continue
-        bad = [name for name, value in scores.terms.items() if not math.isfinite(value)]
-        raise TrainingError(
-            f"epoch {record.epoch}: the {split} loss is {scores.loss} (term {', '.join(bad) or 'sum'}); "
-            "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
-        )
+        values = {"loss": scores.loss, **scores.terms, **scores.critics} if scores is not None else {}
+        bad = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise TrainingError(
+                f"epoch {record.epoch}: not finite in {split}: {', '.join(bad)}; "
+                "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
+            )

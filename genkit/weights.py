@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genkit import atomic, config
+from genkit.assembly import build
 from genkit.data import DataSignature
 from genkit.errors import ComponentError, ConfigError, GenkitError, WeightsError
-from genkit.model import Model, build
+from genkit.model import Model
 from genkit.registry import registry
 from genkit.settings import Settings
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genkit.assembly import build
 from genkit.config import parse
 from genkit.data import DataSignature
 from genkit.describe import Row, describe
 from genkit.interfaces import Shape
-from genkit.model import Model, build
+from genkit.model import Model
 
 
 def made(shape: Shape = (1, 8, 8), **changes: Any) -> Model:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from genkit.assembly import build
 from genkit.config import parse
 from genkit.data import Dataset
 from genkit.errors import DataError
 from genkit.evaluation import ACTIVE, evaluate
 from genkit.interfaces import Split
-from genkit.model import Model, build
+from genkit.model import Model
 
 NOISE = 0.6
 W = torch.tensor([[1.0, 0.5], [1.0, -0.5], [-0.8, 1.0], [0.8, 1.0]])  # (4 values, 2 latents), orthogonal columns

@@ -14,10 +14,11 @@ from sklearn.decomposition import PCA
 from torch.distributions import Normal
 
 from genkit import pictures
+from genkit.assembly import build
 from genkit.config import parse
 from genkit.data import Dataset, DataSignature
 from genkit.interfaces import Shape, Split
-from genkit.model import Model, build
+from genkit.model import Model
 from genkit.training import EpochRecord, Scores
 
 GAP = [60, 60, 60]
@@ -57,7 +58,7 @@ def between(model: Model, low: float, high: float) -> Model:
 def record(epoch: int, validation: bool = True) -> EpochRecord:
     def scores(offset: float) -> Scores:
         terms = {"reconstruction": 30.0 / epoch + offset, "kl": 2.0 + offset}
-        return Scores(sum(terms.values()), terms, terms["reconstruction"], terms["kl"], -sum(terms.values()))
+        return Scores(sum(terms.values()), terms, {}, terms["reconstruction"], terms["kl"], -sum(terms.values()))
 
     held_out = scores(0.5) if validation else None
     return EpochRecord(epoch, 10 * epoch, 1.0, 100.0, 1e-3, {"reconstruction": 1, "kl": 1}, scores(0), held_out)
@@ -203,7 +204,7 @@ def test_samples_are_the_same_for_the_same_seed_and_leave_the_random_state() -> 
 def test_prior_quantiles_are_those_of_the_prior() -> None:
     model, probabilities = linear(3, (3,)), torch.tensor([0.01, 0.1, 0.5, 0.9, 0.99])
     before = torch.get_rng_state()
-    found = pictures.prior_quantiles(model, probabilities)
+    found = pictures.latent_quantiles(model, torch.zeros(1, 3), probabilities)
     assert torch.equal(torch.get_rng_state(), before)
     expected = Normal(0.0, 1.0).icdf(probabilities)
     density = Normal(0.0, 1.0).log_prob(expected).exp()
@@ -214,7 +215,7 @@ def test_prior_quantiles_are_those_of_the_prior() -> None:
 
 def test_the_manifold_has_z1_across_and_z2_up_over_the_quantiles() -> None:
     side = 4
-    picture = pictures.manifold(between(linear(2, (1, 1, 2)), -2, 2), side)
+    picture = pictures.manifold(between(linear(2, (1, 1, 2)), -2, 2), torch.zeros(1, 1, 1, 2), side)
     shown = cells(picture, side, side, 28, 56) / 255 * 4 - 2  # z1 to the left of each cell, z2 to the right
     z1, z2 = shown[:, :, 0, 0], shown[:, :, 0, -1]
     quantiles = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side).numpy()
@@ -341,7 +342,7 @@ def test_held_out_data_are_shown_where_there_are_any(
     shown: list[int] = []
     monkeypatch.setattr(pictures, "reconstructions", lambda _, x: shown.append(len(x)) or np.zeros((9, 9, 3), np.uint8))
     monkeypatch.setattr(pictures, "samples", lambda _: np.zeros((9, 9, 3), np.uint8))
-    monkeypatch.setattr(pictures, "manifold", lambda _: np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(pictures, "manifold", lambda *_: np.zeros((9, 9, 3), np.uint8))
     pictures.draw_all(linear(2, (2,)), Dataset(*parts, None, False), [record(1)], tmp_path)
     assert shown == [expected]
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from genkit.progress import ProgressBar, terms
 from genkit.training import Progress, Scores
 
-SCORES = Scores(92.65, {"reconstruction": 80.1, "kl": 25.1}, 80.1, 25.1, -105.2)
+SCORES = Scores(92.65, {"reconstruction": 80.1, "kl": 25.1}, {}, 80.1, 25.1, -105.2)
 
 
 def shown(finished, terminal):

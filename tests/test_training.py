@@ -29,13 +29,15 @@ def test_the_objective_is_the_weighted_sum_of_what_torch_computes(digits):
     trainer, data = trainer_of(digits)
     x = data.train.x[:32]
     torch.manual_seed(5)
-    loss, figures = objective(trainer.model, x, torch.tensor([2.0, 0.25]))
+    loss, figures, passed = objective(trainer.model, x, torch.tensor([2.0, 0.25]))
     torch.manual_seed(5)
     eps = torch.randn(1, 32, 2)[0]
     reconstruction, kl = figures_by_hand(trainer.model, x, eps)
     assert loss.item() == pytest.approx((2 * reconstruction + 0.25 * kl).mean().item(), rel=1e-5)
-    expected = [reconstruction.mean().item(), kl.mean().item()] * 2
-    assert figures.tolist() == pytest.approx(expected, rel=1e-5)
+    expected = {"reconstruction": reconstruction.mean().item(), "kl": kl.mean().item()}
+    expected |= {f"term/{name}": value for name, value in expected.items()}
+    assert {name: figure.item() for name, figure in figures.items()} == pytest.approx(expected, rel=1e-5)
+    assert passed is None  # nobody learns against this model
 
 
 def test_an_epochs_figures_are_means_over_the_data_whatever_the_last_batch(digits):

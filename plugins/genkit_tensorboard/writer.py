@@ -46,7 +46,8 @@ class RunWriter:
 
     def write_end(self, run: Run) -> None:
         """The latents with labels and thumbnails, and the run's options beside its final figures."""
-        self._projector(run)
+        if run.model.encoder is not None:
+            self._projector(run)
         figures = run.evaluation.to_json() if run.evaluation is not None else {}
         metrics = {
             f"test/{name}": figures[name] for name in ("elbo", "reconstruction", "kl") if figures.get(name) is not None
@@ -63,16 +64,20 @@ class RunWriter:
         self.writer.add_scalar(f"{split}/loss", scores.loss, epoch)
         for name, value in scores.terms.items():
             self.writer.add_scalar(f"{split}/term/{name}", value, epoch)
+        for name, value in scores.critics.items():
+            self.writer.add_scalar(f"{split}/critic/{name}", value, epoch)
         for name in ("elbo", "reconstruction", "kl"):
             value = getattr(scores, name)
             if value is not None:
                 self.writer.add_scalar(f"{split}/{name}", value, epoch)
 
     def _images(self, run: Run, epoch: int) -> None:
-        held_out = run.data.test or run.data.validation or run.data.train
-        rebuilt = pictures.reconstructions(run.model, held_out.x)
-        self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
-        self.writer.add_image("samples", pictures.samples(run.model), epoch, dataformats="HWC")
+        if run.model.encoder is not None:
+            held_out = run.data.test or run.data.validation or run.data.train
+            rebuilt = pictures.reconstructions(run.model, held_out.x)
+            self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
+        if run.model.sampler.has_prior:
+            self.writer.add_image("samples", pictures.samples(run.model), epoch, dataformats="HWC")
 
     def _projector(self, run: Run) -> None:
         held_out = run.data.test or run.data.validation or run.data.train

@@ -28,6 +28,7 @@ class Reconstruction(Loss):
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,) nats."""
+        assert forward.log_prob is not None
         return -forward.log_prob.mean(0)
 
 
@@ -43,7 +44,7 @@ class KL(Loss):
         shape: any.
     """
 
-    needs = ("kl",)
+    needs = ("encoder", "kl")
 
     class Config(Loss.Config):
         """Options of the KL term."""
@@ -60,6 +61,7 @@ class KL(Loss):
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,) nats; with free bits (), a statistic of the batch."""
+        assert forward.latent is not None
         kl = forward.latent.kl
         assert kl is not None
         if self.free_bits == 0:

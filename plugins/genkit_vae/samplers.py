@@ -24,7 +24,7 @@ class GaussianSampler(Sampler):
 
     Args:
         config: the number of latent dimensions.
-        features: any shape; it is flattened.
+        features: any shape; it is flattened. None: there are no heads, only the prior.
 
     Example:
         >>> sampler = GaussianSampler(GaussianSampler.Config(latent=2), features=(128,))
@@ -39,11 +39,15 @@ class GaussianSampler(Sampler):
         name: Literal["gaussian"] = "gaussian"
         latent: Annotated[int, Field(ge=1, description="the number of latent dimensions, D")] = 2
 
-    def __init__(self, config: Config, features: Shape) -> None:
+    origin: Tensor
+
+    def __init__(self, config: Config, features: Shape | None) -> None:
         super().__init__(config, features)
         self.latent_shape = (config.latent,)
-        self.mean = nn.Linear(math.prod(features), config.latent)
-        self.log_var = nn.Linear(math.prod(features), config.latent)
+        if features is not None:
+            self.mean = nn.Linear(math.prod(features), config.latent)
+            self.log_var = nn.Linear(math.prod(features), config.latent)
+        self.register_buffer("origin", torch.zeros(config.latent), persistent=False)
 
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
         """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio (K, B)."""
@@ -58,5 +62,4 @@ class GaussianSampler(Sampler):
 
     def prior(self, n: int) -> Tensor:
         """N draws from N(0, I): (n, D)."""
-        weight = self.mean.weight
-        return torch.randn(n, *self.latent_shape, dtype=weight.dtype, device=weight.device)
+        return torch.randn(n, *self.latent_shape, dtype=self.origin.dtype, device=self.origin.device)

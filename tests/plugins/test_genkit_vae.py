@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
+from genkit.assembly import build
 from genkit.config import RunConfig, parse
 from genkit.interfaces import Forward, Latent
-from genkit.model import build
-from genkit.training import Trainer, objective
+from genkit.training import Total, Trainer, objective
 from genkit_vae import KL, BernoulliLikelihood, GaussianLikelihood, GaussianSampler, Reconstruction
 
 
@@ -64,7 +64,7 @@ def run_config(**changes: Any) -> RunConfig:
 def passed(kl: Tensor | None = None, log_prob: Tensor | None = None) -> Forward:
     """A pass of which only the KL or the log-likelihood matter."""
     empty = torch.empty(0)
-    return Forward(empty, Latent(empty, empty, kl, None), empty, empty if log_prob is None else log_prob, None)  # type: ignore[arg-type]
+    return Forward(empty, Latent(empty, empty, kl, None), empty, empty if log_prob is None else log_prob, None, None)  # type: ignore[arg-type]
 
 
 # The sampler
@@ -381,8 +381,8 @@ def test_negative_free_bits_are_refused() -> None:
 
 
 def test_only_the_kl_needs_a_kl() -> None:
-    assert KL.needs == ("kl",)
-    assert Reconstruction.needs == ()
+    assert KL.needs == ("encoder", "kl")
+    assert Reconstruction.needs == ("encoder",)
 
 
 @pytest.mark.parametrize("beta", [0, 0.25, 4])
@@ -390,7 +390,8 @@ def test_the_weight_of_the_kl_is_beta(beta: float) -> None:
     model = build(run_config(loss=["reconstruction", {"name": "kl", "weight": beta}]), (4,))
     weights = Trainer(model, model.config.training).weights_at(0)
     assert weights == {"reconstruction": 1.0, "kl": beta}
-    loss, (reconstruction, kl, *_) = objective(model, torch.rand(8, 4), torch.tensor(list(weights.values())))
+    loss, figures, _ = objective(model, torch.rand(8, 4), torch.tensor(list(weights.values())))
+    reconstruction, kl = figures["reconstruction"], figures["kl"]
     assert loss.item() == pytest.approx((reconstruction + beta * kl).item(), rel=1e-6)
     assert kl > 0
 
@@ -411,8 +412,10 @@ def test_a_weight_that_is_neither_number_nor_ramp_is_refused(weight: object) -> 
 def test_the_elbo_is_reported_whatever_the_weights_are() -> None:
     terms = [{"name": "reconstruction", "weight": 0.5}, {"name": "kl", "weight": 3}]
     model = build(run_config(loss=terms), (4,))
-    trainer = Trainer(model, model.config.training)
-    row = objective(model, torch.rand(8, 4), torch.tensor([0.5, 3.0]))[1]
-    scores = trainer.scores(row * 8, 8, trainer.weights_at(0))
-    assert scores.elbo == pytest.approx(-(row[0] + row[1]).item())
-    assert scores.loss == pytest.approx((0.5 * row[0] + 3 * row[1]).item())
+    total = Total(torch.float64)
+    figures = objective(model, torch.rand(8, 4), torch.tensor([0.5, 3.0]))[1]
+    total.add(figures, 8)
+    scores = total.scores({"reconstruction": 0.5, "kl": 3.0})
+    reconstruction, kl = figures["reconstruction"].item(), figures["kl"].item()
+    assert scores.elbo == pytest.approx(-reconstruction - kl)
+    assert scores.loss == pytest.approx(0.5 * reconstruction + 3 * kl)

@@ -1,0 +1,84 @@
+"""The adversarial term: an encoder that tells data from what the model generates, trained against it.
+
+B data. D(x) is the critic's output, a logit for the non-saturating form.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from genkit.assembly import make
+from genkit.config import component
+from genkit.interfaces import Encoder, Forward, LearnedLoss, Shape
+from genkit.optimizers import Adam, Optimizer
+
+
+class Adversarial(LearnedLoss):
+    """What the critic makes of generated data. The generator is the decoder, the sampler's prior its input.
+
+    | form | the model minimises | the critic minimises |
+    |---|---|---|
+    | non_saturating | −log σ(D(g)) | −log σ(D(x)) − log(1 − σ(D(g))) |
+    | hinge | −D(g) | max(0, 1 − D(x)) + max(0, 1 + D(g)) |
+    | wasserstein | −D(g) | D(g) − D(x) + penalty · (‖∇D(x̃)‖ − 1)² |
+
+    Non-saturating: Goodfellow et al. 2014 (arXiv:1406.2661), section 3. Hinge: Lim & Ye 2017 (arXiv:1705.02894).
+    Wasserstein with gradient penalty: Gulrajani et al. 2017 (arXiv:1704.00028), equation 3, x̃ uniformly between a datum
+    and a generated one. The critic is any encoder, with a linear layer from its features to one number.
+
+    Args:
+        config: the critic, the form, and the optimizer of the critic.
+        shape: what the critic can read.
+    """
+
+    needs = ("generated",)
+
+    class Config(LearnedLoss.Config):
+        """Options of the adversarial term."""
+
+        name: Literal["adversarial"] = "adversarial"
+        critic: Annotated[Encoder.Config, component("encoder"), Field(description="any encoder")]
+        form: Annotated[
+            Literal["non_saturating", "hinge", "wasserstein"], Field(description="what critic and model minimise")
+        ] = "non_saturating"
+        penalty: Annotated[float, Field(ge=0, description="factor of the gradient penalty of the wasserstein form")] = (
+            10.0
+        )
+        optimizer: Annotated[Optimizer, Field(description="of the critic")] = Adam(lr=2e-4, betas=(0.5, 0.999))
+
+    def __init__(self, config: Config, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.form = config.form
+        self.penalty = config.penalty
+        encoder: Encoder = make("encoder", config.critic, shape)
+        self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1), nn.Flatten(0))
+
+    def forward(self, forward: Forward) -> Tensor:
+        """(B,): of each generated datum."""
+        assert forward.generated is not None
+        given: Tensor = self.critic(forward.generated)
+        return F.softplus(-given) if self.form == "non_saturating" else -given
+
+    def critic_loss(self, forward: Forward) -> Tensor:
+        """(B,): of each pair of a datum and a generated one."""
+        assert forward.generated is not None
+        real: Tensor = self.critic(forward.x)
+        fake: Tensor = self.critic(forward.generated)
+        if self.form == "non_saturating":
+            return F.softplus(-real) + F.softplus(fake)
+        if self.form == "hinge":
+            return F.relu(1 - real) + F.relu(1 + fake)
+        return fake - real + self.penalty * self._gradient_penalty(forward.x, forward.generated)
+
+    def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
+        share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
+        between = torch.lerp(x, generated, share).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        return (norm - 1).square()

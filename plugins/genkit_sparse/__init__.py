@@ -1,0 +1,14 @@
+"""Autoencoders and what makes their codes sparse: a point instead of a distribution, and penalties on activations."""
+
+from genkit.hookspecs import hookimpl
+from genkit.interfaces import Component
+from genkit_sparse.losses import L1, Sparsity
+from genkit_sparse.samplers import PointSampler
+
+__all__ = ["L1", "PointSampler", "Sparsity"]
+
+
+@hookimpl
+def components() -> list[type[Component]]:
+    """A sampler and two loss terms."""
+    return [PointSampler, Sparsity, L1]
