@@ -77,11 +77,16 @@ def describe(
         Path, typer.Argument(metavar="CONFIG", help="A YAML config, a run directory or a model.safetensors.")
     ],
     overrides: Overrides = None,
+    part: Annotated[str | None, typer.Option(help="encoder or decoder alone.")] = None,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Shapes of maps as height x width x channels.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show each layer of a model with its output shape and parameters, in the order that data flow."""
     from genkit import weights
     from genkit.describe import describe as rows_of
+    from genkit.describe import part_of
     from genkit.runs import as_config, prepare
 
     if source.is_dir() or source.suffix == ".safetensors":
@@ -90,7 +95,9 @@ def describe(
         model = weights.load(source)
     else:
         model = prepare(as_config(source, overrides or ()))[1]
-    rows = rows_of(model)
+    rows = rows_of(model) if part is None else part_of(rows_of(model), part)
+    if channels_last:
+        rows = [row.channels_last() for row in rows]
     if as_json:
         _print_json([row.to_json() for row in rows])
     else:
@@ -163,17 +170,18 @@ def evaluate(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Estimate the ELBO and its parts, in nats per datum and bits per dimension."""
+    """Estimate the ELBO and its parts, in nats per datum, and what the latents know of the labels."""
     from genkit.evaluation import evaluate as figures_of
+    from genkit.probes import probe
 
     model, dataset = _model_and_data(run, data)
     figures = figures_of(model, dataset, split, draws, seed).to_json()
+    probes = probe(model, dataset, split)
+    figures["probes"] = probes and probes.to_json()
     if as_json:
         _print_json(figures)
-        return
-    for name, value in figures.items():
-        shown = "none" if value is None else " ".join(f"{v:.3f}" for v in value) if isinstance(value, list) else value
-        print(f"{name:15} {shown:.4f}" if isinstance(shown, float) else f"{name:15} {shown}")
+    else:
+        _show_figures(figures)
 
 
 @app.command()
@@ -300,11 +308,27 @@ def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+def _show_figures(figures: dict[str, Any], above: str = "") -> None:
+    """A line a figure; of a long list its least, mean and greatest."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            _show_figures(value, f"{name}.")
+        elif isinstance(value, list) and len(value) > 20:
+            print(f"{above + name:22} {min(value):.3f} to {max(value):.3f}, mean {sum(value) / len(value):.3f}")
+        elif isinstance(value, list):
+            print(f"{above + name:22} {' '.join(f'{number:.3f}' for number in value)}")
+        elif value is not None:
+            print(f"{above + name:22} {value:.4f}" if isinstance(value, float) else f"{above + name:22} {value}")
+
+
 def _show_rows(rows: list[Row]) -> None:
     """The table of a model; layers that read the same input share a line."""
     from rich.table import Table
 
-    table = Table("layer", "type", "output shape", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("type")
+    table.add_column("output shape")
     table.add_column("parameters", justify="right")
     lines: list[list[Row]] = []
     for row in rows:

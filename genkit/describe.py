@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genkit.errors import GenkitError
 from genkit.interfaces import Shape
 from genkit.model import Model, evaluating
 
@@ -29,6 +30,30 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    def channels_last(self) -> Row:
+        """The same row with maps (C, n, ...) as (n, ..., C)."""
+        return replace(self, shape=(*self.shape[1:], self.shape[0]))
+
+
+def part_of(rows: list[Row], part: str) -> list[Row]:
+    """The rows of the encoder with the sampler's heads, or of the decoder from z to the likelihood.
+
+    Raises:
+        GenkitError: there is no such part, or the model has none.
+    """
+    if part not in PARTS:
+        raise GenkitError(f"a model has no part '{part}'; choose from {', '.join(PARTS)}")
+    if part == "encoder" and rows[0].name != "input":
+        raise GenkitError("the model has no encoder: it only generates")
+    chosen = [row for row in rows if row.name.split(".")[0] in PARTS[part]]
+    if part == "encoder":
+        return chosen
+    sampler = next(row for row in chosen if row.name == "sampler")
+    return [replace(sampler, name="z", parameters=0), *(row for row in chosen if not row.name.startswith("sampler"))]
+
+
+PARTS = {"encoder": ("input", "encoder", "sampler"), "decoder": ("sampler", "decoder", "likelihood")}
 
 
 def describe(model: Model) -> list[Row]:

@@ -14,10 +14,25 @@ from torch import Tensor
 
 from genkit.data import Dataset
 from genkit.errors import DataError
+from genkit.interfaces import Forward
 from genkit.model import BATCH, Model, evaluating
 
 ACTIVE = 0.01
 """The variance of a posterior mean over the data above which it is active (Burda et al. 2016, arXiv:1509.00519)."""
+QUIET = 1e-3
+"""The magnitude of a code's unit below which it is not active for a datum."""
+
+
+@dataclass(frozen=True)
+class CodeStatistics:
+    """How sparse the codes of a model without a KL are, over a split."""
+
+    mean_activation: list[float]
+    """Of each unit, over the data; a sparsity penalty draws it to its rho."""
+    l0: float
+    """Active units a datum, those of a magnitude above 0.001."""
+    dead: float
+    """The share of units that are active for no datum."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +44,24 @@ class Evaluation:
     """How many data."""
     draws: int
     """Draws from q(z|x) a datum."""
-    elbo: float | None
-    """The evidence lower bound: -reconstruction - kl."""
-    reconstruction: float | None
-    """E_q[-log p(x|z)]."""
-    kl: float | None
-    """KL(q(z|x) || p(z))."""
-    bits_per_dim: float | None
-    """-elbo / (ln 2 · values in a datum)."""
-    kl_per_latent: list[float] | None
-    """The KL's part of each latent dimension; near 0 where it is not used."""
-    active_units: int | None
-    """Latent dimensions whose posterior mean varies by more than 0.01 over the data."""
     latents: int
+    """Latent dimensions."""
+    elbo: float | None = None
+    """The evidence lower bound: -reconstruction - kl."""
+    reconstruction: float | None = None
+    """E_q[-log p(x|z)]."""
+    kl: float | None = None
+    """KL(q(z|x) || p(z))."""
+    bits_per_dim: float | None = None
+    """-elbo / (ln 2 · values in a datum)."""
+    kl_per_latent: list[float] | None = None
+    """The KL's part of each latent dimension; near 0 where it is not used."""
+    active_units: int | None = None
+    """Latent dimensions whose posterior mean varies by more than 0.01 over the data."""
+    unexplained: float | None = None
+    """The fraction of variance unexplained: Σ‖x − x̂‖² / Σ‖x − x̄‖², with x̂ decoded from the posterior mean."""
+    code: CodeStatistics | None = None
+    """Where there is no KL: how sparse the codes are."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -60,37 +80,70 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     if draws < 1:
         raise DataError(f"the ELBO needs at least one draw a datum, not {draws}")
     if model.encoder is None:
-        latents = math.prod(model.sampler.latent_shape)
-        return Evaluation(split, len(part.x), draws, None, None, None, None, None, None, latents)
-    reconstruction, kl, means = 0.0, None, []
+        return Evaluation(split, len(part.x), draws, math.prod(model.sampler.latent_shape))
+    sums = _Sums()
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
         for x in data.batches(part, max(1, BATCH // draws)):
-            passed = model(x.to(model.device), draws)
-            reconstruction -= float(passed.log_prob.to(model.wide).mean(0).sum())
-            means.append(passed.latent.mean.flatten(1).cpu())
-            if passed.latent.kl is not None:
-                row = passed.latent.kl.to(model.wide).sum(0).cpu()
-                kl = row if kl is None else kl + row
-    return _summary(split, len(part.x), draws, reconstruction, kl, torch.cat(means), math.prod(model.shape))
+            sums.add(model(x.to(model.device), draws), model.wide)
+    return sums.evaluation(split, draws)
 
 
-def _summary(
-    split: str, count: int, draws: int, reconstruction: float, kl: Tensor | None, means: Tensor, values: int
-) -> Evaluation:
-    """From sums over the data (kl: (D,)) and the posterior means (N, D) to means."""
-    reconstruction /= count
-    total = None if kl is None else float(kl.sum()) / count
-    elbo = None if total is None else -reconstruction - total
-    return Evaluation(
-        split=split,
-        count=count,
-        draws=draws,
-        elbo=elbo,
-        reconstruction=reconstruction,
-        kl=total,
-        bits_per_dim=None if elbo is None else -elbo / (math.log(2) * values),
-        kl_per_latent=None if kl is None else (kl / count).tolist(),
-        active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
-        latents=means.shape[1],
+class _Sums:
+    """Sums over the data of a split, from which its figures are made."""
+
+    def __init__(self) -> None:
+        self.reconstruction = 0.0
+        self.kl: Tensor | None = None
+        self.means: list[Tensor] = []
+        self.x, self.squares, self.errors = torch.zeros(()), 0.0, 0.0
+        self.values = 0
+
+    def add(self, passed: Forward, wide: torch.dtype) -> None:
+        """Add a batch."""
+        assert passed.latent is not None
+        assert passed.log_prob is not None
+        model, x, mean = passed.model, passed.x.to(wide), passed.latent.mean
+        rebuilt = model.likelihood.mean(model.decoder(mean)).to(wide)
+        self.reconstruction -= float(passed.log_prob.to(wide).mean(0).sum())
+        if passed.latent.kl is not None:
+            row = passed.latent.kl.to(wide).sum(0).cpu()
+            self.kl = row if self.kl is None else self.kl + row
+        self.means.append(mean.flatten(1).cpu())
+        self.x = self.x + x.sum(0).cpu()
+        self.squares += float(x.square().sum())
+        self.errors += float((x - rebuilt).square().sum())
+        self.values = math.prod(model.shape)
+
+    def evaluation(self, split: str, draws: int) -> Evaluation:
+        """The means."""
+        means = torch.cat(self.means)
+        count = len(means)
+        variance = self.squares - float(self.x.square().sum()) / count
+        reconstruction = self.reconstruction / count
+        kl = None if self.kl is None else float(self.kl.sum()) / count
+        elbo = None if kl is None else -reconstruction - kl
+        return Evaluation(
+            split=split,
+            count=count,
+            draws=draws,
+            latents=means.shape[1],
+            elbo=elbo,
+            reconstruction=reconstruction,
+            kl=kl,
+            bits_per_dim=None if elbo is None else -elbo / (math.log(2) * self.values),
+            kl_per_latent=None if self.kl is None else (self.kl / count).tolist(),
+            active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
+            unexplained=self.errors / variance if variance > 0 else None,
+            code=_code_statistics(means) if self.kl is None else None,
+        )
+
+
+def _code_statistics(codes: Tensor) -> CodeStatistics:
+    """Of codes (N, D)."""
+    active = codes.abs() > QUIET
+    return CodeStatistics(
+        mean_activation=codes.double().mean(0).tolist(),
+        l0=float(active.double().sum(1).mean()),
+        dead=float((~active.any(0)).double().mean()),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genkit import atomic
 from genkit.data import Dataset, as_float
@@ -46,6 +46,12 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
         title = "originals (odd rows) and reconstructions (even rows)"
         drawn["reconstructions"] = framed(reconstructions(model, held_out.x), title)
         drawn["latents"] = latents(model, held_out, data.classes)
+        if (weights := first_weights(model)) is not None:
+            drawn["filters"] = framed(
+                filters(weights), "what the first layer's units look for: weights, 0 is grey, each to its own largest"
+            )
+    if model.encoder is not None and not model.sampler.has_prior:
+        drawn["activations"] = activations(model, held_out.x)
     if model.sampler.has_prior:
         drawn["samples"] = framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
     if model.sampler.latent_shape == (2,):
@@ -96,6 +102,35 @@ def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> P
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return mosaic(model.sample(count), columns, _limits(model))
+
+
+def first_weights(model: Model) -> Tensor | None:
+    """The weights (N, *shape) of the first linear layer, if it reads the data as they are; largest norm first."""
+    layers = (layer for part in (model.encoder, model.sampler) if part is not None for layer in part.modules())
+    first = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
+    if not isinstance(first, nn.Linear) or first.in_features != math.prod(model.shape):
+        return None
+    order = first.weight.norm(dim=1).argsort(descending=True)
+    return first.weight.detach()[order].view(-1, *model.shape)
+
+
+def filters(weights: Tensor, most: int = 100) -> Pixels:
+    """Weights (N, *shape) as pictures: 0 is the middle grey, and each reaches black or white at its largest weight."""
+    shown = weights[:most]
+    largest = shown.flatten(1).abs().amax(1).clamp_min(1e-12)
+    scaled = shown / largest.view(-1, *[1] * (shown.ndim - 1))
+    return mosaic(scaled, max(1, math.ceil(len(shown) ** 0.5)), (-1.0, 1.0))
+
+
+def activations(model: Model, x: Tensor) -> Figure:
+    """How active the units of the code are: the distribution of their means over x (N, *shape)."""
+    means = model.encode(x).flatten(1).mean(0).cpu().numpy()
+    figure, axes = _axes((5.0, 3.4))
+    axes.hist(means, bins=50)
+    axes.axvline(float(means.mean()), color="C1", label=f"mean {means.mean():.3f}")
+    axes.set(title="mean activation of each unit over held-out data", xlabel="mean activation", ylabel="units")
+    axes.legend()
+    return figure
 
 
 def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:

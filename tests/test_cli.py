@@ -91,7 +91,10 @@ def test_describe_gives_the_same_rows_for_config_run_and_file(cli, digits, finis
 
 def test_evaluate_gives_the_figures_of_the_run(cli, finished):
     figures = json.loads(cli("evaluate", finished.directory.path, "--json").out)
+    probes = figures.pop("probes")
     assert figures == finished.evaluation.to_json()
+    assert set(probes) == {"knn", "linear", "knn_pca", "linear_pca"}
+    assert 0.5 < probes["knn_pca"] < 1
     assert figures["split"] == "test"
     assert figures["elbo"] == pytest.approx(-figures["reconstruction"] - figures["kl"])
     assert "reconstruction" in cli("evaluate", finished.directory.model, "--split", "train").out

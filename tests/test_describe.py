@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from genkit.assembly import build
 from genkit.config import parse
 from genkit.data import DataSignature
-from genkit.describe import Row, describe
+from genkit.describe import Row, describe, part_of
+from genkit.errors import GenkitError
 from genkit.interfaces import Shape
 from genkit.model import Model
 
@@ -164,3 +165,20 @@ def test_rows_go_through_json() -> None:
         "activation": "ReLU",
         "parallel": False,
     }
+
+
+def test_the_encoder_or_the_decoder_alone(finished) -> None:
+    rows = describe(finished.model)
+    encoder, decoder = part_of(rows, "encoder"), part_of(rows, "decoder")
+    assert [row.name for row in encoder][:1] + [row.name for row in encoder][-3:] == [
+        *("input", "sampler.mean", "sampler.log_var", "sampler")
+    ]
+    assert (decoder[0].name, decoder[0].shape, decoder[-1].name) == ("z", (2,), "likelihood")
+    assert sum(row.parameters for row in [*encoder, *decoder]) == sum(row.parameters for row in rows)
+    with pytest.raises(GenkitError, match="no part 'encodr'; choose from encoder, decoder"):
+        part_of(rows, "encodr")
+
+
+def test_channels_last_is_only_another_way_to_write_a_shape() -> None:
+    assert Row("a", "Conv2d", (64, 14, 15), 3).channels_last().shape == (14, 15, 64)
+    assert Row("a", "Linear", (64,), 3).channels_last().shape == (64,)

@@ -307,7 +307,7 @@ def test_a_framed_picture_is_shown_pixel_for_pixel(tmp_path: Path) -> None:
     assert np.array_equal(shown[-90:], pixels)
 
 
-ALWAYS = {"reconstructions.png", "samples.png", "latents.png", "loss.png"}
+ALWAYS = {"filters.png", "reconstructions.png", "samples.png", "latents.png", "loss.png"}
 
 
 @pytest.mark.parametrize(
@@ -353,3 +353,29 @@ def test_drawing_needs_no_display_and_leaves_nothing_global(tmp_path: Path) -> N
     )
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
+
+
+# Weights and activations
+
+
+def test_filters_are_the_first_layers_weights_with_zero_in_the_middle_the_largest_first() -> None:
+    model = linear(2, (1, 2, 2))
+    weights = pictures.first_weights(model)
+    assert weights is not None
+    norms = weights.flatten(1).norm(dim=1)
+    assert torch.equal(norms, norms.sort(descending=True).values)
+    shown = cells(pictures.filters(torch.tensor([[[[2.0, 0.0], [-2.0, 1.0]]]])), 1, 1, 56, 56)
+    assert shown[0, 0, 0, 0] == 255
+    assert shown[0, 0, 0, -1] == 128
+    assert shown[0, 0, -1, 0] == 0
+    assert shown[0, 0, -1, -1] == 191
+
+
+def test_activations_show_the_mean_of_each_unit() -> None:
+    data = torch.rand(40, 2) + torch.tensor([0.0, 3.0])
+    axes = pictures.activations(linear(2, (2,)), data).axes[0]
+    heights = [patch.get_height() for patch in axes.patches]
+    assert sum(heights) == 2
+    lefts = [patch.get_x() for patch in axes.patches if patch.get_height() > 0]
+    assert lefts[0] == pytest.approx(data[:, 0].mean().item(), abs=0.1)
+    assert lefts[1] == pytest.approx(data[:, 1].mean().item(), abs=0.1)

@@ -53,7 +53,7 @@ def test_a_run_leaves_what_it_promises(finished):
     for name in ("config.yaml", "environment.json", "metrics.jsonl", "model.safetensors", "evaluation.json"):
         assert (root / name).stat().st_size > 0
     pictures = {path.stem for path in (root / "pictures").iterdir()}
-    assert pictures == {"reconstructions", "samples", "latents", "loss", "manifold"}
+    assert pictures == {"reconstructions", "samples", "latents", "loss", "manifold", "filters"}
     environment = json.loads((root / "environment.json").read_text())
     assert environment["versions"]["torch"] == torch.__version__
     assert environment["plugins"][0]["distribution"] == "genkit-torch"

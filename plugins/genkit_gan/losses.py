@@ -57,19 +57,23 @@ class Adversarial(LearnedLoss):
         self.form = config.form
         self.penalty = config.penalty
         encoder: Encoder = make("encoder", config.critic, shape)
-        self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1), nn.Flatten(0))
+        self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1))
+
+    def judge(self, x: Tensor) -> Tensor:
+        """D(x): (B, *shape) -> (B,)."""
+        given: Tensor = self.critic(x)
+        return given.squeeze(1)
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,): of each generated datum."""
         assert forward.generated is not None
-        given: Tensor = self.critic(forward.generated)
+        given = self.judge(forward.generated)
         return F.softplus(-given) if self.form == "non_saturating" else -given
 
     def critic_loss(self, forward: Forward) -> Tensor:
         """(B,): of each pair of a datum and a generated one."""
         assert forward.generated is not None
-        real: Tensor = self.critic(forward.x)
-        fake: Tensor = self.critic(forward.generated)
+        real, fake = self.judge(forward.x), self.judge(forward.generated)
         if self.form == "non_saturating":
             return F.softplus(-real) + F.softplus(fake)
         if self.form == "hinge":
@@ -79,6 +83,6 @@ class Adversarial(LearnedLoss):
     def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
         share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
         between = torch.lerp(x, generated, share).requires_grad_()
-        (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return (norm - 1).square()
