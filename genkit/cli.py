@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genkit.data import Dataset
-    from genkit.describe import Row
     from genkit.model import Model
 
 app = typer.Typer(
@@ -84,7 +82,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show each layer of a model with its output shape and parameters, in the order that data flow."""
-    from genkit import weights
+    from genkit import tables, weights
     from genkit.describe import describe as rows_of
     from genkit.describe import part_of
     from genkit.runs import as_config, prepare
@@ -99,9 +97,9 @@ def describe(
     if channels_last:
         rows = [row.channels_last() for row in rows]
     if as_json:
-        _print_json([row.to_json() for row in rows])
+        tables.print_json([row.to_json() for row in rows])
     else:
-        _show_rows(rows)
+        tables.print_rows(rows)
 
 
 @app.command()
@@ -171,6 +169,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Estimate the ELBO and its parts, in nats per datum, and what the latents know of the labels."""
+    from genkit import tables
     from genkit.evaluation import evaluate as figures_of
     from genkit.probes import probe
 
@@ -179,14 +178,37 @@ def evaluate(
     probes = probe(model, dataset, split)
     figures["probes"] = probes and probes.to_json()
     if as_json:
-        _print_json(figures)
+        tables.print_json(figures)
     else:
-        _show_figures(figures)
+        tables.print_figures(figures)
+
+
+@app.command()
+def export(
+    run: RunPath,
+    part: Annotated[str, typer.Option(help="encoder, decoder or all.")] = "all",
+    format: Annotated[str, typer.Option(help="onnx or torch-export.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; by default PART.onnx or PART.pt2 beside the weights.")
+    ] = None,
+) -> None:
+    """Write a model for other programs, with any batch size, and compare the file with the model."""
+    from genkit import weights
+    from genkit.export import SUFFIXES
+    from genkit.export import export as write
+
+    model = weights.load(run)
+    folder = run if run.is_dir() else run.parent
+    done = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
+    names = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
+    print(f"{names}: differs from the model by at most {done.difference:.1e}")
+    print(done.path)
 
 
 @app.command()
 def plugins(as_json: Json = False) -> None:
     """List the installed plugins: whose they are, what they bring, and what failed to load."""
+    from genkit import tables
     from genkit.registry import name_of, registry
 
     rows = [
@@ -201,13 +223,9 @@ def plugins(as_json: Json = False) -> None:
         for plugin in registry().plugins
     ]
     if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        print(f"{row['name']}  ({row['distribution']} {row['version']})")
-        for label in ("components", "events", "problems"):
-            if row[label]:
-                print(f"    {label}: {', '.join(row[label])}")
+        tables.print_json(rows)
+    else:
+        tables.print_plugins(rows)
 
 
 def main() -> None:
@@ -302,54 +320,6 @@ def _write_picture(out: Path, pixels: Any) -> None:
 
     with atomic.replacing(out) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def _show_figures(figures: dict[str, Any], above: str = "") -> None:
-    """A line a figure; of a long list its least, mean and greatest."""
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            _show_figures(value, f"{name}.")
-        elif isinstance(value, list) and len(value) > 20:
-            print(f"{above + name:22} {min(value):.3f} to {max(value):.3f}, mean {sum(value) / len(value):.3f}")
-        elif isinstance(value, list):
-            print(f"{above + name:22} {' '.join(f'{number:.3f}' for number in value)}")
-        elif value is not None:
-            print(f"{above + name:22} {value:.4f}" if isinstance(value, float) else f"{above + name:22} {value}")
-
-
-def _show_rows(rows: list[Row]) -> None:
-    """The table of a model; layers that read the same input share a line."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("layer", overflow="fold")
-    table.add_column("type")
-    table.add_column("output shape")
-    table.add_column("parameters", justify="right")
-    lines: list[list[Row]] = []
-    for row in rows:
-        if row.parallel:
-            lines[-1].append(row)
-        else:
-            lines.append([row])
-    for line in lines:
-        types = [row.type + (f" + {row.activation}" if row.activation else "") for row in line]
-        shapes = ["×".join(map(str, row.shape)) for row in line]
-        counts = [f"{row.parameters:,}" for row in line]
-        table.add_row(*(" | ".join(cells) for cells in (_side_by_side(line), types, shapes, counts)))
-    console = _console()
-    console.print(table)
-    console.print(f"{sum(row.parameters for row in rows):,} parameters", highlight=False)
-
-
-def _side_by_side(line: list[Row]) -> list[str]:
-    """`sampler.mean`, `log_var`: what follows the first leaves out the path that they share."""
-    above = line[0].name.rpartition(".")[0]
-    return [line[0].name, *(row.name.removeprefix(f"{above}.") for row in line[1:])]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""What commands print: rows of a model, figures, JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from genkit.describe import Row
+
+
+def print_json(value: Any) -> None:
+    """Plain values as JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def print_figures(figures: dict[str, Any], above: str = "") -> None:
+    """A line a figure; of a long list its least, mean and greatest."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            print_figures(value, f"{name}.")
+        elif isinstance(value, list) and len(value) > 20:
+            print(f"{above + name:22} {min(value):.3f} to {max(value):.3f}, mean {sum(value) / len(value):.3f}")
+        elif isinstance(value, list):
+            print(f"{above + name:22} {' '.join(f'{number:.3f}' for number in value)}")
+        elif value is not None:
+            print(f"{above + name:22} {value:.4f}" if isinstance(value, float) else f"{above + name:22} {value}")
+
+
+def print_rows(rows: list[Row]) -> None:
+    """The table of a model; layers that read the same input share a line."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("type")
+    table.add_column("output shape")
+    table.add_column("parameters", justify="right")
+    lines: list[list[Row]] = []
+    for row in rows:
+        if row.parallel:
+            lines[-1].append(row)
+        else:
+            lines.append([row])
+    for line in lines:
+        types = [row.type + (f" + {row.activation}" if row.activation else "") for row in line]
+        shapes = ["×".join(map(str, row.shape)) for row in line]
+        counts = [f"{row.parameters:,}" for row in line]
+        table.add_row(*(" | ".join(cells) for cells in (_side_by_side(line), types, shapes, counts)))
+    console = Console()
+    console.print(table)
+    console.print(f"{sum(row.parameters for row in rows):,} parameters", highlight=False)
+
+
+def _side_by_side(line: list[Row]) -> list[str]:
+    """`sampler.mean`, `log_var`: what follows the first leaves out the path that they share."""
+    above = line[0].name.rpartition(".")[0]
+    return [line[0].name, *(row.name.removeprefix(f"{above}.") for row in line[1:])]
+
+
+def print_plugins(rows: list[dict[str, Any]]) -> None:
+    """A paragraph a plugin."""
+    for row in rows:
+        print(f"{row['name']}  ({row['distribution']} {row['version']})".replace(" )", ")"))
+        for label in ("components", "events", "problems"):
+            if row[label]:
+                print(f"    {label}: {', '.join(row[label])}")
