@@ -125,7 +125,11 @@ def _line(document: Document, detail: Any) -> str:
     else:
         place = document.place(location)
         what = dotted(location[:-1] if detail["type"] == "unknown_key" else location)
-    message = message.replace("Input should be", "must be").replace("a valid tuple", "a list")
+    message = (
+        message.replace("Input should be", "must be")
+        .replace("a valid tuple", "a list")
+        .replace("Tuple should", "the list should")
+    )
     if message.startswith("must be") and not isinstance(detail["input"], Mapping | list):
         message += f", not {detail['input']!r}"
     return ": ".join(part for part in (place, what, message) if part)

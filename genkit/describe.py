@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -91,9 +92,8 @@ class _Tracer:
 
     def trace(self, part: str, module: nn.Module, given: Any) -> Any:
         handles = []
-        for name, layer in module.named_modules():
-            is_leaf = not any(True for _ in layer.children())
-            if (is_leaf or _own(layer)) and layer is not self.silent:
+        for name, layer in _layers(module):
+            if layer is not self.silent:
                 handles.append(layer.register_forward_hook(self._hook(f"{part}.{name}".rstrip("."), layer)))
         try:
             return module(given)
@@ -114,13 +114,33 @@ class _Tracer:
                 return
             parallel = given is not None and given is self.last_input
             self.last_input = given
-            parameters = 0 if layer in self.counted else _own(layer)
-            self.counted.add(layer)
-            self.rows.append(Row(name, type(layer).__name__, tuple(result.shape[1:]), parameters, parallel=parallel))
+            inner = _inner(layer)
+            parameters = 0 if inner in self.counted else _own(inner)
+            self.counted.add(inner)
+            self.rows.append(Row(name, type(inner).__name__, tuple(result.shape[1:]), parameters, parallel=parallel))
 
         return record
 
 
+def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """What a row stands for: modules without parts, those with parameters of their own, and wrappers of one layer."""
+    children = list(module.named_children())
+    wraps = bool(name) and _inner(module) is not module
+    if not children or _own(module) or wraps:
+        yield name, module
+    if not wraps:
+        for child, layer in children:
+            yield from _layers(layer, f"{name}.{child}".lstrip("."))
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    """The layer in a wrapper that has no other (a convolution that is padded or cropped), else the module itself."""
+    children = list(module.children())
+    wraps = len(children) == 1 and not any(True for _ in children[0].children())
+    return children[0] if wraps and not _own(module) and not isinstance(module, _LISTS) else module
+
+
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _ACTIVATIONS = tuple(
     getattr(nn, name)
     for name in (

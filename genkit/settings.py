@@ -36,7 +36,8 @@ class Settings(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            details = [cls._explained(detail) for detail in error.errors(include_url=False)]
+            found = error.errors(include_url=False)
+            details = [cls._explained(detail) for detail in found if not _is_hollow(detail, found)]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
     @classmethod
@@ -52,6 +53,13 @@ class Settings(BaseModel):
             keys = [field.alias or name for name, field in cls.model_fields.items()]
             kind, message = "unknown_key", f"unknown key '{location[0]}'; {nearest(str(location[0]), keys)}"
         return InitErrorDetails(type=PydanticCustomError(kind, message), loc=location, input=detail["input"])
+
+
+def _is_hollow(detail: Any, others: list[Any]) -> bool:
+    """Whether a list counts as too short only because what is in it is wrong."""
+    depth = len(detail["loc"])
+    inside = any(len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others)
+    return bool(detail["type"] == "too_short" and inside)
 
 
 def _takes_tuple(annotation: Any) -> bool:

@@ -23,6 +23,7 @@ from genkit_cnn.layers import (
     block,
     check_shape,
     inverted,
+    naming,
 )
 
 
@@ -80,16 +81,18 @@ class CNNDecoder(Decoder):
             width = wider
         parts.append(nn.Unflatten(1, (channels, *sizes[0])))
         for number, layer in enumerate(layers):
-            start, end = sizes[number], sizes[number + 1]
             convolution: Convolution | Deconvolution
-            if config.layers[number].kind == "deconv":
-                convolution = Deconvolution(layer, channels, end)
-            else:
-                convolution = Convolution(layer, channels, start)
-            if number == len(layers) - 1:
-                parts.append(convolution)
-            else:
-                parts += block(layer, convolution, channels, config.normalization, config.activation)
+            with naming(f"decoder 'cnn': layers[{number}]"):
+                if config.layers[number].kind == "deconv":
+                    convolution = Deconvolution(layer, channels, sizes[number + 1])
+                else:
+                    convolution = Convolution(layer, channels, sizes[number])
+                if number < len(layers) - 1:
+                    parts += block(layer, convolution, channels, config.normalization, config.activation)
+                elif layer.residual:
+                    raise ComponentError("the last layer gives the parameters of p(x|z) and cannot be residual")
+                else:
+                    parts.append(convolution)
             channels = layer.channels
         self.layers = nn.Sequential(*parts)
 
@@ -118,11 +121,12 @@ def _with_channels(layers: tuple[DecoderLayer, ...], channels: int) -> list[Laye
 def _sizes(layers: tuple[DecoderLayer, ...], end: Shape) -> list[Shape]:
     """The map's sizes before the first layer and after each, worked out backwards from the last."""
     sizes = [end]
-    for layer in reversed(layers):
-        if layer.kind == "deconv":
-            sizes.append(inverted(layer, sizes[-1]))
-        elif layer.stride == 1:
-            sizes.append(before(layer, sizes[-1]))
-        else:
-            raise ComponentError("decoder 'cnn': a layer of kind conv has stride 1; use kind deconv to enlarge a map")
+    for number, layer in reversed(list(enumerate(layers))):
+        with naming(f"decoder 'cnn': layers[{number}]"):
+            if layer.kind == "deconv":
+                sizes.append(inverted(layer, sizes[-1]))
+            elif layer.stride == 1:
+                sizes.append(before(layer, sizes[-1]))
+            else:
+                raise ComponentError("a layer of kind conv has stride 1; use kind deconv to enlarge a map")
     return sizes[::-1]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genkit.activations import activation
 from genkit.interfaces import Encoder, Shape
-from genkit_cnn.layers import Convolution, Dense, Function, Layer, Normalize, block, check_shape
+from genkit_cnn.layers import Convolution, Dense, Function, Layer, Normalize, block, check_shape, naming
 
 
 class CNNEncoder(Encoder):
@@ -44,9 +44,10 @@ class CNNEncoder(Encoder):
         check_shape("encoder 'cnn'", shape)
         channels, sizes = shape[0], shape[1:]
         parts: list[nn.Module] = []
-        for layer in config.layers:
-            convolution = Convolution(layer, channels, sizes)
-            parts += block(layer, convolution, channels, config.normalization, config.activation)
+        for number, layer in enumerate(config.layers):
+            with naming(f"encoder 'cnn': layers[{number}]"):
+                convolution = Convolution(layer, channels, sizes)
+                parts += block(layer, convolution, channels, config.normalization, config.activation)
             channels, sizes = layer.channels, convolution.sizes
         parts.append(nn.Flatten())
         width = channels * math.prod(sizes)

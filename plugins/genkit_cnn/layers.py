@@ -6,6 +6,9 @@ C channels, n the length of an axis, k kernel, s stride, p padding. All arithmet
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -50,7 +53,10 @@ class Layer(Shaped):
 
 
 class Convolution(nn.Module):
-    """x (B, C, n, ...) -> (B, channels, m, ...), padded with zeros, more at the end where the padding is odd.
+    """x (B, C, n, ...) -> (B, channels, m, ...), padded with zeros.
+
+    Where an odd number of zeros is needed, the extra one stands at the start for a stride above 1, as with symmetric
+    padding, and at the end for a stride of 1, as with torch's own padding "same"; the transpose below is the adjoint.
 
     Args:
         layer: the convolution.
@@ -68,10 +74,12 @@ class Convolution(nn.Module):
             (n + total - layer.kernel) // layer.stride + 1 for n, total in zip(sizes, totals, strict=True)
         )
         if min(self.sizes) < 1:
-            raise ComponentError(f"a kernel of {layer.kernel} does not fit into {_times(sizes)} with padding: valid")
-        even = all(total % 2 == 0 for total in totals)
-        self.pad = [] if even else [n for total in reversed(totals) for n in (total // 2, total - total // 2)]
-        padding = tuple(total // 2 for total in totals) if even else 0
+            raise ComponentError(
+                f"a kernel of {layer.kernel} does not fit into {_times(sizes)}; use a smaller one, or padding: same"
+            )
+        uneven = layer.stride == 1 and any(total % 2 for total in totals)
+        self.pad = [n for total in reversed(totals) for n in (total // 2, total - total // 2)] if uneven else []
+        padding = 0 if uneven else tuple((total + 1) // 2 for total in totals)
         convolution = CONVOLUTIONS[len(sizes)]
         self.conv = convolution(channels, layer.channels, layer.kernel, layer.stride, padding)
 
@@ -88,21 +96,24 @@ class Deconvolution(nn.Module):
         layer: the convolution.
         channels: input channels.
         sizes: the output's length along each axis.
+
+    Raises:
+        ComponentError: no size leads there.
     """
 
     def __init__(self, layer: Layer, channels: int, sizes: Shape) -> None:
         super().__init__()
         self.sizes = sizes
-        excess = [(n - 1) * layer.stride + layer.kernel - m for n, m in zip(inverted(layer, sizes), sizes, strict=True)]
+        starts = inverted(layer, sizes)
+        excess = [(n - 1) * layer.stride + layer.kernel - m for n, m in zip(starts, sizes, strict=True)]
         padding = [max(0, (total + 1) // 2) for total in excess]
         extra = [2 * p - total for p, total in zip(padding, excess, strict=True)]
         self.crop = layer.stride == 1 and any(extra)
-        if self.crop:  # no output padding below the stride: give one more, and leave it out again
+        if self.crop:  # no output padding below the stride: give one more at the end, and leave it out again
             padding = [total // 2 for total in excess]
             extra = [0 for _ in sizes]
-        self.conv = TRANSPOSED[len(sizes)](
-            channels, layer.channels, layer.kernel, layer.stride, tuple(padding), tuple(extra)
-        )
+        deconvolution = TRANSPOSED[len(sizes)]
+        self.conv = deconvolution(channels, layer.channels, layer.kernel, layer.stride, tuple(padding), tuple(extra))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -137,7 +148,8 @@ def inverted(layer: Shaped, sizes: Shape) -> Shape:
     starts = tuple((m - layer.kernel) // layer.stride + 1 for m in sizes)
     if min(starts) < 1:
         raise ComponentError(
-            f"no size leads to {_times(sizes)} by a transposed kernel of {layer.kernel} with padding: valid"
+            f"no size leads to {_times(sizes)} by a transposed kernel of {layer.kernel} with padding: valid; use a "
+            "smaller one, or padding: same"
         )
     return starts
 
@@ -156,10 +168,8 @@ def block(
 ) -> list[nn.Module]:
     """A convolution with what follows it: normalization, activation, and the way around it if it is residual."""
     parts: list[nn.Module] = [convolution]
-    if normalization == "batch":
-        parts.append(BATCH_NORMS[len(convolution.sizes)](layer.channels))
-    if normalization == "group":
-        parts.append(nn.GroupNorm(next(g for g in (8, 4, 2, 1) if layer.channels % g == 0), layer.channels))
+    if normalization != "none":
+        parts.append(_normalized(normalization, layer.channels, convolution.sizes))
     parts.append(activation(function))
     if not layer.residual:
         return parts
@@ -169,6 +179,29 @@ def block(
             f"not stride {layer.stride}, padding {layer.padding} and {layer.channels} channels"
         )
     return [Residual(nn.Sequential(*parts))]
+
+
+def _normalized(normalization: Normalization, channels: int, sizes: Shape) -> nn.Module:
+    """Batch or group normalization; a group has two channels at least where there are two."""
+    if normalization == "batch":
+        if math.prod(sizes) == 1:
+            raise ComponentError(
+                f"batch normalization has nothing to average over in maps of {_times(sizes)}; use group"
+            )
+        return BATCH_NORMS[len(sizes)](channels)
+    if channels * math.prod(sizes) == 1:
+        raise ComponentError("group normalization of a single value leaves nothing of it; use none")
+    groups = next(g for g in (8, 4, 2, 1) if channels % g == 0 and (channels // g > 1 or g == 1))
+    return nn.GroupNorm(groups, channels)
+
+
+@contextlib.contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Errors in the block start with the component and the layer that they are about."""
+    try:
+        yield
+    except ComponentError as error:
+        raise ComponentError(f"{place}: {error}") from None
 
 
 def check_shape(who: str, shape: Shape) -> None:

@@ -15,8 +15,9 @@ from genkit_rnn.sequences import CELLS, Cell, Depth, Hidden, from_sequence, step
 class RNNDecoder(Decoder):
     """Unrolls z to the length of the data: z (B, *latent_shape) -> (B, *out_shape).
 
-    z sets the first state through a linear layer and is the input of every step, so that the steps need no teacher: all
-    of them are made in one pass. A linear layer reads each step's features from its state.
+    z sets the first state, through a linear layer and tanh (an LSTM's cell starts at 0), and is the input of every
+    step, so that the steps need no teacher: all of them are made in one pass. A linear layer reads each step's features
+    from its state.
 
     Args:
         config: the cell and its sizes.

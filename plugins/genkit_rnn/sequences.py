@@ -32,7 +32,8 @@ def steps_and_features(who: str, shape: Shape) -> tuple[int, int]:
     steps, features = (shape[1], shape[0] * shape[2]) if len(shape) == 3 else (shape[0], math.prod(shape[1:]))
     if steps < 1 or features < 1:
         raise ComponentError(
-            f"{who} needs at least one step with one feature; data of shape {shape} have {steps} steps"
+            f"{who} needs at least one step with one feature; data of shape {shape} have {steps} steps of {features} "
+            "features"
         )
     return steps, features
 
