@@ -86,6 +86,10 @@ def _new_name(name: str, taken: Mapping[str, Any]) -> str:
 
 def _check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss]) -> None:
     """Refuse a term that needs what the model lacks, and an encoder that no term reads."""
+    if config.encoder is None and not sampler.has_prior:
+        raise ComponentError(
+            f"sampler '{config.sampler.name}' has no prior to draw from, so the model needs an encoder"
+        )
     for name, loss in losses.items():
         if config.encoder is None and set(loss.needs) & _READ_THE_ENCODER:
             raise ComponentError(f"loss '{name}' needs an encoder, and the config has none: say which encoder it uses")
@@ -149,6 +153,8 @@ def _check_latent(who: str, latent: Any, shape: Shape) -> None:
         raise ComponentError(f"{who} gives {type(latent).__name__}; it owes a Latent")
     _same_shape(f"{who} (z)", latent.z, shape)
     _same_shape(f"{who} (mean)", latent.mean, shape[1:])
+    if latent.kl is not None and not isinstance(latent.kl, Tensor):
+        raise ComponentError(f"{who} (kl) gives {type(latent.kl).__name__} where a tensor or None is needed")
     if latent.kl is not None and (latent.kl.ndim != 2 or len(latent.kl) != shape[1]):
         raise ComponentError(f"{who} (kl) gives shape {tuple(latent.kl.shape)} where ({shape[1]}, D) is needed")
     if latent.log_ratio is not None:

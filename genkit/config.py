@@ -103,6 +103,7 @@ def parse(values: Mapping[str, Any], overrides: Iterable[str] = (), source: str 
 
 def validated(document: Document, overrides: Iterable[str] = ()) -> RunConfig:
     """The config that a document with overrides stands for; raises ConfigError."""
+    document.make_list("loss")
     for assignment in overrides:
         document.override(assignment)
     try:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genkit.config import TrainingConfig
 from genkit.data import Dataset
-from genkit.errors import ConfigError, TrainingError
+from genkit.errors import ComponentError, ConfigError, TrainingError
 from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.model import Model, evaluating
 from genkit.optimizers import OptimizerConfig
@@ -134,10 +134,13 @@ class Trainer:
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}
         learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
-        self.parameters = [parameter for parameter in model.parameters() if parameter not in learned]
+        self.parameters = [p for p in model.parameters() if p.requires_grad and p not in learned]
+        if not self.parameters:
+            raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
         self.optimizer = config.optimizer.build(self.parameters)
+        self.learned = {name: [p for p in loss.parameters() if p.requires_grad] for name, loss in model.critics.items()}
         self.critics = {
-            name: _critic_config(terms[name]).build(loss.parameters()) for name, loss in model.critics.items()
+            name: _critic_config(terms[name]).build(parameters) for name, parameters in self.learned.items()
         }
         self.rates = {name: _critic_config(terms[name]).lr for name in self.critics}
 
@@ -153,7 +156,7 @@ class Trainer:
             assert passed is not None
             value = critic.critic_loss(passed).mean()
             self.critics[name].zero_grad(set_to_none=True)
-            value.backward(inputs=list(critic.parameters()))
+            value.backward(inputs=self.learned[name])
             self.critics[name].step()
             figures[f"critic/{name}"] = value.detach()
         return figures

@@ -36,6 +36,13 @@ class Document:
                 return self.places[location[:end]]
         return self.source
 
+    def make_list(self, key: str) -> None:
+        """Let a single value at a top-level key stand in a list of its own, and its places with it."""
+        if isinstance(self.values.get(key), str | Mapping):
+            self.values = {**self.values, key: [self.values[key]]}
+            inside = {location: place for location, place in self.places.items() if location[:1] == (key,)}
+            self.places |= {(key, 0, *location[1:]): place for location, place in inside.items()}
+
     def override(self, assignment: str) -> None:
         """Apply `key.key=value` as a person types it on the command line; the value is YAML.
 

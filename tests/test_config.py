@@ -352,3 +352,15 @@ def test_a_file_name_that_is_no_run_name_becomes_one(tmp_path):
     path = tmp_path / "my first, VAE.yaml"
     path.write_text(TEXT.replace("name: tiny\n", ""))
     assert config.load(path).name == "my-first-VAE"
+
+
+def test_a_single_term_is_overridden_and_placed_like_one_of_a_list(tmp_path):
+    text = TEXT.replace("loss: [reconstruction, kl]", "loss: {name: kl, free_bit: 1}")
+    assert problems(tmp_path, text=text) == [
+        "tiny.yaml:7:18: loss[0]: unknown key 'free_bit'; did you mean 'free_bits'?"
+    ]
+    text = text.replace(", free_bit: 1", "")
+    for override in ("loss.kl.weight=3", "loss[0].weight=3", "loss.kl={weight: 3}"):
+        (term,) = load(tmp_path, override, text=text).loss
+        assert (term.name, term.weight) == ("kl", 3)
+    assert problems(tmp_path, "loss.weight=3", text=text) == ["'loss.weight=3': loss has no item 'weight'; it has kl"]

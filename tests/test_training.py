@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genkit.errors import ConfigError
+from genkit.errors import ComponentError, ConfigError
 from genkit.runs import as_config, own_random_state, prepare, seed_everything
 from genkit.training import Trainer, choose_device, fit, objective
 
@@ -168,3 +168,17 @@ def test_a_device_that_is_not_there_is_named():
         if not there:
             with pytest.raises(ConfigError, match=f"training.device: '{name}' is not available.*use auto or cpu"):
                 choose_device(name)
+
+
+def test_frozen_parameters_stay_as_they_are(digits):
+    trainer, data = trainer_of(digits)
+    for parameter in trainer.model.encoder.parameters():
+        parameter.requires_grad_(False)
+    trainer = Trainer(trainer.model, trainer.config)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    list(fit(trainer, data, seed=0))
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("encoder."), name
+    trainer.model.requires_grad_(False)
+    with pytest.raises(ComponentError, match="no parameter to fit"):
+        Trainer(trainer.model, trainer.config)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genkit.assembly import make
 from genkit.config import component
+from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Forward, LearnedLoss, Shape
 from genkit.optimizers import Adam, Optimizer
 
@@ -56,7 +57,10 @@ class Adversarial(LearnedLoss):
         super().__init__(config, shape)
         self.form = config.form
         self.penalty = config.penalty
-        encoder: Encoder = make("encoder", config.critic, shape)
+        try:
+            encoder: Encoder = make("encoder", config.critic, shape)
+        except ComponentError as error:
+            raise ComponentError(f"the critic of loss 'adversarial': {error}") from None
         self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1))
 
     def judge(self, x: Tensor) -> Tensor:
@@ -83,6 +87,7 @@ class Adversarial(LearnedLoss):
     def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
         share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
         between = torch.lerp(x, generated, share).requires_grad_()
-        (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
+        with torch.backends.cudnn.flags(enabled=False):  # its recurrent layers have no second derivative
+            (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return (norm - 1).square()

@@ -626,3 +626,9 @@ def test_a_gan_moves_its_samples_to_where_the_data_are(
         list(fit(trainer_of(model), data, seed=0))
     assert distance() < 0.9
     assert model.sample(2000).std(0).min() > 0.1  # and they are not all the same
+
+
+def test_a_critic_that_cannot_read_the_data_is_named_as_the_critic() -> None:
+    config = Adversarial.Config.model_validate({"critic": "cnn"})
+    with pytest.raises(ComponentError, match="the critic of loss 'adversarial': encoder 'cnn' takes channels"):
+        Adversarial(config, (5,))
