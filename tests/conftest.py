@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 import torch
 
 from genkit import pictures
-from genkit.registry import EVENTS, registry
+from genkit.interfaces import Component
+from genkit.registry import EVENTS, register, registry
 from genkit.runs import Run, run
 
 # Small models gain nothing from threads, and lose much where other processes have work too.
@@ -78,3 +79,18 @@ def environment() -> dict[str, str]:
     """Of a process of its own that finds this interpreter's commands."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "COLUMNS": "120"}
+
+
+@pytest.fixture
+def variant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Registers a component with other members under a name of its own, for one test; returns the name."""
+    monkeypatch.setattr(registry(), "_claims", {key: list(claims) for key, claims in registry()._claims.items()})
+    monkeypatch.setattr(registry(), "plugins", list(registry().plugins))
+
+    def make(base: type[Component], **members: Any) -> str:
+        name = "of-test"
+        config = type("Config", (base.Config,), {"__annotations__": {"name": Literal[name]}, "name": name})
+        register(type("Variant", (base,), {"Config": config, **members}))
+        return name
+
+    return make

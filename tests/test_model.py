@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +11,10 @@ from torch import Tensor
 
 from genkit.assembly import build
 from genkit.config import parse
-from genkit.errors import ComponentError, DataError
-from genkit.interfaces import Component, Loss, Shape
+from genkit.errors import DataError
+from genkit.interfaces import Shape
 from genkit.model import BATCH, Model
-from genkit.registry import register, registry
-from genkit_mlp import MLPDecoder, MLPEncoder
-from genkit_vae import KL, BernoulliLikelihood, GaussianSampler, Reconstruction
+from genkit_mlp import MLPEncoder
 
 SHAPE = (1, 4, 4)
 Make = Callable[..., str]
@@ -27,21 +25,6 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(23)
         yield
-
-
-@pytest.fixture
-def variant(monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Registers a component with other members under a name of its own, for one test; returns the name."""
-    monkeypatch.setattr(registry(), "_claims", {key: list(claims) for key, claims in registry()._claims.items()})
-    monkeypatch.setattr(registry(), "plugins", list(registry().plugins))
-
-    def make(base: type[Component], **members: Any) -> str:
-        name = "of-test-model"
-        config = type("Config", (base.Config,), {"__annotations__": {"name": Literal[name]}, "name": name})
-        register(type("Variant", (base,), {"Config": config, **members}))
-        return name
-
-    return make
 
 
 def made(shape: Shape = SHAPE, **changes: Any) -> Model:
@@ -205,135 +188,3 @@ def test_points_of_another_shape_are_refused_with_both_shapes(shape: Shape) -> N
     with pytest.raises(DataError) as caught:
         made().decode(torch.zeros(shape))
     assert str(caught.value) == f"decode takes z of shape (N, 3), not {shape}"
-
-
-# How a model is built
-
-
-def test_parameters_are_drawn_part_by_part_and_the_check_draws_none() -> None:
-    torch.manual_seed(9)
-    model = made()
-    after = torch.get_rng_state()
-    torch.manual_seed(9)
-    encoder = MLPEncoder(MLPEncoder.Config(hidden=(6,)), SHAPE)
-    sampler = GaussianSampler(GaussianSampler.Config(latent=3), (6,))
-    decoder = MLPDecoder(MLPDecoder.Config(hidden=(6,)), (3,), SHAPE)
-    assert torch.equal(torch.get_rng_state(), after)
-    for part, alone in ((model.encoder, encoder), (model.sampler, sampler), (model.decoder, decoder)):
-        torch.testing.assert_close(part.state_dict(), alone.state_dict(), rtol=0, atol=0)
-
-
-def test_a_built_model_knows_its_config_and_is_ready_to_be_trained() -> None:
-    model = made()
-    assert model.config is not None
-    assert model.config.sampler.latent == 3
-    assert model.training
-    assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-def test_a_term_that_comes_again_gets_a_number() -> None:
-    model = made(loss=["kl", "reconstruction", {"name": "kl", "weight": 0.5}, "kl"])
-    assert list(model.losses) == ["kl", "reconstruction", "kl-2", "kl-3"]
-
-
-def test_as_many_draws_are_made_as_the_most_demanding_term_needs(variant: Make) -> None:
-    model = made(loss=["reconstruction", variant(Reconstruction, draws=5)])
-    assert model.draws == 5
-    assert model(torch.rand(2, *SHAPE)).log_prob.shape == (5, 2)
-
-
-def failing(*_: Any) -> Any:
-    raise ValueError("of no use")
-
-
-def of_shape(*shape: int) -> Callable[..., Tensor]:
-    return lambda *_: torch.zeros(shape)
-
-
-def changed_latent(**fields: Any) -> Callable[..., Any]:
-    return lambda self, features, draws=1: GaussianSampler.forward(self, features, draws)._replace(**fields)
-
-
-MISFITS: list[tuple[str, type[Component], dict[str, Any], str]] = [
-    ("encoder", MLPEncoder, {"__init__": failing}, "cannot be built for shape (1, 4, 4): ValueError: of no use"),
-    ("encoder", MLPEncoder, {"forward": failing}, "fails on input of shape (2, 1, 4, 4): ValueError: of no use"),
-    ("encoder", MLPEncoder, {"forward": of_shape(2, 7)}, "gives shape (2, 7) where (2, 256) is needed"),
-    ("sampler", GaussianSampler, {"__init__": failing}, "cannot be built for shape (6,): ValueError: of no use"),
-    ("sampler", GaussianSampler, {"forward": failing}, "fails on input of shape (2, 6): ValueError: of no use"),
-    (
-        "sampler",
-        GaussianSampler,
-        {"forward": changed_latent(z=torch.zeros(2, 2))},
-        "(z) gives shape (2, 2) where (1, 2, 2)",
-    ),
-    (
-        "sampler",
-        GaussianSampler,
-        {"forward": changed_latent(mean=torch.zeros(1, 2, 2))},
-        "(mean) gives shape (1, 2, 2) where (2, 2)",
-    ),
-    ("sampler", GaussianSampler, {"prior": of_shape(3, 5)}, "(prior) gives shape (3, 5) where (3, 2) is needed"),
-    ("decoder", MLPDecoder, {"__init__": failing}, "cannot be built for shape (3,) and (1, 4, 4): ValueError"),
-    ("decoder", MLPDecoder, {"forward": failing}, "fails on input of shape (2, 3): ValueError: of no use"),
-    ("decoder", MLPDecoder, {"forward": of_shape(2, 4, 4)}, "gives shape (2, 4, 4) where (2, 1, 4, 4) is needed"),
-    ("likelihood", BernoulliLikelihood, {"log_prob": failing}, "fails on input of shape (2, 1, 4, 4), (1, 2, 1, 4, 4)"),
-    ("likelihood", BernoulliLikelihood, {"log_prob": of_shape(2)}, "gives shape (2,) where (1, 2) is needed"),
-    ("likelihood", BernoulliLikelihood, {"mean": of_shape(1, 2, 16)}, "(mean) gives shape (1, 2, 16) where (1, 2, 1"),
-]
-
-
-@pytest.mark.parametrize(("kind", "base", "members", "message"), MISFITS)
-def test_a_part_that_does_not_fit_is_named(
-    variant: Make, kind: str, base: type[Component], members: dict[str, Any], message: str
-) -> None:
-    name = variant(base, **members)
-    with pytest.raises(ComponentError) as caught:
-        made(**{kind: name})
-    assert str(caught.value).startswith(f"{kind} '{name}' ")
-    assert message in str(caught.value)
-
-
-def test_the_shape_of_the_latent_space_reaches_the_decoder(variant: Make) -> None:
-    """A sampler that promises another shape than it gives is the one to blame."""
-
-    def init(self: Any, config: Any, features: Shape) -> None:
-        GaussianSampler.__init__(self, config, features)
-        self.latent_shape = (9,)
-
-    with pytest.raises(ComponentError, match=r"\(z\) gives shape \(1, 2, 2\) where \(1, 2, 9\) is needed"):
-        made(sampler=variant(GaussianSampler, __init__=init))
-
-
-@pytest.mark.parametrize(("need", "words"), [("kl", "a KL divergence"), ("log_ratio", "a density")])
-def test_a_term_that_needs_what_the_sampler_lacks_is_refused(variant: Make, need: str, words: str) -> None:
-    sampler = variant(GaussianSampler, forward=changed_latent(**{need: None}))
-    term = variant(Reconstruction, needs=(need,))
-    message = f"loss '{term}' needs a sampler with {words}; sampler '{sampler}' has none"
-    with pytest.raises(ComponentError, match=message):
-        made(sampler=sampler, loss=["reconstruction", term])
-    assert list(made(sampler=sampler, loss=["reconstruction"]).losses) == ["reconstruction"]
-
-
-def test_the_kl_term_is_refused_with_a_sampler_without_a_kl(variant: Make) -> None:
-    sampler = variant(GaussianSampler, forward=changed_latent(kl=None))
-    with pytest.raises(ComponentError, match="loss 'kl' needs a sampler with a KL divergence"):
-        made(sampler=sampler)
-
-
-@pytest.mark.parametrize("shape", [(3,), (2, 2), (1,)])
-def test_a_term_of_another_shape_is_refused(variant: Make, shape: Shape) -> None:
-    term = variant(Reconstruction, forward=of_shape(*shape))
-    with pytest.raises(ComponentError) as caught:
-        made(loss=["reconstruction", term])
-    assert str(caught.value) == f"loss '{term}' gives shape {shape} for 2 data; it owes () or (B,)"
-
-
-@pytest.mark.parametrize("shape", [(), (2,)])
-def test_a_term_may_be_one_value_or_one_a_datum(variant: Make, shape: Shape) -> None:
-    term = variant(Reconstruction, forward=of_shape(*shape))
-    assert isinstance(made(loss=[term]).losses[term], Loss)
-
-
-def test_a_term_that_fails_is_named(variant: Make) -> None:
-    with pytest.raises(ComponentError, match=r"loss '.+' fails: ValueError: of no use"):
-        made(loss=[variant(KL, forward=failing)])
