@@ -118,8 +118,11 @@ def sample(
     outputs.check_suffix(out, [".png"])
     model = weights.load(run)
     torch.manual_seed(seed)
-    x = model.sample(n, noise=noise)
-    _write_data(out, {"x": x.numpy()}, model, columns=max(1, round(n**0.5)))
+    if out.suffix == ".npy":
+        outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise)))
+        print(out)
+    else:
+        _write_data(out, {"x": model.sample(n, noise).numpy()}, model, columns=max(1, round(n**0.5)))
 
 
 @app.command()
@@ -157,6 +160,29 @@ def reconstruct(
     else:
         outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
     print(out)
+
+
+@app.command()
+def interpolate(
+    run: RunPath,
+    out: Out,
+    data: DataOverrides = None,
+    split: SplitName = "test",
+    first: Annotated[int, typer.Option("--from", min=0, help="The number of a datum in the split.")] = 0,
+    last: Annotated[int, typer.Option("--to", min=0, help="And of another.")] = 1,
+    steps: Annotated[int, typer.Option(min=2, help="Points in all, the two included.")] = 11,
+) -> None:
+    """Write what lies between two data in latent space: an array, or a picture (.png)."""
+    from genkit import outputs
+    from genkit.data import as_float
+
+    outputs.check_suffix(out, [".png"])
+    model, dataset = _model_and_data(run, data)
+    x = dataset.split(split).x
+    if max(first, last) >= len(x):
+        _fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
+    between = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
+    _write_data(out, {"x": between.numpy()}, model, columns=steps)
 
 
 @app.command()

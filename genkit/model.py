@@ -95,13 +95,30 @@ class Model(nn.Module):
 
     def sample(self, n: int, noise: bool = False) -> Tensor:
         """Generate n data (n, *shape): the mean of p(x|z) for z from the prior; with `noise`, a draw from p(x|z)."""
+        parts = list(self.sampled(n, noise))
+        return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
+
+    def sampled(self, n: int, noise: bool = False) -> Iterator[Tensor]:
+        """The same data as `sample` gives, a batch (<= 1024, *shape) at a time: memory stays flat whatever n is."""
         if n < 0:
             raise DataError(f"sample cannot make {n} data")
         read = self.likelihood.sample if noise else self.likelihood.mean
-        with evaluating(self):
-            sizes = [min(BATCH, n - start) for start in range(0, n, BATCH)]
-            parts = [read(self.decoder(self.sampler.prior(size))) for size in sizes]
-        return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
+        for start in range(0, n, BATCH):
+            with evaluating(self):
+                batch = read(self.decoder(self.sampler.prior(min(BATCH, n - start))))
+            yield batch
+
+    def interpolate(self, first: Tensor, last: Tensor, steps: int = 11) -> Tensor:
+        """What lies between two data x (*shape): decoded from points in equal steps between their codes.
+
+        Returns:
+            (steps, *shape), the reconstructions of the two at its ends.
+        """
+        if steps < 2:
+            raise DataError(f"an interpolation has at least its two ends, not {steps} steps")
+        one, other = self.encode(torch.stack([first, last]))
+        share = torch.linspace(0, 1, steps, device=one.device).view(-1, *[1] * one.ndim)
+        return self.decode(torch.lerp(one, other, share))
 
     def _checked(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
         x = _tensor(x)

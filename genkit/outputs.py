@@ -30,6 +30,22 @@ def write(path: Path, arrays: dict[str, Array]) -> None:
         _WRITERS[path.suffix](temporary, arrays)
 
 
+def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
+    """Write float32 parts one after the other as a .npy file of that shape, whole or not at all, in flat memory.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with atomic.replacing(path) as temporary:
+        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        start = 0
+        for part in parts:
+            target[start : start + len(part)] = part
+            start += len(part)
+        target.flush()
+        del target
+
+
 def check_suffix(path: Path, suffixes: Iterable[str] = ()) -> None:
     """Refuse a file name that `write` would refuse, before any work is done for it; `suffixes` are allowed too."""
     allowed = [*_WRITERS, *suffixes]

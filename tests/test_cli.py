@@ -149,6 +149,28 @@ def test_sample_writes_arrays_and_pictures_and_repeats_itself(cli, finished, tmp
     assert not np.array_equal(x, np.load(tmp_path / "two.npy"))
 
 
+def test_many_samples_are_streamed_to_what_one_call_gives(cli, finished, tmp_path):
+    assert cli("sample", finished.directory.path, "--number", 2500, "--out", tmp_path / "x.npy").code == 0
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = finished.model.sample(2500)
+    assert np.array_equal(np.load(tmp_path / "x.npy"), expected.numpy())
+
+
+def test_interpolate_goes_from_one_reconstruction_to_another(cli, finished, tmp_path):
+    ends = ["--from", 3, "--to", 8, "--steps", 5]
+    for name in ("i.npy", "i.png"):
+        assert cli("interpolate", finished.directory.path, *ends, "--out", tmp_path / name).code == 0
+    between = np.load(tmp_path / "i.npy")
+    x = finished.data.test.x
+    assert between.shape == (5, 1, 8, 8)
+    np.testing.assert_allclose(between[[0, 4]], finished.model.reconstruct(x[[3, 8]]).numpy(), atol=1e-6)
+    middle = finished.model.decode(finished.model.encode(x[[3, 8]]).mean(0, keepdim=True))
+    np.testing.assert_allclose(between[2], middle[0].numpy(), atol=1e-6)
+    answer = cli("interpolate", finished.directory.path, "--to", 400, "--out", tmp_path / "i.npy")
+    assert "the test split has the data 0 to 358, not 400" in one_message(answer)
+
+
 def test_sample_with_noise_draws_from_the_likelihood(cli, finished, tmp_path):
     cli("sample", finished.directory.path, "--noise", "--out", tmp_path / "x.npy")
     assert set(np.unique(np.load(tmp_path / "x.npy"))) == {0.0, 1.0}
