@@ -67,8 +67,8 @@ class Dataset(NamedTuple):
         return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
 
     def batches(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
-        """The split's x in batches (<= size, *shape) as the model sees them, in `order` (N,) or as they lie."""
-        for start in range(0, len(split.x), size):
+        """The split's x in batches (<= size, *shape) as the model sees them: those of `order`, or all as they lie."""
+        for start in range(0, len(split.x if order is None else order), size):
             rows = slice(start, start + size)
             x = as_float(split.x[rows] if order is None else split.x.index_select(0, order[rows]))
             yield torch.bernoulli(x) if self.binarize else x
