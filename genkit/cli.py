@@ -13,8 +13,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from genkit.data import Dataset
-    from genkit.model import Model
 
 app = typer.Typer(
     help="Generative models with a latent space, from one config file.",
@@ -120,18 +118,19 @@ def sample(
     torch.manual_seed(seed)
     if out.suffix == ".npy":
         outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise)))
-        print(out)
     else:
-        _write_data(out, {"x": model.sample(n, noise).numpy()}, model, columns=max(1, round(n**0.5)))
+        outputs.write_data(out, model.sample(n, noise).numpy(), model.limits, columns=max(1, round(n**0.5)))
+    print(out)
 
 
 @app.command()
 def encode(run: RunPath, out: Out, data: DataOverrides = None, split: SplitName = "test") -> None:
     """Write the latents of data (the posterior mean, so always the same) and their labels."""
     from genkit import outputs
+    from genkit.runs import reopen
 
     outputs.check_suffix(out)
-    model, dataset = _model_and_data(run, data)
+    model, dataset = reopen(run, data or ())
     part = dataset.split(split)
     arrays = {"z": model.encode(part.x).numpy()}
     if part.labels is not None:
@@ -151,12 +150,13 @@ def reconstruct(
     """Write data beside what the model makes of them: arrays x and reconstruction, or a picture (.png)."""
     from genkit import outputs, pictures
     from genkit.data import as_float
+    from genkit.runs import reopen
 
     outputs.check_suffix(out, [".png"])
-    model, dataset = _model_and_data(run, data)
+    model, dataset = reopen(run, data or ())
     x = dataset.split(split).x[:n]
     if out.suffix == ".png":
-        _write_picture(out, pictures.reconstructions(model, x, count=n or 24))
+        outputs.write_picture(out, pictures.reconstructions(model, x, count=n or 24))
     else:
         outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
     print(out)
@@ -175,14 +175,16 @@ def interpolate(
     """Write what lies between two data in latent space: an array, or a picture (.png)."""
     from genkit import outputs
     from genkit.data import as_float
+    from genkit.runs import reopen
 
     outputs.check_suffix(out, [".png"])
-    model, dataset = _model_and_data(run, data)
+    model, dataset = reopen(run, data or ())
     x = dataset.split(split).x
     if max(first, last) >= len(x):
         _fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
     between = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
-    _write_data(out, {"x": between.numpy()}, model, columns=steps)
+    outputs.write_data(out, between.numpy(), model.limits, columns=steps)
+    print(out)
 
 
 @app.command()
@@ -198,8 +200,9 @@ def evaluate(
     from genkit import tables
     from genkit.evaluation import evaluate as figures_of
     from genkit.probes import probe
+    from genkit.runs import reopen
 
-    model, dataset = _model_and_data(run, data)
+    model, dataset = reopen(run, data or ())
     figures = figures_of(model, dataset, split, draws, seed).to_json()
     probes = probe(model, dataset, split)
     figures["probes"] = probes and probes.to_json()
@@ -309,43 +312,6 @@ def _show_finished(directory: Any) -> None:
     print(f"pictures: {directory.pictures}")
     print(f"weights: {directory.model}")
     print(directory.path)
-
-
-def _model_and_data(run: Path, overrides: list[str] | None) -> tuple[Model, Dataset]:
-    """A trained model, and the data of its config or those that overrides name."""
-    from genkit import config, weights
-    from genkit import data as data_module
-
-    model = weights.load(run)
-    for assignment in overrides or ():
-        if assignment.partition("=")[0].split(".")[0] != "data":
-            _fail(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
-    assert model.config is not None
-    run_config = config.parse(model.config.resolved(), overrides or ())
-    return model, data_module.load(run_config.data)
-
-
-def _write_data(out: Path, arrays: dict[str, Any], model: Model, columns: int) -> None:
-    """Write the first array as a picture, or all of them in a format of `outputs`."""
-    import torch
-
-    from genkit import outputs, pictures
-
-    if out.suffix == ".png":
-        limits = model.data.range if model.data is not None else (0.0, 1.0)
-        _write_picture(out, pictures.mosaic(torch.from_numpy(next(iter(arrays.values()))), columns, limits))
-    else:
-        outputs.write(out, arrays)
-    print(out)
-
-
-def _write_picture(out: Path, pixels: Any) -> None:
-    from PIL import Image
-
-    from genkit import atomic
-
-    with atomic.replacing(out) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
 
 
 if __name__ == "__main__":

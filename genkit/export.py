@@ -129,7 +129,7 @@ def _inputs(model: Model, part: Part, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(size)
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator)
-    low, high = model.data.range if model.data is not None else (0.0, 1.0)
+    low, high = model.limits
     return low + (high - low) * torch.rand(size, *model.shape, generator=generator)
 
 

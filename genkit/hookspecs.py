@@ -10,7 +10,7 @@ import pluggy
 if TYPE_CHECKING:
     from genkit.interfaces import Component
     from genkit.runs import Run
-    from genkit.training import EpochRecord, Progress
+    from genkit.scores import EpochRecord, Progress
 
 hookspec = pluggy.HookspecMarker("genkit")
 hookimpl = pluggy.HookimplMarker("genkit")

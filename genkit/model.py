@@ -72,6 +72,11 @@ class Model(nn.Module):
         """The type in which figures are summed: float64 where the device has it."""
         return torch.float32 if self.device.type == "mps" else torch.float64
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and greatest value of the data, for pictures; 0 and 1 for a model that knows none."""
+        return self.data.range if self.data is not None else (0.0, 1.0)
+
     def encode(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """The points in latent space that stand for data: x (N, *shape) -> (N, *latent_shape).
 

@@ -46,6 +46,26 @@ def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> 
         del target
 
 
+def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) -> None:
+    """Write data (N, *shape) as `write` does, or as a picture (.png), values between the limits as dark to bright."""
+    if path.suffix != ".png":
+        write(path, {"x": x})
+        return
+    import torch
+
+    from genkit.mosaic import mosaic
+
+    write_picture(path, mosaic(torch.from_numpy(x), columns, limits))
+
+
+def write_picture(path: Path, pixels: Array) -> None:
+    """Write colours (H, W, 3) as a .png, whole or not at all."""
+    from PIL import Image
+
+    with atomic.replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+
+
 def check_suffix(path: Path, suffixes: Iterable[str] = ()) -> None:
     """Refuse a file name that `write` would refuse, before any work is done for it; `suffixes` are allowed too."""
     allowed = [*_WRITERS, *suffixes]

@@ -11,27 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from genkit import atomic
 from genkit.data import Dataset, as_float
-from genkit.interfaces import Shape, Split
+from genkit.interfaces import Split
 from genkit.model import Model
-from genkit.training import EpochRecord, Scores
+from genkit.mosaic import Pixels, framed, mosaic
+from genkit.scores import EpochRecord, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-"""(H, W, 3) colours."""
-
-CELL = 56
-"""Small images are enlarged by a whole factor to about so many pixels."""
-EVEN_IMAGE = 8
-"""A datum of shape (H, W) is shown as an image from so many rows and columns on, else as curves."""
 
 
 def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
@@ -63,45 +55,18 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
     return [_save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
-def is_image(shape: Shape) -> bool:
-    """Whether data of this shape are shown as images: (1 or 3, H, W), or (H, W) of some size."""
-    return (len(shape) == 3 and shape[0] in (1, 3)) or (len(shape) == 2 and min(shape) >= EVEN_IMAGE)
-
-
-def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -> Pixels:
-    """Data (N, *shape) row by row in one picture, values between the limits as dark to bright; all-NaN data as gaps."""
-    shape = tuple(x.shape[1:])
-    if not is_image(shape):
-        return _curves(x.flatten(2).movedim(1, -1) if x.ndim > 2 else x.unsqueeze(-1), columns)
-    low, high = limits
-    empty = x.flatten(1).isnan().all(1).tolist()
-    cells = ((x - low) / max(high - low, 1e-12)).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
-    cells = cells.unsqueeze(1) if cells.ndim == 3 else cells
-    enlarge = max(1, CELL // max(cells.shape[2:]))
-    cells = cells.expand(-1, 3, -1, -1).repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
-    n, _, height, width = cells.shape
-    rows = math.ceil(n / columns)
-    picture = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 60).to(torch.uint8)
-    for index, cell in enumerate(cells):
-        if empty[index]:
-            continue
-        top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
-        picture[:, top : top + height, left : left + width] = cell
-    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
-
-
 def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
     """The first data of x (N, *shape), and below each row of them what the model makes of it."""
     x = as_float(x[:count])
     pairs = zip(x.split(columns), model.reconstruct(x).split(columns), strict=True)
-    return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, _limits(model))
+    return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
 
 
 def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> Pixels:
     """Generated data, the same for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return mosaic(model.sample(count), columns, _limits(model))
+        return mosaic(model.sample(count), columns, model.limits)
 
 
 def first_weights(model: Model) -> Tensor | None:
@@ -141,7 +106,7 @@ def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, x, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z), side, _limits(model), gap=3)
+    return mosaic(model.decode(z), side, model.limits, gap=3)
 
 
 def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
@@ -155,7 +120,7 @@ def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pi
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
-    return mosaic(model.decode(grid.flatten(0, 1)), columns, _limits(model))
+    return mosaic(model.decode(grid.flatten(0, 1)), columns, model.limits)
 
 
 def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = 100_000) -> Tensor:
@@ -215,22 +180,6 @@ def _panels(scores: Scores) -> dict[str, float]:
     return {"objective": scores.loss, **scores.terms, **critics}
 
 
-def framed(pixels: Pixels, title: str) -> Figure:
-    """A figure of one picture, pixel for pixel, under a title."""
-    height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
-    shown = max(width, 0.085 * len(title))
-    figure = _figure((shown, height + 0.35))
-    axes = figure.add_axes(((shown - width) / 2 / shown, 0, width / shown, height / (height + 0.35)))
-    axes.imshow(pixels, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    figure.suptitle(title, fontsize=9, y=1 - 0.08 / (height + 0.35))
-    return figure
-
-
-def _limits(model: Model) -> tuple[float, float]:
-    return model.data.range if model.data is not None else (0.0, 1.0)
-
-
 def _padded(rows: Tensor, n: int) -> Tensor:
     """Rows up to n, the added ones without a value: `mosaic` leaves their cells empty."""
     return torch.cat([rows, rows.new_full((n - len(rows), *rows.shape[1:]), math.nan)])
@@ -261,35 +210,6 @@ def _rainbow(position: float) -> Any:
     from matplotlib import colormaps
 
     return colormaps["nipy_spectral"](0.05 + 0.9 * position)
-
-
-def _curves(x: Tensor, columns: int) -> Pixels:
-    """A small curve for each datum: x (N, T, features) -> pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    rows = math.ceil(len(x) / columns)
-    figure = _figure((0.9 * columns, 0.7 * rows))
-    canvas = FigureCanvasAgg(figure)
-    present = x[~x.isnan()]
-    margin = 0.05 * float(present.max() - present.min()) + 1e-6
-    low, high = float(present.min()) - margin, float(present.max()) + margin
-    for index, datum in enumerate(x.cpu().numpy()):
-        if np.isnan(datum).all():
-            continue
-        axes = figure.add_axes(
-            ((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows)
-        )
-        axes.plot(datum, linewidth=0.8)
-        axes.set(ylim=(low, high), xticks=[], yticks=[])
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[:, :, :3].copy()
-
-
-def _figure(size: tuple[float, float]) -> Figure:
-    """Without pyplot: nothing global, no window, any thread."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, dpi=100)
 
 
 def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:

@@ -12,8 +12,8 @@ from genkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from genkit.runs import Run
-    from genkit.training import EpochRecord, Scores
-    from genkit.training import Progress as EpochProgress
+    from genkit.scores import EpochRecord, Scores
+    from genkit.scores import Progress as EpochProgress
 
 SECONDS_BETWEEN_LINES = 2.0
 

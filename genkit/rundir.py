@@ -13,7 +13,7 @@ from genkit.config import RunConfig
 from genkit.config import load as load_config
 from genkit.errors import RunError
 from genkit.registry import registry
-from genkit.training import EpochRecord
+from genkit.scores import EpochRecord
 from genkit.weights import CONFIG_FILE, MODEL_FILE, plugins_of
 
 ROOT = Path("runs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,13 @@ from genkit.assembly import build
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
 from genkit.data import load as load_data
-from genkit.errors import RunError
+from genkit.errors import ConfigError, RunError
 from genkit.evaluation import Evaluation, evaluate
 from genkit.events import Events, listening
 from genkit.model import Model
 from genkit.rundir import RunDirectory
-from genkit.training import EpochRecord, Progress, Trainer, choose_device, fit, seed_everything
+from genkit.scores import EpochRecord, Progress
+from genkit.training import Trainer, choose_device, fit, seed_everything
 
 
 @dataclass
@@ -106,6 +108,21 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
         check_range(part.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     model.data = data.signature(run_config.data.name)
     return data, model
+
+
+def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Dataset]:
+    """A trained model, and the data of its config, or others: `overrides` such as `data.root=DIR` or `data=NAME`.
+
+    Raises:
+        ConfigError: an override is of something else than the data.
+        GenkitError: as loading the model and its data do.
+    """
+    model = weights.load(path)
+    for assignment in overrides:
+        if re.split(r"[.=\[]", assignment)[0] != "data":
+            raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
+    assert model.config is not None
+    return model, load_data(config.parse(model.config.resolved(), overrides).data)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,74 +22,9 @@ from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.model import Model, evaluating
 from genkit.optimizers import OptimizerConfig
 from genkit.schedules import value_at
+from genkit.scores import EpochRecord, Figures, Progress, Scores, Total
 
 SECONDS_BETWEEN_REPORTS = 0.1
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Means over the data of a split, in nats per datum."""
-
-    loss: float
-    """What is minimised: the weighted sum of the terms."""
-    terms: dict[str, float]
-    """Each term, unweighted."""
-    critics: dict[str, float]
-    """What each learned term's own parameters minimise; not known of held-out data."""
-    reconstruction: float | None
-    """E_q[-log p(x|z)]; None without an encoder."""
-    kl: float | None
-    """KL(q(z|x) || p(z)); None without an encoder, or where the sampler has none."""
-    elbo: float | None
-    """The evidence lower bound, -reconstruction - kl, whatever the weights (Kingma & Welling 2014, arXiv:1312.6114)."""
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What an epoch came to."""
-
-    epoch: int
-    """From 1."""
-    steps: int
-    """Optimisation steps since the start of the run."""
-    seconds: float
-    """Of training, validation left out."""
-    examples_per_second: float
-    lr: float
-    weights: dict[str, float]
-    """The factor of each term at the last step of the epoch."""
-    train: Scores
-    validation: Scores | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> EpochRecord:
-        """What `to_json` gave."""
-        validation = values["validation"]
-        scores = {"train": Scores(**values["train"]), "validation": validation and Scores(**validation)}
-        return cls(**{**values, **scores})
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an epoch has come."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    examples_per_second: float
-    weights: dict[str, float]
-    """The factor of each term at this step."""
-    scores: Scores
-    """Of the part of the epoch that is done."""
-
-
-Figures = dict[str, Tensor]
-"""Means over a batch, () each, detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
 
 
 def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures, Forward | None]:
@@ -185,38 +118,6 @@ class Trainer:
             for x in data.batches(split, self.config.batch_size):
                 total.add(objective(self.model, x, factors)[1], len(x))
         return total.scores(weights)
-
-
-class Total:
-    """A running mean of figures, kept on the device so that no step waits for it.
-
-    Args:
-        dtype: of the sums.
-    """
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.names: list[str] = []
-        self.sum: Tensor | None = None
-        self.count = 0
-
-    def add(self, figures: Figures, size: int) -> None:
-        """Add the figures of a batch of so many data."""
-        row = torch.stack(list(figures.values())).to(self.dtype) * size
-        self.names = list(figures)
-        self.sum = row if self.sum is None else self.sum + row
-        self.count += size
-
-    def scores(self, weights: dict[str, float]) -> Scores:
-        """The means over all data added, the terms weighted so."""
-        assert self.sum is not None
-        means = dict(zip(self.names, (self.sum / self.count).tolist(), strict=True))
-        terms = {name: means[f"term/{name}"] for name in weights}
-        critics = {name.removeprefix("critic/"): value for name, value in means.items() if name.startswith("critic/")}
-        reconstruction, kl = means.get("reconstruction"), means.get("kl")
-        loss = math.fsum(weights[name] * value for name, value in terms.items())
-        elbo = None if reconstruction is None or kl is None else -reconstruction - kl
-        return Scores(loss, terms, critics, reconstruction, kl, elbo)
 
 
 def fit(

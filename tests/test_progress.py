@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from genkit.progress import ProgressBar, terms
-from genkit.training import Progress, Scores
+from genkit.scores import Progress, Scores
 
 SCORES = Scores(92.65, {"reconstruction": 80.1, "kl": 25.1}, {}, 80.1, 25.1, -105.2)
 

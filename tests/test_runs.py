@@ -6,10 +6,10 @@ import torch
 
 import genkit
 from genkit import checkpoint
-from genkit.errors import DataError, RunError
+from genkit.errors import ConfigError, DataError, RunError
 from genkit.hookspecs import hookimpl
 from genkit.rundir import RunDirectory
-from genkit.runs import as_config, own_random_state, resume, run, seed_everything
+from genkit.runs import as_config, own_random_state, reopen, resume, run, seed_everything
 
 QUICK = ["training.epochs=4", "encoder.hidden=[16]", "decoder.hidden=[16]"]
 # Everything that a resumed run has to bring back: momentum, schedules, drawn noise, drawn pixels.
@@ -226,3 +226,14 @@ def test_an_interrupted_run_tells_its_listeners_that_it_stopped(tmp_path, digits
     with pytest.raises(KeyboardInterrupt):
         run(digits, QUICK, out=tmp_path / "run", listeners=[Listener(1)])
     assert heard == ["stopped"]
+
+
+def test_a_trained_model_comes_back_with_its_data_or_with_others(tmp_path, finished):
+    model, data = reopen(finished.directory.path)
+    assert torch.equal(data.test.x, finished.data.test.x)
+    assert torch.equal(model.encode(data.test.x), finished.model.encode(data.test.x))
+    np.save(tmp_path / "x.npy", np.zeros((20, 1, 8, 8), np.float32))
+    _, other = reopen(finished.directory.model, ["data=arrays", f"data.path={tmp_path / 'x.npy'}"])
+    assert len(other.split("all").x) == 20
+    with pytest.raises(ConfigError, match="only the data can be changed"):
+        reopen(finished.directory.path, ["training.epochs=3"])

@@ -8,7 +8,7 @@ from genkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from genkit.runs import Run
-    from genkit.training import EpochRecord
+    from genkit.scores import EpochRecord
     from genkit_tensorboard.writer import RunWriter
 
 _writers: dict[int, RunWriter] = {}

@@ -11,8 +11,9 @@ from torch.utils.tensorboard.summary import hparams
 
 from genkit import pictures
 from genkit.data import as_float
+from genkit.mosaic import is_image
 from genkit.runs import Run
-from genkit.training import EpochRecord, Scores
+from genkit.scores import EpochRecord, Scores
 
 FOLDER = "tensorboard"
 THUMBNAILS = 1000
@@ -94,7 +95,7 @@ class RunWriter:
 
 def _thumbnails(x: torch.Tensor) -> torch.Tensor | None:
     """Images (N, 3, H, W) with values from 0 to 1, where the data can be shown as such."""
-    if not pictures.is_image(tuple(x.shape[1:])):
+    if not is_image(tuple(x.shape[1:])):
         return None
     x = (x - x.min()) / (x.max() - x.min()).clamp_min(1e-12)
     x = x.unsqueeze(1) if x.ndim == 3 else x

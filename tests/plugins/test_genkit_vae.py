@@ -15,7 +15,8 @@ from torch.distributions import Normal, kl_divergence
 from genkit.assembly import build
 from genkit.config import RunConfig, parse
 from genkit.interfaces import Forward, Latent
-from genkit.training import Total, Trainer, objective
+from genkit.scores import Total
+from genkit.training import Trainer, objective
 from genkit_vae import KL, BernoulliLikelihood, GaussianLikelihood, GaussianSampler, Reconstruction
 
 

@@ -1,0 +1,94 @@
+"""Data side by side in one picture: images as they are, anything else as small curves.
+
+N data, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.interfaces import Shape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""(H, W, 3) colours."""
+
+CELL = 56
+"""Small images are enlarged by a whole factor to about so many pixels."""
+EVEN_IMAGE = 8
+"""A datum of shape (H, W) is shown as an image from so many rows and columns on, else as curves."""
+
+
+def is_image(shape: Shape) -> bool:
+    """Whether data of this shape are shown as images: (1 or 3, H, W), or (H, W) of some size."""
+    return (len(shape) == 3 and shape[0] in (1, 3)) or (len(shape) == 2 and min(shape) >= EVEN_IMAGE)
+
+
+def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -> Pixels:
+    """Data (N, *shape) row by row in one picture, values between the limits as dark to bright; all-NaN data as gaps."""
+    shape = tuple(x.shape[1:])
+    if not is_image(shape):
+        return _curves(x.flatten(2).movedim(1, -1) if x.ndim > 2 else x.unsqueeze(-1), columns)
+    low, high = limits
+    empty = x.flatten(1).isnan().all(1).tolist()
+    cells = ((x - low) / max(high - low, 1e-12)).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+    cells = cells.unsqueeze(1) if cells.ndim == 3 else cells
+    enlarge = max(1, CELL // max(cells.shape[2:]))
+    cells = cells.expand(-1, 3, -1, -1).repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
+    n, _, height, width = cells.shape
+    rows = math.ceil(n / columns)
+    picture = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 60).to(torch.uint8)
+    for index, cell in enumerate(cells):
+        if empty[index]:
+            continue
+        top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
+        picture[:, top : top + height, left : left + width] = cell
+    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+
+
+def framed(pixels: Pixels, title: str) -> Figure:
+    """A figure of one picture, pixel for pixel, under a title."""
+    height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
+    shown = max(width, 0.085 * len(title))
+    figure = bare_figure((shown, height + 0.35))
+    axes = figure.add_axes(((shown - width) / 2 / shown, 0, width / shown, height / (height + 0.35)))
+    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    figure.suptitle(title, fontsize=9, y=1 - 0.08 / (height + 0.35))
+    return figure
+
+
+def _curves(x: Tensor, columns: int) -> Pixels:
+    """A small curve for each datum: x (N, T, features) -> pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    rows = math.ceil(len(x) / columns)
+    figure = bare_figure((0.9 * columns, 0.7 * rows))
+    canvas = FigureCanvasAgg(figure)
+    present = x[~x.isnan()]
+    margin = 0.05 * float(present.max() - present.min()) + 1e-6
+    low, high = float(present.min()) - margin, float(present.max()) + margin
+    for index, datum in enumerate(x.cpu().numpy()):
+        if np.isnan(datum).all():
+            continue
+        axes = figure.add_axes(
+            ((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows)
+        )
+        axes.plot(datum, linewidth=0.8)
+        axes.set(ylim=(low, high), xticks=[], yticks=[])
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def bare_figure(size: tuple[float, float]) -> Figure:
+    """Without pyplot: nothing global, no window, any thread."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, dpi=100)
