@@ -163,9 +163,9 @@ def _fit(run: Run, trainer: Trainer, done: int, events: Events) -> None:
         events.emit("step_ended", progress=progress)
 
     for record in fit(trainer, run.data, run.config.seed, first=done + 1, report=report):
-        run.history.append(record)
         run.directory.append_metrics(record)
         checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
+        run.history.append(record)  # only now: what it holds is what an interruption keeps
         events.emit("epoch_ended", record=record)
 
 

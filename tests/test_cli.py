@@ -221,9 +221,9 @@ def test_help_imports_no_torch_and_nothing_heavy():
 def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment):
     command = ["genkit", "run", str(digits), "training.epochs=60", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not metrics.exists() and time.monotonic() < deadline:
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
