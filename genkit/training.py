@@ -72,10 +72,9 @@ class Trainer:
             raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
         self.optimizer = config.optimizer.build(self.parameters)
         self.learned = {name: [p for p in loss.parameters() if p.requires_grad] for name, loss in model.critics.items()}
-        self.critics = {
-            name: _critic_config(terms[name]).build(parameters) for name, parameters in self.learned.items()
-        }
-        self.rates = {name: _critic_config(terms[name]).lr for name in self.critics}
+        configs = {name: _critic_config(terms[name]) for name in self.learned}
+        self.critics = {name: config.build(self.learned[name]) for name, config in configs.items()}
+        self.rates = {name: config.lr for name, config in configs.items()}
 
     def step(self, x: Tensor, weights: Tensor) -> Figures:
         """One optimisation step on x (B, *shape): the model against the terms, then each critic against the model."""

@@ -87,11 +87,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     return model.to(device).eval()
 
 
-def read_header(path: Path) -> Header:
-    """The metadata of a model file alone."""
-    return _header(path, read_tensors(path)[1])
-
-
 def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
     """Copy tensors into a model of exactly their names and shapes; raises WeightsError naming what differs."""
     owed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
