@@ -52,7 +52,7 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
     elif len(model.sampler.latent_shape) == 1:
         title = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
         drawn["traversals"] = framed(traversals(model, held_out.x), title)
-    return [_save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+    return [save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
 def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
@@ -138,23 +138,38 @@ def _from_prior(model: Model, n: int) -> Tensor:
         return model.sampler.prior(n)
 
 
-def latents(model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000) -> Figure:
-    """The data of a split in latent space, coloured by label; more than two dimensions by their two principal ones."""
-    z = model.encode(split.x[:most]).flatten(1).cpu()
+def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:
+    """The data of a split in latent space, coloured by label."""
     figure, axes = _axes((6.4, 6.0))
-    if z.shape[1] == 2:
-        axes.set(title="posterior means of held-out data", xlabel="z1", ylabel="z2")
-    elif z.shape[1] > 2:
-        z_dimensions = z.shape[1]
+    axes.set(title=f"posterior means of held-out data{draw_latents(axes, model, split, classes)}")
+    return figure
+
+
+def draw_latents(
+    axes: Axes, model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000, legend: bool = True
+) -> str:
+    """Draw a split in latent space; more than two dimensions are seen along their two principal ones, and it says so.
+
+    Returns:
+        What to add to a title: nothing, or how many dimensions there are.
+    """
+    z = model.encode(split.x[:most]).flatten(1).cpu()
+    dimensions, seen = z.shape[1], ""
+    if dimensions == 2:
+        axes.set(xlabel="z1", ylabel="z2")
+    elif dimensions > 2:
         z, shares = _principal(z)
         first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
-        axes.set(title=f"posterior means of held-out data, {z_dimensions} dimensions seen along two")
         axes.set(xlabel=first, ylabel=second)
+        seen = f", {dimensions} dimensions seen along two"
     else:
         z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
-        axes.set(title="posterior means of held-out data", xlabel="z1", yticks=[], ylabel="(spread for the eye)")
-    _scatter(axes, z.numpy(), None if split.labels is None else split.labels[:most].cpu().numpy(), classes)
-    return figure
+        axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
+    labels = None if split.labels is None else split.labels[:most].cpu().numpy()
+    _scatter(axes, z.numpy(), labels, classes)
+    if labels is not None and legend:
+        axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return seen
 
 
 def losses(history: Sequence[EpochRecord]) -> Figure:
@@ -203,7 +218,6 @@ def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | No
         colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
         name = classes[label] if classes else str(label)
         axes.scatter(points[chosen, 0], points[chosen, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=name)
-    axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
 def _rainbow(position: float) -> Any:
@@ -224,7 +238,8 @@ def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]
     return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as a .png, whole or not at all; raises RunError where it cannot be written."""
     with atomic.replacing(path) as temporary:
         figure.savefig(temporary, format="png")
     return path

@@ -75,13 +75,31 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
 
-    def read_metrics(self, up_to: int) -> list[EpochRecord]:
-        """The records of the epochs up to `up_to`, and the file cut to them; a later, unfinished one is run again."""
-        if not self.metrics.is_file():
-            return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines()[:up_to]
-        atomic.write_text(self.metrics, "".join(line + "\n" for line in lines))
-        return [EpochRecord.from_json(json.loads(line)) for line in lines]
+    def history(self) -> list[EpochRecord]:
+        """The records of the epochs so far.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return [self._record(line) for line in self._lines()]
+
+    def cut_history(self, epochs: int) -> list[EpochRecord]:
+        """The records of the first epochs, and the file cut to them: what comes after is run again."""
+        lines = self._lines()[:epochs]
+        if self.metrics.is_file():
+            atomic.write_text(self.metrics, "".join(line + "\n" for line in lines))
+        return [self._record(line) for line in lines]
+
+    def _lines(self) -> list[str]:
+        return self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []
+
+    def _record(self, line: str) -> EpochRecord:
+        try:
+            return EpochRecord.from_json(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(
+                f"{self.metrics}: is damaged ({error}); without that file the run can still be read"
+            ) from None
 
 
 def environment(config: RunConfig) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from genkit.events import Events, listening
 from genkit.model import Model
 from genkit.rundir import RunDirectory
 from genkit.scores import EpochRecord, Progress
-from genkit.training import Trainer, choose_device, fit, seed_everything
+from genkit.training import Trainer, check_last_batch, choose_device, fit, seed_everything
 
 
 @dataclass
@@ -106,6 +106,7 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
         model = build(run_config, data.shape)
     for part in filter(None, (data.train, data.validation, data.test)):
         check_range(part.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
+    check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     model.data = data.signature(run_config.data.name)
     return data, model
 
@@ -144,7 +145,7 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     done = 0
     if run.directory.checkpoint.is_file():
         done = checkpoint.restore(run.directory.checkpoint, trainer)
-    run.history = run.directory.read_metrics(up_to=done)
+    run.history = run.directory.cut_history(done)
     events = Events(run)
     with own_random_state(), listening(listeners):
         try:

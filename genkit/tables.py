@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from genkit.comparison import Comparison
 from genkit.describe import Row
+from genkit.sample_quality import SampleQuality
 
 
 def print_json(value: Any) -> None:
@@ -65,3 +67,55 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
         for label in ("components", "events", "problems"):
             if row[label]:
                 print(f"    {label}: {', '.join(row[label])}")
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Two tables: what each model took and reaches, and how good its samples are beside real data."""
+    console = Console()
+    fitted = _table("run", "parameters", "epochs", "training", "data/s", "ELBO", "reconstruction", "KL")
+    for entry in comparison.entries:
+        figures = entry.evaluation
+        fitted.add_row(
+            entry.name,
+            f"{entry.parameters:,}",
+            *_cells((entry.epochs, "d"), (entry.seconds, ".0f"), (entry.examples_per_second, ",.0f")),
+            *_cells((figures.elbo, ".2f"), (figures.reconstruction, ".2f"), (figures.kl, ".2f")),
+        )
+    console.print(fitted)
+    console.print("training in seconds; ELBO and its parts on the test split, in nats per datum\n", highlight=False)
+    judged = _table(
+        "samples of", "Fréchet", "KID ± error", "precision", "recall", "density", "coverage", "1-NN", "classes"
+    )
+    for entry in comparison.entries:
+        judged.add_row(entry.name, *_quality(entry.samples))
+    judged.add_section()
+    judged.add_row("training data (floor)", *_quality(comparison.floor))
+    console.print(judged)
+    console.print(
+        f"{comparison.floor.count:,} samples against as many test data, in {comparison.features}; 1-NN: 0.5 is best",
+        highlight=False,
+    )
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _quality(samples: SampleQuality | None) -> list[str]:
+    if samples is None:
+        return ["–"] * 8
+    return [
+        *_cells((samples.frechet, ".2f")),
+        f"{samples.kid:.4f} ± {samples.kid_error:.4f}",
+        *_cells((samples.precision, ".3f"), (samples.recall, ".3f"), (samples.density, ".3f")),
+        *_cells((samples.coverage, ".3f"), (samples.two_sample, ".3f"), (samples.classes, ".0%")),
+    ]
+
+
+def _cells(*values: tuple[float | None, str]) -> list[str]:
+    """Numbers in their formats; a dash for what is not known."""
+    return ["–" if value is None else format(value, form) for value, form in values]

@@ -6,6 +6,7 @@ epoch's number, so a run that is resumed at an epoch repeats what it would have 
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from genkit.config import TrainingConfig
 from genkit.data import Dataset
@@ -146,6 +148,32 @@ def seed_everything(seed: int, epoch: int) -> None:
     torch.manual_seed(int(words[0] >> np.uint64(1)))
     np.random.seed(int(words[1] & np.uint64(0xFFFFFFFF)))
     random.seed(int(words[1]))
+
+
+def check_last_batch(model: Model, count: int, batch_size: int) -> None:
+    """Refuse a last batch of one datum where batch normalization has nothing to average over in it.
+
+    Args:
+        model: fresh; it stays as it is.
+        count: of the training data.
+        batch_size: as the config says.
+
+    Raises:
+        ConfigError: such a batch would come.
+    """
+    if count % batch_size != 1 % batch_size or not any(isinstance(part, _BatchNorm) for part in model.modules()):
+        return
+    tried = copy.deepcopy(model).train()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            passed = tried(torch.zeros(1, *model.shape))
+            for loss in tried.losses.values():
+                loss(passed)
+    except ValueError:
+        raise ConfigError(
+            f"training.batch_size: {count:,} data in batches of {batch_size} leave a last one of a single datum, over "
+            "which batch normalization cannot average; choose another batch_size"
+        ) from None
 
 
 def choose_device(name: str) -> torch.device:

@@ -41,5 +41,5 @@ def test_metrics_are_cut_to_the_epochs_that_count(tmp_path, finished):
         directory.append_metrics(record)
     with directory.metrics.open("a") as stream:
         stream.write('{"epoch": 4, "cut sh')
-    assert directory.read_metrics(up_to=2) == finished.history[:2]
+    assert directory.cut_history(epochs=2) == finished.history[:2]
     assert len(directory.metrics.read_text().splitlines()) == 2

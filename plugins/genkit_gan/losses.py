@@ -1,6 +1,7 @@
 """The adversarial term: an encoder that tells data from what the model generates, trained against it.
 
-B data. D(x) is the critic's output, a logit for the non-saturating form.
+B data. D(x) is the critic's output, a logit for the non-saturating form. Data whose likelihood bounds them (0 to 1)
+reach it scaled to −1 to 1: most of an image is background, and a critic that sees it as 0 runs away from the generator.
 """
 
 from __future__ import annotations
@@ -64,25 +65,24 @@ class Adversarial(LearnedLoss):
         self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1))
 
     def judge(self, x: Tensor) -> Tensor:
-        """D(x): (B, *shape) -> (B,)."""
+        """D(x): (B, *shape), scaled -> (B,)."""
         given: Tensor = self.critic(x)
         return given.squeeze(1)
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,): of each generated datum."""
-        assert forward.generated is not None
-        given = self.judge(forward.generated)
+        given = self.judge(_scaled(forward)[1])
         return F.softplus(-given) if self.form == "non_saturating" else -given
 
     def critic_loss(self, forward: Forward) -> Tensor:
         """(B,): of each pair of a datum and a generated one."""
-        assert forward.generated is not None
-        real, fake = self.judge(forward.x), self.judge(forward.generated)
+        x, generated = _scaled(forward)
+        real, fake = self.judge(x), self.judge(generated)
         if self.form == "non_saturating":
             return F.softplus(-real) + F.softplus(fake)
         if self.form == "hinge":
             return F.relu(1 - real) + F.relu(1 + fake)
-        return fake - real + self.penalty * self._gradient_penalty(forward.x, forward.generated)
+        return fake - real + self.penalty * self._gradient_penalty(x, generated)
 
     def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
         share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
@@ -91,3 +91,13 @@ class Adversarial(LearnedLoss):
             (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return (norm - 1).square()
+
+
+def _scaled(forward: Forward) -> tuple[Tensor, Tensor]:
+    """Data and generated data (B, *shape) as the critic sees them: from −1 to 1 where the likelihood bounds them."""
+    assert forward.generated is not None
+    low, high = forward.model.likelihood.support
+    if math.isinf(low) or math.isinf(high):
+        return forward.x, forward.generated
+    middle, half = (low + high) / 2, (high - low) / 2
+    return (forward.x - middle) / half, (forward.generated - middle) / half

@@ -8,14 +8,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 from genkit.interfaces import Decoder, Shape
-from genkit_mlp.layers import ActivationField, Widths, dense
+from genkit_mlp.layers import ActivationField, Dropout, Normalize, Widths, dense
 
 
 class MLPDecoder(Decoder):
     """Dense layers and a last linear one to the shape that is asked for: z (B, *latent_shape) -> (B, *out_shape).
 
     Args:
-        config: widths (from the latent outwards) and activation.
+        config: widths (from the latent outwards), activation, normalization and dropout.
         latent_shape: any.
         out_shape: any.
 
@@ -32,12 +32,15 @@ class MLPDecoder(Decoder):
         name: Literal["mlp"] = "mlp"
         hidden: Widths = (256,)
         activation: ActivationField = "relu"
+        normalization: Normalize = "none"
+        dropout: Dropout = 0.0
 
     def __init__(self, config: Config, latent_shape: Shape, out_shape: Shape) -> None:
         super().__init__(config, latent_shape, out_shape)
         inputs = math.prod(latent_shape)
         last = nn.Linear(config.hidden[-1] if config.hidden else inputs, math.prod(out_shape))
-        hidden = dense(inputs, config.hidden, config.activation)
+        options = (config.activation, config.normalization, config.dropout)
+        hidden = dense(inputs, config.hidden, *options)
         self.layers = nn.Sequential(nn.Flatten(), *hidden, last, nn.Unflatten(1, out_shape))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 from genkit.interfaces import Encoder, Shape
-from genkit_mlp.layers import ActivationField, Widths, dense
+from genkit_mlp.layers import ActivationField, Dropout, Normalize, Widths, dense
 
 
 class MLPEncoder(Encoder):
     """Flattens a datum and sends it through dense layers: x (B, *shape) -> (B, hidden[-1]).
 
     Args:
-        config: widths and activation.
+        config: widths, activation, normalization and dropout.
         shape: any.
 
     Example:
@@ -31,12 +31,15 @@ class MLPEncoder(Encoder):
         name: Literal["mlp"] = "mlp"
         hidden: Widths = (256,)
         activation: ActivationField = "relu"
+        normalization: Normalize = "none"
+        dropout: Dropout = 0.0
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
         inputs = math.prod(shape)
         self.out_shape = (config.hidden[-1] if config.hidden else inputs,)
-        self.layers = nn.Sequential(nn.Flatten(), *dense(inputs, config.hidden, config.activation))
+        options = (config.activation, config.normalization, config.dropout)
+        self.layers = nn.Sequential(nn.Flatten(), *dense(inputs, config.hidden, *options))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, *shape) -> features (B, hidden[-1])."""

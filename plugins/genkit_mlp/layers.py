@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn
@@ -13,11 +13,23 @@ Widths = Annotated[
     tuple[Annotated[int, Field(ge=1)], ...], Field(description="the width of each hidden layer; [] for none")
 ]
 ActivationField = Annotated[Activation, Field(description="the function after each hidden layer")]
+Normalization = Literal["batch", "layer", "none"]
+Normalize = Annotated[Normalization, Field(description="after each hidden layer's weights: batch, layer or none")]
+Dropout = Annotated[
+    float, Field(ge=0, lt=1, description="share of each hidden layer's units that a training step leaves out")
+]
 
 
-def dense(inputs: int, widths: tuple[int, ...], function: Activation) -> list[nn.Module]:
-    """Linear layers (B, inputs) -> (B, widths[-1]), the activation after each."""
+def dense(
+    inputs: int, widths: tuple[int, ...], function: Activation, normalization: Normalization, dropout: float
+) -> list[nn.Module]:
+    """Linear layers (B, inputs) -> (B, widths[-1]); after each normalization, activation and dropout, as asked for."""
     layers: list[nn.Module] = []
     for before, after in zip((inputs, *widths), widths, strict=False):
-        layers += [nn.Linear(before, after), activation(function)]
+        layers.append(nn.Linear(before, after))
+        if normalization != "none":
+            layers.append(nn.BatchNorm1d(after) if normalization == "batch" else nn.LayerNorm(after))
+        layers.append(activation(function))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
     return layers

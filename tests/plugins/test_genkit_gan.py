@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,10 @@ def term(shape: Shape = (4,), **options: Any) -> Adversarial:
     return Adversarial(Adversarial.Config.model_validate(adversarial(**options)), shape)
 
 
-def passed(x: Tensor, generated: Tensor) -> Forward:
-    """A pass of which only the data and the generated data matter."""
-    return Forward(x, None, None, None, generated, None)  # type: ignore[arg-type]
+def passed(x: Tensor, generated: Tensor, support: tuple[float, float] = (-math.inf, math.inf)) -> Forward:
+    """A pass of which only the data, the generated data and the likelihood's support matter."""
+    model: Any = SimpleNamespace(likelihood=SimpleNamespace(support=support))
+    return Forward(x, None, None, None, generated, model)
 
 
 def pair(n: int = 6, shape: Shape = (4,)) -> tuple[Tensor, Tensor]:
@@ -100,6 +102,19 @@ def test_the_non_saturating_form_is_the_binary_cross_entropy_of_the_critics_answ
     torch.testing.assert_close(made(passed(x, generated)), entropy(fake, ones, reduction="none"))
     expected = entropy(real, ones, reduction="none") + entropy(fake, zeros, reduction="none")
     torch.testing.assert_close(made.critic_loss(passed(x, generated)), expected)
+
+
+@pytest.mark.parametrize("form", ["non_saturating", "hinge", "wasserstein"])
+@pytest.mark.parametrize("support", [(0.0, 1.0), (-3.0, 5.0)])
+def test_bounded_data_reach_the_critic_from_minus_one_to_one(form: str, support: tuple[float, float]) -> None:
+    made, (x, generated) = term(form=form), (torch.rand(6, 4), torch.rand(6, 4))
+    low, high = support
+    within = [low + (high - low) * part for part in (x, generated)]
+    torch.testing.assert_close(made(passed(*within, support)), made(passed(2 * x - 1, 2 * generated - 1)))
+    torch.manual_seed(3)
+    given = made.critic_loss(passed(*within, support))
+    torch.manual_seed(3)
+    torch.testing.assert_close(given, made.critic_loss(passed(2 * x - 1, 2 * generated - 1)), rtol=1e-4, atol=1e-4)
 
 
 class FirstValue(nn.Module):
@@ -347,11 +362,11 @@ def test_the_gradients_are_those_of_two_losses_written_out_by_hand() -> None:
         critic = model.critics["adversarial"]
         torch.manual_seed(seed)
         generated = torch.sigmoid(model.decoder(torch.randn(6, 3)))
-        against = F.binary_cross_entropy_with_logits(critic.judge(generated), torch.ones(6))
+        against = F.binary_cross_entropy_with_logits(critic.judge(2 * generated - 1), torch.ones(6))
         expected = torch.autograd.grad(against, list(model.decoder.parameters()))
         for parameter, gradient in zip(model.decoder.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
-        answers = torch.cat([critic.judge(x), critic.judge(generated.detach())])
+        answers = torch.cat([critic.judge(2 * x - 1), critic.judge(2 * generated.detach() - 1)])
         truth = torch.cat([torch.ones(6), torch.zeros(6)])
         told_apart = 2 * F.binary_cross_entropy_with_logits(answers, truth)
         expected = torch.autograd.grad(told_apart, list(critic.parameters()))

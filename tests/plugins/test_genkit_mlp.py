@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -103,3 +103,27 @@ def test_impossible_options_are_refused(config: type[MLPEncoder.Config], wrong: 
 def test_a_list_of_widths_and_none_are_accepted() -> None:
     assert MLPEncoder.Config.model_validate({"hidden": [4, 2]}).hidden == (4, 2)
     assert MLPDecoder.Config.model_validate({"hidden": []}).hidden == ()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)])
+@pytest.mark.parametrize("made", [MLPEncoder, MLPDecoder])
+def test_normalization_stands_between_the_weights_and_the_activation(made: Any, name: str, kind: Any) -> None:
+    config = made.Config(hidden=(5, 4), normalization=name, dropout=0.5)
+    layers = (made(config, (3,)) if made is MLPEncoder else made(config, (2,), (3,))).layers
+    kinds = [type(layer) for layer in layers][1:9]
+    assert kinds == [nn.Linear, kind, nn.ReLU, nn.Dropout] * 2
+
+
+def test_dropout_leaves_units_out_in_training_and_none_in_eval_mode() -> None:
+    made = MLPEncoder(MLPEncoder.Config(hidden=(2000,), activation="sigmoid", dropout=0.25), (3,))
+    x = torch.randn(4, 3)
+    assert float((made(x) == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    made.eval()
+    assert torch.equal(made(x), made(x))
+    assert (made(x) > 0).all()
+
+
+@pytest.mark.parametrize("options", [{"normalization": "group"}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        MLPEncoder.Config(**options)

@@ -1,0 +1,16 @@
+"""The command line. Each command is a few lines around the Python interface, which is imported when it runs."""
+
+from genkit.cli import files, models, plugins, train
+from genkit.cli.app import app, fail
+
+__all__ = ["app", "files", "main", "models", "plugins", "train"]
+
+
+def main() -> None:
+    """The entry point: errors that the user can mend end in one message and exit code 2."""
+    from genkit.errors import GenkitError
+
+    try:
+        app()
+    except GenkitError as error:
+        fail(str(error))

@@ -1,0 +1,50 @@
+"""The application, and what its commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="Generative models with a latent space, from one config file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a model.safetensors.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Options in place of the config's: training.epochs=5"),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[data.KEY=VALUE]...", help="Other data than the run's: data.root=DIR"),
+]
+Out = Annotated[Path, typer.Option("--out", help="The file; its suffix says the format.")]
+SplitName = Annotated[str, typer.Option(help="train, validation, test or all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"genkit-torch {version_of('genkit-torch')}")
+        raise typer.Exit
+
+
+def fail(message: str) -> NoReturn:
+    """End with a message on stderr, each line of it marked, and exit code 2."""
+    lines = message.splitlines()
+    print("\n".join(f"error: {line}" for line in lines), file=sys.stderr)
+    raise SystemExit(USER_ERROR)

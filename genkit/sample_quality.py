@@ -1,0 +1,141 @@
+"""How much generated data are like real ones: figures of two sets of features, (N, F) each.
+
+The formulas are those of torchmetrics, prdc and scikit-learn. Each figure alone can be fooled; read them beside those
+of real data against other real data, which is as good as a figure gets at this N.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genkit.errors import DataError
+
+NEIGHBOURS = 5
+BLOCKS = 10
+LEAST = 10 * BLOCKS
+"""So many data at least: blocks of ten for the kernel distance."""
+COVERED = 0.1
+"""A class is covered that comes at least this much as often in the samples as in the data."""
+
+
+@dataclass(frozen=True)
+class SampleQuality:
+    """Figures of N generated data against N real ones."""
+
+    count: int
+    """N."""
+    frechet: float
+    """Fréchet distance of the Gaussians of the same means and covariances (Heusel et al. 2017, arXiv:1706.08500)."""
+    kid: float
+    """Kernel distance: unbiased squared MMD, kernel (x·y/F + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401)."""
+    kid_error: float
+    """Its standard error, from ten blocks of N/10 data that share none."""
+    precision: float
+    """The share of generated data within the real ones' manifold (Kynkäänniemi et al. 2019, arXiv:1904.06991)."""
+    recall: float
+    """The share of real data within the generated ones' manifold."""
+    density: float
+    """How many real neighbourhoods a generated datum lies in, over k; may exceed 1 (Naeem et al. 2020,
+    arXiv:2002.09797)."""
+    coverage: float
+    """The share of real data whose neighbourhood holds a generated datum."""
+    two_sample: float
+    """Accuracy of the nearest neighbour, leaving one out, in telling the two sets apart: 0.5 where it cannot, 1 where
+    they differ, 0 where one repeats the other (Xu et al. 2018, arXiv:1806.07755)."""
+    classes: float | None
+    """The share of the data's classes that the samples cover; None where there are no classes."""
+    class_shares: list[float] | None
+    """How often the samples look like each class, as a share of all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def sample_quality(
+    real: Tensor, generated: Tensor, looks: tuple[Tensor, Tensor] | None = None, classes: int = 0
+) -> SampleQuality:
+    """Compare features (N, F) of real and generated data.
+
+    Args:
+        real: (N, F).
+        generated: (N, F).
+        looks: the class that each real and each generated datum looks like, (N,) each.
+        classes: how many there are.
+
+    Raises:
+        DataError: the two have different shapes, fewer than 100 data or a value that is not finite.
+    """
+    if real.shape != generated.shape or real.ndim != 2:
+        raise DataError(f"two sets of one shape (N, F) are compared, not {tuple(real.shape)}, {tuple(generated.shape)}")
+    if len(real) < LEAST:
+        raise DataError(f"{len(real)} data are too few to judge samples by; it takes {LEAST} in the test split")
+    for name, features in (("real", real), ("generated", generated)):
+        if not features.isfinite().all():
+            raise DataError(f"the {name} data have features that are not finite")
+    real, generated = real.detach().cpu().double(), generated.detach().cpu().double()
+    kid, kid_error = _kernel_distance(real, generated)
+    shares = None if looks is None else [torch.bincount(look, minlength=classes) / len(look) for look in looks]
+    return SampleQuality(
+        count=len(real),
+        frechet=_frechet_distance(real, generated),
+        kid=kid,
+        kid_error=kid_error,
+        **_manifolds(real, generated),
+        two_sample=_two_sample_accuracy(real, generated),
+        classes=None if shares is None else _covered(*shares),
+        class_shares=None if shares is None else shares[1].tolist(),
+    )
+
+
+def _frechet_distance(real: Tensor, generated: Tensor) -> float:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    same = nn.Identity()  # what torchmetrics would send through its own network are features already
+    same.num_features = real.shape[1]  # type: ignore[assignment]
+    metric = FrechetInceptionDistance(feature=same)
+    metric.update(real, real=True)
+    metric.update(generated, real=False)
+    return max(0.0, float(metric.compute()))
+
+
+def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
+    """The mean over blocks, and its standard error."""
+    from torchmetrics.image.kid import poly_mmd
+
+    size = len(real) // BLOCKS
+    shuffled = (
+        part[torch.randperm(len(part), generator=torch.Generator().manual_seed(0))] for part in (real, generated)
+    )
+    blocks = zip(*(part[: size * BLOCKS].split(size) for part in shuffled), strict=True)
+    values = torch.stack([poly_mmd(one, other) for one, other in blocks])
+    return float(values.mean()), float(values.std() / BLOCKS**0.5)
+
+
+def _manifolds(real: Tensor, generated: Tensor) -> dict[str, float]:
+    from prdc import compute_prdc
+
+    with contextlib.redirect_stdout(None):
+        found = compute_prdc(real.float().numpy(), generated.float().numpy(), nearest_k=NEIGHBOURS)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _two_sample_accuracy(real: Tensor, generated: Tensor) -> float:
+    from sklearn.neighbors import NearestNeighbors
+
+    both = torch.cat([real, generated]).float().numpy()
+    is_real = np.arange(len(both)) < len(real)
+    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(both).kneighbors(return_distance=False)[:, 0]
+    return float((is_real[nearest] == is_real).mean())
+
+
+def _covered(real: Tensor, generated: Tensor) -> float:
+    """The share of the classes in the real data that are covered."""
+    present = real > 0
+    return float((generated[present] >= COVERED * real[present]).double().mean())
