@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genkit.assembly import build
+    from genkit.comparison import compare
     from genkit.config import RunConfig
     from genkit.errors import GenkitError
     from genkit.evaluation import evaluate
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
         DataSource,
         Decoder,
         Encoder,
+        Forward,
         Latent,
+        LearnedLoss,
         Likelihood,
         Loss,
         RawData,
@@ -28,10 +31,11 @@ if TYPE_CHECKING:
     )
     from genkit.model import Model
     from genkit.registry import register
-    from genkit.runs import Run, resume, run
+    from genkit.runs import Run, reopen, resume, run
     from genkit.weights import load
 
 _HOMES = {
+    "comparison": ("compare",),
     "config": ("RunConfig",),
     "errors": ("GenkitError",),
     "evaluation": ("evaluate",),
@@ -41,7 +45,9 @@ _HOMES = {
             "DataSource",
             "Decoder",
             "Encoder",
+            "Forward",
             "Latent",
+            "LearnedLoss",
             "Likelihood",
             "Loss",
             "RawData",
@@ -53,7 +59,7 @@ _HOMES = {
     "assembly": ("build",),
     "model": ("Model",),
     "registry": ("register",),
-    "runs": ("Run", "resume", "run"),
+    "runs": ("Run", "reopen", "resume", "run"),
     "weights": ("load",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
@@ -62,8 +68,10 @@ __all__ = [
     "DataSource",
     "Decoder",
     "Encoder",
+    "Forward",
     "GenkitError",
     "Latent",
+    "LearnedLoss",
     "Likelihood",
     "Loss",
     "Model",
@@ -74,10 +82,12 @@ __all__ = [
     "Shape",
     "Split",
     "build",
+    "compare",
     "evaluate",
     "hookimpl",
     "load",
     "register",
+    "reopen",
     "resume",
     "run",
 ]

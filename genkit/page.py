@@ -29,6 +29,7 @@ def draw(compared: Compared, path: Path) -> Path:
     held_out = data.split("test")
     rows = 3 if any(model.encoder is not None for model in models) else 1
     figure = Figure(figsize=(WIDTH * len(models), WIDTH * 1.12 * rows), dpi=120, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr,call-arg]
     grid = figure.subplots(rows, len(models), squeeze=False)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
         drawn = samples(model) if model.sampler.has_prior else None

@@ -83,16 +83,15 @@ def print_comparison(comparison: Comparison) -> None:
         )
     console.print(fitted)
     console.print("training in seconds; ELBO and its parts on the test split, in nats per datum\n", highlight=False)
-    judged = _table(
-        "samples of", "Fréchet", "KID ± error", "precision", "recall", "density", "coverage", "1-NN", "classes"
-    )
+    judged = _table("samples of", "Fréchet", "KID ± error", "prec.", "recall", "dens.", "cover.", "1-NN", "classes")
     for entry in comparison.entries:
         judged.add_row(entry.name, *_quality(entry.samples))
     judged.add_section()
-    judged.add_row("training data (floor)", *_quality(comparison.floor))
+    judged.add_row("floor", *_quality(comparison.floor))
     console.print(judged)
     console.print(
-        f"{comparison.floor.count:,} samples against as many test data, in {comparison.features}; 1-NN: 0.5 is best",
+        f"{comparison.floor.count:,} samples against as many test data, in {comparison.features}\n"
+        "floor: training data in place of samples. Fréchet and KID: 0 is best; 1-NN: 0.5; the others: 1",
         highlight=False,
     )
 
@@ -101,7 +100,7 @@ def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -110,7 +109,7 @@ def _quality(samples: SampleQuality | None) -> list[str]:
         return ["–"] * 8
     return [
         *_cells((samples.frechet, ".2f")),
-        f"{samples.kid:.4f} ± {samples.kid_error:.4f}",
+        f"{samples.kid:.3f}±{samples.kid_error:.3f}",
         *_cells((samples.precision, ".3f"), (samples.recall, ".3f"), (samples.density, ".3f")),
         *_cells((samples.coverage, ".3f"), (samples.two_sample, ".3f"), (samples.classes, ".0%")),
     ]

@@ -9,7 +9,7 @@ import pytest
 from genkit.registry import registry
 
 ROOT = Path(__file__).parents[1]
-CORE = sorted((ROOT / "genkit").glob("*.py"))
+CORE = sorted((ROOT / "genkit").rglob("*.py"))
 SHIPPED = [*CORE, *sorted((ROOT / "plugins").rglob("*.py"))]
 
 # Words of the language of configs and of machine learning at large that are also names of components.

@@ -18,11 +18,17 @@ from genkit.registry import registry
 from genkit.runs import as_config
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, document="README.md"):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(document):
+    """The lines that start with genkit, split into words."""
+    lines = [line.split("  #")[0] for block in blocks("console", document) for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("genkit ")]
 
 
 def test_the_config_in_the_readme_is_the_example(tmp_path, digits):
@@ -62,10 +68,9 @@ def test_the_plugin_in_the_readme_is_an_encoder():
 def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment):
     """Each line that starts with genkit, with few epochs, and then the Python of the README, in a copy of the tree."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    commands = [line.split("  #")[0] for block in blocks("console") for line in block.splitlines()]
-    commands = [shlex.split(line) for line in commands if line.startswith("genkit ")]
-    assert {command[1] for command in commands} >= {"run", "describe", "evaluate", "encode", "reconstruct", "sample"}
-    for command in commands:
+    shown = commands("README.md")
+    assert {command[1] for command in shown} >= {"run", "describe", "evaluate", "encode", "reconstruct", "sample"}
+    for command in shown:
         short = ["training.epochs=2"] if command[1] == "run" else []
         done = subprocess.run([*command, *short], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stderr)
@@ -77,9 +82,30 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment):
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, check=True)
 
 
-def test_every_file_that_the_readme_links_to_is_there():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.slow
+def test_the_systems_page_works_in_its_order(tmp_path, environment):
+    """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "MPLBACKEND": "agg"}
+    for command in commands("docs/systems.md"):
+        words = [word for word in command if "epochs" not in word and word != "data=mnist"]
+        short = ["training.epochs=1", "data.size=8"] if command[1] == "run" else []
+        done = subprocess.run([*words, *short], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/systems.md"):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    text = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
+    for name in re.findall(r"!\[([\w./-]+\.png):", text):
+        assert (tmp_path / name).stat().st_size > 0, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_file_that_a_document_links_to_is_there(document):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
 
 
 def test_the_changelog_has_a_place_for_what_comes():
