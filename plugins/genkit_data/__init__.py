@@ -1,4 +1,4 @@
-"""Where data come from: bundled digits, MNIST in its IDX files, arrays in files, folders of images."""
+"""Where data come from: bundled digits, MNIST in its IDX files, arrays, folders of images, waves of a formula."""
 
 from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
@@ -6,11 +6,12 @@ from genkit_data.arrays import Arrays
 from genkit_data.digits import Digits
 from genkit_data.images import Images
 from genkit_data.mnist import MNIST
+from genkit_data.waves import Waves
 
-__all__ = ["MNIST", "Arrays", "Digits", "Images"]
+__all__ = ["MNIST", "Arrays", "Digits", "Images", "Waves"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Four data sources."""
-    return [Digits, MNIST, Arrays, Images]
+    """Five data sources."""
+    return [Digits, MNIST, Arrays, Images, Waves]
