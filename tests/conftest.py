@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import pytest
 import torch
 
-from genkit import pictures
+from genkit import features, pictures
+from genkit.comparison import Compared, compare
 from genkit.interfaces import Component
 from genkit.registry import EVENTS, register, registry
 from genkit.runs import Run, run
@@ -39,6 +40,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without pictures and without listeners of installed plugins: what a test of the run itself needs."""
+    _strip(monkeypatch)
+
+
+def _strip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "draw_all", lambda *_: [])
     manager = registry().manager
     listening = [plugin for name, plugin in manager.list_name_plugin() if hasattr(plugin, "run_started")]
@@ -47,6 +52,34 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         for hook in hooks:
             kept = [known for known in hook.get_hookimpls() if known.plugin is not plugin]
             monkeypatch.setattr(hook, "_hookimpls", kept)
+
+
+SMALL = {
+    "vae-digits": ["encoder.hidden=[16]", "decoder.hidden=[16]"],
+    "gan": ["data.size=8", "data.validation=0.1", "decoder.hidden=[16]", "loss.adversarial.critic.hidden=[16]"],
+    "autoencoder": ["data.size=8", "encoder.hidden=[16]", "decoder.hidden=[16]"],
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Bare runs of three epochs of the same digits: vae-digits, gan and autoencoder; tests only read them."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        _strip(patched)
+        return {
+            name: run(ROOT / "examples" / f"{name}.yaml", ["training.epochs=3", *small], out=folder / name)
+            for name, small in SMALL.items()
+        }
+
+
+@pytest.fixture(scope="session")
+def compared(trained: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    """The three of them side by side, by features of a classifier that has seen little."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(features, "STEPS", 50)
+        paths = [one.directory.path for one in trained.values()]
+        return compare(paths, cache=tmp_path_factory.mktemp("features"))
 
 
 class Answer(NamedTuple):

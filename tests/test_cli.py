@@ -13,6 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import genkit
+from genkit.comparison import compare
+from genkit.rundir import RunDirectory
+from genkit.runs import as_config, prepare
+from genkit.weights import save
 
 QUICK = ["training.epochs=2", "encoder.hidden=[16]", "decoder.hidden=[16]"]
 CONFIG = """\
@@ -171,6 +175,17 @@ def test_interpolate_goes_from_one_reconstruction_to_another(cli, finished, tmp_
     assert "the test split has the data 0 to 358, not 400" in one_message(answer)
 
 
+def test_sample_makes_a_grid_of_pictures_but_not_of_arrays(cli, finished, tmp_path):
+    assert cli("sample", finished.directory.path, "--grid", "-n", 9, "--out", tmp_path / "grid.png").code == 0
+    assert cli("sample", finished.directory.path, "-n", 9, "--out", tmp_path / "plain.png").code == 0
+    assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (3 * 58 + 2, 3 * 58 + 2)
+    answer = cli("sample", finished.directory.path, "--grid", "--out", tmp_path / "grid.npy")
+    assert "--grid makes a picture; call it grid.png" in one_message(answer)
+    assert not (tmp_path / "grid.npy").exists()
+
+
 def test_sample_with_noise_draws_from_the_likelihood(cli, finished, tmp_path):
     cli("sample", finished.directory.path, "--noise", "--out", tmp_path / "x.npy")
     assert set(np.unique(np.load(tmp_path / "x.npy"))) == {0.0, 1.0}
@@ -197,6 +212,15 @@ def test_plugins_lists_what_is_installed(cli):
 
 def test_version(cli):
     assert cli("--version").out.startswith("genkit-torch ")
+
+
+def test_python_finds_the_command_line_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "genkit", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("genkit-torch ")
+    done = subprocess.run([sys.executable, "-m", "genkit", "no-such-command"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no-such-command" in done.stderr
 
 
 HELP_IN_ANOTHER_PROCESS = """
@@ -238,6 +262,112 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment)
     whole = genkit.run(digits, ["training.epochs=60"], out=tmp_path / "whole")
     there = genkit.load(tmp_path / "run").state_dict()
     assert all(torch.equal(tensor, there[name]) for name, tensor in whole.model.state_dict().items())
+
+
+# compare
+
+
+@pytest.fixture
+def comparing(monkeypatch, tmp_path_factory, tmp_path):
+    """A wide terminal, a folder to work in, and a cache of classifiers that have seen little."""
+    monkeypatch.setattr("genkit.features.STEPS", 20)
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path_factory.getbasetemp() / "cache" / project)
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def of_other_data(digits, tmp_path):
+    """The directories of two models that nobody trained, one of digits split otherwise and one of larger digits."""
+    made = {"otherwise": "data.split_seed=1", "larger": "data.size=9"}
+    for name, override in made.items():
+        save(tmp_path / "other" / name / "model.safetensors", prepare(as_config(digits, [*QUICK, override]))[1])
+    return [tmp_path / "other" / name for name in made]
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_prints_both_tables_and_the_page_that_it_wrote(cli, trained, tmp_path):
+    paths = [one.directory.path for one in trained.values()]
+    answer = cli("compare", *paths, "--out", "pages/page.png")
+    assert answer.code == 0, answer
+    assert answer.err == ""
+    lines = answer.out.splitlines()
+    assert lines[-1] == "pages/page.png"
+    rows = [line.split() for line in lines if line.startswith(tuple(trained))]
+    assert [row[0] for row in rows] == [*trained, *trained]
+    assert [row.count("–") for row in rows] == [0, 3, 2, 0, 0, 8]
+    assert rows[0][1:3] == [f"{sum(p.numel() for p in trained['vae-digits'].model.parameters()):,}", "3"]
+    assert f"{trained['vae-digits'].evaluation.elbo:.2f}" in rows[0]
+    assert any("floor" in line for line in lines)
+    with Image.open(tmp_path / "pages" / "page.png") as page:
+        page.load()
+        assert page.width > page.height * 0.8
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_prints_json_alone_and_names_its_page_itself(cli, trained, tmp_path):
+    path = trained["gan"].directory.path
+    answer = cli("compare", path, "-n", 100, "--seed", 5, "--json")
+    values = json.loads(answer.out)
+    assert values == json.loads(json.dumps(compare([path], count=100, seed=5).comparison.to_json()))
+    assert [entry["name"] for entry in values["entries"]] == ["gan"]
+    assert values["floor"]["count"] == 100
+    assert [file.name for file in tmp_path.iterdir()] == ["compare.png"]
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_takes_a_file_of_weights_in_place_of_a_run(cli, trained, tmp_path):
+    one, other = (trained[name].directory for name in ("vae-digits", "gan"))
+    answer = cli("compare", one.model, other.path, "-n", 100)
+    assert answer.code == 0, answer
+    assert [line.split()[0] for line in answer.out.splitlines()[1:3]] == ["vae-digits", "gan"]
+    assert (tmp_path / "compare.png").is_file()
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_takes_other_data_for_all(cli, trained, of_other_data):
+    path = trained["vae-digits"].directory.path
+    given = [path, of_other_data[0], "-n", 100, "--json"]
+    assert cli("compare", *given).code == 2
+    answer = cli("compare", *given, "data.split_seed=4", "data.test=0.1")
+    assert answer.code == 0, answer
+    assert [entry["evaluation"]["count"] for entry in json.loads(answer.out)["entries"]] == [180, 180]
+    assert "only the data can be changed" in one_message(cli("compare", path, "seed=3"))
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_writes_a_png_or_nothing(cli, trained, tmp_path):
+    for name in ("page.pdf", "page", "page.npz"):
+        message = one_message(cli("compare", trained["gan"].directory.path, "--out", name))
+        assert f"--out {name}: the page is a .png; call it page.png" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_refuses_runs_of_different_data_and_keeps_the_page_that_is_there(cli, trained, of_other_data, tmp_path):
+    path = trained["vae-digits"].directory.path
+    (tmp_path / "old.png").write_bytes(b"kept")
+    for out in ("old.png", "new.png"):
+        message = one_message(cli("compare", path, of_other_data[0], "--out", out))
+        for said in (f"{path} and {of_other_data[0]} hold out different data", "data=NAME data.KEY=VALUE"):
+            assert said in message
+        message = one_message(cli("compare", path, of_other_data[1], "--out", out))
+        for said in (str(of_other_data[1]), "(1, 9, 9)", "(1, 8, 8)", "data=NAME data.KEY=VALUE"):
+            assert said in message
+    assert (tmp_path / "old.png").read_bytes() == b"kept"
+    assert not (tmp_path / "new.png").exists()
+
+
+@pytest.mark.usefixtures("comparing")
+def test_compare_refuses_what_is_no_finished_run_of_its_own(cli, trained, digits, tmp_path):
+    path = trained["gan"].directory.path
+    unfinished = RunDirectory.create(as_config(digits), tmp_path / "run").path
+    assert "each of them once" in one_message(cli("compare", path, path))
+    assert "at least one run" in one_message(cli("compare", "data.size=8"))
+    assert f"genkit resume {unfinished}" in one_message(cli("compare", path, unfinished))
+    assert "no/such: there is no such file" in one_message(cli("compare", path, "no/such"))
+    assert "too few" in one_message(cli("compare", path, "-n", 99))
+    assert not (tmp_path / "compare.png").exists()
 
 
 # Bad input: one clear message, code 2, nothing overwritten
@@ -353,9 +483,6 @@ def test_truncated_and_foreign_weights(cli, finished, tmp_path, command):
 
 
 def test_an_unfinished_run_says_how_to_finish_it(cli, digits, tmp_path):
-    from genkit.rundir import RunDirectory
-    from genkit.runs import as_config
-
     path = RunDirectory.create(as_config(digits), tmp_path / "run").path
     assert f"genkit resume {path}" in one_message(cli("evaluate", path))
 

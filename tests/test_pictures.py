@@ -189,6 +189,54 @@ def test_without_labels_there_is_no_legend() -> None:
     assert pictures.latents(linear(2, (2,)), split(12, (2,), labelled=False), None).axes[0].get_legend() is None
 
 
+def axes_of_two() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    return tuple(Figure().subplots(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("latent", "said"), [(1, ""), (2, ""), (3, ", 3 dimensions seen along two"), (7, ", 7 dimensions seen along two")]
+)
+def test_latents_are_drawn_into_given_axes_and_it_says_how_many_dimensions_there_are(latent: int, said: str) -> None:
+    drawn, left = axes_of_two()
+    data = Split(torch.randn(30, latent), torch.arange(30) % 3)
+    assert pictures.draw_latents(drawn, linear(latent, (latent,)), data, None) == said
+    alone = pictures.latents(linear(latent, (latent,)), data, None)
+    assert alone.axes[0].get_title() == f"posterior means of held-out data{said}"
+    found = np.concatenate([np.asarray(group.get_offsets()) for group in drawn.collections])
+    np.testing.assert_allclose(found, points(alone))
+    assert drawn.get_title() == ""
+    assert not left.collections
+
+
+def test_a_legend_can_be_left_out() -> None:
+    shown, hidden = axes_of_two()
+    model, data = linear(2, (2,)), split(12, (2,))
+    pictures.draw_latents(shown, model, data, ("pear", "apple", "plum"))
+    pictures.draw_latents(hidden, model, data, ("pear", "apple", "plum"), legend=False)
+    assert [text.get_text() for text in shown.get_legend().get_texts()] == ["pear", "apple", "plum"]
+    assert hidden.get_legend() is None
+    assert len(hidden.collections) == len(shown.collections) == 3
+
+
+def test_of_many_data_the_first_are_drawn_each_in_its_colour() -> None:
+    axes, _ = axes_of_two()
+    data = split(40, (2,))
+    pictures.draw_latents(axes, linear(2, (2,)), data, None, most=10)
+    assert [len(group.get_offsets()) for group in axes.collections] == [4, 3, 3]
+    for label, group in enumerate(axes.collections):
+        np.testing.assert_allclose(group.get_offsets(), data.x[:10][data.labels[:10] == label], atol=1e-6)
+
+
+@pytest.mark.parametrize("latent", [1, 3])
+def test_drawing_latents_leaves_the_random_state_as_it_was(latent: int) -> None:
+    model, data = linear(latent, (latent,)), split(12, (latent,))
+    before = torch.get_rng_state()
+    pictures.draw_latents(axes_of_two()[0], model, data, None)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("validation", [True, False])
 def test_losses_show_the_objective_and_each_term(validation: bool) -> None:
     history = [record(epoch, validation) for epoch in (1, 2, 3)]

@@ -43,3 +43,45 @@ def test_metrics_are_cut_to_the_epochs_that_count(tmp_path, finished):
         stream.write('{"epoch": 4, "cut sh')
     assert directory.cut_history(epochs=2) == finished.history[:2]
     assert len(directory.metrics.read_text().splitlines()) == 2
+
+
+def filled(path, records):
+    directory = RunDirectory(path)
+    for record in records:
+        directory.append_metrics(record)
+    return directory
+
+
+def test_the_history_is_what_was_appended_and_reading_it_changes_nothing(tmp_path, finished):
+    directory = filled(tmp_path, finished.history)
+    before = directory.metrics.read_bytes()
+    assert directory.history() == finished.history == finished.directory.history()
+    assert len(directory.history()) == 3
+    assert directory.metrics.read_bytes() == before
+
+
+def test_without_metrics_there_is_no_history_and_no_file_is_made(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    assert directory.history() == directory.cut_history(3) == []
+    assert not directory.path.exists()
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 4, "cut sh', "{}", "3", '{"epoch": 4, "validation": {"loss": 1}}', ""])
+def test_damaged_metrics_are_named_with_a_remedy(tmp_path, finished, line):
+    directory = filled(tmp_path, finished.history)
+    with directory.metrics.open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(RunError, match=r"metrics\.jsonl: is damaged.*the run can.* be read"):
+        directory.history()
+    directory.metrics.unlink()
+    assert directory.history() == []
+
+
+def test_a_history_can_be_cut_to_nothing_or_not_at_all(tmp_path, finished):
+    directory = filled(tmp_path, finished.history)
+    before = directory.metrics.read_bytes()
+    assert directory.cut_history(epochs=3) == directory.cut_history(epochs=9) == finished.history
+    assert directory.metrics.read_bytes() == before
+    assert directory.cut_history(epochs=0) == []
+    assert directory.metrics.read_bytes() == b""
+    assert directory.history() == []

@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
 from genkit.errors import ComponentError, ConfigError
-from genkit.runs import as_config, own_random_state, prepare, seed_everything
-from genkit.training import Trainer, choose_device, fit, objective
+from genkit.runs import as_config, own_random_state, prepare, run, seed_everything
+from genkit.training import Trainer, check_last_batch, choose_device, fit, objective
 
 SMALL = ["encoder.hidden=[16]", "decoder.hidden=[16]", "training.epochs=2"]
 
@@ -182,3 +184,72 @@ def test_frozen_parameters_stay_as_they_are(digits):
     trainer.model.requires_grad_(False)
     with pytest.raises(ComponentError, match="no parameter to fit"):
         Trainer(trainer.model, trainer.config)
+
+
+# Batch normalization and a last batch of one datum: the digits leave 1,258 = 3 · 419 + 1 data to train on
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+GAN = ["data.size=8", "data.validation=0.1", "decoder.hidden=[8]", "loss.adversarial.critic.hidden=[8]"]
+WHICH = "training.batch_size: 1,258 data in batches of 419 leave a last one of a single datum"
+NORMALIZED = {
+    "encoder": ("vae-digits", [*SMALL, "encoder.normalization=batch"]),
+    "decoder": ("vae-digits", [*SMALL, "decoder.normalization=batch"]),
+    "generator": ("gan", GAN),
+    "critic": ("gan", [*GAN, "decoder.normalization=none", "loss.adversarial.critic.normalization=batch"]),
+}
+
+
+@pytest.mark.parametrize("part", NORMALIZED)
+def test_batch_normalization_and_a_last_batch_of_one_datum_are_refused(part):
+    example, overrides = NORMALIZED[part]
+    with pytest.raises(ConfigError, match=f"{WHICH}.*choose another batch_size"):
+        prepare(as_config(EXAMPLES / f"{example}.yaml", [*overrides, "training.batch_size=419"]))
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("part", NORMALIZED)
+def test_one_datum_more_in_the_last_batch_is_enough(part, tmp_path):
+    example, overrides = NORMALIZED[part]
+    options = [*overrides, "training.batch_size=628", "training.epochs=1"]
+    assert len(run(EXAMPLES / f"{example}.yaml", options, out=tmp_path / "run").history) == 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 419, 1257])
+def test_a_last_batch_of_one_datum_is_refused_whatever_the_number_of_batches(digits, size):
+    with pytest.raises(ConfigError, match=f"1,258 data in batches of {size} leave a last one of a single datum"):
+        prepare(as_config(digits, ["encoder.normalization=batch", f"training.batch_size={size}"]))
+
+
+def test_a_last_batch_of_one_datum_is_no_matter_without_batch_normalization(digits):
+    for normalization in ("none", "layer"):
+        prepare(as_config(digits, [f"encoder.normalization={normalization}", "training.batch_size=419"]))
+
+
+def test_maps_have_enough_to_average_over_in_a_single_datum(digits):
+    layers = "layers: [{channels: 4, kernel: 3, stride: 2}], normalization: batch"
+    data, model = prepare(as_config(digits, [f"encoder={{name: cnn, {layers}}}", "training.batch_size=419"]))
+    assert len(data.train.x) % 419 == 1
+    assert torch.isfinite(model.train()(data.train.x[:1]).log_prob).all()
+
+
+def test_checking_the_last_batch_leaves_the_model_and_the_random_state_as_they_were(digits):
+    _, model = prepare(as_config(digits, [*SMALL, "decoder.normalization=batch"]))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state, mode = torch.get_rng_state(), model.training
+    check_last_batch(model, 1258, 64)
+    with pytest.raises(ConfigError):
+        check_last_batch(model, 129, 64)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training == mode
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("command", ["run", "describe"])
+def test_the_command_line_refuses_such_a_config_in_one_message(cli, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    answer = cli(command, EXAMPLES / "gan.yaml", *GAN, "training.batch_size=419")
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {WHICH}, over which batch normalization cannot average")
+    assert len(answer.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
