@@ -21,7 +21,8 @@ from genkit.features import FEATURES, feature_network
 from genkit.model import Model
 from genkit.rundir import RunDirectory
 from genkit.runs import reopen
-from genkit.sample_quality import SampleQuality, sample_quality
+from genkit.sample_quality import LEAST, SampleQuality, sample_quality
+from genkit.weights import MODEL_FILE
 
 MOST = 10_000
 
@@ -91,7 +92,7 @@ def compare(
         DataError: the models are of different data, or the data are too few.
         GenkitError: as `reopen` does.
     """
-    if not paths or len(set(map(str, paths))) < len(paths):
+    if not paths or len({_run_of(path).resolve() for path in paths}) < len(paths):
         raise RunError("compare takes at least one run, and each of them once")
     opened = [reopen(path, overrides) for path in paths]
     data = opened[0][1]
@@ -114,6 +115,11 @@ class _Judge:
         self.seed = seed
         held_out = data.split("test")
         self.count = min(count, len(held_out.x), len(data.train.x))
+        if self.count < LEAST:
+            raise DataError(
+                f"{self.count} data are too few to judge samples by, it takes {LEAST}: the least of -n ({count:,}), "
+                f"the test split ({len(held_out.x):,}) and the training split ({len(data.train.x):,})"
+            )
         self.network = feature_network(data, cache)
         self.real, self.looks = self.network.read(self._some(held_out.x))
 
@@ -151,7 +157,11 @@ def _check_same(data: Dataset, other: Dataset, model: Model, paths: tuple[str | 
     """Refuse models that cannot be measured on the same data."""
     remedy = "give data that fit all of them: data=NAME data.KEY=VALUE"
     if model.shape != data.shape:
-        raise DataError(f"{paths[1]} is for data of shape {model.shape}, and these have {data.shape}; {remedy}")
+        raise DataError(
+            f"{paths[1]} is for data of shape {model.shape}, those of {paths[0]} have {data.shape}; {remedy}"
+        )
+    if data.binarize != other.binarize:
+        raise DataError(f"{paths[0]} and {paths[1]}: one of them binarizes its data, so their ELBOs differ; {remedy}")
     if not torch.equal(as_float(data.split("test").x), as_float(other.split("test").x)):
         raise DataError(f"{paths[0]} and {paths[1]} hold out different data for their tests; {remedy}")
 
@@ -170,8 +180,13 @@ def _entry(name: str, path: Path, model: Model, judge: _Judge) -> Entry:
     )
 
 
+def _run_of(path: str | Path) -> Path:
+    """The directory of a run that is given by it, or by the weights in it."""
+    path = Path(path)
+    return path.absolute().parent if path.name == MODEL_FILE else path
+
+
 def _names(paths: Sequence[str | Path]) -> list[str]:
     """The runs' own names, or their paths where two are called the same."""
-    runs = [Path(path) if Path(path).is_dir() else Path(path).absolute().parent for path in paths]
-    names = [run.absolute().name for run in runs]
+    names = [_run_of(path).resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]

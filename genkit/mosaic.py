@@ -35,7 +35,7 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     """Data (N, *shape) row by row in one picture, values between the limits as dark to bright; all-NaN data as gaps."""
     shape = tuple(x.shape[1:])
     if not is_image(shape):
-        return _curves(x.flatten(2).movedim(1, -1) if x.ndim > 2 else x.unsqueeze(-1), columns)
+        return _curves(_sequences(x), columns)
     low, high = limits
     empty = x.flatten(1).isnan().all(1).tolist()
     cells = ((x - low) / max(high - low, 1e-12)).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
@@ -65,24 +65,40 @@ def framed(pixels: Pixels, title: str) -> Figure:
     return figure
 
 
-def _curves(x: Tensor, columns: int) -> Pixels:
-    """A small curve for each datum: x (N, T, features) -> pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _sequences(x: Tensor) -> Tensor:
+    """Data (N, *shape) as curves (N, T, features): of two axes, (C, T) or (T, F), the longer one is time."""
+    if x.ndim == 2:
+        return x.unsqueeze(-1)
+    flat = x.flatten(2)
+    return flat if flat.shape[1] >= flat.shape[2] else flat.movedim(1, 2)
 
-    rows = math.ceil(len(x) / columns)
+
+def _curves(x: Tensor, columns: int) -> Pixels:
+    """A small framed plot for each datum: x (N, T, features) -> pixels.
+
+    One pair of axes holds all of them, a cell being 1 by 1: axes of their own take a hundred times as long.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection
+
+    n, steps, features = x.shape
+    rows = math.ceil(n / columns)
     figure = bare_figure((0.9 * columns, 0.7 * rows))
     canvas = FigureCanvasAgg(figure)
-    present = x[~x.isnan()]
-    margin = 0.05 * float(present.max() - present.min()) + 1e-6
-    low, high = float(present.min()) - margin, float(present.max()) + margin
-    for index, datum in enumerate(x.cpu().numpy()):
-        if np.isnan(datum).all():
-            continue
-        axes = figure.add_axes(
-            ((index % columns) / columns, 1 - (index // columns + 1) / rows, 0.94 / columns, 0.92 / rows)
-        )
-        axes.plot(datum, linewidth=0.8)
-        axes.set(ylim=(low, high), xticks=[], yticks=[])
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, columns), ylim=(rows, 0))
+    axes.set_axis_off()
+    values = x.cpu().double().numpy()
+    low, high = np.nanmin(values), np.nanmax(values)
+    across = np.linspace(0.06, 0.94, steps) if steps > 1 else np.full(1, 0.5)
+    down = 0.9 - 0.8 * (values - low) / max(high - low, 1e-12)
+    shown = [index for index in range(n) if not np.isnan(values[index]).all()]
+    corners = np.array([(0.03, 0.04), (0.97, 0.04), (0.97, 0.96), (0.03, 0.96), (0.03, 0.04)])
+    cells = {index: np.array([index % columns, index // columns]) for index in shown}
+    axes.add_collection(LineCollection([corners + cell for cell in cells.values()], linewidths=0.8, colors="black"))
+    for feature in range(features):
+        lines = [np.stack([across, down[index, :, feature]], 1) + cell for index, cell in cells.items()]
+        axes.add_collection(LineCollection(lines, linewidths=0.8, colors=f"C{feature % 10}"))
     canvas.draw()
     return np.array(canvas.buffer_rgba())[:, :, :3].copy()
 

@@ -31,6 +31,7 @@ def draw(compared: Compared, path: Path) -> Path:
     figure = Figure(figsize=(WIDTH * len(models), WIDTH * 1.12 * rows), dpi=120, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr,call-arg]
     grid = figure.subplots(rows, len(models), squeeze=False)
+    last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
         drawn = samples(model) if model.sampler.has_prior else None
         _show(grid[0][column], drawn, _heading(entry), "no prior: nothing to sample from")
@@ -39,7 +40,7 @@ def draw(compared: Compared, path: Path) -> Path:
         rebuilt = None if model.encoder is None else reconstructions(model, held_out.x, count=32, columns=8)
         title = "" if rebuilt is None else "originals and, below each, reconstructions"
         _show(grid[1][column], rebuilt, title, "no encoder: nothing to rebuild")
-        _latents(grid[2][column], model, compared, last=column == len(models) - 1)
+        _latents(grid[2][column], model, compared, legend=column == last)
     return save(figure, path)
 
 
@@ -62,9 +63,9 @@ def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:
         axes.imshow(pixels, interpolation="nearest" if pixels.shape[1] < 400 else "antialiased")
 
 
-def _latents(axes: Axes, model: Model, compared: Compared, last: bool) -> None:
+def _latents(axes: Axes, model: Model, compared: Compared, legend: bool) -> None:
     if model.encoder is None:
         _show(axes, None, "", "no encoder: no latents of data")
         return
-    seen = draw_latents(axes, model, compared.data.split("test"), compared.data.classes, legend=last)
+    seen = draw_latents(axes, model, compared.data.split("test"), compared.data.classes, legend=legend)
     axes.set_title(f"posterior means{seen}", fontsize=10)

@@ -91,14 +91,14 @@ class RunDirectory:
         return [self._record(line) for line in lines]
 
     def _lines(self) -> list[str]:
-        return self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []
+        return self.metrics.read_text("utf-8", "replace").splitlines() if self.metrics.is_file() else []
 
     def _record(self, line: str) -> EpochRecord:
         try:
             return EpochRecord.from_json(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(
-                f"{self.metrics}: is damaged ({error}); without that file the run can still be read"
+                f"{self.metrics}: is damaged, or of another version of genkit ({error}); the run can be read without it"
             ) from None
 
 

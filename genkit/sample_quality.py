@@ -75,13 +75,13 @@ def sample_quality(
     if real.shape != generated.shape or real.ndim != 2:
         raise DataError(f"two sets of one shape (N, F) are compared, not {tuple(real.shape)}, {tuple(generated.shape)}")
     if len(real) < LEAST:
-        raise DataError(f"{len(real)} data are too few to judge samples by; it takes {LEAST} in the test split")
+        raise DataError(f"{len(real)} data are too few to judge samples by; it takes {LEAST}")
     for name, features in (("real", real), ("generated", generated)):
         if not features.isfinite().all():
             raise DataError(f"the {name} data have features that are not finite")
     real, generated = real.detach().cpu().double(), generated.detach().cpu().double()
     kid, kid_error = _kernel_distance(real, generated)
-    shares = None if looks is None else [torch.bincount(look, minlength=classes) / len(look) for look in looks]
+    shares = None if looks is None else [torch.bincount(look, minlength=classes).double() / len(real) for look in looks]
     return SampleQuality(
         count=len(real),
         frechet=_frechet_distance(real, generated),
@@ -102,26 +102,26 @@ def _frechet_distance(real: Tensor, generated: Tensor) -> float:
     metric = FrechetInceptionDistance(feature=same)
     metric.update(real, real=True)
     metric.update(generated, real=False)
-    return max(0.0, float(metric.compute()))
+    return max(float(metric.compute()), 0.0)
 
 
 def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
     """The mean over blocks, and its standard error."""
     from torchmetrics.image.kid import poly_mmd
 
-    size = len(real) // BLOCKS
-    shuffled = (
-        part[torch.randperm(len(part), generator=torch.Generator().manual_seed(0))] for part in (real, generated)
-    )
+    size, order = len(real) // BLOCKS, torch.Generator().manual_seed(0)
+    shuffled = (part[torch.randperm(len(part), generator=order)] for part in (real, generated))
     blocks = zip(*(part[: size * BLOCKS].split(size) for part in shuffled), strict=True)
     values = torch.stack([poly_mmd(one, other) for one, other in blocks])
     return float(values.mean()), float(values.std() / BLOCKS**0.5)
 
 
 def _manifolds(real: Tensor, generated: Tensor) -> dict[str, float]:
+    from joblib import parallel_config
     from prdc import compute_prdc
 
-    with contextlib.redirect_stdout(None):
+    # one thread: scikit-learn's own lose the process's warning filters to each other
+    with contextlib.redirect_stdout(None), parallel_config(backend="sequential"):
         found = compute_prdc(real.float().numpy(), generated.float().numpy(), nearest_k=NEIGHBOURS)
     return {name: float(value) for name, value in found.items()}
 
@@ -138,4 +138,4 @@ def _two_sample_accuracy(real: Tensor, generated: Tensor) -> float:
 def _covered(real: Tensor, generated: Tensor) -> float:
     """The share of the classes in the real data that are covered."""
     present = real > 0
-    return float((generated[present] >= COVERED * real[present]).double().mean())
+    return float((generated[present] >= COVERED * real[present] - 1e-12).double().mean())

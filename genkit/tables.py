@@ -49,7 +49,7 @@ def print_rows(rows: list[Row]) -> None:
         shapes = ["×".join(map(str, row.shape)) for row in line]
         counts = [f"{row.parameters:,}" for row in line]
         table.add_row(*(" | ".join(cells) for cells in (_side_by_side(line), types, shapes, counts)))
-    console = Console()
+    console = Console(markup=False)
     console.print(table)
     console.print(f"{sum(row.parameters for row in rows):,} parameters", highlight=False)
 
@@ -71,7 +71,7 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Two tables: what each model took and reaches, and how good its samples are beside real data."""
-    console = Console()
+    console = Console(markup=False)
     fitted = _table("run", "parameters", "epochs", "training", "data/s", "ELBO", "reconstruction", "KL")
     for entry in comparison.entries:
         figures = entry.evaluation

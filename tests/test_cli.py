@@ -154,7 +154,7 @@ def test_sample_writes_arrays_and_pictures_and_repeats_itself(cli, finished, tmp
 
 
 def test_many_samples_are_streamed_to_what_one_call_gives(cli, finished, tmp_path):
-    assert cli("sample", finished.directory.path, "--number", 2500, "--out", tmp_path / "x.npy").code == 0
+    assert cli("sample", finished.directory.path, "--n", 2500, "--out", tmp_path / "x.npy").code == 0
     with torch.random.fork_rng():
         torch.manual_seed(0)
         expected = finished.model.sample(2500)

@@ -286,3 +286,21 @@ def test_the_same_data_as_bytes_or_in_another_file_are_the_same(
 def test_only_the_data_can_be_changed(fresh: Callable[..., Path]) -> None:
     with pytest.raises(ConfigError, match="only the data can be changed"):
         compare([fresh("run")], ["seed=3"])
+
+
+def test_a_run_given_twice_by_other_spellings_is_refused(fresh: Callable[..., Path], cache: Path) -> None:
+    path = fresh("run")
+    for other in (f"{path}/", path.parent / ".." / path.parent.name / "run", path / "model.safetensors"):
+        with pytest.raises(RunError, match="once"):
+            compare([str(path), str(other)], count=100, cache=cache)
+
+
+def test_models_of_binarized_and_of_grey_data_are_compared_only_on_the_same(
+    fresh: Callable[..., Path], cache: Path
+) -> None:
+    plain, binary = fresh("plain"), fresh("binary", "data.binarize=dynamic")
+    with pytest.raises(DataError, match=r"plain and .*binary: one of them binarizes its data, so their ELBOs differ"):
+        compare([plain, binary], count=100, cache=cache)
+    options = ["data.binarize=dynamic"]
+    one, other = (compare(order, options, 100, cache=cache).comparison for order in ([plain, binary], [binary, plain]))
+    assert one.entries == other.entries[::-1]

@@ -118,6 +118,11 @@ def test_a_datum_of_several_curves_shows_each() -> None:
     assert height(picture, (255, 127, 14)) == pytest.approx(0.8, abs=0.1)
 
 
+def test_the_longer_axis_of_a_sequence_is_time() -> None:
+    curves = torch.tensor([[0.2, 0.8, 0.0, 1.0]]).unsqueeze(1).repeat(1, 12, 1)  # (1, 12 steps, 4 curves)
+    assert np.array_equal(mosaic(curves, 1, (0, 1)), mosaic(curves.movedim(1, 2), 1, (0, 1)))
+
+
 def test_a_framed_picture_is_shown_pixel_for_pixel(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 400, 3), dtype=np.uint8)
     framed(pixels, "short").savefig(tmp_path / "framed.png")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.legend import Legend
 from PIL import Image
 
 from genkit import page
@@ -130,3 +131,10 @@ def test_a_page_that_cannot_be_written_is_refused_and_one_that_is_there_replaced
     assert (tmp_path / "file").read_text() == "kept"
     (tmp_path / "old.png").write_text("old")
     assert ink(drawn(of(compared, "gan"), tmp_path / "old.png")) > 0.4
+
+
+def test_the_classes_are_named_beside_the_last_latents(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Legend] = []
+    monkeypatch.setattr(page, "save", lambda figure, path: found.extend(figure.findobj(Legend)) or path)
+    page.draw(of(compared, "vae-digits", "gan"), Path("page.png"))
+    assert len(found) == 1

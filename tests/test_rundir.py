@@ -85,3 +85,9 @@ def test_a_history_can_be_cut_to_nothing_or_not_at_all(tmp_path, finished):
     assert directory.cut_history(epochs=0) == []
     assert directory.metrics.read_bytes() == b""
     assert directory.history() == []
+
+
+def test_metrics_that_are_no_text_are_damaged(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\x91\xff\n")
+    with pytest.raises(RunError, match="damaged"):
+        RunDirectory(tmp_path).history()

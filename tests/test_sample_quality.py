@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import sys
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -294,3 +296,20 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         sample_quality(real(), generated())
+
+
+def test_the_warning_filters_of_the_process_are_left_as_they_were():
+    sample_quality(torch.randn(100, 3), torch.randn(100, 3))  # imports
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(20):
+            sample_quality(torch.randn(100, 3), torch.randn(100, 3))
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(warnings.filters) == before
+
+
+def test_exactly_a_tenth_covers_a_class():
+    looks = [torch.repeat_interleave(torch.arange(3), torch.tensor(n)) for n in ([40, 40, 20], [94, 4, 2])]
+    assert sample_quality(torch.randn(100, 2), torch.randn(100, 2), tuple(looks), 3).classes == 1

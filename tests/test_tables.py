@@ -103,6 +103,10 @@ def test_a_comparison_shows_what_each_took_and_reaches_and_how_good_its_samples_
     assert sorted(named, key=head.index) == list(named)
 
 
+def test_names_are_no_markup(printed):
+    assert len(rows_of(printed(replace(VAE, name="vae[beta=4]")), "vae[beta=4]")) == 2
+
+
 def test_it_says_in_what_samples_are_compared_and_what_is_best(printed):
     said = " ".join(word for line in printed(VAE) for word in line)
     assert "training in seconds; ELBO and its parts on the test split, in nats per datum" in said
