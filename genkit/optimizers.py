@@ -38,8 +38,11 @@ class OptimizerConfig(Settings):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer for some parameters, its learning rate as at the start of training."""
+        parameters = list(parameters)
         options = self.model_dump(exclude={"name", "lr"})
-        return OPTIMIZERS[self.name][1](list(parameters), lr=value_at(self.lr, 0.0), **options)
+        if self.name in FUSED and {parameter.device.type for parameter in parameters} <= FUSED_ON:
+            options["fused"] = True  # all parameters in one pass over the memory
+        return OPTIMIZERS[self.name][1](parameters, lr=value_at(self.lr, 0.0), **options)
 
 
 class Adam(OptimizerConfig):
@@ -96,6 +99,11 @@ OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], Callable[..., torch.optim.Opt
     "rmsprop": (RMSprop, torch.optim.RMSprop),
     "sgd": (SGD, torch.optim.SGD),
 }
+
+
+FUSED = {"adam", "adamw", "sgd"}
+"""Those of which torch has a fused form."""
+FUSED_ON = {"cpu", "cuda", "mps"}
 
 
 def _find(name: str) -> type[OptimizerConfig]:
