@@ -94,15 +94,14 @@ def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
             network.learn_scale(train.x)
             return network.eval()
         file = (cache or _users_cache()) / f"{_key(train)}.safetensors"
-        with contextlib.suppress(
-            GenkitError, OSError
-        ):  # there is none yet, or it is damaged: the next one takes its place
+        # where there is none yet, or it is damaged, the one that is trained now takes its place
+        with contextlib.suppress(GenkitError, OSError):
             weights.fill(network, weights.read_tensors(file)[0], file)
             return network.eval()
         _train(network, train.x, train.labels)
         network.learn_scale(train.x)
     with contextlib.suppress(GenkitError, OSError):
-        weights.write_tensors(file, network.state_dict(), {"recipe": RECIPE})
+        weights.write_tensors(file, network.state_dict(), {})
     return network.eval()
 
 

@@ -7,6 +7,7 @@ of real data against other real data, which is as good as a figure gets at this 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -117,11 +118,11 @@ def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
 
 
 def _manifolds(real: Tensor, generated: Tensor) -> dict[str, float]:
-    from joblib import parallel_config
     from prdc import compute_prdc
 
-    # one thread: scikit-learn's own lose the process's warning filters to each other
-    with contextlib.redirect_stdout(None), parallel_config(backend="sequential"):
+    # prdc prints, and its threads leave the process's warning filters changed: here they change only copies
+    with contextlib.redirect_stdout(None), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         found = compute_prdc(real.float().numpy(), generated.float().numpy(), nearest_k=NEIGHBOURS)
     return {name: float(value) for name, value in found.items()}
 
