@@ -22,7 +22,7 @@ def save(path: Path, trainer: Trainer, epoch: int) -> None:
     """Write the state after `epoch` epochs, whole or not at all."""
     tensors: dict[str, Any] = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
     plain: dict[str, Any] = {}
-    for owner, optimizer in trainer.optimizers().items():
+    for owner, optimizer in trainer.optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 kind = tensors if isinstance(value, Tensor) else plain
@@ -40,11 +40,11 @@ def restore(path: Path, trainer: Trainer) -> int:
     header = _header(path, metadata)
     model = {name.removeprefix("model."): tensors.pop(name) for name in list(tensors) if name.startswith("model.")}
     weights.fill(trainer.model, model, path)
-    states: dict[str, dict[int, dict[str, Any]]] = {owner: {} for owner in trainer.optimizers()}
+    states: dict[str, dict[int, dict[str, Any]]] = {owner: {} for owner in trainer.optimizers}
     for key, value in {**tensors, **header["optimizer"]}.items():
         _, owner, index, name = key.split("/")
         states[owner].setdefault(int(index), {})[name] = value
-    for owner, optimizer in trainer.optimizers().items():
+    for owner, optimizer in trainer.optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": states[owner], "param_groups": groups})
     return int(header["epoch"])

@@ -66,12 +66,19 @@ class Dataset(NamedTuple):
         assert moved[0] is not None
         return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
 
-    def batches(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
-        """The split's x in batches (<= size, *shape) as the model sees them: those of `order`, or all as they lie."""
+    def rows(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
+        """The split's x in batches (<= size, *shape) as it is kept: those of `order`, or all as they lie.
+
+        Binarized data are drawn here.
+        """
         for start in range(0, len(split.x if order is None else order), size):
             rows = slice(start, start + size)
-            x = as_float(split.x[rows] if order is None else split.x.index_select(0, order[rows]))
-            yield torch.bernoulli(x) if self.binarize else x
+            x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
+            yield torch.bernoulli(as_float(x)) if self.binarize else x
+
+    def batches(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
+        """The same batches as the model sees them, in float32."""
+        return map(as_float, self.rows(split, size, order))
 
     def signature(self, source: str) -> DataSignature:
         """What to remember of the data."""

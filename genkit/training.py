@@ -10,15 +10,16 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from genkit import compilation
 from genkit.config import TrainingConfig
-from genkit.data import Dataset
+from genkit.data import Dataset, as_float
 from genkit.errors import ComponentError, ConfigError, TrainingError
 from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.model import Model, evaluating
@@ -27,6 +28,13 @@ from genkit.schedules import value_at
 from genkit.scores import EpochRecord, Figures, Progress, Scores, Total
 
 SECONDS_BETWEEN_REPORTS = 0.1
+MODEL = "model"
+"""Who owns all parameters that no critic owns."""
+
+
+def critic_of(name: str) -> str:
+    """Who owns the parameters of the learned term of that name."""
+    return f"loss.{name}"
 
 
 def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures, Forward | None]:
@@ -51,6 +59,32 @@ def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures
     return weights @ torch.stack(list(terms.values())), figures, passed.detached() if model.critics else None
 
 
+def differentiate(
+    model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor
+) -> tuple[dict[str, Sequence[Tensor | None]], Figures]:
+    """One pass: the gradients of the objective, and of what each critic minimises on the same pass.
+
+    Args:
+        model: the model.
+        fitted: the parameters that are learned, by their owner: `model`, or `loss.NAME`.
+        x: (B, *shape), as the data are kept; uint8 stands for x / 255.
+        weights: (T,) the factors of the model's T terms.
+
+    Returns:
+        As many gradients as parameters, by owner, None where a parameter has no part in the loss; and the figures of
+        the batch.
+    """
+    loss, figures, passed = objective(model, as_float(x), weights)
+    gradients: dict[str, Sequence[Tensor | None]] = {}
+    gradients[MODEL] = torch.autograd.grad(loss, fitted[MODEL], allow_unused=True)
+    for name, critic in model.critics.items():
+        assert passed is not None
+        value = critic.critic_loss(passed).mean()
+        gradients[critic_of(name)] = torch.autograd.grad(value, fitted[critic_of(name)], allow_unused=True)
+        figures[f"critic/{name}"] = value.detach()
+    return gradients, figures
+
+
 class Trainer:
     """A model with its optimizers: takes steps, and keeps the weights of the terms and the learning rates on schedule.
 
@@ -59,45 +93,41 @@ class Trainer:
     Args:
         model: the model, already on its device.
         config: how it is fitted.
+        compiled: whether a step's pass, gradients included, is one compiled graph; None: as the config says, and not
+            where it leaves that open.
     """
 
-    def __init__(self, model: Model, config: TrainingConfig) -> None:
+    def __init__(self, model: Model, config: TrainingConfig, compiled: bool | None = None) -> None:
         assert model.config is not None, "a Trainer needs a model that build() made"
         self.model = model
         self.config = config
-        self.objective = torch.compile(objective) if config.compile else objective
+        self.differentiate = differentiate
+        if config.compile is True if compiled is None else compiled:
+            self.differentiate = compilation.compiled(differentiate)
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}
         learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
-        self.parameters = [p for p in model.parameters() if p.requires_grad and p not in learned]
-        if not self.parameters:
+        own = [parameter for parameter in model.parameters() if parameter not in learned]
+        owners = {MODEL: own, **{critic_of(name): list(loss.parameters()) for name, loss in model.critics.items()}}
+        self.fitted = {owner: [p for p in owned if p.requires_grad] for owner, owned in owners.items()}
+        if not self.fitted[MODEL]:
             raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
-        self.optimizer = config.optimizer.build(self.parameters)
-        self.learned = {name: [p for p in loss.parameters() if p.requires_grad] for name, loss in model.critics.items()}
-        configs = {name: _critic_config(terms[name]) for name in self.learned}
-        self.critics = {name: config.build(self.learned[name]) for name, config in configs.items()}
-        self.rates = {name: config.lr for name, config in configs.items()}
+        configs = {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
+        self.optimizers = {owner: configs[owner].build(parameters) for owner, parameters in self.fitted.items()}
+        """Every optimizer by the name of what it fits: `model`, or `loss.NAME`."""
+        self.rates = {owner: config.lr for owner, config in configs.items()}
 
     def step(self, x: Tensor, weights: Tensor) -> Figures:
-        """One optimisation step on x (B, *shape): the model against the terms, then each critic against the model."""
-        loss, figures, passed = self.objective(self.model, x, weights)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=self.parameters)
-        if self.config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        self.optimizer.step()
-        for name, critic in self.model.critics.items():
-            assert passed is not None
-            value = critic.critic_loss(passed).mean()
-            self.critics[name].zero_grad(set_to_none=True)
-            value.backward(inputs=self.learned[name])
-            self.critics[name].step()
-            figures[f"critic/{name}"] = value.detach()
+        """One optimisation step on x (B, *shape): the model against the terms, and each critic against the model."""
+        gradients, figures = self.differentiate(self.model, self.fitted, x, weights)
+        for owner, optimizer in self.optimizers.items():
+            for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
+                parameter.grad = gradient
+            if owner == MODEL and self.config.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.fitted[owner], self.config.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)  # the next pass needs their memory
         return figures
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Every optimizer by the name of what it fits: `model`, or `loss.NAME`."""
-        return {"model": self.optimizer, **{f"loss.{name}": critic for name, critic in self.critics.items()}}
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
@@ -105,11 +135,10 @@ class Trainer:
 
     def set_lr(self, epoch: float) -> float:
         """Bring every learning rate to where its schedule is after `epoch` epochs; returns the model's."""
-        lr = value_at(self.config.optimizer.lr, epoch)
-        _set(self.optimizer, lr)
-        for name, schedule in self.rates.items():
-            _set(self.critics[name], value_at(schedule, epoch))
-        return lr
+        for owner, schedule in self.rates.items():
+            for group in self.optimizers[owner].param_groups:
+                group["lr"] = value_at(schedule, epoch)
+        return value_at(self.config.optimizer.lr, epoch)
 
     def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
         """The same objective on held-out data, without learning from them."""
@@ -191,11 +220,6 @@ def _critic_config(term: Loss.Config) -> OptimizerConfig:
     return term.optimizer
 
 
-def _set(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
 def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progress], None]) -> EpochRecord:
     n, size, device = len(data.train.x), trainer.config.batch_size, trainer.model.device
     steps = math.ceil(n / size)
@@ -206,7 +230,7 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     total = Total(trainer.model.wide)
     trainer.model.train()
     start = reported = time.perf_counter()
-    for step, x in enumerate(data.batches(data.train, size, order)):
+    for step, x in enumerate(data.rows(data.train, size, order)):
         lr = trainer.set_lr(moments[step])
         total.add(trainer.step(x, weights[step]), len(x))
         now = time.perf_counter()
