@@ -94,7 +94,7 @@ def _stepper(path: Path, overrides: list[str]) -> tuple[Callable[[int], None], i
 
 def _endless(data: Dataset, size: int, order: Tensor) -> Iterator[Tensor]:
     while True:
-        yield from data.batches(data.train, size, order)
+        yield from data.rows(data.train, size, order)
 
 
 def _timed(step: Callable[[int], None], count: int) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Shape, Split
+from genkit.processes import part
 from genkit.registry import registry
 from genkit.settings import Settings
 
@@ -67,18 +68,22 @@ class Dataset(NamedTuple):
         return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
 
     def rows(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
-        """The split's x in batches (<= size, *shape) as it is kept: those of `order`, or all as they lie.
+        """The split's x in batches of `size`, this process's part of each, (<= size, *shape), as it is kept.
 
-        Binarized data are drawn here.
+        Those of `order`, or all as they lie. Binarized data are drawn here, for the whole batch.
         """
-        for start in range(0, len(split.x if order is None else order), size):
-            rows = slice(start, start + size)
+        for start, total in spans(len(split.x if order is None else order), size):
+            begin, end, _ = (0, total, total) if self.binarize else part(total)
+            rows = slice(start + begin, start + end)
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
-            yield torch.bernoulli(as_float(x)) if self.binarize else x
+            yield torch.bernoulli(as_float(x))[slice(*part(total)[:2])] if self.binarize else x
 
     def batches(self, split: Split, size: int, order: Tensor | None = None) -> Iterator[Tensor]:
-        """The same batches as the model sees them, in float32."""
-        return map(as_float, self.rows(split, size, order))
+        """The split's x in batches (<= size, *shape) as the model sees them: those of `order`, or all as they lie."""
+        for start, total in spans(len(split.x if order is None else order), size):
+            rows = slice(start, start + total)
+            x = as_float(split.x[rows] if order is None else split.x.index_select(0, order[rows]))
+            yield torch.bernoulli(x) if self.binarize else x
 
     def signature(self, source: str) -> DataSignature:
         """What to remember of the data."""
@@ -91,6 +96,11 @@ class Dataset(NamedTuple):
 def as_float(x: Tensor) -> Tensor:
     """The values as the model sees them: uint8 stands for x / 255, anything else for itself; float32."""
     return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+def spans(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where each batch of `size` starts in so many data, and how many it has: the last one may have fewer."""
+    return ((start, min(size, count - start)) for start in range(0, count, size))
 
 
 def load(config: DataSource.Config) -> Dataset:

@@ -56,6 +56,16 @@ class RunDirectory:
         return made
 
     @classmethod
+    def unfinished(cls, config: RunConfig, out: Path | None = None) -> RunDirectory | None:
+        """The latest directory of this very config in which a run was begun and not finished, if there is one."""
+        paths = [out] if out is not None else ROOT.glob(f"{config.name}*")
+        begun = [made for made in map(cls, paths) if made.config.is_file() and not made.model.is_file()]
+        for made in sorted(begun, key=lambda made: made.config.stat().st_mtime, reverse=True):
+            if made.load_config() == config:
+                return made
+        return None
+
+    @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
         """A directory that is there; raises RunError where it is no run."""
         opened = cls(Path(path))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genkit import atomic, checkpoint, config, pictures, weights, yamlfile
+from genkit import atomic, checkpoint, config, pictures, processes, weights, yamlfile
 from genkit.assembly import build
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
@@ -38,7 +38,8 @@ class Run:
     model: Model
     history: list[EpochRecord] = field(default_factory=list)
     evaluation: Evaluation | None = None
-    """The figures of the test split, once training is over; None where there is no test split."""
+    """The figures of the test split, once training is over; None where there is no test split, or this process is not
+    the first of several: only that one writes, evaluates and draws."""
 
 
 def run(
@@ -61,8 +62,10 @@ def run(
     run_config = as_config(source, overrides)
     device = choose_device(run_config.training.device)
     data, model = prepare(run_config)
-    directory = RunDirectory.create(run_config, None if out is None else Path(out))
-    return _train(Run(run_config, directory, data, model), device, listeners)
+    with processes.joined(device):
+        path = _directory(run_config, None if out is None else Path(out)) if processes.leads() else None
+        directory = RunDirectory(Path(processes.told(path, device)))
+        return _train(Run(run_config, directory, data, model), device, listeners)
 
 
 def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
@@ -85,9 +88,10 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
     device = choose_device(run_config.training.device)
     data, model = prepare(run_config)
-    if epochs is not None:
+    if epochs is not None and processes.leads():
         atomic.write_text(directory.config, yamlfile.write(run_config.resolved()))
-    return _train(Run(run_config, directory, data, model), device, listeners)
+    with processes.joined(device):
+        return _train(Run(run_config, directory, data, model), device, listeners)
 
 
 def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
@@ -138,13 +142,25 @@ def own_random_state() -> Iterator[None]:
         random.setstate(python_state)
 
 
+def _directory(run_config: RunConfig, out: Path | None) -> str:
+    """A new directory for a run; where torchrun starts the run anew after a failure, the one that it had."""
+    found = RunDirectory.unfinished(run_config, out) if processes.restarted() else None
+    return str((found or RunDirectory.create(run_config, out)).path)
+
+
 def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     run.model.to(device)
     run.data = run.data.to(device)
+    processes.share_normalization(run.model)
     trainer = Trainer(run.model, run.config.training)
     done = 0
     if run.directory.checkpoint.is_file():
         done = checkpoint.restore(run.directory.checkpoint, trainer)
+    processes.wait()  # nobody writes before all have read
+    if not processes.leads():
+        with own_random_state():
+            run.history = list(fit(trainer, run.data, run.config.seed, first=done + 1))
+        return run
     run.history = run.directory.cut_history(done)
     events = Events(run)
     with own_random_state(), listening(listeners):

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genkit import processes
+
 Figures = dict[str, Tensor]
 """Means over a batch, () each, detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
 
@@ -97,6 +99,17 @@ class Total:
         self.names = list(figures)
         self.sum = row if self.sum is None else self.sum + row
         self.count += size
+
+    def gather(self) -> None:
+        """Add up what the processes hold: each knows the figures of its own part of every batch."""
+        processes.add_up([self.sum])
+
+    def so_far(self, weights: dict[str, float]) -> Scores:
+        """About what `scores` will give: from this process's own part of the batches, without waiting for others."""
+        assert self.sum is not None
+        own = Total(self.dtype)
+        own.names, own.sum, own.count = self.names, self.sum * processes.count(), self.count
+        return own.scores(weights)
 
     def scores(self, weights: dict[str, float]) -> Scores:
         """The means over all data added, the terms weighted so."""

@@ -19,11 +19,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genkit import compilation
 from genkit.config import TrainingConfig
-from genkit.data import Dataset, as_float
+from genkit.data import Dataset, as_float, spans
 from genkit.errors import ComponentError, ConfigError, TrainingError
 from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.model import Model, evaluating
 from genkit.optimizers import OptimizerConfig
+from genkit.processes import add_up, local_rank, mean, sharing
 from genkit.schedules import value_at
 from genkit.scores import EpochRecord, Figures, Progress, Scores, Total
 
@@ -47,15 +48,16 @@ def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures
 
     Returns:
         The weighted sum of the terms, (); the unweighted terms, the reconstruction and the KL where the model has them,
-        in nats per datum; and, where a term is learned, the detached pass that its critic reads.
+        in nats per datum; and, where a term is learned, the detached pass that its critic reads. Where processes share
+        the batch, these are summands: added up over the processes, they are the means over it.
     """
     passed = model(x)
-    terms = {name: loss(passed).mean() for name, loss in model.losses.items()}
+    terms = {name: mean(loss(passed)) for name, loss in model.losses.items()}
     figures = {f"term/{name}": term.detach() for name, term in terms.items()}
     if passed.log_prob is not None:
-        figures["reconstruction"] = -passed.log_prob.detach().mean()
+        figures["reconstruction"] = mean(-passed.log_prob.detach().mean(0))
     if passed.latent is not None and passed.latent.kl is not None:
-        figures["kl"] = passed.latent.kl.detach().sum(1).mean()
+        figures["kl"] = mean(passed.latent.kl.detach().sum(1))
     return weights @ torch.stack(list(terms.values())), figures, passed.detached() if model.critics else None
 
 
@@ -79,7 +81,7 @@ def differentiate(
     gradients[MODEL] = torch.autograd.grad(loss, fitted[MODEL], allow_unused=True)
     for name, critic in model.critics.items():
         assert passed is not None
-        value = critic.critic_loss(passed).mean()
+        value = mean(critic.critic_loss(passed))
         gradients[critic_of(name)] = torch.autograd.grad(value, fitted[critic_of(name)], allow_unused=True)
         figures[f"critic/{name}"] = value.detach()
     return gradients, figures
@@ -103,7 +105,7 @@ class Trainer:
         self.config = config
         self.differentiate = differentiate
         if config.compile is True if compiled is None else compiled:
-            self.differentiate = compilation.compiled(differentiate)
+            self.differentiate = compilation.Compiled(differentiate)
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}
         learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
@@ -117,9 +119,14 @@ class Trainer:
         """Every optimizer by the name of what it fits: `model`, or `loss.NAME`."""
         self.rates = {owner: config.lr for owner, config in configs.items()}
 
-    def step(self, x: Tensor, weights: Tensor) -> Figures:
-        """One optimisation step on x (B, *shape): the model against the terms, and each critic against the model."""
-        gradients, figures = self.differentiate(self.model, self.fitted, x, weights)
+    def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
+        """One optimisation step on x (B, *shape): the model against the terms, and each critic against the model.
+
+        `total` is the size of the batch of which x is this process's part; by default x is all of it.
+        """
+        with sharing(len(x) if total is None else total):
+            gradients, figures = self.differentiate(self.model, self.fitted, x, weights)
+        add_up(gradient for each in gradients.values() for gradient in each)
         for owner, optimizer in self.optimizers.items():
             for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
                 parameter.grad = gradient
@@ -145,8 +152,11 @@ class Trainer:
         factors = torch.tensor(list(weights.values()), device=self.model.device)
         total = Total(self.model.wide)
         with evaluating(self.model):
-            for x in data.batches(split, self.config.batch_size):
-                total.add(objective(self.model, x, factors)[1], len(x))
+            size = self.config.batch_size
+            for x, (_, count) in zip(data.rows(split, size), spans(len(split.x), size), strict=True):
+                with sharing(count):
+                    total.add(objective(self.model, as_float(x), factors)[1], count)
+        total.gather()
         return total.scores(weights)
 
 
@@ -212,7 +222,7 @@ def choose_device(name: str) -> torch.device:
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         raise ConfigError(f"training.device: '{name}' is not available on this machine; use auto or cpu")
-    return torch.device(name)
+    return torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
 
 
 def _critic_config(term: Loss.Config) -> OptimizerConfig:
@@ -230,14 +240,16 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     total = Total(trainer.model.wide)
     trainer.model.train()
     start = reported = time.perf_counter()
-    for step, x in enumerate(data.rows(data.train, size, order)):
+    batches = zip(data.rows(data.train, size, order), spans(n, size), strict=True)
+    for step, (x, (_, count)) in enumerate(batches):
         lr = trainer.set_lr(moments[step])
-        total.add(trainer.step(x, weights[step]), len(x))
+        total.add(trainer.step(x, weights[step], count), count)
         now = time.perf_counter()
         if now - reported > SECONDS_BETWEEN_REPORTS:
             reported = now
-            rate, scores = total.count / (now - start), total.scores(rows[step])
+            rate, scores = total.count / (now - start), total.so_far(rows[step])
             report(Progress(epoch, trainer.config.epochs, step + 1, steps, rate, rows[step], scores))
+    total.gather()
     train = total.scores(rows[-1])
     seconds = time.perf_counter() - start
     validation = None if data.validation is None else trainer.evaluate(data, data.validation, rows[-1])

@@ -146,6 +146,7 @@ def test_training_reaches_what_a_plain_loop_reaches(digits):
 def test_a_compiled_step_takes_the_gradients_of_the_eager_one(example):
     """The same random numbers, and the same gradients and figures to float tolerance, in one graph."""
     found = []
+    torch.compiler.reset()
     for compiled in (False, True):
         data, model = prepare(as_config(EXAMPLES / f"{example}.yaml"))
         trainer = Trainer(model, model.config.training, compiled)

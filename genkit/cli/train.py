@@ -45,9 +45,10 @@ def _following() -> Iterator[Any]:
     """A progress bar for a run; Ctrl-C says how to go on."""
     from rich.console import Console
 
+    from genkit import processes
     from genkit.progress import ProgressBar
 
-    progress = ProgressBar(Console())
+    progress = ProgressBar(Console(quiet=not processes.leads()))
     try:
         yield progress
     except KeyboardInterrupt:
@@ -63,6 +64,10 @@ def _following() -> Iterator[Any]:
 
 
 def _show_finished(directory: Any) -> None:
+    from genkit import processes
+
+    if not processes.leads():
+        return
     print(f"pictures: {directory.pictures}")
     print(f"weights: {directory.model}")
     print(directory.path)

@@ -19,6 +19,7 @@ from genkit.config import component
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Forward, LearnedLoss, Shape
 from genkit.optimizers import Adam, Optimizer
+from genkit.processes import uniform
 
 
 class Adversarial(LearnedLoss):
@@ -85,7 +86,7 @@ class Adversarial(LearnedLoss):
         return fake - real + self.penalty * self._gradient_penalty(x, generated)
 
     def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
-        share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
+        share = uniform(len(x), *[1] * (x.ndim - 1), batch=0, like=x)
         between = torch.lerp(x, generated, share).requires_grad_()
         with torch.backends.cudnn.flags(enabled=False):  # its recurrent layers have no second derivative
             (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)

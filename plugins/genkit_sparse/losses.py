@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from genkit.interfaces import Forward, Loss, Shape
+from genkit.processes import batch_mean
 
 SMALLEST = 1e-6
 """Mean activations are kept so far from 0 and 1, where the logarithms end."""
@@ -43,7 +44,7 @@ class Sparsity(Loss):
     def forward(self, forward: Forward) -> Tensor:
         """() nats, summed over the units."""
         assert forward.latent is not None
-        mean = forward.latent.mean.flatten(1).mean(0).clamp(SMALLEST, 1 - SMALLEST)
+        mean = batch_mean(forward.latent.mean.flatten(1)).clamp(SMALLEST, 1 - SMALLEST)
         rho = self.rho
         return (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genkit.interfaces import Latent, Sampler, Shape
+from genkit.processes import normal
 
 
 class GaussianSampler(Sampler):
@@ -53,7 +54,7 @@ class GaussianSampler(Sampler):
         """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio (K, B)."""
         flat = features.flatten(1)
         mean, log_var = self.mean(flat), self.log_var(flat)
-        eps = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+        eps = normal(draws, *mean.shape, batch=1, like=mean)
         z = mean + torch.exp(log_var / 2) * eps
         kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
         # log q - log p: the two densities share the constant -D/2 log 2π
@@ -62,4 +63,4 @@ class GaussianSampler(Sampler):
 
     def prior(self, n: int) -> Tensor:
         """N draws from N(0, I): (n, D)."""
-        return torch.randn(n, *self.latent_shape, dtype=self.origin.dtype, device=self.origin.device)
+        return normal(n, *self.latent_shape, batch=0, like=self.origin)
