@@ -50,7 +50,7 @@ class Result:
 
 def measure(config: Path, overrides: list[str], rounds: int, seconds: float) -> Result:
     """Time one config; raises DataError where its data are not there."""
-    steppers = {name: _stepper(config, [*overrides, f"training.compile={name == 'compiled'}"]) for name in VARIANTS}
+    steppers = {name: _stepper(config, overrides, name == "compiled") for name in VARIANTS}
     warm = {name: _timed(step, 5) for name, (step, _) in steppers.items()}
     step, batch = steppers["eager"]
     count = max(5, round(seconds / (_timed(step, 5) / 5)))
@@ -70,12 +70,12 @@ def measure(config: Path, overrides: list[str], rounds: int, seconds: float) -> 
     )
 
 
-def _stepper(path: Path, overrides: list[str]) -> tuple[Callable[[int], None], int]:
+def _stepper(path: Path, overrides: list[str], compiled: bool = False) -> tuple[Callable[[int], None], int]:
     """A function that takes so many training steps of a config, and the size of its batches."""
     config = as_config(path, overrides)
     device = choose_device(config.training.device)
     data, model = prepare(config)
-    data, trainer = data.to(device), Trainer(model.to(device), config.training)
+    data, trainer = data.to(device), Trainer(model.to(device), config.training, compiled)
     n, size = len(data.train.x), config.training.batch_size
     weights = torch.tensor(list(trainer.weights_at(float(config.training.epochs)).values()), device=device)
 

@@ -46,7 +46,10 @@ class TrainingConfig(Settings):
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="auto: a GPU where there is one")] = (
         "auto"
     )
-    compile: Annotated[bool, Field(description="compile the objective with torch.compile")] = False
+    compile: Annotated[
+        Literal["auto", True, False],
+        Field(description="compile the step with torch.compile; auto: where the run is long enough for it to pay"),
+    ] = "auto"
 
 
 class RunConfig(Settings):

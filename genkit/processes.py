@@ -72,6 +72,14 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def part_company() -> None:
+    """The end of working together: each process is alone from here on. All come here before one goes."""
+    if count() > 1:
+        dist.barrier()
         dist.destroy_process_group()
 
 

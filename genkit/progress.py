@@ -52,6 +52,9 @@ class ProgressBar:
         counts = run.data.signature("").counts
         data = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         self.console.print(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
+        if run.plan is not None:
+            how = "compiled" if run.plan.compiled else "not compiled"
+            self.console.print(f"steps are {how}: {run.plan.reason}", highlight=False, soft_wrap=True)
         if run.history:
             self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.config.training.epochs}")
         self.bar.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ import torch
 
 from genkit import atomic, checkpoint, config, pictures, processes, weights, yamlfile
 from genkit.assembly import build
+from genkit.compilation import Plan, plan
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
 from genkit.data import load as load_data
@@ -37,6 +39,8 @@ class Run:
     data: Dataset
     model: Model
     history: list[EpochRecord] = field(default_factory=list)
+    plan: Plan | None = None
+    """Whether its steps are compiled, and why; None before it starts."""
     evaluation: Evaluation | None = None
     """The figures of the test split, once training is over; None where there is no test split, or this process is not
     the first of several: only that one writes, evaluates and draws."""
@@ -152,7 +156,8 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     run.model.to(device)
     run.data = run.data.to(device)
     processes.share_normalization(run.model)
-    trainer = Trainer(run.model, run.config.training)
+    run.plan = _plan(run, device)
+    trainer = Trainer(run.model, run.config.training, run.plan.compiled)
     done = 0
     if run.directory.checkpoint.is_file():
         done = checkpoint.restore(run.directory.checkpoint, trainer)
@@ -160,17 +165,26 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     if not processes.leads():
         with own_random_state():
             run.history = list(fit(trainer, run.data, run.config.seed, first=done + 1))
+        processes.part_company()
         return run
     run.history = run.directory.cut_history(done)
     events = Events(run)
     with own_random_state(), listening(listeners):
         try:
             _fit(run, trainer, done, events)
+            processes.part_company()
             _finish(run)
             events.emit("run_ended")
         finally:
             events.emit("run_stopped")
     return run
+
+
+def _plan(run: Run, device: torch.device) -> Plan:
+    training, x = run.config.training, run.data.train.x
+    size = min(training.batch_size, len(x))
+    steps = training.epochs * math.ceil(len(x) / size)
+    return plan(training.compile, run.model, device, steps, size * math.prod(x.shape[1:]))
 
 
 def _fit(run: Run, trainer: Trainer, done: int, events: Events) -> None:

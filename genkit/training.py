@@ -95,16 +95,15 @@ class Trainer:
     Args:
         model: the model, already on its device.
         config: how it is fitted.
-        compiled: whether a step's pass, gradients included, is one compiled graph; None: as the config says, and not
-            where it leaves that open.
+        compiled: whether a step's pass, gradients included, is one compiled graph (see `genkit.compilation.plan`).
     """
 
-    def __init__(self, model: Model, config: TrainingConfig, compiled: bool | None = None) -> None:
+    def __init__(self, model: Model, config: TrainingConfig, compiled: bool = False) -> None:
         assert model.config is not None, "a Trainer needs a model that build() made"
         self.model = model
         self.config = config
         self.differentiate = differentiate
-        if config.compile is True if compiled is None else compiled:
+        if compiled:
             self.differentiate = compilation.Compiled(differentiate)
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}

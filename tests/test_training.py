@@ -77,7 +77,9 @@ def test_weights_follow_their_schedule_step_by_step(digits, monkeypatch):
     )
     seen = []
     step = trainer.step
-    monkeypatch.setattr(trainer, "step", lambda x, weights: (seen.append(weights.tolist()), step(x, weights))[1])
+    monkeypatch.setattr(
+        trainer, "step", lambda x, weights, total: (seen.append(weights.tolist()), step(x, weights, total))[1]
+    )
     records = list(fit(trainer, data, seed=0))
     assert [row[1] for row in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])
     assert [record.weights["kl"] for record in records] == pytest.approx([0.25, 0.75, 1])
