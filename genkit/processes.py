@@ -10,6 +10,7 @@ B data, those of this process where a batch is shared.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +69,11 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     if not dist.is_available():
         raise ConfigError("torchrun started several processes, and this torch is built without torch.distributed")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    importlib.import_module("torch._dynamo")  # imported when the group is there, it keeps it alive past its end
+    store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store may hold the addresses of the one before
+    store = dist.PrefixStore(f"genkit/{attempt}", store)  # type: ignore[attr-defined]
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     try:
         yield
     finally:
