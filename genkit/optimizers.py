@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, Field, model_validator
@@ -42,7 +43,7 @@ class OptimizerConfig(Settings):
         options = self.model_dump(exclude={"name", "lr"})
         if self.name in FUSED and {parameter.device.type for parameter in parameters} <= FUSED_ON:
             options["fused"] = True  # all parameters in one pass over the memory
-        return OPTIMIZERS[self.name][1](parameters, lr=value_at(self.lr, 0.0), **options)
+        return _plain(OPTIMIZERS[self.name][1])(parameters, lr=value_at(self.lr, 0.0), **options)
 
 
 class Adam(OptimizerConfig):
@@ -92,7 +93,7 @@ class SGD(OptimizerConfig):
         return self
 
 
-OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], Callable[..., torch.optim.Optimizer]]] = {
+OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], type[torch.optim.Optimizer]]] = {
     "adam": (Adam, torch.optim.Adam),
     "adamw": (AdamW, torch.optim.AdamW),
     "adamax": (Adamax, torch.optim.Adamax),
@@ -104,6 +105,17 @@ OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], Callable[..., torch.optim.Opt
 FUSED = {"adam", "adamw", "sgd"}
 """Those of which torch has a fused form."""
 FUSED_ON = {"cpu", "cuda", "mps"}
+
+
+def _plain(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """An optimizer of torch without what wraps its methods for the sake of torch.compile.
+
+    The wrappers import all of the compiler, which takes as long as importing torch does.
+    """
+    methods: dict[str, Any] = {
+        name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "load_state_dict", "zero_grad")
+    }
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def _find(name: str) -> type[OptimizerConfig]:

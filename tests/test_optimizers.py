@@ -39,7 +39,7 @@ def test_name_and_options_reach_torch(name):
     parameter = weight()
     built = chosen({"name": name, "lr": 0.125, "weight_decay": 0.5, **options}).build([parameter])
     (group,) = built.param_groups
-    assert type(built) is kind
+    assert isinstance(built, kind)
     assert group["params"] == [parameter]
     assert {key: group[key] for key in ("lr", "weight_decay", *options)} == {
         "lr": 0.125,

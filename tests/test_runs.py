@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -46,6 +48,28 @@ def assert_same_weights(one, other):
     assert one.keys() == other.keys()
     for name in one:
         assert torch.equal(one[name], other[name]), name
+
+
+FIRST_STEP = """
+import sys
+import genkit.cli, genkit.training
+
+def step(*arguments):
+    print("MODULES", *sys.modules)
+    raise KeyboardInterrupt
+
+genkit.training.Trainer.step = step
+genkit.cli.main()
+"""
+HEAVY = {"matplotlib", "PIL", "sklearn", "scipy", "tensorboard", "torchmetrics", "prdc", "pyarrow", "pooch", "sympy"}
+
+
+def test_at_the_first_step_nothing_heavy_is_imported_that_it_does_not_use(digits, tmp_path, environment):
+    command = [sys.executable, "-c", FIRST_STEP, "run", str(digits), "--out", str(tmp_path / "run")]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+    (line,) = [line for line in printed.splitlines() if line.startswith("MODULES ")]
+    modules = set(line.split())
+    assert not modules & (HEAVY | {"torch._dynamo", "torch._inductor", "torch.utils.tensorboard"})
 
 
 def test_a_run_leaves_what_it_promises(finished):

@@ -11,31 +11,40 @@ if TYPE_CHECKING:
     from genkit.scores import EpochRecord
     from genkit_tensorboard.writer import RunWriter
 
+_done: dict[int, int] = {}
+"""Of each run under way: the epochs that were done before it started."""
 _writers: dict[int, RunWriter] = {}
 
 
 @hookimpl
 def run_started(run: Run) -> None:
-    """Open the event file in the run's directory."""
-    from genkit_tensorboard.writer import RunWriter
-
-    _writers[id(run)] = RunWriter(run)
+    """Note where the run starts; the event file is opened at its first record, so as not to hold up the first step."""
+    _done[id(run)] = len(run.history)
 
 
 @hookimpl
 def epoch_ended(run: Run, record: EpochRecord) -> None:
     """Scalars and images."""
-    _writers[id(run)].write_epoch(run, record)
+    _writer(run).write_epoch(run, record)
 
 
 @hookimpl
 def run_ended(run: Run) -> None:
     """The projector and the table of hyperparameters."""
-    _writers[id(run)].write_end(run)
+    _writer(run).write_end(run)
 
 
 @hookimpl
 def run_stopped(run: Run) -> None:
     """Close the event file."""
+    _done.pop(id(run), None)
     if id(run) in _writers:
         _writers.pop(id(run)).writer.close()
+
+
+def _writer(run: Run) -> RunWriter:
+    if id(run) not in _writers:
+        from genkit_tensorboard.writer import RunWriter
+
+        _writers[id(run)] = RunWriter(run, _done[id(run)])
+    return _writers[id(run)]

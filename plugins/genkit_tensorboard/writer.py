@@ -24,11 +24,11 @@ class RunWriter:
     """The event file of one run.
 
     Args:
-        run: its directory gets a folder `tensorboard`; epochs after those in its history are written anew.
+        run: its directory gets a folder `tensorboard`.
+        done: the epochs that are there already; those after them are written anew.
     """
 
-    def __init__(self, run: Run) -> None:
-        done = len(run.history)
+    def __init__(self, run: Run, done: int = 0) -> None:
         self.writer = SummaryWriter(str(run.directory.path / FOLDER), purge_step=done + 1 if done else None)
 
     def write_epoch(self, run: Run, record: EpochRecord) -> None:
