@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from genkit import layout
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, GenkitError
 from genkit.interfaces import (
@@ -32,8 +33,6 @@ from genkit.registry import registry
 def build(config: RunConfig, shape: Shape) -> Model:
     """The model that a config describes, for data of a shape. Parameters are drawn from torch's current random state.
 
-    The weights of two-dimensional convolutions lie channels last in memory, which is the faster way round.
-
     Raises:
         ComponentError: a part cannot be built, two parts do not fit, or a term needs what the model does not give.
     """
@@ -52,9 +51,7 @@ def build(config: RunConfig, shape: Shape) -> Model:
     model.config = config
     with torch.random.fork_rng(), evaluating(model):
         _check_shapes(model, config)
-    for part in model.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout.settle(model)
     return model
 
 

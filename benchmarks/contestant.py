@@ -1,0 +1,138 @@
+"""genkit itself, speaking the protocol of `benchmarks/peers/protocol.py`.
+
+The variants: the step that a run takes, `eager` or `compiled`; and `floor`, the matrix products and convolutions of one
+such step alone, each called as the step calls it, on the same shapes and layouts, with nothing in between.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.peers.protocol import serve
+from genkit.data import Dataset
+from genkit.runs import as_config, own_random_state, prepare
+from genkit.training import Trainer, choose_device, fit, seed_everything
+
+PRODUCTS = (
+    "aten::mm",
+    "aten::addmm",
+    "aten::bmm",
+    "aten::convolution",
+    "aten::convolution_backward",
+    "genkit::product",
+)
+VARIANTS = ("eager", "compiled", "floor")
+
+
+class Contestant:
+    """One config, trained in one way.
+
+    Args:
+        config: a YAML file.
+        overrides: assignments, as `genkit run` takes them.
+        variant: one of VARIANTS.
+    """
+
+    def __init__(self, config: Path, overrides: list[str], variant: str) -> None:
+        self.variant, self.config = variant, as_config(config, overrides)
+        self.device = choose_device(self.config.training.device)
+        self.fresh()
+        if variant == "floor":
+            self.products = self.recorded()
+
+    def fresh(self) -> None:
+        """A model that has not been trained."""
+        data, model = prepare(self.config)
+        self.data: Dataset = data.to(self.device)
+        self.model = model.to(self.device)
+        self.trainer = Trainer(self.model, self.config.training, self.variant == "compiled")
+        row = self.trainer.weights_at(float(self.config.training.epochs))
+        self.weights = torch.tensor(list(row.values()), device=self.device)
+
+    def batches(self) -> Iterator[Tensor]:
+        """Whole batches without end, each epoch in an order of its own."""
+        n, size = len(self.data.train.x), self.config.training.batch_size
+        while True:
+            order = torch.randperm(n).to(self.device)[: max(size, n // size * size)]
+            yield from self.data.rows(self.data.train, size, order)
+
+    def steps(self, count: int) -> float:
+        """As many training steps, or the products of as many."""
+        if self.variant == "floor":
+            for _ in range(count):
+                for product in self.products:
+                    product()
+            return 0.0
+        self.model.train()
+        with own_random_state():
+            seed_everything(0, 0)
+            for x in islice(self.batches(), count):
+                figures = self.trainer.step(x, self.weights)
+        return float(figures[f"term/{next(iter(self.model.losses))}"])
+
+    def recorded(self) -> list[Callable[[], Any]]:
+        """The products of one step, ready to be done again."""
+        calls: list[Callable[[], Any]] = []
+
+        class Recorder(TorchDispatchMode):
+            def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                if op._schema.name in PRODUCTS:
+                    calls.append(_replayed(op, args))
+                return op(*args, **(kwargs or {}))
+
+        self.model.train()
+        with own_random_state(), Recorder():  # type: ignore[no-untyped-call]
+            self.trainer.step(next(self.batches()), self.weights)
+        return calls
+
+    def fit(self, epochs: int) -> float:
+        """A fresh model, trained as a run does; its test loss."""
+        self.fresh()
+        self.trainer.config = self.config.training.model_copy(update={"epochs": epochs})
+        with own_random_state():
+            for _ in fit(self.trainer, self.data, self.config.seed):
+                pass
+            assert self.data.test is not None
+            scores = self.trainer.evaluate(self.data, self.data.test, self.trainer.weights_at(float(epochs)))
+        return scores.loss
+
+    def sample(self, count: int) -> None:
+        """Draws from the model."""
+        self.model.sample(count)
+
+    def encode(self, count: int) -> None:
+        """Latents of test data."""
+        assert self.data.test is not None
+        self.model.encode(self.data.test.x[:count])
+
+
+def _replayed(op: Any, args: tuple[Any, ...]) -> Callable[[], Any]:
+    """The same call on values of its own, without a bias."""
+    own = [torch.randn_like(arg) if isinstance(arg, Tensor) else arg for arg in args]
+    if op._schema.name == "aten::addmm":
+        left, right = own[1:3]
+        out = torch.empty(left.shape[0], right.shape[1], device=left.device)
+        return lambda: torch.mm(left, right, out=out)
+    return lambda: op(*own)
+
+
+def main() -> None:
+    """Serve one contestant."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--variant", choices=VARIANTS, default="eager")
+    arguments = parser.parse_args()
+    serve(Contestant(arguments.config, arguments.overrides, arguments.variant))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What a benchmark says to a contestant, one line each on its standard input, and what it answers: one line of JSON.
+
+`steps N` takes N training steps; `fit N` trains a fresh model N epochs and gives its test loss, -ELBO in nats per datum
+by one draw; `sample N` and `encode N` do so; `memory` gives the peak of the process in bytes. Every answer holds the
+seconds that it took. Contestants import nothing of genkit, and this module nothing but numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+
+
+class Contestant(Protocol):
+    """What a script brings."""
+
+    def steps(self, count: int) -> float:
+        """Take training steps; the loss of the last."""
+
+    def fit(self, epochs: int) -> float:
+        """Train a fresh model on all training data; the test loss."""
+
+    def sample(self, count: int) -> None:
+        """Draw data from the model."""
+
+    def encode(self, count: int) -> None:
+        """Find the latent means of test data."""
+
+
+def arguments(variants: list[str]) -> argparse.Namespace:
+    """The options that every contestant takes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--variant", choices=variants, default=variants[0])
+    parser.add_argument("--model", default="dense")
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the IDX files")
+    return parser.parse_args()
+
+
+def images(folder: Path, name: str) -> Any:
+    """Images of MNIST, (N, 784) bytes."""
+    packed = folder / f"{name}.gz"
+    content = gzip.decompress(packed.read_bytes()) if packed.is_file() else (folder / name).read_bytes()
+    return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 784)
+
+
+def serve(contestant: Contestant) -> None:
+    """Answer until the input ends."""
+    orders: dict[str, Callable[[int], Any]] = {
+        name: getattr(contestant, name)
+        for name in ("steps", "fit", "sample", "encode", "floor")
+        if hasattr(contestant, name)
+    }
+    orders["memory"] = lambda _: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    for line in sys.stdin:
+        name, count = line.split()
+        start = time.perf_counter()
+        value = orders[name](int(count))
+        answer = {"seconds": time.perf_counter() - start, "value": value}
+        print(json.dumps(answer), file=answers, flush=True)

@@ -1,0 +1,92 @@
+"""How a model lies in memory and which library multiplies for it: the same numbers, sooner.
+
+Convolutions keep their weights channels last. On a CPU, torch leaves matrix products to MKL, which on processors that
+are not Intel's holds back their widest instructions; there the larger products of dense layers go to oneDNN, which
+comes with torch too. `python -m benchmarks.throughput` measures both.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+SMALL = 2**22
+"""Products of fewer multiplications are sooner done by what torch calls itself."""
+
+_library = torch.library.Library("genkit", "DEF")
+_library.define("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+
+
+def settle(model: nn.Module, onednn: bool | None = None) -> None:
+    """Bring a model into the layout that is fastest; its parameters keep their names and values.
+
+    Args:
+        model: changed in place.
+        onednn: whether large products are left to oneDNN; None: on the processors where that is faster.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if type(layer) is nn.Linear and (_gains() if onednn is None else onednn):
+            layer.__class__ = Linear
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear`, whose large products on a CPU are left to oneDNN."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        if not self._fits(x):
+            return super().forward(x)
+        flat = x.reshape(-1, self.in_features)
+        product: Tensor = torch.ops.genkit.product(flat, self.weight, self.bias)
+        return product.view(*x.shape[:-1], self.out_features)
+
+    def _fits(self, x: Tensor) -> bool:
+        if torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active():
+            return False
+        plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        ordinary = forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
+        return plain and ordinary and x.numel() * self.out_features >= SMALL
+
+
+@functools.cache
+def _gains() -> bool:
+    """Whether oneDNN is there and the processor one that MKL does not make full use of."""
+    known = Path("/proc/cpuinfo")
+    processor = known.read_text(encoding="utf-8") if known.is_file() else platform.processor()
+    return torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available() and "AuthenticAMD" in processor
+
+
+# x Wᵀ + b for x (N, I), W (O, I), b (O,) or None -> (N, O); its gradients are such products again.
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
+
+
+def _shape(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[0])
+
+
+def _saved(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:2])
+
+
+def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    (x, weight), wanted = ctx.saved_tensors, ctx.needs_input_grad
+    return (
+        torch.ops.genkit.product(gradient, weight.t(), None) if wanted[0] else None,
+        torch.ops.genkit.product(gradient.t(), x.t(), None) if wanted[1] else None,
+        gradient.sum(0) if wanted[2] else None,
+    )
+
+
+_library.impl("product", _product, "CPU")
+_library.impl("product", _shape, "Meta")
+torch.library.register_autograd("genkit::product", _gradients, setup_context=_saved, lib=_library)
