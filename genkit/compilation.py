@@ -88,6 +88,7 @@ class Compiled(Generic[P, R]):
             "isolate_recompiles": True,  # models that follow each other in a process do not count as one
             "options": {"fallback_random": True},
         }
+        torch._dynamo.config.trace_autograd_ops = True  # torch.autograd.grad is part of the graph
         self.whole = torch.compile(function, fullgraph=True, **options)
         self.pieces = torch.compile(function, **options)
         self.traceable = True
@@ -96,8 +97,7 @@ class Compiled(Generic[P, R]):
         """What the function gives."""
         if self.traceable:
             try:
-                with torch._dynamo.config.patch(trace_autograd_ops=True):
-                    return self.whole(*args, **kwargs)
+                return self.whole(*args, **kwargs)
             except torch._dynamo.exc.Unsupported:  # found out before anything is computed
                 self.traceable = False
         with warnings.catch_warnings():

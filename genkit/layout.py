@@ -66,7 +66,7 @@ def _gains() -> bool:
 
 # x Wᵀ + b for x (N, I), W (O, I), b (O,) or None -> (N, O); its gradients are such products again.
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
     return product
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
-from torch import nn
+from torch import Tensor, nn
 
 from genkit.errors import ConfigError
 from genkit.schedules import Ramp, Schedule, value_at
@@ -110,12 +110,51 @@ FUSED_ON = {"cpu", "cuda", "mps"}
 def _plain(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """An optimizer of torch without what wraps its methods for the sake of torch.compile.
 
-    The wrappers import all of the compiler, which takes as long as importing torch does.
+    The wrappers import all of the compiler, which takes as long as importing torch does. Where torch has one kernel for
+    the update of all parameters, the step is little more than its call.
     """
     methods: dict[str, Any] = {
         name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "load_state_dict", "zero_grad")
     }
-    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+    methods["step"] = usual = torch.no_grad()(inspect.unwrap(kind.step))
+    if kind in KERNELS:
+        methods["step"] = lambda optimizer: _fused_step(optimizer, KERNELS[kind], usual)
+    return type(kind.__name__, (kind,), methods)
+
+
+@torch.no_grad()
+def _fused_step(
+    optimizer: torch.optim.Optimizer, kernel: Callable[..., None], usual: Callable[[torch.optim.Optimizer], None]
+) -> None:
+    """Update all parameters by one call of a kernel; whatever is not ordinary is left to torch's own step."""
+    (group,) = optimizer.param_groups
+    gradients = [parameter.grad for parameter in group["params"]]
+    ordinary = group["fused"] and optimizer.state and not hasattr(optimizer, "grad_scale")
+    if not ordinary or any(gradient is None for gradient in gradients):
+        usual(optimizer)
+        return
+    first, second, counts, steps = _moments(optimizer)
+    counts.add_(1)
+    beta1, beta2 = group["betas"]
+    options = {key: group[key] for key in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
+    kernel(group["params"], gradients, first, second, [], steps, beta1=beta1, beta2=beta2, **options)
+
+
+def _moments(optimizer: Any) -> tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]:
+    """Both moments of each parameter, and the counts of its steps: as one tensor, and as the elements of it."""
+    states = [optimizer.state[parameter] for parameter in optimizer.param_groups[0]["params"]]
+    kept: tuple[Any, ...] | None = getattr(optimizer, "moments", None)
+    if kept is None or any(step is not state["step"] for step, state in zip(kept[3], states, strict=True)):
+        counts = torch.stack([state["step"] for state in states])
+        steps = list(counts.unbind())
+        for state, step in zip(states, steps, strict=True):
+            state["step"] = step
+        first, second = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq"))
+        kept = optimizer.moments = (first, second, counts, steps)
+    return kept
+
+
+KERNELS = {torch.optim.Adam: torch._fused_adam_, torch.optim.AdamW: torch._fused_adamw_}
 
 
 def _find(name: str) -> type[OptimizerConfig]:
