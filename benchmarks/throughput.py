@@ -1,106 +1,116 @@
-"""Training throughput of the example configs, eager and compiled.
+"""Training throughput: genkit's own step, eager and compiled, beside the floor and, with `--peers`, other frameworks.
 
-`python -m benchmarks.throughput [CONFIG ...] [--json FILE]` times the step that `genkit run` takes, batches included,
-in rounds that alternate between the variants; it gives the median rate of each, and the median of the rounds' ratios.
+`python -m benchmarks.throughput [CONFIG ...]` gives for each config the training examples per second of the step that
+`genkit run` takes, batches and loss values included; of the floor, which is the matrix products and convolutions of
+that step alone; the peak memory of the process; what compiling takes and after how many steps it has paid. Everything
+takes turns in rounds; figures are medians, and ratios are the medians of the rounds' own ratios.
+
+`--peers` trains the dense and the convolutional model on MNIST in the other frameworks too (`python -m
+benchmarks.peers` makes their environments), with the test loss of each after three epochs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+import os
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-from genkit.data import Dataset
+from benchmarks.machine import write
+from benchmarks.peers import PEERS
+from benchmarks.turns import Contestant, Times, contest, genkit, interleaved
 from genkit.errors import DataError
-from genkit.runs import as_config, own_random_state, prepare
-from genkit.training import Trainer, choose_device, seed_everything
+from genkit.runs import as_config, prepare
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-VARIANTS = ("eager", "compiled")
+OWN = ("eager", "compiled", "floor")
+MODELS = {"dense": EXAMPLES / "vae-dense.yaml", "conv": EXAMPLES / "vae-deconv.yaml"}
+WARM = 10
+COLUMNS = ["what", "batch", "examples/s", "of the floor", "compiled / this", "peak MiB", "test loss"]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one config came to."""
+def measure(title: str, batch: int, commands: dict[str, Sequence[str]], rounds: int, seconds: float, fits: int) -> Any:
+    """Let contestants take turns; those of genkit are `eager`, `compiled` and `floor`.
 
-    config: str
-    batch_size: int
-    device: str
-    eager: float
-    """Training examples per second, the median over the rounds."""
-    compiled: float
-    ratio: float
-    """compiled / eager, the median of the rounds' own ratios."""
-    compile_seconds: float
-    """From the first call of the compiled step to the end of its first steps, less what they take once compiled."""
-    break_even_steps: float | None
-    """Steps after which compiling has paid for itself; None where it does not."""
-
-
-def measure(config: Path, overrides: list[str], rounds: int, seconds: float) -> Result:
-    """Time one config; raises DataError where its data are not there."""
-    steppers = {name: _stepper(config, overrides, name == "compiled") for name in VARIANTS}
-    warm = {name: _timed(step, 5) for name, (step, _) in steppers.items()}
-    step, batch = steppers["eager"]
-    count = max(5, round(seconds / (_timed(step, 5) / 5)))
-    times = [{name: _timed(step, count) / count for name, (step, _) in steppers.items()} for _ in range(rounds)]
-    median = {name: statistics.median(row[name] for row in times) for name in VARIANTS}
-    saved = median["eager"] - median["compiled"]
-    compile_seconds = max(0.0, warm["compiled"] - 5 * median["compiled"])
-    return Result(
-        config=config.stem,
-        batch_size=batch,
-        device=str(choose_device("auto")),
-        eager=batch / median["eager"],
-        compiled=batch / median["compiled"],
-        ratio=statistics.median(row["eager"] / row["compiled"] for row in times),
-        compile_seconds=compile_seconds,
-        break_even_steps=compile_seconds / saved if saved > 0 else None,
-    )
+    Args:
+        title: of the model.
+        batch: the size of its batches.
+        commands: what starts each contestant.
+        rounds: how often each has its turn.
+        seconds: how long a turn takes, about.
+        fits: the number of epochs after which test losses are compared; 0: they are not.
+    """
+    with contest(commands) as contestants:
+        cold = {name: each.ask("steps", WARM).seconds for name, each in contestants.items()}
+        counts = {name: _count(each, seconds) for name, each in contestants.items()}
+        times = interleaved(contestants, "steps", counts, rounds)
+        found = {name: _figures(name, batch, times, each) for name, each in contestants.items()}
+        if fits:
+            for name in contestants.keys() - {"floor"}:
+                found[name]["test_loss"] = contestants[name].ask("fit", fits).value
+    saved = times.median("eager") - times.median("compiled")
+    compiling = max(0.0, cold["compiled"] - WARM * times.median("compiled"))
+    return {
+        "model": title,
+        "batch": batch,
+        "compile_seconds": compiling,
+        "break_even_steps": compiling / saved if saved > 0 else None,
+        "compiled_over_eager": times.ratio("compiled", "eager"),
+        "contestants": found,
+    }
 
 
-def _stepper(path: Path, overrides: list[str], compiled: bool = False) -> tuple[Callable[[int], None], int]:
-    """A function that takes so many training steps of a config, and the size of its batches."""
-    config = as_config(path, overrides)
-    device = choose_device(config.training.device)
-    data, model = prepare(config)
-    data, trainer = data.to(device), Trainer(model.to(device), config.training, compiled)
-    n, size = len(data.train.x), config.training.batch_size
-    weights = torch.tensor(list(trainer.weights_at(float(config.training.epochs)).values()), device=device)
-
-    def steps(count: int) -> None:
-        with own_random_state():
-            seed_everything(0, 0)
-            order = torch.randperm(n).to(device)[: max(size, n // size * size)]
-            for x in islice(_endless(data, size, order), count):
-                trainer.step(x, weights)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    model.train()
-    return steps, min(size, n)
+def _count(contestant: Contestant, seconds: float) -> int:
+    """As many steps as take so long: the second call counts, as the first of a number may compile for it."""
+    count = max(1, round(seconds / (contestant.ask("steps", WARM).seconds / WARM)))
+    count = count if count < 100 else round(count, -2)
+    contestant.ask("steps", count)
+    return count
 
 
-def _endless(data: Dataset, size: int, order: Tensor) -> Iterator[Tensor]:
-    while True:
-        yield from data.rows(data.train, size, order)
+def _figures(name: str, batch: int, times: Times, contestant: Contestant) -> dict[str, float | None]:
+    return {
+        "examples_per_second": batch / times.median(name),
+        "of_the_floor": times.ratio(name, "floor"),
+        "compiled_over_this": times.ratio("compiled", name),
+        "peak_bytes": contestant.ask("memory").value,
+    }
 
 
-def _timed(step: Callable[[int], None], count: int) -> float:
-    start = time.perf_counter()
-    step(count)
-    return time.perf_counter() - start
+def rows(result: Any) -> list[list[str]]:
+    """The lines of a result in the tables, the fastest first."""
+    found = sorted(result["contestants"].items(), key=lambda item: -item[1]["examples_per_second"])
+    lines = []
+    for name, figures in found:
+        title = (
+            PEERS[name].title if name in PEERS else f"**{result['model']}: {name}**" if name != "floor" else "the floor"
+        )
+        loss = figures.get("test_loss")
+        lines.append(
+            [
+                title,
+                str(result["batch"]),
+                f"{figures['examples_per_second']:,.0f}",
+                f"{figures['of_the_floor']:.2f}",
+                f"{figures['compiled_over_this']:.2f}",
+                f"{figures['peak_bytes'] / 2**20:,.0f}",
+                "" if loss is None else f"{loss:.2f}",
+            ]
+        )
+    return lines
+
+
+def note(result: Any) -> str:
+    """What compiling costs and when it has paid, in a sentence."""
+    steps = result["break_even_steps"]
+    pays = "never pays" if steps is None else f"pays after {steps:,.0f} steps"
+    return f"{result['model']}, batch {result['batch']}: compiling takes {result['compile_seconds']:.1f} s and {pays}"
 
 
 def main() -> None:
@@ -108,39 +118,72 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
     parser.add_argument("configs", nargs="*", type=Path, help="YAML configs; by default every example")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option for every config")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long a round of a variant takes, about")
-    parser.add_argument("--json", type=Path, help="write the results here too")
+    parser.add_argument("--batch", type=int, action="append", help="batch sizes; by default that of the config")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each has its turn")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn takes, about")
+    parser.add_argument("--peers", choices=[*MODELS], help="one model in every framework, on MNIST")
+    parser.add_argument("--without", nargs="*", default=[], choices=PEERS, help="peers that are left out")
+    parser.add_argument("--fit", type=int, default=0, help="with --peers: compare test losses after so many epochs")
+    parser.add_argument("--out", type=Path, metavar="STEM", help="write STEM.json, STEM.md and STEM.png")
     arguments = parser.parse_args()
     console, results = Console(), []
-    for config in arguments.configs or sorted(EXAMPLES.glob("*.yaml")):
+    configs = [MODELS[arguments.peers]] if arguments.peers else arguments.configs or sorted(EXAMPLES.glob("*.yaml"))
+    for config in configs:
         try:
-            results.append(measure(config, arguments.set, arguments.rounds, arguments.seconds))
+            for batch in arguments.batch or [as_config(config, arguments.set).training.batch_size]:
+                commands, size = _commands(config, batch, arguments)
+                results.append(measure(config.stem, size, commands, arguments.rounds, arguments.seconds, arguments.fit))
+                console.print(_table(results[-1]))
+                console.print(note(results[-1]), highlight=False)
         except DataError as error:
             console.print(f"{config.stem} is left out: {error}", highlight=False)
-    console.print(_table(results))
-    if arguments.json is not None:
-        machine = {"processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        text = json.dumps({"machine": machine, "results": [asdict(result) for result in results]}, indent=2)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+    if arguments.out is not None:
+        command = f"python -m benchmarks.throughput {shlex.join(sys.argv[1:])}"
+        write(arguments.out, command, results, COLUMNS, [row for result in results for row in rows(result)])
+        _chart(arguments.out.with_suffix(".png"), results)
 
 
-def _table(results: list[Result]) -> Table:
-    table = Table("config", box=None, title="training examples per second")
-    for column in ("batch", "eager", "compiled", "ratio", "compiling", "pays after"):
+def _commands(config: Path, batch: int, arguments: argparse.Namespace) -> tuple[dict[str, Sequence[str]], int]:
+    """What starts each contestant, and the size of the batches that it gets."""
+    overrides = [*arguments.set, f"training.batch_size={batch}"]
+    peers: dict[str, Sequence[str]] = {}
+    if arguments.peers:
+        folder = os.environ.get("GENKIT_MNIST")
+        if not folder:
+            raise DataError("--peers needs MNIST: the folder of its four IDX files in GENKIT_MNIST")
+        overrides.append("data={name: mnist, validation: 0}")
+        names = [name for name in PEERS if name not in arguments.without]
+        peers = {name: PEERS[name].command(arguments.peers, batch, Path(folder)) for name in names}
+    data, _ = prepare(as_config(config, overrides))
+    return {**{name: genkit(config, overrides, name) for name in OWN}, **peers}, min(batch, len(data.train.x))
+
+
+def _table(result: Any) -> Table:
+    table = Table(COLUMNS[0], box=None, title=f"{result['model']}, training")
+    for column in COLUMNS[1:]:
         table.add_column(column, justify="right")
-    for result in results:
-        pays = "never" if result.break_even_steps is None else f"{result.break_even_steps:,.0f} steps"
-        rates = (f"{result.eager:,.0f}", f"{result.compiled:,.0f}", f"{result.ratio:.2f}")
-        table.add_row(result.config, str(result.batch_size), *rates, f"{result.compile_seconds:.1f} s", pays)
+    for row in rows(result):
+        table.add_row(row[0].replace("**", "").replace("`", ""), *row[1:])
     return table
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor()
+def _chart(path: Path, results: Any) -> None:
+    """Bars: each contestant's rate as a part of the floor."""
+    from matplotlib.figure import Figure
+
+    bars = [(result, *item) for result in results for item in result["contestants"].items() if item[0] != "floor"]
+    figure = Figure(figsize=(8, 0.32 * len(bars) + 1), layout="constrained")
+    axes = figure.subplots()
+    labels = [
+        f"{PEERS[n].title.replace('`', '') if n in PEERS else 'genkit ' + n} ({r['model']}, {r['batch']})"
+        for r, n, _ in bars
+    ]
+    colors = ["#bbbbbb" if name in PEERS else "#1f77b4" for _, name, _ in bars]
+    axes.barh(range(len(bars)), [figures["of_the_floor"] for *_, figures in bars], color=colors)
+    axes.set_yticks(range(len(bars)), labels)
+    axes.invert_yaxis()
+    axes.set_xlabel("training rate, as a part of that of the bare matrix products and convolutions")
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

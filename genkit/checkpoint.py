@@ -27,7 +27,9 @@ def save(path: Path, trainer: Trainer, epoch: int) -> None:
             for name, value in state.items():
                 kind = tensors if isinstance(value, Tensor) else plain
                 kind[f"optimizer/{owner}/{index}/{name}"] = value
-    weights.write_tensors(path, tensors, {KEY: json.dumps({"epoch": epoch, "optimizer": plain})})
+    scaler = None if trainer.scaler is None else trainer.scaler.state_dict()
+    header = {"epoch": epoch, "optimizer": plain, "scaler": scaler}
+    weights.write_tensors(path, tensors, {KEY: json.dumps(header)})
 
 
 def restore(path: Path, trainer: Trainer) -> int:
@@ -47,6 +49,8 @@ def restore(path: Path, trainer: Trainer) -> int:
     for owner, optimizer in trainer.optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": states[owner], "param_groups": groups})
+    if trainer.scaler is not None and header.get("scaler"):
+        trainer.scaler.load_state_dict(header["scaler"])
     return int(header["epoch"])
 
 

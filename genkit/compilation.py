@@ -10,7 +10,6 @@ from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from genkit.errors import ConfigError
 
@@ -58,8 +57,6 @@ def plan(wanted: bool | Literal["auto"], model: nn.Module, device: torch.device,
         return Plan(False, "there is no C++ compiler")
     if any(isinstance(part, nn.RNNBase) for part in model.modules()):
         return Plan(False, "its recurrent layers run in kernels of their own either way")
-    if device.type == "cpu" and any(isinstance(part, _ConvNd) for part in model.modules()):
-        return Plan(False, "on a CPU its convolutions take the same time either way")
     saved = steps * (SAVED_PER_STEP + values * SAVED_PER_VALUE)
     work = (
         f"{steps:,} steps of {values:,} values save about {saved:,.1f} s, and compiling takes about {COMPILING:.0f} s"

@@ -46,6 +46,13 @@ class TrainingConfig(Settings):
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="auto: a GPU where there is one")] = (
         "auto"
     )
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16", "float16"],
+        Field(
+            description="what encoder and decoder compute in while they are fitted; weights and figures are float32 in "
+            "any case, and float16 scales its loss"
+        ),
+    ] = "float32"
     compile: Annotated[
         Literal["auto", True, False],
         Field(description="compile the step with torch.compile; auto: where the run is long enough for it to pay"),

@@ -48,6 +48,8 @@ class Model(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
+        self.autocast: torch.dtype | None = None
+        """What encoder and decoder compute in, where it is not float32; all else is float32 in any case."""
         self.config: RunConfig | None = None
         self.data: DataSignature | None = None
 
@@ -55,12 +57,20 @@ class Model(nn.Module):
         """One pass: x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need."""
         latent = params = log_prob = generated = None
         if self.encoder is not None:
-            latent = self.sampler(self.encoder(x), self.draws if draws is None else draws)
-            params = self.decoder(latent.z.flatten(0, 1)).unflatten(0, latent.z.shape[:2])
+            latent = self.sampler(self._through(self.encoder, x), self.draws if draws is None else draws)
+            params = self._through(self.decoder, latent.z.flatten(0, 1)).unflatten(0, latent.z.shape[:2])
             log_prob = self.likelihood.log_prob(x, params)
         if self.generates:
-            generated = self.likelihood.mean(self.decoder(self.sampler.prior(len(x))))
+            generated = self.likelihood.mean(self._through(self.decoder, self.sampler.prior(len(x))))
         return Forward(x, latent, params, log_prob, generated, self)
+
+    def _through(self, network: nn.Module, x: Tensor) -> Tensor:
+        if self.autocast is None:
+            plain: Tensor = network(x)
+            return plain
+        with torch.autocast(x.device.type, self.autocast):
+            output: Tensor = network(x)
+        return output.float()
 
     @property
     def device(self) -> torch.device:

@@ -27,7 +27,7 @@ from genkit.events import Events, listening
 from genkit.model import Model
 from genkit.rundir import RunDirectory
 from genkit.scores import EpochRecord, Progress
-from genkit.training import Trainer, check_last_batch, choose_device, fit, seed_everything
+from genkit.training import Trainer, check_last_batch, check_precision, choose_device, fit, seed_everything
 
 
 @dataclass
@@ -64,7 +64,7 @@ def run(
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
     run_config = as_config(source, overrides)
-    device = choose_device(run_config.training.device)
+    device = _device(run_config)
     data, model = prepare(run_config)
     with processes.joined(device):
         path = _directory(run_config, None if out is None else Path(out)) if processes.leads() else None
@@ -90,7 +90,7 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
     done = checkpoint.epochs_done(directory.checkpoint)
     if directory.model.is_file() and done >= run_config.training.epochs:
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
-    device = choose_device(run_config.training.device)
+    device = _device(run_config)
     data, model = prepare(run_config)
     if epochs is not None and processes.leads():
         atomic.write_text(directory.config, yamlfile.write(run_config.resolved()))
@@ -178,6 +178,12 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
         finally:
             events.emit("run_stopped")
     return run
+
+
+def _device(run_config: RunConfig) -> torch.device:
+    device = choose_device(run_config.training.device)
+    check_precision(run_config.training.precision, device)
+    return device
 
 
 def _plan(run: Run, device: torch.device) -> Plan:

@@ -6,6 +6,7 @@ epoch's number, so a run that is resumed at an epoch repeats what it would have 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import random
@@ -62,7 +63,7 @@ def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures
 
 
 def differentiate(
-    model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor
+    model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor, scale: Tensor | None = None
 ) -> tuple[dict[str, Sequence[Tensor | None]], Figures]:
     """One pass: the gradients of the objective, and of what each critic minimises on the same pass.
 
@@ -71,6 +72,7 @@ def differentiate(
         fitted: the parameters that are learned, by their owner: `model`, or `loss.NAME`.
         x: (B, *shape), as the data are kept; uint8 stands for x / 255.
         weights: (T,) the factors of the model's T terms.
+        scale: () what the gradients are multiplied by, so that float16 can hold them; None: nothing.
 
     Returns:
         As many gradients as parameters, by owner, None where a parameter has no part in the loss; and the figures of
@@ -78,13 +80,17 @@ def differentiate(
     """
     loss, figures, passed = objective(model, as_float(x), weights)
     gradients: dict[str, Sequence[Tensor | None]] = {}
-    gradients[MODEL] = torch.autograd.grad(loss, fitted[MODEL], allow_unused=True)
+    gradients[MODEL] = _gradients(loss, fitted[MODEL], scale)
     for name, critic in model.critics.items():
         assert passed is not None
         value = mean(critic.critic_loss(passed))
-        gradients[critic_of(name)] = torch.autograd.grad(value, fitted[critic_of(name)], allow_unused=True)
+        gradients[critic_of(name)] = _gradients(value, fitted[critic_of(name)], scale)
         figures[f"critic/{name}"] = value.detach()
     return gradients, figures
+
+
+def _gradients(value: Tensor, parameters: Sequence[Tensor], scale: Tensor | None) -> Sequence[Tensor | None]:
+    return torch.autograd.grad(value if scale is None else value * scale, parameters, allow_unused=True)
 
 
 class Trainer:
@@ -116,6 +122,8 @@ class Trainer:
         configs = {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
         self.optimizers = {owner: configs[owner].build(parameters) for owner, parameters in self.fitted.items()}
         """Every optimizer by the name of what it fits: `model`, or `loss.NAME`."""
+        self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
+        """Keeps gradients within what float16 can hold; a step whose gradients are not finite is left out."""
         self.rates = {owner: config.lr for owner, config in configs.items()}
 
     def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
@@ -123,16 +131,24 @@ class Trainer:
 
         `total` is the size of the batch of which x is this process's part; by default x is all of it.
         """
-        with sharing(len(x) if total is None else total):
-            gradients, figures = self.differentiate(self.model, self.fitted, x, weights)
+        scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler is not None else None
+        with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
+            gradients, figures = self.differentiate(self.model, self.fitted, x, weights, scale)
         add_up(gradient for each in gradients.values() for gradient in each)
         for owner, optimizer in self.optimizers.items():
             for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
                 parameter.grad = gradient
+            if self.scaler is not None:
+                self.scaler.unscale_(optimizer)
             if owner == MODEL and self.config.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.fitted[owner], self.config.clip_norm)
-            optimizer.step()
+            if self.scaler is not None:
+                self.scaler.step(optimizer)
+            else:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)  # the next pass needs their memory
+        if self.scaler is not None:
+            self.scaler.update()
         return figures
 
     def weights_at(self, epoch: float) -> dict[str, float]:
@@ -222,6 +238,32 @@ def choose_device(name: str) -> torch.device:
     if not available[name]:
         raise ConfigError(f"training.device: '{name}' is not available on this machine; use auto or cpu")
     return torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
+
+
+AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@contextlib.contextmanager
+def computing_in(precision: str, model: Model) -> Iterator[None]:
+    """Inside the block the networks of a model compute as `training.precision` says."""
+    before = torch.get_float32_matmul_precision() if precision == "tf32" else None
+    if before is not None:
+        torch.set_float32_matmul_precision("high")
+    model.autocast = AUTOCAST.get(precision)
+    try:
+        yield
+    finally:
+        model.autocast = None
+        if before is not None:
+            torch.set_float32_matmul_precision(before)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse TensorFloat-32 where there is none; raises ConfigError."""
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError(
+            f"training.precision: tf32 is of NVIDIA GPUs, and this run is on '{device.type}'; use bfloat16"
+        )
 
 
 def _critic_config(term: Loss.Config) -> OptimizerConfig:

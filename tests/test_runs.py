@@ -12,6 +12,7 @@ from genkit.errors import ConfigError, DataError, RunError
 from genkit.hookspecs import hookimpl
 from genkit.rundir import RunDirectory
 from genkit.runs import as_config, own_random_state, reopen, resume, run, seed_everything
+from genkit.weights import read_tensors
 
 QUICK = ["training.epochs=4", "encoder.hidden=[16]", "decoder.hidden=[16]"]
 # Everything that a resumed run has to bring back: momentum, schedules, drawn noise, drawn pixels.
@@ -122,6 +123,18 @@ def test_interrupted_after_any_epoch_and_resumed_it_ends_as_if_never_interrupted
     assert_same_weights(weights_of(tmp_path / "whole"), weights_of(tmp_path / "stopped"))
     assert [record.epoch for record in resumed.history] == [1, 2, 3, 4]
     assert len(resumed.directory.metrics.read_text().splitlines()) == 4
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_scale_of_float16_gradients_is_taken_up_again(tmp_path, digits):
+    half = [*STATEFUL, "training.precision=float16"]
+    whole = run(digits, half, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, half, out=tmp_path / "stopped", listeners=[StopAfter(2)])
+    resume(tmp_path / "stopped")
+    assert_same_weights(weights_of(tmp_path / "whole"), weights_of(tmp_path / "stopped"))
+    header = json.loads(read_tensors(whole.directory.checkpoint)[1][checkpoint.KEY])
+    assert 0 < header["scaler"]["_growth_tracker"] <= 80  # of the steps of four epochs, those since the last overflow
 
 
 @pytest.mark.usefixtures("bare")

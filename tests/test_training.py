@@ -6,7 +6,7 @@ from torch.distributions import Normal, kl_divergence
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.runs import as_config, own_random_state, prepare, run, seed_everything
-from genkit.training import Trainer, check_last_batch, choose_device, fit, objective
+from genkit.training import Trainer, check_last_batch, check_precision, choose_device, computing_in, fit, objective
 
 SMALL = ["encoder.hidden=[16]", "decoder.hidden=[16]", "training.epochs=2"]
 
@@ -263,3 +263,50 @@ def test_the_command_line_refuses_such_a_config_in_one_message(cli, tmp_path, mo
     assert answer.err.startswith(f"error: {WHICH}, over which batch normalization cannot average")
     assert len(answer.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_networks_compute_in_the_type_that_is_asked_for_and_figures_in_float32(digits, precision):
+    seen = []
+    trainer, data = trainer_of(digits, f"training.precision={precision}")
+    plain, _ = trainer_of(digits)
+    for network in (trainer.model.encoder, trainer.model.decoder):
+        last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        last.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    figures = []
+    for each in (trainer, plain):
+        torch.manual_seed(0)
+        figures.append(each.step(data.train.x[:64], torch.ones(2)))
+    assert seen == [getattr(torch, precision)] * 2
+    assert {value.dtype for value in figures[0].values()} == {torch.float32}
+    for name, value in figures[1].items():
+        assert float(figures[0][name]) == pytest.approx(float(value), rel=0.02, abs=0.02), name
+    assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
+    before, after = (each.model.state_dict() for each in (plain, trainer))
+    for name in before:  # the first step of Adam is as long as the learning rate whatever the gradient's scale
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=2.1e-3)
+    assert trainer.model.autocast is None
+
+
+def test_a_float16_step_that_overflows_is_left_out_and_the_scale_goes_down(digits):
+    trainer, data = trainer_of(digits, "training.precision=float16")
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    for _ in range(2):
+        trainer.step(data.train.x[:64], torch.ones(2))
+        assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    assert trainer.scaler.get_scale() == 2.0**58
+    for _ in range(60):
+        trainer.step(data.train.x[:64], torch.ones(2))
+    assert not any(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+
+
+def test_tf32_is_refused_where_there_is_none():
+    with pytest.raises(ConfigError, match=r"training\.precision: tf32 is of NVIDIA GPUs, and this run is on 'cpu'"):
+        check_precision("tf32", torch.device("cpu"))
+    check_precision("tf32", torch.device("cuda"))
+    before = torch.get_float32_matmul_precision()
+    with computing_in("tf32", torch.nn.Module()):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == before

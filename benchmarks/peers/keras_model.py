@@ -24,7 +24,7 @@ class Sampling(layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         mean, log_var = inputs
-        self.add_loss(0.5 * ops.sum(ops.square(mean) + ops.exp(log_var) - 1 - log_var) / ops.shape(mean)[0])
+        self.add_loss(0.5 * ops.mean(ops.sum(ops.square(mean) + ops.exp(log_var) - 1 - log_var, axis=-1)))
         return mean + ops.exp(log_var / 2) * keras.random.normal(ops.shape(mean), seed=self.seeds)
 
 

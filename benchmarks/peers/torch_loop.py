@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
@@ -73,30 +72,22 @@ class Loop:
         model = Dense() if self.options.model == "dense" else Convolutional()
         self.model = model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-3, fused=True)
+        self.parameters = list(self.model.parameters())
         if self.variant == "compiled":
-            libc = ctypes.CDLL(None)
-            libc.mallopt(-4, 0), libc.mallopt(-1, 2**31 - 1), libc.mallopt(-2, 2**26)  # keep what is freed
-            self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.model.parameters()]
-            self.time, self.calls = torch.zeros(()), 0
-            self.step = torch.compile(self.graph, fullgraph=True, dynamic=False)
+            torch._dynamo.config.trace_autograd_ops = True
+            self.differentiate = torch.compile(self.gradients, fullgraph=True, dynamic=False)
 
-    def graph(self, x: Tensor) -> Tensor:
-        names, values = zip(*self.model.named_parameters(), strict=True)
+    def gradients(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        loss = objective(self.model, x.float() / 255)
+        return loss.detach(), torch.autograd.grad(loss, self.parameters)
 
-        def loss(values: tuple[Tensor, ...], x: Tensor) -> Tensor:
-            return torch.func.functional_call(
-                _Objective(self.model), {f"model.{n}": v for n, v in zip(names, values, strict=True)}, x
-            )
-
-        gradients, value = torch.func.grad_and_value(loss)(values, x.float() / 255)
-        self.time += 1
-        scale, bias = 1e-3 / (1 - 0.9**self.time), (1 - 0.999**self.time).sqrt()
-        with torch.no_grad():
-            for parameter, gradient, (first, second) in zip(values, gradients, self.moments, strict=True):
-                first.lerp_(gradient, 0.1)
-                second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-                parameter.sub_(scale * first / (second.sqrt() / bias + 1e-8))
-        return value
+    def compiled(self, x: Tensor) -> Tensor:
+        loss, gradients = self.differentiate(x)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
 
     def eager(self, x: Tensor) -> Tensor:
         loss = objective(self.model, x.float() / 255)
@@ -116,10 +107,7 @@ class Loop:
 
     def take(self, x: Tensor) -> Tensor:
         if self.variant == "compiled":
-            self.calls += 1
-            if self.calls == 4:
-                torch.compiler.set_stance(skip_guard_eval_unsafe=True)
-            return self.step(x)
+            return self.compiled(x)
         if self.variant == "loader":
             x = x * 255
         return self.eager(x)
@@ -131,7 +119,6 @@ class Loop:
         return float(loss)
 
     def fit(self, epochs: int) -> float:
-        torch.compiler.set_stance("default")
         self.fresh()
         self.steps(epochs * (len(self.train) // self.size))
         with torch.no_grad():
@@ -145,15 +132,6 @@ class Loop:
     def encode(self, count: int) -> None:
         with torch.inference_mode():
             torch.cat([self.model.encode(x.float() / 255)[0] for x in self.test[:count].split(1000)])
-
-
-class _Objective(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return objective(self.model, x)
 
 
 serve(Loop(arguments(["eager", "compiled", "loader"])))

@@ -1,0 +1,124 @@
+"""How the cost of training grows: with the number of data, their size, the latent space, the batch, the processes.
+
+`python -m benchmarks.scaling` trains the dense VAE on random images. Each quantity grows in steps; the exponent is the
+slope of log cost over log quantity between the last two, where constant parts weigh least: 1 is linear. Memory is what
+the process takes beyond the libraries. Then two processes with one thread each are set beside one with one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import write
+from benchmarks.turns import ROOT, contest, genkit, interleaved
+
+CONFIG = ROOT / "examples" / "vae-dense.yaml"
+N, SIDE, LATENT, BATCH = 10_000, 28, 2, 100
+AXES = {
+    "data": [10_000, 20_000, 40_000, 80_000],
+    "pixels": [16**2, 32**2, 64**2, 128**2],
+    "latent": [2, 32, 512, 1024],
+    "batch": [100, 400, 1600, 6400],
+}
+COLUMNS = ["quantity", "from", "to", "exponent of time", "exponent of memory", "peak MiB at the end"]
+
+
+def measured(axis: str, value: int, rounds: int, folder: Path) -> dict[str, float]:
+    """Seconds of an epoch (data) or of a step (else), and the peak memory of the process."""
+    count, side = (value if axis == "data" else N), (math.isqrt(value) if axis == "pixels" else SIDE)
+    path = folder / f"{count}-{side}.npy"
+    if not path.is_file():
+        np.save(path, np.random.default_rng(0).integers(0, 256, (count, 1, side, side), np.uint8))
+    overrides = [
+        f"data={{name: arrays, path: {path}, validation: 0, test: 0}}",
+        f"sampler.latent={value if axis == 'latent' else LATENT}",
+        f"training.batch_size={value if axis == 'batch' else BATCH}",
+    ]
+    steps = count // BATCH if axis == "data" else 100 if axis != "batch" else max(5, 20_000 // value)
+    with contest({axis: genkit(CONFIG, overrides, "eager")}) as contestants:
+        contestants[axis].ask("steps", 5)
+        seconds = interleaved(contestants, "steps", {axis: steps}, rounds).median(axis)
+        peak = contestants[axis].ask("memory").value
+        assert peak is not None
+        return {
+            "value": value,
+            "seconds": seconds * (steps if axis == "data" else 1),
+            "bytes": peak,
+        }
+
+
+def exponent(points: list[dict[str, float]], key: str) -> float:
+    """The slope between the last two points."""
+    before, last = points[-2:]
+    return math.log(last[key] / before[key]) / math.log(last["value"] / before["value"])
+
+
+def efficiency(rounds: int) -> dict[str, float]:
+    """Examples per second of one and of two processes with one thread each, on MNIST-sized data and large batches."""
+    rates: dict[str, list[float]] = {"one": [], "two": []}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "x.npy"
+        np.save(data, np.random.default_rng(0).integers(0, 256, (20_000, 1, SIDE, SIDE), np.uint8))
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        for number in range(rounds):
+            for name, start in (("one", []), ("two", launcher)):
+                out = Path(folder) / f"{name}{number}"
+                options = [f"data={{name: arrays, path: {data}, validation: 0, test: 0}}", "training.epochs=4"]
+                more = ["training.batch_size=1000", "training.compile=false", "--out", str(out)]
+                command = [sys.executable, *start, "-m", "genkit", "run", str(CONFIG), *options, *more]
+                subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+                lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+                rates[name].append(statistics.median(json.loads(line)["examples_per_second"] for line in lines[1:]))
+    one, two = (statistics.median(values) for values in rates.values())
+    ratio = statistics.median(b / a for a, b in zip(rates["one"], rates["two"], strict=True))
+    return {"one": one, "two": two, "efficiency": ratio / 2}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, metavar="STEM", help="write STEM.json and STEM.md")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        alone = measured("pixels", 1, 1, Path(folder))["bytes"]  # what the libraries take
+        for axis, values in AXES.items():
+            points = [measured(axis, value, arguments.rounds, Path(folder)) for value in values]
+            for point in points:
+                point["bytes"] -= alone
+            found = {key: exponent(points, key) for key in ("seconds", "bytes")}
+            results[axis] = {"points": points, "exponents": found}
+            peak = f"{(points[-1]['bytes'] + alone) / 2**20:,.0f}"
+            rows.append([axis, f"{values[0]:,}", f"{values[-1]:,}", *(f"{e:.2f}" for e in found.values()), peak])
+    results["processes"] = efficiency(arguments.rounds)
+    percent = f"{results['processes']['efficiency']:.0%} as fast each"
+    rows.append(["processes of one thread", "1", "2", percent, "", ""])
+    table = Table(COLUMNS[0], box=None)
+    for column in COLUMNS[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if arguments.out is not None:
+        write(arguments.out, f"python -m benchmarks.scaling {shlex.join(sys.argv[1:])}", results, COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    main()
