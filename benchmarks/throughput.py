@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import write
-from benchmarks.peers import PEERS
+from benchmarks.peers import HAND, PEERS
 from benchmarks.turns import Contestant, Times, contest, genkit, interleaved
 from genkit.errors import DataError
 from genkit.runs import as_config, prepare
@@ -31,8 +31,10 @@ from genkit.runs import as_config, prepare
 EXAMPLES = Path(__file__).parents[1] / "examples"
 OWN = ("eager", "compiled", "floor")
 MODELS = {"dense": EXAMPLES / "vae-dense.yaml", "conv": EXAMPLES / "vae-deconv.yaml"}
+BY_HAND = {name: EXAMPLES / f"{name}.yaml" for name in ("vae-rnn", "gan", "sparse-autoencoder")}
+OTHERS = {**PEERS, **HAND}
 WARM = 10
-COLUMNS = ["what", "batch", "examples/s", "of the floor", "compiled / this", "peak MiB", "test loss"]
+COLUMNS = ["what", "model", "batch", "examples/s", "of the floor", "compiled / this", "peak MiB", "test loss"]
 
 
 def measure(title: str, batch: int, commands: dict[str, Sequence[str]], rounds: int, seconds: float, fits: int) -> Any:
@@ -88,13 +90,13 @@ def rows(result: Any) -> list[list[str]]:
     found = sorted(result["contestants"].items(), key=lambda item: -item[1]["examples_per_second"])
     lines = []
     for name, figures in found:
-        title = (
-            PEERS[name].title if name in PEERS else f"**{result['model']}: {name}**" if name != "floor" else "the floor"
-        )
+        title = "the floor" if name == "floor" else f"**genkit, {name}**"
+        title = OTHERS[name].title if name in OTHERS else title
         loss = figures.get("test_loss")
         lines.append(
             [
                 title,
+                result["model"],
                 str(result["batch"]),
                 f"{figures['examples_per_second']:,.0f}",
                 f"{figures['of_the_floor']:.2f}",
@@ -122,12 +124,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each has its turn")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn takes, about")
     parser.add_argument("--peers", choices=[*MODELS], help="one model in every framework, on MNIST")
+    parser.add_argument("--by-hand", action="store_true", help="three examples beside loops written by hand, on MNIST")
     parser.add_argument("--without", nargs="*", default=[], choices=PEERS, help="peers that are left out")
     parser.add_argument("--fit", type=int, default=0, help="with --peers: compare test losses after so many epochs")
     parser.add_argument("--out", type=Path, metavar="STEM", help="write STEM.json, STEM.md and STEM.png")
     arguments = parser.parse_args()
     console, results = Console(), []
-    configs = [MODELS[arguments.peers]] if arguments.peers else arguments.configs or sorted(EXAMPLES.glob("*.yaml"))
+    configs = arguments.configs or sorted(EXAMPLES.glob("*.yaml"))
+    if arguments.peers or arguments.by_hand:
+        configs = [MODELS[arguments.peers]] if arguments.peers else list(BY_HAND.values())
     for config in configs:
         try:
             for batch in arguments.batch or [as_config(config, arguments.set).training.batch_size]:
@@ -147,13 +152,14 @@ def _commands(config: Path, batch: int, arguments: argparse.Namespace) -> tuple[
     """What starts each contestant, and the size of the batches that it gets."""
     overrides = [*arguments.set, f"training.batch_size={batch}"]
     peers: dict[str, Sequence[str]] = {}
-    if arguments.peers:
+    if arguments.peers or arguments.by_hand:
         folder = os.environ.get("GENKIT_MNIST")
         if not folder:
-            raise DataError("--peers needs MNIST: the folder of its four IDX files in GENKIT_MNIST")
+            raise DataError("the other frameworks need MNIST: the folder of its four IDX files in GENKIT_MNIST")
         overrides.append("data={name: mnist, validation: 0}")
-        names = [name for name in PEERS if name not in arguments.without]
-        peers = {name: PEERS[name].command(arguments.peers, batch, Path(folder)) for name in names}
+        model, others = (arguments.peers, PEERS) if arguments.peers else (config.stem, HAND)
+        kept = {name: peer for name, peer in others.items() if name not in arguments.without}
+        peers = {name: peer.command(model, batch, Path(folder)) for name, peer in kept.items()}
     data, _ = prepare(as_config(config, overrides))
     return {**{name: genkit(config, overrides, name) for name in OWN}, **peers}, min(batch, len(data.train.x))
 
@@ -175,10 +181,10 @@ def _chart(path: Path, results: Any) -> None:
     figure = Figure(figsize=(8, 0.32 * len(bars) + 1), layout="constrained")
     axes = figure.subplots()
     labels = [
-        f"{PEERS[n].title.replace('`', '') if n in PEERS else 'genkit ' + n} ({r['model']}, {r['batch']})"
+        f"{OTHERS[n].title.replace('`', '') if n in OTHERS else 'genkit ' + n} ({r['model']}, {r['batch']})"
         for r, n, _ in bars
     ]
-    colors = ["#bbbbbb" if name in PEERS else "#1f77b4" for _, name, _ in bars]
+    colors = ["#bbbbbb" if name in OTHERS else "#1f77b4" for _, name, _ in bars]
     axes.barh(range(len(bars)), [figures["of_the_floor"] for *_, figures in bars], color=colors)
     axes.set_yticks(range(len(bars)), labels)
     axes.invert_yaxis()

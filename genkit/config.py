@@ -95,7 +95,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config and apply `key=value` overrides.
 
     Raises:
-        ConfigError: everything that is wrong, a line each, with file, line and column.
+        ConfigError: everything that is wrong, a line each, with file, line and column, in the order of the file.
     """
     document = yamlfile.read(path)
     document.values.setdefault("name", _as_name(Path(path).stem))
@@ -119,8 +119,9 @@ def validated(document: Document, overrides: Iterable[str] = ()) -> RunConfig:
     try:
         return RunConfig.model_validate(document.values)
     except ValidationError as error:
-        lines = [_line(document, detail) for detail in error.errors(include_url=False)]
-        raise ConfigError("\n".join(lines)) from None
+        found = error.errors(include_url=False)
+        found.sort(key=lambda detail: document.order(tuple(detail["loc"])))
+        raise ConfigError("\n".join(_line(document, detail) for detail in found)) from None
 
 
 def _line(document: Document, detail: Any) -> str:

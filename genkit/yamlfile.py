@@ -36,6 +36,11 @@ class Document:
                 return self.places[location[:end]]
         return self.source
 
+    def order(self, location: Location) -> tuple[int, int, int]:
+        """What sorts locations as they are written: by line and column; what is not in the file comes last."""
+        found = re.fullmatch(r":(\d+):(\d+)", self.place(location).removeprefix(self.source))
+        return (0, int(found[1]), int(found[2])) if found else (1, 0, 0)
+
     def make_list(self, key: str) -> None:
         """Let a single value at a top-level key stand in a list of its own, and its places with it."""
         if isinstance(self.values.get(key), str | Mapping):

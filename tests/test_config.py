@@ -365,3 +365,36 @@ def test_a_single_term_is_overridden_and_placed_like_one_of_a_list(tmp_path):
         (term,) = load(tmp_path, override, text=text).loss
         assert (term.name, term.weight) == ("kl", 3)
     assert problems(tmp_path, "loss.weight=3", text=text) == ["'loss.weight=3': loss has no item 'weight'; it has kl"]
+
+
+def test_ten_mistakes_are_ten_lines_in_the_order_of_the_file(tmp_path):
+    text = """\
+training: {epochs: 0, optimizer: {name: adm}}
+loss:
+  - {name: kl, weight: heavy}
+  - reconstructon
+sampler: {name: gaussian, latent: -1, latnet: 2}
+sed: 1
+likelihood: {nam: bernoulli}
+decoder: {name: mlp, hidden: [16, many]}
+encoder: 7
+data: digits
+"""
+    (tmp_path / "wrong.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "wrong.yaml", ["seed=-1"])
+    lines = [line.removeprefix(f"{tmp_path}/wrong.yaml:") for line in str(caught.value).splitlines()]
+    places = [line.split(": ")[:2] for line in lines]
+    assert places == [
+        ["1:12", "training.epochs"],
+        ["1:23", "training.optimizer"],
+        ["3:16", "loss[0].weight"],
+        ["4:5", "loss[1]"],
+        ["5:27", "sampler.latent"],
+        ["5:39", "sampler"],
+        ["6:1", "unknown key 'sed'; did you mean 'seed'?"],
+        ["7:1", "likelihood"],
+        ["8:35", "decoder.hidden[1]"],
+        ["9:1", "encoder"],
+        ["'seed=-1'", "seed"],
+    ]

@@ -39,3 +39,9 @@ PEERS = {
     "torch loader": Peer("PyTorch loop, eager, DataLoader", "torch", "torch_loop", "loader"),
     "pythae": Peer("pythae 0.1.2, its trainer", "torch", "pythae_trainer", "default"),
 }
+
+HAND = {
+    "hand compiled": Peer("the same by hand, gradients in one compiled graph", "torch", "torch_examples", "compiled"),
+    "hand eager": Peer("the same by hand, eager", "torch", "torch_examples", "eager"),
+}
+"""Examples other than those of PEERS, under their own names."""

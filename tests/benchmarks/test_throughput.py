@@ -30,7 +30,7 @@ def test_the_command_prints_a_table_and_writes_its_files(tmp_path, digits, envir
         assert figures["peak_bytes"] > 2**26
     assert result["contestants"]["floor"]["of_the_floor"] == 1
     assert written["machine"]["torch"]
-    assert "vae-digits: compiled" in (tmp_path / "r.md").read_text()
+    assert "| **genkit, compiled** | vae-digits | 64 |" in (tmp_path / "r.md").read_text()
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -72,7 +72,7 @@ def test_results_are_shown_with_the_fastest_first():
     figures = {"of_the_floor": 0.5, "compiled_over_this": 1.0, "peak_bytes": 2**20, "test_loss": 1.0}
     contestants = {"eager": {**figures, "examples_per_second": 1}, "pythae": {**figures, "examples_per_second": 2}}
     shown = throughput.rows({"model": "m", "batch": 3, "contestants": contestants})
-    assert [row[0] for row in shown] == [PEERS["pythae"].title, "**m: eager**"]
+    assert [row[0] for row in shown] == [PEERS["pythae"].title, "**genkit, eager**"]
 
 
 def test_every_peer_has_its_script_and_its_requirements():

@@ -1,0 +1,28 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.turns import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("GENKIT_MNIST"), reason="needs the files of MNIST in GENKIT_MNIST")
+def test_the_command_times_the_first_step_and_the_whole_run(tmp_path, environment):
+    command = [sys.executable, "-m", "benchmarks.startup", "--rounds", "1", "--out", str(tmp_path / "s")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "s.json").read_text())["results"]
+    bare, first, whole = row.values()
+    assert 0 < bare < first < whole
+    assert "genkit run, to the first step" in done.stdout
+
+
+def test_without_its_data_the_command_says_what_it_needs(environment):
+    bare = {name: value for name, value in environment.items() if name != "GENKIT_MNIST"}
+    command = [sys.executable, "-m", "benchmarks.startup"]
+    done = subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "into GENKIT_MNIST" in done.stderr
