@@ -13,14 +13,14 @@ from genkit import yamlfile
 from genkit.errors import ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
 from genkit.optimizers import Adam, Optimizer
-from genkit.registry import registry
+from genkit.registry import choose, registry
 from genkit.settings import ChosenByName, Settings
 from genkit.yamlfile import Document, dotted
 
 
 def component(kind: str) -> ChosenByName:
     """A config field that takes any registered component of a kind."""
-    return ChosenByName(kind, lambda name: registry().find(kind, name).Config)
+    return ChosenByName(kind, lambda name: registry().settings(kind, name))
 
 
 def _listed(value: Any) -> Any:
@@ -70,6 +70,13 @@ class RunConfig(Settings):
         ),
     ] = "run"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights, the order of the data and all draws")] = 0
+    plugins: Annotated[
+        str | tuple[str, ...],
+        Field(
+            description="which installed plugins are used: all, none but genkit's own, some by the names of their "
+            "distributions, or all but those with a minus"
+        ),
+    ] = "all"
     data: Annotated[DataSource.Config, component("data"), Field(description="where the data come from")]
     encoder: Annotated[
         Annotated[Encoder.Config, component("encoder")] | None,
@@ -116,12 +123,22 @@ def validated(document: Document, overrides: Iterable[str] = ()) -> RunConfig:
     document.make_list("loss")
     for assignment in overrides:
         document.override(assignment)
+    _choose_plugins(document)
     try:
         return RunConfig.model_validate(document.values)
     except ValidationError as error:
         found = error.errors(include_url=False)
         found.sort(key=lambda detail: document.order(tuple(detail["loc"])))
         raise ConfigError("\n".join(_line(document, detail) for detail in found)) from None
+
+
+def _choose_plugins(document: Document) -> None:
+    wanted = document.values.get("plugins", "all")
+    if isinstance(wanted, str) or (isinstance(wanted, list | tuple) and all(isinstance(word, str) for word in wanted)):
+        try:
+            choose(wanted)
+        except ConfigError as error:
+            raise ConfigError(f"{document.place(('plugins',))}: {error}") from None
 
 
 def _line(document: Document, detail: Any) -> str:

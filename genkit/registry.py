@@ -1,27 +1,35 @@
 """Which components there are, who brought them, and what failed to load.
 
-Plugins are found through the entry-point group `genkit`. One that fails to load, or brings something that is no
-component, breaks nothing but itself: its failure is kept and shown where somebody asks for its parts.
+Plugins are found through the entry-point group `genkit`. One that fails to load, was made for another genkit, or brings
+something that is no component, breaks nothing but itself: its failure is kept and shown where somebody asks for its
+parts. What is not wanted (`genkit.selection`) is never imported. A component may be named with its distribution,
+`distribution/name`; a bare name is that of genkit's own component where it has one.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
 
 from genkit import hookspecs
 from genkit.errors import ComponentError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
-from genkit.settings import nearest
+from genkit.selection import FIRST_PARTY, VARIABLE, Selection, canonical
+from genkit.settings import Settings, nearest
 
 GROUP = "genkit"
 THIS_PROCESS = "this process"
+SLOW = 0.5
+"""Seconds of an import that are worth a note."""
 EVENTS = ("run_started", "step_ended", "epoch_ended", "run_ended", "run_stopped")
 INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
 KINDS = tuple(interface.kind for interface in INTERFACES)
@@ -39,6 +47,8 @@ class Plugin:
     components: list[type[Component]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is worth knowing and no fault: that it was left out, is slow, or shares a name."""
 
     @property
     def owner(self) -> str:
@@ -54,14 +64,19 @@ def name_of(component: type[Component]) -> str:
 class Registry:
     """All plugins, and the components they bring by (kind, name)."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Selection | None = None) -> None:
         self.plugins: list[Plugin] = []
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(hookspecs)
+        self.wanted = wanted or Selection()
+        """What the environment asks for."""
+        self.chosen = Selection()
+        """What the config that was read last asks for."""
         self._claims: dict[tuple[str, str], list[tuple[type[Component], Plugin]]] = {}
+        self._waiting: list[tuple[metadata.EntryPoint, metadata.Distribution, Plugin]] = []
 
-    def load_installed(self) -> None:
-        """Load every installed distribution's plugins, each on its own, in an order that does not change."""
+    def find_installed(self) -> None:
+        """Find every installed distribution's plugins, in an order that does not change; none is imported yet."""
         found = [(dist, entry) for dist in metadata.distributions() for entry in dist.entry_points.select(group=GROUP)]
         seen = set()
         for dist, entry in sorted(found, key=lambda pair: (pair[0].name, pair[1].name)):
@@ -69,17 +84,52 @@ class Registry:
                 continue
             seen.add((dist.name, entry.name))
             plugin = Plugin(entry.name, dist.name, dist.version)
-            try:
-                module = entry.load()
-            except (Exception, SystemExit) as error:
-                plugin.problems.append(f"its import failed: {_in_a_line(error)}")
-                self.plugins.append(plugin)
+            self.plugins.append(plugin)
+            self._waiting.append((entry, dist, plugin))
+
+    def load_wanted(self) -> None:
+        """Import what is wanted and has not been imported yet, each on its own."""
+        waiting, self._waiting = self._waiting, []
+        for entry, dist, plugin in waiting:
+            if not self.wants(plugin):
+                self._waiting.append((entry, dist, plugin))
+            elif (misfit := _misfit(dist)) is not None:
+                plugin.problems.append(misfit)
             else:
-                self.add(module, plugin)
+                self._load(entry, plugin)
+
+    def _load(self, entry: metadata.EntryPoint, plugin: Plugin) -> None:
+        start = time.perf_counter()
+        try:
+            module = entry.load()
+        except (Exception, SystemExit) as error:
+            plugin.problems.append(f"its import failed: {_in_a_line(error)}")
+        else:
+            self.add(module, plugin)
+        seconds = time.perf_counter() - start
+        if seconds > SLOW:
+            plugin.notes.append(f"took {seconds:.1f} s to import")
+
+    def wants(self, plugin: Plugin) -> bool:
+        """Whether both the environment and the config want a plugin."""
+        if plugin.distribution == THIS_PROCESS:
+            return True
+        return all(choice.allows(plugin.distribution, plugin.name) for choice in (self.wanted, self.chosen))
+
+    def left_out(self) -> list[tuple[Plugin, str]]:
+        """The plugins that are not wanted, and what says so."""
+        return [
+            (plugin, choice.source)
+            for plugin in self.plugins
+            if plugin.distribution != THIS_PROCESS
+            for choice in (self.wanted, self.chosen)
+            if not choice.allows(plugin.distribution, plugin.name)
+        ]
 
     def add(self, module: object, plugin: Plugin) -> Plugin:
         """Register a module (or any object with hook implementations) as a plugin."""
-        self.plugins.append(plugin)
+        if plugin not in self.plugins:
+            self.plugins.append(plugin)
         try:
             self.manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
             plugin.problems += self._unknown_hooks(module)
@@ -108,7 +158,16 @@ class Registry:
             plugin.problems.append(problem)
             return
         plugin.components.append(component)
-        self._claims.setdefault((component.kind, name_of(component)), []).append((component, plugin))
+        claims = self._claims.setdefault((component.kind, name_of(component)), [])
+        claims.append((component, plugin))
+        if len(claims) > 1:
+            for _, each in claims:
+                others = " and ".join(other.owner for _, other in claims if other is not each)
+                qualified = f"{canonical(each.distribution)}/{name_of(component)}"
+                note = (
+                    f"{component.kind} '{name_of(component)}' is also of {others}; as '{qualified}' it is meant surely"
+                )
+                each.notes.append(note)
 
     def claim_here(self, component: type[Component]) -> None:
         """Register a class that no distribution brings, in place of an earlier one of the same name."""
@@ -125,26 +184,43 @@ class Registry:
         self.plugins.append(here)
 
     def find(self, kind: str, name: str) -> type[Component]:
-        """The component of that kind and name.
+        """The component of that kind and name, or `distribution/name`.
 
         Raises:
             ComponentError: there is none (with the nearest name, and what failed to load), or two plugins claim it.
         """
-        claims = self._claims.get((kind, name), [])
+        distribution, _, bare = name.rpartition("/")
+        claims = [claim for claim in self._claims.get((kind, bare), []) if self.wants(claim[1])]
+        if distribution:
+            claims = [claim for claim in claims if canonical(claim[1].distribution) == canonical(distribution)]
+        elif len(claims) > 1:
+            claims = [claim for claim in claims if claim[1].distribution == FIRST_PARTY] or claims
         if len(claims) == 1:
             return claims[0][0]
         if claims:
             owners = " and ".join(plugin.owner for _, plugin in claims)
-            raise ComponentError(f"{kind} '{name}' is claimed by {owners}; uninstall all but one of them")
-        message = f"unknown {kind} '{name}'; {nearest(name, self.names(kind))}"
+            choices = " or ".join(f"'{canonical(plugin.distribution)}/{bare}'" for _, plugin in claims)
+            raise ComponentError(f"{kind} '{name}' is claimed by {owners}; write {choices}")
+        message = f"unknown {kind} '{name}'; {nearest(bare, self.names(kind))}"
+        left_out = self.left_out()
         for plugin in self.plugins:
-            for problem in plugin.problems:
+            for problem in plugin.problems if plugin not in [each for each, _ in left_out] else []:
                 message += f" (plugin '{plugin.name}' of {plugin.owner} has a problem: {problem})"
+        for plugin, source in left_out:
+            message += f" (plugin '{plugin.name}' of {plugin.owner} is left out by {source})"
         raise ComponentError(message)
+
+    def settings(self, kind: str, name: str) -> type[Settings]:
+        """The options of a component; those of a qualified name keep it, so that a written config means the same."""
+        component = self.find(kind, name)
+        if "/" not in name:
+            return component.Config
+        return _qualified(component.Config, name)
 
     def names(self, kind: str) -> list[str]:
         """The names of all components of a kind, sorted."""
-        return sorted(name for claimed_kind, name in self._claims if claimed_kind == kind)
+        claimed = self._claims.items()
+        return sorted(n for (k, n), claims in claimed if k == kind and any(self.wants(plugin) for _, plugin in claims))
 
     def owner(self, component: type[Component]) -> Plugin:
         """The plugin that brought a component class."""
@@ -153,7 +229,36 @@ class Registry:
     def listeners(self, event: str) -> Iterator[tuple[str, Any]]:
         """The implementations of an event's hook, each with its plugin's name."""
         for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
-            yield implementation.plugin_name, implementation
+            plugin = next((p for p in self.plugins if f"{p.distribution}/{p.name}" == implementation.plugin_name), None)
+            if plugin is None or self.wants(plugin):
+                yield implementation.plugin_name, implementation
+
+
+@functools.cache
+def _qualified(settings: type[Component.Config], name: str) -> type[Component.Config]:
+    members = {"__annotations__": {"name": Literal[name]}, "name": name, "__module__": settings.__module__}
+    return type(settings.__name__, (settings,), members)
+
+
+def _misfit(dist: metadata.Distribution) -> str | None:
+    """Why a distribution was not made for this genkit, by its own requirements; None: it may have been."""
+    for text in dist.requires or []:
+        try:
+            required = Requirement(text)
+        except InvalidRequirement:
+            continue
+        here = metadata.version(FIRST_PARTY)
+        always = required.marker is None or required.marker.evaluate({"extra": ""})
+        if (
+            canonical(required.name) == FIRST_PARTY
+            and always
+            and not required.specifier.contains(here, prereleases=True)
+        ):
+            return (
+                f"it needs {FIRST_PARTY}{required.specifier}, and this is {here}; pip install --upgrade {dist.name} "
+                f"{FIRST_PARTY}"
+            )
+    return None
 
 
 def _why_no_component(candidate: Any) -> str | None:
@@ -177,11 +282,26 @@ def _in_a_line(error: BaseException) -> str:
 
 
 @functools.cache
-def registry() -> Registry:
-    """The registry of this process, with every installed plugin; made at the first call."""
-    made = Registry()
-    made.load_installed()
+def _made() -> Registry:
+    made = Registry(Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE))
+    made.find_installed()
     return made
+
+
+def registry() -> Registry:
+    """The registry of this process, with every installed plugin that is wanted; made at the first call.
+
+    Raises:
+        ConfigError: the environment variable GENKIT_PLUGINS is no choice of plugins.
+    """
+    made = _made()
+    made.load_wanted()
+    return made
+
+
+def choose(wanted: str | Iterable[str]) -> None:
+    """Let a config say which plugins it wants, within what the environment wants; raises ConfigError."""
+    _made().chosen = Selection.of(wanted, "plugins")
 
 
 def register(component: C) -> C:

@@ -122,7 +122,9 @@ def environment(config: RunConfig) -> dict[str, Any]:
         },
         "platform": platform.platform(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(config)],
-        "listeners": sorted(f"{p.distribution}/{p.name} {p.version}" for p in registry().plugins if p.events),
+        "listeners": sorted(
+            f"{p.distribution}/{p.name} {p.version}" for p in registry().plugins if p.events and registry().wants(p)
+        ),
     }
 
 

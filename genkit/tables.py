@@ -64,7 +64,7 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
     """A paragraph a plugin."""
     for row in rows:
         print(f"{row['name']}  ({row['distribution']} {row['version']})".replace(" )", ")"))
-        for label in ("components", "events", "problems"):
+        for label in ("components", "events", "problems", "notes"):
             if row[label]:
                 print(f"    {label}: {', '.join(row[label])}")
 

@@ -1,5 +1,6 @@
 """Plugins and components: found, claimed, replaced, and named where they are broken."""
 
+import re
 import sys
 from importlib import metadata
 from types import ModuleType
@@ -11,6 +12,7 @@ from genkit import hookimpl, register
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Loss
 from genkit.registry import EVENTS, KINDS, THIS_PROCESS, Plugin, Registry, name_of
+from genkit.selection import Selection
 
 
 def encoder(label):
@@ -90,18 +92,22 @@ def installed(tmp_path, monkeypatch):
     monkeypatch.setattr(metadata, "distributions", lambda: list(found))
     monkeypatch.syspath_prepend(tmp_path / "modules")
 
-    def install(distribution, version="1.0", source=None, **entries):
+    def install(distribution, version="1.0", source=None, wanted=None, needs=None, **entries):
         folder = tmp_path / f"{distribution}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+            + (f"Requires-Dist: {needs}\n" if needs else "")
+        )
         lines = [f"{name} = {module}" for name, module in entries.items()]
         (folder / "entry_points.txt").write_text("\n".join(["[genkit]", *lines, ""]))
         if source is not None:
             (tmp_path / "modules").mkdir(exist_ok=True)
             (tmp_path / "modules" / f"{next(iter(entries.values()))}.py").write_text(source)
         found.append(metadata.Distribution.at(folder))
-        registry = Registry()
-        registry.load_installed()
+        registry = Registry(wanted)
+        registry.find_installed()
+        registry.load_wanted()
         return registry
 
     return install
@@ -117,7 +123,8 @@ def here(monkeypatch):
 
 def test_first_party_plugins_are_installed_and_whole():
     registry = Registry()
-    registry.load_installed()
+    registry.find_installed()
+    registry.load_wanted()
     problems = {plugin.name: plugin.problems for plugin in registry.plugins if plugin.distribution == "genkit-torch"}
     assert problems.items() >= {"data": [], "mlp": [], "tensorboard": [], "vae": []}.items()
     assert all(registry.names(kind) for kind in KINDS)
@@ -172,7 +179,10 @@ def test_two_claims_are_an_error_that_lists_both():
     added(registry, "acme", encoder("part"), encoder("other"))
     added(registry, "bolt", encoder("part"))
     message = message_of_find(registry, "encoder", "part")
-    assert message == "encoder 'part' is claimed by acme-dist 1.0 and bolt-dist 1.0; uninstall all but one of them"
+    assert (
+        message
+        == "encoder 'part' is claimed by acme-dist 1.0 and bolt-dist 1.0; write 'acme-dist/part' or 'bolt-dist/part'"
+    )
     assert registry.find("encoder", "other")
 
 
@@ -323,5 +333,80 @@ def test_the_same_distribution_twice_on_the_path_counts_once(installed, monkeypa
     twice = [*metadata.distributions()] * 2
     monkeypatch.setattr(metadata, "distributions", lambda: twice)
     registry = Registry()
-    registry.load_installed()
+    registry.find_installed()
+    registry.load_wanted()
     assert [(plugin.name, plugin.problems) for plugin in registry.plugins] == [("good", [])]
+
+
+def test_a_qualified_name_settles_whose_component_is_meant_and_is_kept_in_the_config(here):
+    first, second = encoder("part"), encoder("part")
+    added(here, "acme", first)
+    plugin = added(here, "bolt", second)
+    assert here.find("encoder", "acme-dist/part") is first
+    assert here.find("encoder", "Bolt_Dist/part") is second
+    settings = here.settings("encoder", "bolt-dist/part")
+    made = settings.model_validate({"name": "bolt-dist/part"})
+    assert isinstance(made, second.Config)
+    assert settings.model_validate(made.model_dump()) == made
+    assert here.settings("encoder", "bolt-dist/part") is settings
+    assert plugin.notes == ["encoder 'part' is also of acme-dist 1.0; as 'bolt-dist/part' it is meant surely"]
+    assert "unknown encoder 'other-dist/part'" in message_of_find(here, "encoder", "other-dist/part")
+
+
+def test_a_name_of_genkit_itself_is_not_taken_over():
+    registry = Registry()
+    own, other = encoder("part"), encoder("part")
+    added(registry, "acme", other)
+    registry.add(plugin_module(own), Plugin("first", "genkit-torch", "1.0"))
+    assert registry.find("encoder", "part") is own
+    assert registry.find("encoder", "acme-dist/part") is other
+    assert "also of genkit-torch 1.0" in registry.plugins[0].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("needs", "fits"),
+    [
+        ("genkit-torch>=99", False),
+        ("Genkit_Torch<0.0.1", False),
+        ("genkit-torch>=0.0.1", True),
+        ("genkit-torch>=99; extra == 'dev'", True),
+        ("torch>=2; python_version < '3'", True),
+        ("not a requirement !", True),
+    ],
+)
+def test_a_plugin_made_for_another_genkit_is_not_imported(installed, needs, fits):
+    registry = installed("acme", needs=needs, source="raise RuntimeError('imported')", plugin="acme_misfit")
+    (plugin,) = registry.plugins
+    (problem,) = plugin.problems
+    assert problem.startswith("its import failed" if fits else "it needs genkit-torch")
+    assert fits or "pip install --upgrade acme genkit-torch" in problem
+
+
+def test_what_is_not_wanted_is_never_imported_until_it_is(installed):
+    none = Selection.of("none", "GENKIT_PLUGINS")
+    registry = installed("acme", wanted=none, source="raise RuntimeError('imported')", plugin="acme_unwanted")
+    assert [plugin.problems for plugin in registry.plugins] == [[]]
+    assert "acme_unwanted" not in sys.modules
+    message = message_of_find(registry, "encoder", "part")
+    assert message.endswith("(plugin 'plugin' of acme 1.0 is left out by GENKIT_PLUGINS=none)")
+    registry.wanted = Selection()
+    registry.load_wanted()
+    assert [plugin.problems for plugin in registry.plugins] == [["its import failed: RuntimeError: imported"]]
+
+
+def test_what_a_config_does_not_want_is_neither_found_nor_told_of_runs():
+    registry, heard = Registry(), []
+    added(registry, "acme", encoder("part"), epoch_ended=lambda: heard.append("acme"))
+    added(registry, "bolt", encoder("other"), epoch_ended=lambda: heard.append("bolt"))
+    registry.chosen = Selection.of(["-acme-dist"], "plugins")
+    assert registry.names("encoder") == ["other"]
+    assert "left out by plugins=-acme-dist" in message_of_find(registry, "encoder", "part")
+    for _, implementation in registry.listeners("epoch_ended"):
+        implementation.function()
+    assert heard == ["bolt"]
+
+
+def test_an_import_that_takes_long_is_noted(installed, monkeypatch):
+    monkeypatch.setattr("genkit.registry.SLOW", 0.05)
+    registry = installed("acme", source="import time; time.sleep(0.1)", plugin="acme_sleeps")
+    assert re.fullmatch(r"took 0\.\d s to import", registry.plugins[0].notes[0])

@@ -11,6 +11,7 @@ def plugins(as_json: Json = False) -> None:
     from genkit import tables
     from genkit.registry import name_of, registry
 
+    left_out = registry().left_out()
     rows = [
         {
             "name": plugin.name,
@@ -19,6 +20,7 @@ def plugins(as_json: Json = False) -> None:
             "components": [f"{component.kind}/{name_of(component)}" for component in plugin.components],
             "events": plugin.events,
             "problems": plugin.problems,
+            "notes": [*plugin.notes, *(f"left out by {source}" for left, source in left_out if left is plugin)],
         }
         for plugin in registry().plugins
     ]
