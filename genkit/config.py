@@ -20,16 +20,17 @@ from genkit.yamlfile import Document, dotted
 
 def component(kind: str) -> ChosenByName:
     """A config field that takes any registered component of a kind."""
-    return ChosenByName(kind, lambda name: registry().settings(kind, name))
+    return ChosenByName(kind, lambda name: registry().settings(kind, name), lambda: registry().names(kind))
 
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str | Mapping) else value
 
 
+Term = Annotated[Loss.Config, component("loss")]
 Terms = Annotated[
-    tuple[Annotated[Loss.Config, component("loss")], ...],
-    BeforeValidator(_listed),
+    tuple[Term, ...],
+    BeforeValidator(_listed, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
 ]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from genkit.settings import Settings
@@ -50,6 +50,9 @@ class _NumberOrRamp:
                 lambda value: value.model_dump(mode="json", by_alias=True) if isinstance(value, Ramp) else value
             ),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, handler(Ramp.__pydantic_core_schema__)]}
 
 
 Schedule = Annotated[float | Ramp, _NumberOrRamp()]

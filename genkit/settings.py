@@ -6,10 +6,20 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from genkit.errors import GenkitError
+
+CHOICE = "x-genkit-choice"
+"""In a JSON Schema under way: whose options belong here."""
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
@@ -76,12 +86,20 @@ class ChosenByName:
     Args:
         what: what is chosen, for messages ("encoder", "optimizer").
         find: gives the settings class of a name; raises GenkitError where there is none.
+        known: gives all names.
         default: the name that a mapping without one has.
     """
 
-    def __init__(self, what: str, find: Callable[[str], type[Settings]], default: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        find: Callable[[str], type[Settings]],
+        known: Callable[[], Iterable[str]],
+        default: str | None = None,
+    ) -> None:
         self.what = what
         self.find = find
+        self.known = known
         self.default = default
 
     def validate(self, value: Any) -> Settings:
@@ -109,3 +127,9 @@ class ChosenByName:
                 lambda settings: settings.model_dump(mode="json", by_alias=True)
             ),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A name alone, or a mapping whose `name` says which options it has; `genkit.schema` writes those out."""
+        names = sorted(self.known())
+        branches = [{"required": [] if name == self.default else ["name"], CHOICE: [self, name]} for name in names]
+        return {"anyOf": [{"enum": names}, *branches]}

@@ -69,6 +69,36 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
                 print(f"    {label}: {', '.join(row[label])}")
 
 
+def print_part(title: str, owner: str, documentation: str, options: dict[str, Any]) -> None:
+    """A component's documentation, and a table of its options."""
+    console = Console(markup=False, highlight=False)
+    console.print(f"{title}  ({owner})\n\n{documentation}\n", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for column in ("option", "type", "default", "what"):
+        table.add_column(column, overflow="fold")
+    for name, option in options["properties"].items():
+        if name != "name":
+            default = "needed" if name in options.get("required", ()) else json.dumps(option.get("default"))
+            table.add_row(name, _type_of(option), default, option.get("description", ""))
+    console.print(table)
+
+
+def _type_of(option: dict[str, Any]) -> str:
+    """The type that a schema describes, as people say it."""
+    if "const" in option or "enum" in option:
+        return " | ".join(json.dumps(value) for value in option.get("enum", [option.get("const")]))
+    if "anyOf" in option:
+        if any("$ref" in each for each in option["anyOf"]):  # a choice by name
+            return " | ".join(option["anyOf"][0]["enum"])
+        return " | ".join(dict.fromkeys(_type_of(each) for each in option["anyOf"]))
+    if option.get("type") == "array":
+        inside = option.get("prefixItems") or [option.get("items", {})]
+        return f"list of {' and '.join(dict.fromkeys(_type_of(item) for item in inside))}"
+    if option.get("properties"):
+        return "{" + ", ".join(option["properties"]) + "}"
+    return str(option.get("type", "any"))
+
+
 def print_comparison(comparison: Comparison) -> None:
     """Two tables: what each model took and reaches, and how good its samples are beside real data."""
     console = Console(markup=False)

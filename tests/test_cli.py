@@ -508,3 +508,24 @@ def test_a_missing_option_is_a_usage_error(cli, finished):
     answer = cli("sample", finished.directory.path)
     assert answer.code == 2
     assert "--out" in answer.err
+
+
+def test_plugins_show_prints_what_a_part_is_and_its_options(cli):
+    shown = cli("plugins", "show", "loss/adversarial")
+    assert shown.code == 0
+    assert shown.out.startswith("loss/adversarial  (genkit-torch ")
+    assert "Wasserstein with gradient penalty: Gulrajani et al. 2017" in shown.out
+    (line,) = [line for line in shown.out.splitlines() if line.startswith("critic ")]
+    assert line.split()[:8] == ["critic", "cnn", "|", "mlp", "|", "rnn", "needed", "any"]
+    assert json.loads(cli("plugins", "show", "encoder/mlp", "--json").out)["properties"]["dropout"]["default"] == 0
+    wrong = cli("plugins", "show", "encoder/mpl")
+    assert wrong.code == 2
+    assert wrong.err == "error: unknown encoder 'mpl'; did you mean 'mlp'?\n"
+
+
+def test_schema_is_printed_or_written(cli, tmp_path):
+    printed = json.loads(cli("schema").out)
+    answer = cli("schema", "--out", tmp_path / "s.json")
+    assert answer.out == f"{tmp_path}/s.json\n"
+    assert json.loads((tmp_path / "s.json").read_text()) == printed
+    assert printed["title"] == "genkit config"

@@ -28,7 +28,7 @@ def find(name):
     return PARTS[name]
 
 
-Part = Annotated[Settings, ChosenByName("part", find)]
+Part = Annotated[Settings, ChosenByName("part", find, list)]
 
 
 class Tree(Settings):

@@ -1,13 +1,23 @@
-"""Commands about plugins."""
+"""Commands about plugins and what they bring."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from genkit.cli.app import Json, app
 
+plugins = typer.Typer(invoke_without_command=True, help="List the installed plugins, or show one of their parts.")
+app.add_typer(plugins, name="plugins")
 
-@app.command()
-def plugins(as_json: Json = False) -> None:
-    """List the installed plugins: whose they are, what they bring, and what failed to load."""
+
+@plugins.callback()
+def _list(context: typer.Context, as_json: Json = False) -> None:
+    """List the installed plugins: whose they are, what they bring, what failed to load and what is left out."""
+    if context.invoked_subcommand is not None:
+        return
     from genkit import tables
     from genkit.registry import name_of, registry
 
@@ -28,3 +38,40 @@ def plugins(as_json: Json = False) -> None:
         tables.print_json(rows)
     else:
         tables.print_plugins(rows)
+
+
+@plugins.command()
+def show(
+    part: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as encoder/mlp.")], as_json: Json = False
+) -> None:
+    """Show what a part is, whose it is, and its options with their defaults."""
+    import inspect
+
+    from genkit import schema, tables
+    from genkit.registry import registry
+
+    kind, name = schema.parts(part)
+    component = registry().find(kind, name)
+    options = schema.options(kind, name)
+    if as_json:
+        tables.print_json(options)
+    else:
+        tables.print_part(f"{kind}/{name}", registry().owner(component).owner, inspect.getdoc(component) or "", options)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="The file; by default it is printed.")] = None,
+) -> None:
+    """Print the JSON Schema of a config with everything installed, for editors."""
+    import json
+
+    from genkit import atomic
+    from genkit.schema import schema as made
+
+    text = json.dumps(made(), indent=2, ensure_ascii=False) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        atomic.write_text(out, text)
+        print(out)

@@ -1,0 +1,109 @@
+import copy
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from genkit import config
+from genkit.errors import ConfigError, GenkitError
+from genkit.registry import KINDS, registry
+from genkit.schema import options, parts, schema
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+WHOLE = {
+    "data": {"name": "digits", "size": 16, "validation": 0.2, "test": 100},
+    "encoder": {"name": "cnn", "layers": [{"channels": 8, "kernel": 3}]},
+    "sampler": "gaussian",
+    "decoder": {"name": "mlp", "hidden": [8]},
+    "likelihood": {"name": "gaussian", "scale": "learned"},
+    "loss": ["reconstruction", {"name": "kl", "weight": {"from": 0, "to": 1, "epochs": 2}}],
+    "training": {"epochs": 1, "optimizer": {"lr": 0.1}, "compile": False},
+    "plugins": ["-acme"],
+}
+BROKEN = {
+    "seed": [1.5, -1, "1", True],
+    "sed": [1],
+    "data": [7, "digit", {"size": 16}, {"name": "digits", "size": 4}, {"name": "digits", "sise": 16}],
+    "encoder": ["cn", {"name": "mlp", "hidden": 8}, {"name": "mlp", "hidden": [0]}, {"name": "mlp", "kernel": 3}],
+    "sampler": [None, {"name": "gaussian", "latent": 0}, ["gaussian"]],
+    "likelihood": [{"nam": "bernoulli"}],
+    "loss": [[], "klm", [{"name": "kl", "weight": "1"}], [{"name": "kl", "weight": {"from": 0, "to": 1}}], [[]]],
+    "training": [
+        {"epochs": 0},
+        {"epochs": "1"},
+        {"optimizer": "adm"},
+        {"optimizer": {"name": "sgd", "betas": [0.9, 0.99]}},
+        {"optimizer": {"betas": [0.9, 1.5]}},
+        {"device": "gpu"},
+        {"compile": "yes"},
+        {"precision": "half"},
+    ],
+    "name": ["a/b", ""],
+}
+
+
+@pytest.fixture(scope="module")
+def valid():
+    made = schema()
+    jsonschema.Draft202012Validator.check_schema(made)
+    return jsonschema.Draft202012Validator(json.loads(json.dumps(made))).is_valid
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_is_valid_as_written_and_as_resolved(valid, path):
+    assert valid(YAML(typ="safe").load(path))
+    assert valid(config.load(path).resolved())
+    assert "# yaml-language-server: $schema=genkit.schema.json\n" in path.read_text()
+
+
+def test_a_config_with_every_kind_of_value_is_valid(valid):
+    assert valid(WHOLE)
+    assert config.parse(WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in BROKEN.items() for value in values], ids=str
+)
+def test_what_a_config_refuses_the_schema_refuses(valid, key, value):
+    broken = {**copy.deepcopy(WHOLE), key: value}
+    with pytest.raises(ConfigError):
+        config.parse(broken)
+    assert not valid(broken)
+
+
+@pytest.mark.parametrize("key", ["data", "sampler", "decoder", "likelihood", "loss"])
+def test_what_a_config_needs_the_schema_needs(valid, key):
+    assert not valid({name: value for name, value in WHOLE.items() if name != key})
+
+
+def test_every_component_is_described():
+    made = schema()
+    for kind in KINDS:
+        for name in registry().names(kind):
+            definition = made["$defs"][f"{kind}.{name}"]
+            assert definition["title"] == f"{kind} {name}"
+            assert len(definition["description"]) > 10
+            assert definition["properties"]["name"]["const"] == name
+            assert options(kind, name)["properties"].keys() == definition["properties"].keys()
+
+
+def test_a_component_of_this_process_is_in_it_at_once(valid, variant):
+    from genkit_mlp import MLPEncoder
+
+    name = variant(MLPEncoder)
+    assert not valid({**WHOLE, "encoder": name})
+    assert jsonschema.Draft202012Validator(schema()).is_valid({**WHOLE, "encoder": {"name": name, "hidden": [3]}})
+
+
+def test_the_schema_beside_the_examples_is_current():
+    assert json.loads((EXAMPLES / "genkit.schema.json").read_text(encoding="utf-8")) == schema(), (
+        "make it anew: GENKIT_PLUGINS=none genkit schema --out examples/genkit.schema.json"
+    )
+
+
+@pytest.mark.parametrize("reference", ["mlp", "encoders/mlp", "", "/mlp"])
+def test_what_is_no_part_is_refused(reference):
+    with pytest.raises(GenkitError, match="is no part; write KIND/NAME with one of the kinds data, encoder"):
+        parts(reference)
