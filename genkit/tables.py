@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,9 @@ from rich.table import Table
 from genkit.comparison import Comparison
 from genkit.describe import Row
 from genkit.sample_quality import SampleQuality
+
+if TYPE_CHECKING:
+    from genkit.check import Report
 
 
 def print_json(value: Any) -> None:
@@ -67,6 +71,27 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
         for label in ("components", "events", "problems", "notes"):
             if row[label]:
                 print(f"    {label}: {', '.join(row[label])}")
+
+
+def print_check(report: Report) -> None:
+    """What was found, errors last and on stderr."""
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    if report.shape is not None and report.range is not None:
+        counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
+        size = "×".join(map(str, report.shape))
+        console.print(f"data: {counts}; {size}, values from {report.range[0]:.4g} to {report.range[1]:.4g}")
+    if report.parameters is not None:
+        console.print(f"model: {report.parameters:,} parameters")
+    if report.bytes is not None:
+        console.print(f"memory: about {report.bytes / 2**20:,.0f} MiB beside the libraries' own")
+    if report.seconds is not None:
+        console.print(f"time: about {report.seconds:.3g} s an epoch of {report.steps:,} steps, not compiled")
+    for doubt in report.doubts:
+        console.print(f"note: {doubt}")
+    for error in report.errors:
+        print(f"error: {error}", file=sys.stderr)
+    if not report.errors:
+        console.print("nothing is wrong")
 
 
 def print_part(title: str, owner: str, documentation: str, options: dict[str, Any]) -> None:

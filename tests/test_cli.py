@@ -529,3 +529,19 @@ def test_schema_is_printed_or_written(cli, tmp_path):
     assert answer.out == f"{tmp_path}/s.json\n"
     assert json.loads((tmp_path / "s.json").read_text()) == printed
     assert printed["title"] == "genkit config"
+
+
+def test_check_says_what_a_run_takes_or_what_is_wrong(cli, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = cli("check", digits)
+    assert good.code == 0
+    assert [line.partition(":")[0] for line in good.out.splitlines()] == [
+        *("data", "model", "memory", "time", "note"),
+        "nothing is wrong",
+    ]
+    wrong = cli("check", digits, "training.precision=tf32")
+    assert wrong.code == 2
+    assert wrong.err.startswith("error: training.precision: tf32")
+    assert "nothing is wrong" not in wrong.out
+    assert json.loads(cli("check", digits, "--no-probe", "--json").out)["parameters"] == 99_908
+    assert list(tmp_path.iterdir()) == []

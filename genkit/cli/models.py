@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import DataOverrides, Json, Overrides, RunPath, Seed, SplitName, app, fail
+from genkit.cli.app import USER_ERROR, ConfigPath, DataOverrides, Json, Overrides, RunPath, Seed, SplitName, app, fail
 
 
 @app.command()
@@ -41,6 +41,27 @@ def describe(
         tables.print_json([row.to_json() for row in rows])
     else:
         tables.print_rows(rows)
+
+
+@app.command()
+def check(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    probe: Annotated[bool, typer.Option(help="Time a few training steps.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a config, its parts and its data, and what a run will take, before any training."""
+    from genkit import tables
+    from genkit.check import check as checked
+    from genkit.runs import as_config
+
+    report = checked(as_config(config, overrides or ()), probe)
+    if as_json:
+        tables.print_json(report.to_json())
+    else:
+        tables.print_check(report)
+    if report.errors:
+        raise SystemExit(USER_ERROR)
 
 
 @app.command()

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from genkit.check import check
+from genkit.runs import as_config
+
+ARRAYS = ["data.validation=0", "data.test=0", "encoder.hidden=[8]", "decoder.hidden=[8]"]
+
+
+@pytest.fixture
+def arrays(tmp_path, digits):
+    """`arrays(x, labels)`: the config of digits with other data."""
+
+    def made(x, labels=None, *overrides):
+        np.savez(tmp_path / "x.npz", x=x, **({} if labels is None else {"labels": labels}))
+        source = f"data={{name: arrays, path: {tmp_path / 'x.npz'}}}"
+        return as_config(digits, [source, *ARRAYS, *overrides])
+
+    return made
+
+
+def test_a_sound_config_is_told_what_it_takes(digits):
+    report = check(as_config(digits))
+    assert report.errors == []
+    assert report.counts == {"train": 1258, "validation": 180, "test": 359}
+    assert report.shape == (1, 8, 8)
+    assert report.range == (0, 1)
+    assert report.parameters == 99_908
+    assert report.steps == 20
+    assert 0 < report.seconds < 10
+    assert report.doubts == ["3 of 64 values are the same in all training data"]
+
+
+@pytest.mark.parametrize(("optimizer", "copies"), [("adam", 4), ("rmsprop", 3), ("sgd", 2)])
+def test_memory_of_a_wide_model_is_that_of_its_weights_gradients_and_states(digits, optimizer, copies):
+    wide = as_config(digits, ["encoder.hidden=[4000]", f"training.optimizer={optimizer}", "training.batch_size=2"])
+    report = check(wide, probe=False)
+    assert report.seconds is None
+    assert report.bytes == pytest.approx(report.parameters * 4 * copies, rel=0.4)
+
+
+def test_memory_grows_with_the_batch_by_what_a_pass_keeps(digits):
+    sizes = [check(as_config(digits, [f"training.batch_size={n}"]), probe=False).bytes for n in (200, 400, 600)]
+    assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
+    # of a datum at least the data, the four hidden layers and the logits, four bytes each
+    assert 4 * (64 + 256 + 128 + 128 + 256 + 64) < (sizes[1] - sizes[0]) / 200 < 4 * 4 * (64 + 2 * 384 + 64)
+
+
+def test_one_mistake_does_not_hide_the_next(digits):
+    wrong = ["training.precision=tf32", "encoder={name: cnn, layers: [{channels: 4, kernel: 11, padding: valid}]}"]
+    report = check(as_config(digits, wrong))
+    assert [error.partition(":")[0] for error in report.errors] == ["training.precision", "encoder 'cnn'"]
+    assert report.counts["train"] == 1258
+    assert report.bytes is report.seconds is None
+
+
+def test_data_that_cannot_be_read_or_have_no_likelihood_are_errors(arrays, digits, tmp_path):
+    missing = check(as_config(digits, ["data=mnist", f"data.root={tmp_path}"]))
+    assert "holds neither train-images-idx3-ubyte" in missing.errors[0]
+    outside = check(arrays(np.linspace(-1, 2, 800, dtype=np.float32).reshape(100, 8)))
+    assert "likelihood 'bernoulli'" in outside.errors[0]
+    assert outside.errors[0].startswith("the training split")
+    single = check(arrays(np.random.default_rng(0).random((65, 8), np.float32), None, "encoder.normalization=batch"))
+    assert "leave a last one of a single datum" in single.errors[0]
+
+
+def test_odd_data_are_told_of(arrays):
+    x = np.random.default_rng(0).integers(0, 255, (1000, 8), np.uint8)
+    labels = np.where(np.arange(1000) < 990, "many", "few")
+    x[:, 3] = 7
+    report = check(arrays(x, labels, "data.test=50"))
+    assert report.errors == []
+    assert report.doubts[0] == "1 of 8 values are the same in all training data"
+    assert report.doubts[1].startswith("classes with few training data, of 2: few (")
+    assert report.doubts[2] == "the test split has 50 data: figures of so few are noisy"
+    assert check(arrays(np.ones((10, 8), np.uint8))).doubts[0] == "all training data are the same"
+
+
+def test_checking_leaves_random_states_as_they_were(digits):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    check(as_config(digits))
+    assert torch.equal(torch.get_rng_state(), before)
