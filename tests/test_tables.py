@@ -47,9 +47,11 @@ def test_plugins_show_what_they_bring_and_what_is_wrong(capsys):
         "components": ["encoder/e"],
         "events": [],
         "problems": ["no"],
+        "notes": ["slow"],
     }
     tables.print_plugins([row])
-    assert capsys.readouterr().out.splitlines() == ["n  (d 1)", "    components: encoder/e", "    problems: no"]
+    lines = ["n  (d 1)", "    components: encoder/e", "    problems: no", "    notes: slow"]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_json_is_json(capsys):

@@ -55,6 +55,15 @@ def images(folder: Path, name: str) -> Any:
     return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 784)
 
 
+def peak() -> int:
+    """The peak of this process's own memory in bytes: what getrusage gives may be that of the one that started it."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024
+
+
 def serve(contestant: Contestant) -> None:
     """Answer until the input ends."""
     orders: dict[str, Callable[[int], Any]] = {
@@ -62,7 +71,7 @@ def serve(contestant: Contestant) -> None:
         for name in ("steps", "fit", "sample", "encode", "floor")
         if hasattr(contestant, name)
     }
-    orders["memory"] = lambda _: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    orders["memory"] = lambda _: peak()
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
     for line in sys.stdin:
         name, count = line.split()
