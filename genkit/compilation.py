@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import nn
 
+from genkit import layout
 from genkit.errors import ConfigError
 
 COMPILING = 15.0
@@ -73,30 +74,45 @@ class Compiled(Generic[P, R]):
     """A function that takes gradients, as one compiled graph; random numbers are those of the eager function.
 
     A function that holds something which cannot be traced (recurrent layers) is compiled in pieces around it, and its
-    gradients are taken piece by piece.
+    gradients are taken piece by piece. Whether an earlier compilation fits is checked by torch once a key: after that
+    the key alone decides.
 
     Args:
         function: what is compiled, at its first call.
+        key: what the compiled code depends on, of the arguments of a call; None: torch has to check.
+        device: where the function computes.
     """
 
-    def __init__(self, function: Callable[P, R]) -> None:
+    def __init__(
+        self, function: Callable[P, R], key: Callable[P, Hashable] = lambda *_, **__: None, device: str = "cpu"
+    ) -> None:
         options: dict[str, Any] = {
             "dynamic": False,  # the last batch of an epoch is a shape of its own
             "isolate_recompiles": True,  # models that follow each other in a process do not count as one
-            "options": {"fallback_random": True},
+            "options": {"fallback_random": True, "cpp_wrapper": device == "cpu"},  # kernels are called from C++
         }
         torch._dynamo.config.trace_autograd_ops = True  # torch.autograd.grad is part of the graph
+        layout.teach_compiler()
         self.whole = torch.compile(function, fullgraph=True, **options)
         self.pieces = torch.compile(function, **options)
         self.traceable = True
+        self.key = key
+        self.known: set[Hashable] = set()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the function gives."""
+        key = self.key(*args, **kwargs)
+        if key in self.known:
+            with torch.compiler.set_stance(skip_guard_eval_unsafe=True):
+                return self.whole(*args, **kwargs)
         if self.traceable:
             try:
-                return self.whole(*args, **kwargs)
+                given = self.whole(*args, **kwargs)
             except torch._dynamo.exc.Unsupported:  # found out before anything is computed
                 self.traceable = False
+            else:
+                self.known |= {key} - {None}
+                return given
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor", category=UserWarning)
             return self.pieces(*args, **kwargs)  # where pieces meet, torch looks at .grad

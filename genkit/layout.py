@@ -57,6 +57,19 @@ class Linear(nn.Linear):
 
 
 @functools.cache
+def teach_compiler() -> None:
+    """Let compiled code call oneDNN itself where it would call `genkit::product`, which is a detour through Python."""
+    from torch._inductor.ir import TensorBox
+    from torch._inductor.lowering import register_lowering
+    from torch._inductor.mkldnn_ir import LinearUnary
+
+    def product(x: Any, weight: Any, bias: Any) -> Any:
+        return TensorBox.create(LinearUnary.create(x, weight, bias, "none", [], ""))
+
+    register_lowering(torch.ops.genkit.product.default, type_promotion_kind=None)(product)
+
+
+@functools.cache
 def _gains() -> bool:
     """Whether oneDNN is there and the processor one that MKL does not make full use of."""
     known = Path("/proc/cpuinfo")

@@ -11,14 +11,14 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genkit import compilation
+from genkit import compilation, processes
 from genkit.config import TrainingConfig
 from genkit.data import Dataset, as_float, spans
 from genkit.errors import ComponentError, ConfigError, TrainingError
@@ -89,6 +89,15 @@ def differentiate(
     return gradients, figures
 
 
+def _compiled_for(
+    model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor, scale: Tensor | None = None
+) -> Hashable:
+    """What a compiled `differentiate` depends on, as long as the model is trained by its Trainer alone."""
+    if processes.count() > 1:
+        return None  # nor does the shape of a part tell that of the batch
+    return x.shape, x.dtype, x.stride(), model.training, model.autocast, scale is None
+
+
 def _gradients(value: Tensor, parameters: Sequence[Tensor], scale: Tensor | None) -> Sequence[Tensor | None]:
     return torch.autograd.grad(value if scale is None else value * scale, parameters, allow_unused=True)
 
@@ -110,7 +119,7 @@ class Trainer:
         self.config = config
         self.differentiate = differentiate
         if compiled:
-            self.differentiate = compilation.Compiled(differentiate)
+            self.differentiate = compilation.Compiled(differentiate, _compiled_for, model.device.type)
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}
         learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
