@@ -58,13 +58,26 @@ class Linear(nn.Linear):
 
 @functools.cache
 def teach_compiler() -> None:
-    """Let compiled code call oneDNN itself where it would call `genkit::product`, which is a detour through Python."""
-    from torch._inductor.ir import TensorBox
+    """Let compiled code call oneDNN itself where it would call `genkit::product`, which is a detour through Python.
+
+    Weights are passed as they lie: oneDNN reads a transposed one as it is, and a copy would cost half the product.
+    """
+    from torch._inductor import ir
     from torch._inductor.lowering import register_lowering
     from torch._inductor.mkldnn_ir import LinearUnary
 
     def product(x: Any, weight: Any, bias: Any) -> Any:
-        return TensorBox.create(LinearUnary.create(x, weight, bias, "none", [], ""))
+        x, weight = LinearUnary.require_contiguous(LinearUnary.realize_input(x)), LinearUnary.realize_input(weight)
+        size = [x.get_size()[0], weight.get_size()[0]]
+        inputs, rest = [x, weight], ["none", [-1], ""]
+        if bias is None:
+            rest.insert(0, None)
+        else:
+            inputs.append(LinearUnary.realize_input(bias))
+        call = LinearUnary(ir.FixedLayout(x.get_device(), x.get_dtype(), size), inputs, rest)
+        output = ir.MultiOutput(call.get_layout(), call, [])
+        call.layout, call.outputs = ir.MultiOutputLayout(device=call.get_device()), [output]
+        return ir.TensorBox.create(output)
 
     register_lowering(torch.ops.genkit.product.default, type_promotion_kind=None)(product)
 
@@ -95,9 +108,18 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     (x, weight), wanted = ctx.saved_tensors, ctx.needs_input_grad
     return (
         torch.ops.genkit.product(gradient, weight.t(), None) if wanted[0] else None,
-        torch.ops.genkit.product(gradient.t(), x.t(), None) if wanted[1] else None,
+        _slope(gradient, x) if wanted[1] else None,
         gradient.sum(0) if wanted[2] else None,
     )
+
+
+# gradientᵀ x for gradient (N, O), x (N, I) -> (O, I). oneDNN would copy the transposed gradient, the larger it is the
+# more to its loss; MKL is slow only where the result is wider than high.
+def _slope(gradient: Tensor, x: Tensor) -> Tensor:
+    if gradient.shape[1] < x.shape[1]:
+        product: Tensor = torch.ops.genkit.product(gradient.t(), x.t(), None)
+        return product
+    return torch.mm(gradient.t(), x)
 
 
 _library.impl("product", _product, "CPU")
