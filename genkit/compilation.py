@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Hashable
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from genkit import layout
+from genkit import layout, processes
 from genkit.errors import ConfigError
 
 COMPILING = 15.0
@@ -21,8 +23,8 @@ SAVED_PER_STEP = 0.5e-3
 SAVED_PER_VALUE = 3.7e-9
 """Seconds more for each value of a batch, for the passes over memory that it spares, about."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Gradients = tuple[dict[str, Sequence[Tensor | None]], dict[str, Tensor]]
+"""By the names of what is differentiated by; and figures."""
 
 
 class Plan(NamedTuple):
@@ -70,49 +72,112 @@ def _compiler() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
-class Compiled(Generic[P, R]):
-    """A function that takes gradients, as one compiled graph; random numbers are those of the eager function.
+class Compiled:
+    """A function that takes gradients of a model, as a compiled graph for each kind of batch.
 
-    A function that holds something which cannot be traced (recurrent layers) is compiled in pieces around it, and its
-    gradients are taken piece by piece. Whether an earlier compilation fits is checked by torch once a key: after that
-    the key alone decides.
+    It is traced once a kind, gradients included, with the model's parameters and buffers as inputs of the graph; from
+    then on none of its Python runs. Random numbers are those of the eager function. What cannot be traced so (choices
+    that depend on values, tensors that the model does not register, recurrent layers, sums over processes) is left to
+    torch.compile, in pieces where it must be.
 
     Args:
-        function: what is compiled, at its first call.
-        key: what the compiled code depends on, of the arguments of a call; None: torch has to check.
-        device: where the function computes.
+        function: takes the model, the parameters to differentiate by, and the batch; gives gradients and figures.
+        model: already on its device; its parameters stay the same tensors.
+        fitted: the parameters to differentiate by, under some names.
+        kind: what the graph depends on, of a batch and all else that may change.
     """
 
     def __init__(
-        self, function: Callable[P, R], key: Callable[P, Hashable] = lambda *_, **__: None, device: str = "cpu"
+        self,
+        function: Callable[..., Gradients],
+        model: nn.Module,
+        fitted: Mapping[str, Sequence[Tensor]],
+        kind: Callable[..., Hashable],
     ) -> None:
-        options: dict[str, Any] = {
-            "dynamic": False,  # the last batch of an epoch is a shape of its own
-            "isolate_recompiles": True,  # models that follow each other in a process do not count as one
-            "options": {"fallback_random": True, "cpp_wrapper": device == "cpu"},  # kernels are called from C++
-        }
+        self.function, self.model, self.fitted, self.kind = function, model, fitted, kind
+        self.state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self.graphs: dict[Hashable, Callable[[list[Tensor]], Gradients]] = {}
+        on_cpu = all(tensor.device.type == "cpu" for tensor in self.state.values())
+        self.options = {"fallback_random": True, "cpp_wrapper": on_cpu}  # kernels are called from C++
+        self.traceable = processes.count() == 1 and not any(isinstance(part, nn.RNNBase) for part in model.modules())
+
+    def __call__(self, *batch: Tensor | None) -> Gradients:
+        """What the function gives for a batch."""
+        if not self.traceable:
+            return self.in_pieces(*batch)
+        kind = self.kind(*batch)
+        if kind not in self.graphs:
+            try:
+                graph, names = self._traced(batch)
+            except Exception:  # found out before anything is computed
+                self.traceable = False
+                return self.in_pieces(*batch)
+            self.graphs[kind] = self._compiled(graph, batch, names)
+        return self.graphs[kind]([tensor for tensor in batch if tensor is not None])
+
+    def _traced(self, batch: Sequence[Tensor | None]) -> tuple[torch.fx.GraphModule, list[str]]:
+        """The graph of parameters, buffers and batch; and the names of the figures that follow the gradients."""
+        from torch.fx.experimental.proxy_tensor import make_fx  # only those who compile pay for its import
+
+        whole, names, figures = _Whole(self.function, self.model), _names(self.state), list[str]()
+        owned = {owner: [names[id(parameter)] for parameter in each] for owner, each in self.fitted.items()}
+
+        def flat(*given: Tensor) -> tuple[Tensor | None, ...]:
+            rest = iter(given)
+            named = dict(zip(self.state, rest, strict=False))
+            fitted = {owner: [named[name] for name in each] for owner, each in owned.items()}
+            values = (fitted, *(None if tensor is None else next(rest) for tensor in batch))
+            gradients, found = torch.func.functional_call(whole, {f"model.{n}": t for n, t in named.items()}, values)
+            figures[:] = found
+            return (*(gradient for each in gradients.values() for gradient in each), *found.values())
+
+        with torch.compiler._compile_session_context():  # type: ignore[no-untyped-call]
+            given = [*self.state.values(), *(tensor for tensor in batch if tensor is not None)]
+            return make_fx(flat, tracing_mode="fake")(*given), figures
+
+    def _compiled(
+        self, graph: torch.fx.GraphModule, batch: Sequence[Tensor | None], names: list[str]
+    ) -> Callable[[list[Tensor]], Gradients]:
+        state = list(self.state.values())
+        layout.teach_compiler()
+        with torch.no_grad():
+            run = torch._inductor.compile(graph, [*state, *(t for t in batch if t is not None)], self.options)
+        sizes = {owner: len(each) for owner, each in self.fitted.items()}
+
+        @torch.no_grad()
+        def compiled(given: list[Tensor]) -> Gradients:
+            found = iter(run(*state, *given))
+            gradients = {owner: list(islice(found, size)) for owner, size in sizes.items()}
+            return gradients, dict(zip(names, found, strict=True))
+
+        return compiled
+
+    @functools.cached_property
+    def in_pieces(self) -> Callable[..., Gradients]:
+        """The same by torch.compile, which checks at every call whether its code still fits."""
         torch._dynamo.config.trace_autograd_ops = True  # torch.autograd.grad is part of the graph
         layout.teach_compiler()
-        self.whole = torch.compile(function, fullgraph=True, **options)
-        self.pieces = torch.compile(function, **options)
-        self.traceable = True
-        self.key = key
-        self.known: set[Hashable] = set()
+        function = functools.partial(self.function, self.model, self.fitted)
+        pieces = torch.compile(function, dynamic=False, isolate_recompiles=True, options=self.options)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the function gives."""
-        key = self.key(*args, **kwargs)
-        if key in self.known:
-            with torch.compiler.set_stance(skip_guard_eval_unsafe=True):
-                return self.whole(*args, **kwargs)
-        if self.traceable:
-            try:
-                given = self.whole(*args, **kwargs)
-            except torch._dynamo.exc.Unsupported:  # found out before anything is computed
-                self.traceable = False
-            else:
-                self.known |= {key} - {None}
-                return given
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor", category=UserWarning)
-            return self.pieces(*args, **kwargs)  # where pieces meet, torch looks at .grad
+        def call(*batch: Tensor | None) -> Gradients:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor", category=UserWarning)
+                return pieces(*batch)  # where pieces meet, torch looks at .grad
+
+        return call
+
+
+class _Whole(nn.Module):
+    """A function of a model as a module, so that torch can put other tensors in place of the model's."""
+
+    def __init__(self, function: Callable[..., Gradients], model: nn.Module) -> None:
+        super().__init__()
+        self.function, self.model = function, model
+
+    def forward(self, *arguments: Any) -> Gradients:
+        return self.function(self.model, *arguments)
+
+
+def _names(state: Mapping[str, Tensor]) -> dict[int, str]:
+    return {id(tensor): name for name, tensor in state.items()}

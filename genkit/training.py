@@ -12,13 +12,14 @@ import math
 import random
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genkit import compilation, processes
+from genkit import compilation
 from genkit.config import TrainingConfig
 from genkit.data import Dataset, as_float, spans
 from genkit.errors import ComponentError, ConfigError, TrainingError
@@ -89,15 +90,6 @@ def differentiate(
     return gradients, figures
 
 
-def _compiled_for(
-    model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor, scale: Tensor | None = None
-) -> Hashable:
-    """What a compiled `differentiate` depends on, as long as the model is trained by its Trainer alone."""
-    if processes.count() > 1:
-        return None  # nor does the shape of a part tell that of the batch
-    return x.shape, x.dtype, x.stride(), model.training, model.autocast, scale is None
-
-
 def _gradients(value: Tensor, parameters: Sequence[Tensor], scale: Tensor | None) -> Sequence[Tensor | None]:
     return torch.autograd.grad(value if scale is None else value * scale, parameters, allow_unused=True)
 
@@ -117,15 +109,16 @@ class Trainer:
         assert model.config is not None, "a Trainer needs a model that build() made"
         self.model = model
         self.config = config
-        self.differentiate = differentiate
-        if compiled:
-            self.differentiate = compilation.Compiled(differentiate, _compiled_for, model.device.type)
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}
         learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
         own = [parameter for parameter in model.parameters() if parameter not in learned]
         owners = {MODEL: own, **{critic_of(name): list(loss.parameters()) for name, loss in model.critics.items()}}
         self.fitted = {owner: [p for p in owned if p.requires_grad] for owner, owned in owners.items()}
+        self.differentiate: Callable[..., compilation.Gradients] = partial(differentiate, model, self.fitted)
+        """`differentiate` this model by what is fitted: x (B, *shape), the terms' weights (T,), the gradients' scale."""
+        if compiled:
+            self.differentiate = compilation.Compiled(differentiate, model, self.fitted, self._kind)
         if not self.fitted[MODEL]:
             raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
         configs = {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
@@ -142,7 +135,7 @@ class Trainer:
         """
         scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler is not None else None
         with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
-            gradients, figures = self.differentiate(self.model, self.fitted, x, weights, scale)
+            gradients, figures = self.differentiate(x, weights, scale)
         add_up(gradient for each in gradients.values() for gradient in each)
         for owner, optimizer in self.optimizers.items():
             for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
@@ -155,10 +148,15 @@ class Trainer:
                 self.scaler.step(optimizer)
             else:
                 optimizer.step()
-            optimizer.zero_grad(set_to_none=True)  # the next pass needs their memory
+            for parameter in self.fitted[owner]:
+                parameter.grad = None  # the next pass needs the memory
         if self.scaler is not None:
             self.scaler.update()
         return figures
+
+    def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
+        """What a compiled step depends on, as long as nobody else changes the model."""
+        return x.shape, x.dtype, x.stride(), self.model.training, self.model.autocast, scale is None
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
@@ -255,6 +253,9 @@ AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 @contextlib.contextmanager
 def computing_in(precision: str, model: Model) -> Iterator[None]:
     """Inside the block the networks of a model compute as `training.precision` says."""
+    if precision == "float32":
+        yield
+        return
     before = torch.get_float32_matmul_precision() if precision == "tf32" else None
     if before is not None:
         torch.set_float32_matmul_precision("high")

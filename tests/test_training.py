@@ -154,7 +154,7 @@ def test_a_compiled_step_takes_the_gradients_of_the_eager_one(example):
         trainer = Trainer(model, model.config.training, compiled)
         weights = torch.tensor(list(trainer.weights_at(1).values()))
         torch.manual_seed(3)
-        found.append(trainer.differentiate(model, trainer.fitted, data.train.x[:32], weights))
+        found.append(trainer.differentiate(data.train.x[:32], weights))
     (gradients, figures), (others, other_figures) = found
     assert list(gradients) == list(others)
     torch.testing.assert_close(figures, other_figures, rtol=1e-4, atol=1e-4)

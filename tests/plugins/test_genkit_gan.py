@@ -360,7 +360,7 @@ def test_the_gradients_are_those_of_two_losses_written_out_by_hand() -> None:
         torch.manual_seed(seed)
         trainer.step(x, torch.ones(1))
         torch.manual_seed(seed)
-        gradients, _ = trainer.differentiate(model, trainer.fitted, x, torch.ones(1))
+        gradients, _ = trainer.differentiate(x, torch.ones(1))
         critic = model.critics["adversarial"]
         torch.manual_seed(seed)
         generated = torch.sigmoid(model.decoder(torch.randn(6, 3)))
@@ -427,7 +427,7 @@ def test_the_weight_of_the_term_reaches_the_model_and_not_the_critic() -> None:
         torch.manual_seed(7)
         model = made(loss=adversarial(optimizer=still()), training={"optimizer": still()})
         trainer = trainer_of(model)
-        found, _ = trainer.differentiate(model, trainer.fitted, torch.rand(6, *SHAPE), torch.tensor([weight]))
+        found, _ = trainer.differentiate(torch.rand(6, *SHAPE), torch.tensor([weight]))
         gradients[weight] = [torch.cat([g.flatten() for g in each]) for each in found.values()]
     torch.testing.assert_close(gradients[3.0][0], 3 * gradients[1.0][0])
     torch.testing.assert_close(gradients[3.0][1], gradients[1.0][1])
