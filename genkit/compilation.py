@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from genkit import layout, processes
 from genkit.errors import ConfigError
 
-COMPILING = 15.0
-"""Seconds that compiling a step takes, about: 2 to 8 with what an earlier run left in the cache, 9 to 40 without."""
+COMPILING = 8.0
+"""Seconds that compiling a step takes, about: 4 to 10, less with what an earlier run left in the cache."""
 SAVED_PER_STEP = 0.5e-3
 """Seconds that a compiled step of dense layers is shorter for the calls that it spares, about."""
 SAVED_PER_VALUE = 3.7e-9
@@ -98,7 +98,7 @@ class Compiled:
         self.state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.graphs: dict[Hashable, Callable[[list[Tensor]], Gradients]] = {}
         on_cpu = all(tensor.device.type == "cpu" for tensor in self.state.values())
-        self.options = {"fallback_random": True, "cpp_wrapper": on_cpu}  # kernels are called from C++
+        self.options: dict[str, Any] = {"fallback_random": True, "cpp_wrapper": on_cpu}  # kernels are called from C++
         self.traceable = processes.count() == 1 and not any(isinstance(part, nn.RNNBase) for part in model.modules())
 
     def __call__(self, *batch: Tensor | None) -> Gradients:
@@ -107,10 +107,14 @@ class Compiled:
             return self.in_pieces(*batch)
         kind = self.kind(*batch)
         if kind not in self.graphs:
+            before = _plain(self.model)
             try:
                 graph, names = self._traced(batch)
+                self.traceable = _plain(self.model) == before  # else its Python has to run at each step
             except Exception:  # found out before anything is computed
                 self.traceable = False
+            if not self.traceable:
+                _restore(self.model, before)
                 return self.in_pieces(*batch)
             self.graphs[kind] = self._compiled(graph, batch, names)
         return self.graphs[kind]([tensor for tensor in batch if tensor is not None])
@@ -131,7 +135,7 @@ class Compiled:
             figures[:] = found
             return (*(gradient for each in gradients.values() for gradient in each), *found.values())
 
-        with torch.compiler._compile_session_context():  # type: ignore[no-untyped-call]
+        with torch.compiler._compile_session_context():
             given = [*self.state.values(), *(tensor for tensor in batch if tensor is not None)]
             return make_fx(flat, tracing_mode="fake")(*given), figures
 
@@ -147,7 +151,8 @@ class Compiled:
         @torch.no_grad()
         def compiled(given: list[Tensor]) -> Gradients:
             found = iter(run(*state, *given))
-            gradients = {owner: list(islice(found, size)) for owner, size in sizes.items()}
+            gradients: dict[str, Sequence[Tensor | None]] = {}
+            gradients |= {owner: list(islice(found, size)) for owner, size in sizes.items()}
             return gradients, dict(zip(names, found, strict=True))
 
         return compiled
@@ -158,7 +163,8 @@ class Compiled:
         torch._dynamo.config.trace_autograd_ops = True  # torch.autograd.grad is part of the graph
         layout.teach_compiler()
         function = functools.partial(self.function, self.model, self.fitted)
-        pieces = torch.compile(function, dynamic=False, isolate_recompiles=True, options=self.options)
+        fixed: dict[str, Any] = {"dynamic": False, "isolate_recompiles": True}  # a last batch is a shape of its own
+        pieces: Callable[..., Gradients] = torch.compile(function, options=self.options, **fixed)
 
         def call(*batch: Tensor | None) -> Gradients:
             with warnings.catch_warnings():
@@ -177,6 +183,17 @@ class _Whole(nn.Module):
 
     def forward(self, *arguments: Any) -> Gradients:
         return self.function(self.model, *arguments)
+
+
+def _plain(model: nn.Module) -> list[dict[str, Any]]:
+    """What each part of a model holds in plain attributes: its configuration, and what it counts."""
+    kinds = bool | int | float | str | None
+    return [{k: v for k, v in vars(part).items() if isinstance(v, kinds)} for part in model.modules()]
+
+
+def _restore(model: nn.Module, plain: list[dict[str, Any]]) -> None:
+    for part, attributes in zip(model.modules(), plain, strict=True):
+        vars(part).update(attributes)
 
 
 def _names(state: Mapping[str, Tensor]) -> dict[int, str]:

@@ -69,14 +69,11 @@ def teach_compiler() -> None:
     def product(x: Any, weight: Any, bias: Any) -> Any:
         x, weight = LinearUnary.require_contiguous(LinearUnary.realize_input(x)), LinearUnary.realize_input(weight)
         size = [x.get_size()[0], weight.get_size()[0]]
-        inputs, rest = [x, weight], ["none", [-1], ""]
-        if bias is None:
-            rest.insert(0, None)
-        else:
-            inputs.append(LinearUnary.realize_input(bias))
+        inputs: list[Any] = [x, weight, *([] if bias is None else [LinearUnary.realize_input(bias)])]
+        rest: list[Any] = [*([None] if bias is None else []), "none", [-1], ""]
         call = LinearUnary(ir.FixedLayout(x.get_device(), x.get_dtype(), size), inputs, rest)
         output = ir.MultiOutput(call.get_layout(), call, [])
-        call.layout, call.outputs = ir.MultiOutputLayout(device=call.get_device()), [output]
+        call.layout, call.outputs = ir.MultiOutputLayout(device=output.get_layout().device), [output]
         return ir.TensorBox.create(output)
 
     register_lowering(torch.ops.genkit.product.default, type_promotion_kind=None)(product)

@@ -114,7 +114,8 @@ def _plain(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optim
     the update of all parameters, the step is little more than its call.
     """
     methods: dict[str, Any] = {
-        name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "load_state_dict", "zero_grad")
+        name: inspect.unwrap(getattr(kind, name))
+        for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     }
     methods["step"] = usual = torch.no_grad()(inspect.unwrap(kind.step))
     if kind in KERNELS:

@@ -243,17 +243,16 @@ def _qualified(settings: type[Component.Config], name: str) -> type[Component.Co
 def _misfit(dist: metadata.Distribution) -> str | None:
     """Why a distribution was not made for this genkit, by its own requirements; None: it may have been."""
     for text in dist.requires or []:
+        if not canonical(text).startswith(FIRST_PARTY):
+            continue
         try:
             required = Requirement(text)
         except InvalidRequirement:
             continue
+        if canonical(required.name) != FIRST_PARTY or (required.marker and not required.marker.evaluate({"extra": ""})):
+            continue
         here = metadata.version(FIRST_PARTY)
-        always = required.marker is None or required.marker.evaluate({"extra": ""})
-        if (
-            canonical(required.name) == FIRST_PARTY
-            and always
-            and not required.specifier.contains(here, prereleases=True)
-        ):
+        if not required.specifier.contains(here, prereleases=True):
             return (
                 f"it needs {FIRST_PARTY}{required.specifier}, and this is {here}; pip install --upgrade {dist.name} "
                 f"{FIRST_PARTY}"

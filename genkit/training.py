@@ -116,7 +116,7 @@ class Trainer:
         owners = {MODEL: own, **{critic_of(name): list(loss.parameters()) for name, loss in model.critics.items()}}
         self.fitted = {owner: [p for p in owned if p.requires_grad] for owner, owned in owners.items()}
         self.differentiate: Callable[..., compilation.Gradients] = partial(differentiate, model, self.fitted)
-        """`differentiate` this model by what is fitted: x (B, *shape), the terms' weights (T,), the gradients' scale."""
+        """`differentiate` this model by what is fitted: takes x (B, *shape), weights (T,) and the scale."""
         if compiled:
             self.differentiate = compilation.Compiled(differentiate, model, self.fitted, self._kind)
         if not self.fitted[MODEL]:

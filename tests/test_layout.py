@@ -60,10 +60,14 @@ def test_gradients_of_gradients_are_those_of_torch():
     torch.testing.assert_close(penalty(settled), penalty(plain), rtol=1e-4, atol=1e-5)
 
 
-def test_no_gradient_is_computed_that_is_not_wanted(products):
-    _, settled = pair()
-    torch.autograd.grad(settled(torch.randn(64, 256)).sum(), settled.weight)
-    assert products == [(64, 256), (512, 64)]  # none towards the data
+@pytest.mark.parametrize(("inputs", "outputs"), [(512, 256), (256, 512)])
+def test_no_gradient_is_computed_that_is_not_wanted(inputs, outputs, products):
+    plain, settled = pair(inputs=inputs, outputs=outputs)
+    x = torch.randn(64, inputs)
+    (slope,) = torch.autograd.grad(settled(x).sum(), settled.weight)
+    torch.testing.assert_close(slope, torch.autograd.grad(plain(x).sum(), plain.weight)[0], rtol=1e-4, atol=1e-4)
+    # none towards the data; that of a weight which is higher than wide is torch's own product
+    assert products == [(64, inputs), *([(outputs, 64)] if outputs < inputs else [])]
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own
