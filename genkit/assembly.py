@@ -5,11 +5,13 @@ B data, K draws; see `genkit.interfaces`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genkit import layout
 from genkit.config import RunConfig
@@ -181,17 +183,37 @@ def _check_terms(model: Model, passed: Forward, config: RunConfig) -> None:
 
 
 def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    inside: list[tuple[str, tuple[Any, ...]]] = []
     try:
-        result = function(*arguments)
+        with _following(function, inside):
+            result = function(*arguments)
     except GenkitError:
         raise
     except Exception as error:
+        layer, arguments = inside[-1] if inside else ("", arguments)
         given = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         on = f" on input of shape {given}" if given else ""
-        raise ComponentError(f"{who} fails{on}: {type(error).__name__}: {error}") from error
+        raise ComponentError(f"{who} fails{layer}{on}: {type(error).__name__}: {error}") from error
     if shape is not None:
         _same_shape(who, result, shape)
     return result
+
+
+@contextlib.contextmanager
+def _following(function: Callable[..., Any], inside: list[tuple[str, tuple[Any, ...]]]) -> Iterator[None]:
+    """While a network computes, the layers that it is inside of, the innermost last, each with what it was given."""
+    handles = []
+    for name, layer in function.named_modules() if isinstance(function, nn.Module) else ():
+        if name:
+            label = f" in its layer '{name}' ({type(layer).__name__})"
+            enter = functools.partial(lambda label, _, given: inside.append((label, given)), label)
+            handles.append(layer.register_forward_pre_hook(enter))
+            handles.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _same_shape(who: str, value: Any, owed: Shape) -> None:

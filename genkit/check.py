@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +21,14 @@ from genkit.data import load as load_data
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
 from genkit.model import Model
-from genkit.runs import own_random_state
-from genkit.training import Trainer, check_last_batch, check_precision, choose_device, seed_everything
+from genkit.training import (
+    Trainer,
+    check_last_batch,
+    check_precision,
+    choose_device,
+    own_random_state,
+    seed_everything,
+)
 
 PROBE_STEPS = 20
 PROBE_SECONDS = 2.0
@@ -51,6 +58,8 @@ class Report:
     """An epoch."""
     bytes: int | None = None
     """Memory of training, about: weights, gradients, the optimizers' states, what a pass keeps, and the data."""
+    free: int | None = None
+    """Memory that is free where it will be trained; None: not known."""
     seconds: float | None = None
     """An epoch, about, by a few steps on this machine, not compiled; None: not probed."""
 
@@ -76,7 +85,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
     report.steps = math.ceil(len(data.train.x) / config.training.batch_size)
     with own_random_state():
         seed_everything(config.seed, 0)
-        model = _tried(report, lambda: build(config, data.shape))
+        model = _tried(report, lambda: _traced(config, data.shape))
         if model is None:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -87,10 +96,40 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         _tried(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
         if report.errors:
             return report
-        report.bytes = _memory(model, config, data)
-        if probe:
-            report.seconds = _probed(model.to(device), config, data.to(device)) * report.steps
+        report.bytes, report.free = _memory(model, config, data), _free(device)
+        if report.free is not None and report.bytes > report.free:
+            few = "a smaller training.batch_size or a smaller model takes less"
+            report.doubts.append(
+                f"training takes about {_size(report.bytes)}, and {_size(report.free)} are free; {few}"
+            )
+        elif probe:
+            report.seconds = _probed(build(config, data.shape).to(device), config, data.to(device)) * report.steps
     return report
+
+
+def _traced(config: RunConfig, shape: Shape) -> Model:
+    """The model without its numbers: shapes go through every layer, and no memory is taken.
+
+    A part that needs numbers to be built is built with them.
+    """
+    try:
+        with torch.device("meta"):
+            return build(config, shape)
+    except GenkitError:
+        return build(config, shape)
+
+
+def _free(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not told on every system
+        return None
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
 
 
 def _tried(report: Report, step: Callable[[], T]) -> T | None:
@@ -131,21 +170,22 @@ def _look_at(data: Dataset, report: Report) -> None:
 
 
 def _memory(model: Model, config: RunConfig, data: Dataset) -> int:
-    """Bytes of training a model, by what one pass over a batch keeps for the gradients."""
+    """Bytes of training a model, by what a pass over a batch keeps for the gradients; without numbers it takes none."""
     size = min(config.training.batch_size, len(data.train.x))
+    device = model.device
+    few = size if device.type == "meta" else min(8, size)
     kept: dict[int, int] = {}
-    owned = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    owned = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in owned:
-            kept[storage.data_ptr()] = storage.nbytes()
+        if storage._cdata not in owned:
+            kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    few = min(8, size)
     model.train()
     with own_random_state(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        passed = model(as_float(data.train.x[:few].clone()))
+        passed = model(as_float(torch.empty_like(data.train.x[:few], device=device)))
         total = sum(loss(passed).mean() for loss in model.losses.values())
     pass_bytes = sum(kept.values()) * size // few
     del total, passed

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from genkit import atomic, checkpoint, config, pictures, processes, weights, yamlfile
 from genkit.assembly import build
+from genkit.check import check
 from genkit.compilation import Plan, plan
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
 from genkit.data import load as load_data
-from genkit.errors import ConfigError, RunError
+from genkit.errors import ConfigError, GenkitError, RunError
 from genkit.evaluation import Evaluation, evaluate
 from genkit.events import Events, listening
 from genkit.model import Model
 from genkit.rundir import RunDirectory
 from genkit.scores import EpochRecord, Progress
-from genkit.training import Trainer, check_last_batch, check_precision, choose_device, fit, seed_everything
+from genkit.training import (
+    Trainer,
+    check_last_batch,
+    check_precision,
+    choose_device,
+    fit,
+    own_random_state,
+    seed_everything,
+)
 
 
 @dataclass
@@ -64,12 +70,21 @@ def run(
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
     run_config = as_config(source, overrides)
-    device = _device(run_config)
-    data, model = prepare(run_config)
+    try:
+        device = _device(run_config)
+        data, model = prepare(run_config)
+    except GenkitError as error:
+        raise _all_of(error, run_config) from None
     with processes.joined(device):
         path = _directory(run_config, None if out is None else Path(out)) if processes.leads() else None
         directory = RunDirectory(Path(processes.told(path, device)))
         return _train(Run(run_config, directory, data, model), device, listeners)
+
+
+def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
+    """The same error, with all else that is wrong."""
+    found = check(run_config, probe=False).errors
+    return type(error)("\n".join(found)) if found else error
 
 
 def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
@@ -132,18 +147,6 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
     return model, load_data(config.parse(model.config.resolved(), overrides).data)
-
-
-@contextlib.contextmanager
-def own_random_state() -> Iterator[None]:
-    """Leave every global random generator as it was before the block."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
 
 
 def _directory(run_config: RunConfig, out: Path | None) -> str:

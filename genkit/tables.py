@@ -83,7 +83,8 @@ def print_check(report: Report) -> None:
     if report.parameters is not None:
         console.print(f"model: {report.parameters:,} parameters")
     if report.bytes is not None:
-        console.print(f"memory: about {report.bytes / 2**20:,.0f} MiB beside the libraries' own")
+        free = "" if report.free is None else f"; {report.free / 2**20:,.0f} MiB are free"
+        console.print(f"memory: about {report.bytes / 2**20:,.0f} MiB beside the libraries' own{free}")
     if report.seconds is not None:
         console.print(f"time: about {report.seconds:.3g} s an epoch of {report.steps:,} steps, not compiled")
     for doubt in report.doubts:

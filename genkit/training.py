@@ -211,6 +211,18 @@ def seed_everything(seed: int, epoch: int) -> None:
     random.seed(int(words[1]))
 
 
+@contextlib.contextmanager
+def own_random_state() -> Iterator[None]:
+    """Leave every global random generator as it was before the block."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
 def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     """Refuse a last batch of one datum where batch normalization has nothing to average over in it.
 
@@ -227,7 +239,7 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     tried = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            passed = tried(torch.zeros(1, *model.shape))
+            passed = tried(torch.zeros(1, *model.shape, device=model.device))
             for loss in tried.losses.values():
                 loss(passed)
     except ValueError:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genkit.assembly import build
 from genkit.config import parse
 from genkit.describe import describe
 from genkit.errors import ComponentError
-from genkit.interfaces import Component, Loss, Shape
+from genkit.interfaces import Component, Encoder, Loss, Shape
 from genkit.model import Model
 from genkit_gan import Adversarial
 from genkit_mlp import MLPDecoder, MLPEncoder
@@ -483,3 +483,15 @@ def test_a_term_may_be_one_value_or_one_a_datum(variant: Make, shape: Shape) -> 
 def test_a_term_that_fails_is_named(variant: Make) -> None:
     with pytest.raises(ComponentError, match=r"loss '.+' fails: ValueError: of no use"):
         made(loss=[variant(KL, forward=failing)])
+
+
+def test_the_layer_of_a_part_that_fails_is_named(variant: Make) -> None:
+    def init(self: Any, config: Any, shape: Any) -> None:
+        Encoder.__init__(self, config, shape)
+        self.out_shape = (4,)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Sequential(nn.ReLU(), nn.Linear(9, 4)))
+
+    name = variant(MLPEncoder, __init__=init)
+    said = refusal(encoder={"name": name, "hidden": [6]})
+    expected = f"encoder '{name}' fails in its layer 'layers.2.1' (Linear) on input of shape (2, 8): RuntimeError: mat1"
+    assert said.startswith(expected)

@@ -82,3 +82,27 @@ def test_checking_leaves_random_states_as_they_were(digits):
     before = torch.get_rng_state()
     check(as_config(digits))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_of_any_size_is_looked_at_without_taking_its_memory(digits, monkeypatch):
+    wide = as_config(digits, ["encoder.hidden=[300000, 300000]"])
+    report = check(wide)
+    assert report.errors == []
+    assert report.parameters > 9e10
+    assert report.bytes > 16 * 9e10
+    assert report.seconds is None
+    assert report.doubts[-1].startswith("training takes about 1,3")
+    assert "a smaller training.batch_size or a smaller model takes less" in report.doubts[-1]
+
+
+def test_a_part_that_needs_numbers_to_be_built_is_built_with_them(digits, variant):
+    from genkit_mlp import MLPEncoder
+
+    def init(self, config, shape):
+        MLPEncoder.__init__(self, config, shape)
+        assert float(torch.ones(3).sum()) == 3
+
+    name = variant(MLPEncoder, __init__=init)
+    report = check(as_config(digits, [f"encoder={{name: {name}, hidden: [8]}}"]), probe=False)
+    assert report.errors == []
+    assert report.parameters

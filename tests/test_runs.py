@@ -8,7 +8,7 @@ import torch
 
 import genkit
 from genkit import checkpoint
-from genkit.errors import ConfigError, DataError, RunError
+from genkit.errors import ConfigError, DataError, GenkitError, RunError
 from genkit.hookspecs import hookimpl
 from genkit.rundir import RunDirectory
 from genkit.runs import as_config, own_random_state, reopen, resume, run, seed_everything
@@ -274,3 +274,18 @@ def test_a_trained_model_comes_back_with_its_data_or_with_others(tmp_path, finis
     assert len(other.split("all").x) == 20
     with pytest.raises(ConfigError, match="only the data can be changed"):
         reopen(finished.directory.path, ["training.epochs=3"])
+
+
+def test_a_run_says_all_that_is_wrong_before_anything_starts(digits, tmp_path):
+    wrong = [
+        "training.precision=tf32",
+        "training.device=cpu",
+        "decoder={name: cnn, layers: [{channels: 4, kernel: 99}]}",
+    ]
+    with pytest.raises(GenkitError) as caught:
+        run(digits, wrong, out=tmp_path / "run")
+    first, *others = str(caught.value).splitlines()
+    assert first.startswith("training.precision: tf32 is of NVIDIA GPUs")
+    assert others
+    assert "decoder 'cnn'" in others[0]
+    assert not (tmp_path / "run").exists()
