@@ -157,6 +157,7 @@ def _line(document: Document, detail: Any) -> str:
         what = dotted(location[:-1] if detail["type"] == "unknown_key" else location)
     message = (
         message.replace("Input should be", "must be")
+        .replace("String should match pattern", "must match the pattern")
         .replace("a valid tuple", "a list")
         .replace("Tuple should", "the list should")
     )
