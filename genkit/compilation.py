@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from genkit import layout, processes
 from genkit.errors import ConfigError
 
-COMPILING = 8.0
-"""Seconds that compiling a step takes, about: 4 to 10, less with what an earlier run left in the cache."""
+COMPILING = 15.0
+"""Seconds that compiling a step takes, about, the first time; 3 to 8 with what earlier runs left in the cache."""
 SAVED_PER_STEP = 0.5e-3
 """Seconds that a compiled step of dense layers is shorter for the calls that it spares, about."""
 SAVED_PER_VALUE = 3.7e-9
