@@ -10,6 +10,7 @@ the batch dimension out.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
@@ -41,6 +42,8 @@ class Component:
     """Something that a config chooses by name. Its options are the fields of its nested `Config`."""
 
     kind: ClassVar[str]
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `genkit.testing` that a component cannot pass, by their names, each with the reason."""
 
     class Config(Settings):
         """The component's options. A subclass gives `name: Literal["..."] = "..."` and describes each field."""

@@ -8,6 +8,7 @@ parts. What is not wanted (`genkit.selection`) is never imported. A component ma
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -153,7 +154,7 @@ class Registry:
         return any(implementation.plugin is module for implementation in caller.get_hookimpls())
 
     def _claim(self, component: type[Component], plugin: Plugin) -> None:
-        problem = _why_no_component(component)
+        problem = why_no_component(component)
         if problem is not None:
             plugin.problems.append(problem)
             return
@@ -172,7 +173,7 @@ class Registry:
     def claim_here(self, component: type[Component]) -> None:
         """Register a class that no distribution brings, in place of an earlier one of the same name."""
         here = Plugin(getattr(component, "__qualname__", repr(component)), THIS_PROCESS, "")
-        if (problem := _why_no_component(component)) is not None:
+        if (problem := why_no_component(component)) is not None:
             raise ComponentError(f"cannot register it: {problem}")
         kind, name = component.kind, name_of(component)
         for _, plugin in self._claims.get((kind, name), []):
@@ -182,6 +183,18 @@ class Registry:
         self._claims.pop((kind, name), None)
         self._claim(component, here)
         self.plugins.append(here)
+
+    @contextlib.contextmanager
+    def lent(self, *components: type[Component]) -> Iterator[None]:
+        """Let classes be registered, as `claim_here` does it, inside the block alone."""
+        for component in components:
+            self.claim_here(component)
+        try:
+            yield
+        finally:
+            for component in components:
+                self._claims.pop((component.kind, name_of(component)), None)
+            self.plugins = [each for each in self.plugins if not set(each.components) & set(components)]
 
     def find(self, kind: str, name: str) -> type[Component]:
         """The component of that kind and name, or `distribution/name`.
@@ -260,7 +273,8 @@ def _misfit(dist: metadata.Distribution) -> str | None:
     return None
 
 
-def _why_no_component(candidate: Any) -> str | None:
+def why_no_component(candidate: Any) -> str | None:
+    """What keeps a class from being a component that configs can name; None: nothing."""
     label = getattr(candidate, "__qualname__", repr(candidate))
     if not (inspect.isclass(candidate) and issubclass(candidate, INTERFACES)):
         return f"{label} is no component: it derives from none of {', '.join(i.__name__ for i in INTERFACES)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from genkit.sample_quality import SampleQuality
 
 if TYPE_CHECKING:
     from genkit.check import Report
+    from genkit.testing.targets import PartReport
 
 
 def print_json(value: Any) -> None:
@@ -93,6 +95,19 @@ def print_check(report: Report) -> None:
         print(f"error: {error}", file=sys.stderr)
     if not report.errors:
         console.print("nothing is wrong")
+
+
+def print_contract(reports: list[PartReport]) -> None:
+    """A paragraph a part, a line a check."""
+    for report in reports:
+        print(f"{report.part}  ({report.owner})")
+        for result in report.results:
+            said = f"{result.status}: {result.message}" if result.message else result.status
+            print(f"    {result.check:32} {said}")
+        if report.problem is not None:
+            print(f"    not checked: {report.problem}")
+    counts = Counter(result.status for report in reports for result in report.results)
+    print(", ".join(f"{count} {status}" for status, count in counts.most_common()) or "nothing is checked")
 
 
 def print_part(title: str, owner: str, documentation: str, options: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+BROKEN = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 

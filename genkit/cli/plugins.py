@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import Json, app
+from genkit.cli.app import BROKEN, Json, app, fail
 
 plugins = typer.Typer(invoke_without_command=True, help="List the installed plugins, or show one of their parts.")
 app.add_typer(plugins, name="plugins")
@@ -57,6 +57,38 @@ def show(
         tables.print_json(options)
     else:
         tables.print_part(f"{kind}/{name}", registry().owner(component).owner, inspect.getdoc(component) or "", options)
+
+
+@app.command()
+def check_plugin(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A distribution, a plugin, or one part, such as encoder/mlp.")
+    ],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Options of the part; of one of several: KIND/NAME.KEY=VALUE"),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of one datum, such as 3,32,32, in place of those that are tried; several, one after another."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that a plugin's parts keep what their interfaces promise; exit code 1 if one does not."""
+    from genkit import tables
+    from genkit.testing.targets import examine, shape_of
+
+    reports = examine(name, options or (), [shape_of(text) for text in shape] if shape else None)
+    if as_json:
+        tables.print_json([report.to_json() for report in reports])
+    else:
+        tables.print_contract(reports)
+    if any(report.broken for report in reports):
+        raise SystemExit(BROKEN)
+    if problems := [report.problem for report in reports if report.problem]:
+        fail("\n".join(problems))
 
 
 @app.command()

@@ -18,6 +18,9 @@ Cell = Annotated[Literal["lstm", "gru"], Field(description="lstm or gru")]
 Hidden = Annotated[int, Field(ge=1, description="width of the state, in each direction")]
 Depth = Annotated[int, Field(ge=1, description="recurrent layers on top of each other")]
 
+TRACED_AROUND = {
+    "compiled": "torch.compile does not trace the recurrent layers of torch.nn; a step is compiled around them"
+}
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 

@@ -1,0 +1,143 @@
+"""What the numbers of a sampler owe each other: draws, log-ratio, KL and prior are of one q(z|x) and one p(z).
+
+q is the posterior, p the prior; N draws of it, B data, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genkit.interfaces import Sampler
+from genkit.testing.check import promise
+from genkit.testing.estimates import DRAWS, effective, fitted, is_gaussian, off
+from genkit.testing.subject import NotApplicable, Subject, require
+
+FEW = 200
+"""Importance weights that tell no more than so many draws do say nothing."""
+SPREADS = (0.3, 1.0, 3.0)
+"""Standard deviations of features: some posteriors lie near the prior, some far off."""
+
+
+class Drawn(NamedTuple):
+    """Draws from the posteriors of some data."""
+
+    z: Tensor
+    """(N, B, D)"""
+    kl: Tensor | None
+    """(B, D) or (B, 1)"""
+    log_ratio: Tensor | None
+    """(N, B)"""
+    prior: Tensor | None
+    """(N, D), where there is one."""
+
+
+def _drawn(subject: Subject) -> Iterator[Drawn]:
+    for case in subject.cases():
+        case.part.eval()
+        for spread in SPREADS:
+            with torch.no_grad():
+                latent = case.posterior(2, DRAWS, spread)
+                prior = case.part.prior(DRAWS).flatten(1) if case.part.has_prior else None
+            yield Drawn(latent.z.flatten(2), latent.kl, latent.log_ratio, prior)
+
+
+def _weighted(subject: Subject) -> Iterator[tuple[Drawn, int, Tensor]]:
+    """Draws, a datum, and the weights p/q of its draws (N,), where they are even enough to tell something."""
+    told = False
+    for drawn in _drawn(subject):
+        if drawn.log_ratio is None:
+            raise NotApplicable("it has no log_ratio")
+        for datum in range(drawn.z.shape[1]):
+            weights = (-drawn.log_ratio[:, datum]).exp()
+            if effective(weights) > FEW:
+                told = True
+                yield drawn, datum, weights
+    if not told:
+        raise NotApplicable("its posteriors lie too far from the prior to weight their draws")
+
+
+@promise(Sampler, after=("shapes",))
+def log_ratio(subject: Subject) -> None:
+    """The mean of p(z)/q(z) over draws from q is 1: the density is that of the draws."""
+    for _, _, weights in _weighted(subject):
+        require(
+            not off(weights, torch.ones(())),
+            f"the mean of p(z)/q(z) = exp(-log_ratio) over {DRAWS:,} draws from q is {weights.mean():.3f}, and has to "
+            "be 1: log_ratio is log q(z|x) - log p(z) in nats, summed over the dimensions, of the q that is drawn "
+            "from; check its sign, log-variance against variance and standard deviation, and its constants",
+        )
+
+
+@promise(Sampler, after=("shapes", "log ratio"))
+def prior(subject: Subject) -> None:
+    """Draws from `prior` have the first two moments of the p(z) that log_ratio measures against."""
+    for drawn, datum, weights in _weighted(subject):
+        if drawn.prior is None:
+            raise NotApplicable("has_prior is False")
+        for power in (1, 2):
+            values, direct = weights.unsqueeze(1) * drawn.z[:, datum].pow(power), drawn.prior.pow(power)
+            require(
+                not off(values, direct.mean(0), direct.std(0) / DRAWS**0.5),
+                f"the mean of z**{power} is {direct.mean():.3f} over draws of `prior`, and {values.mean():.3f} under "
+                "the p(z) that log_ratio measures against: they are two priors",
+            )
+
+
+@promise(Sampler, after=("shapes", "log ratio", "prior"))
+def kl(subject: Subject) -> None:
+    """The KL is the mean of log_ratio over draws from q."""
+    for drawn in _drawn(subject):
+        if drawn.kl is None or drawn.log_ratio is None:
+            raise NotApplicable("it has no KL" if drawn.kl is None else "it has no log_ratio to average")
+        total, estimate = drawn.kl.sum(1), drawn.log_ratio.mean(0)
+        constant = "; it is 0 whatever the features: something clamps it" if not total.any() else ""
+        sign = "; its sign is wrong" if bool((total < 0).all()) else ""
+        require(
+            not off(drawn.log_ratio, total),
+            f"the KL is {total[0]:.4f} nats, and the mean of log q - log p over {DRAWS:,} draws {estimate[0]:.4f}"
+            f"{constant}{sign}: check its sign, log-variance against variance and standard deviation, sums over the "
+            "dimensions (no mean), and that nothing clamps it",
+        )
+
+
+@promise(Sampler, after=("shapes", "log ratio", "prior", "kl"))
+def torch_distributions(subject: Subject) -> None:
+    """Where posterior and prior are Gaussian, KL and log-ratio are those of torch.distributions, column by column."""
+    applies = False
+    for drawn in _drawn(subject):
+        for datum in range(drawn.z.shape[1]):
+            z = drawn.z[:, datum].double()
+            if drawn.prior is not None and is_gaussian(z) and is_gaussian(drawn.prior):
+                applies = True
+                _compare(drawn, datum, z, drawn.prior.double())
+    if not applies:
+        raise NotApplicable("its posterior and its prior are not both Gaussian")
+
+
+def _compare(drawn: Drawn, datum: int, z: Tensor, prior: Tensor) -> None:
+    q, p = fitted(z), fitted(prior)
+    wanted = torch.distributions.kl_divergence(q, p)
+    slack = 0.03 * z.shape[1] + 0.03 * float(wanted)
+    if drawn.kl is not None:
+        columns = drawn.kl[datum].double()
+        require(
+            abs(float(columns.sum() - wanted)) < slack,
+            f"the KL is {columns.sum():.3f} nats, and between Gaussians of the moments of its draws {wanted:.3f}",
+        )
+        if len(columns) == z.shape[1] > 1:
+            normal, standard = (torch.distributions.Normal(d.mean(0), d.std(0)) for d in (z, prior))
+            each = torch.distributions.kl_divergence(normal, standard)
+            right = bool(((columns - each).abs() < 0.03 + 0.03 * each).all()) or not _factorizes(z)
+            require(right, "the columns of the KL are not those of the dimensions: one column a dimension, or (B, 1)")
+    if drawn.log_ratio is not None:
+        gap = (drawn.log_ratio[:, datum].double() - q.log_prob(z) + p.log_prob(z)).abs().median()
+        require(float(gap) < slack, f"log_ratio is {gap:.3f} nats off torch.distributions in the median of its draws")
+
+
+def _factorizes(z: Tensor) -> bool:
+    correlations = torch.corrcoef(z.T) - torch.eye(z.shape[1], dtype=z.dtype)
+    return bool(correlations.abs().max() < 0.05)

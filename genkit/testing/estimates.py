@@ -1,0 +1,46 @@
+"""Means over many draws, and how far off chance lets them be."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+DRAWS = 20_000
+SIGMAS = 6.0
+"""How many standard errors an estimate may be off: one in a hundred million is, by chance."""
+ROUNDING = 2e-3
+
+
+def off(values: Tensor, wanted: Tensor, error: Tensor | float = 0.0) -> bool:
+    """Whether means over draws (N, ...) are further from what is wanted (...) than chance explains.
+
+    Args:
+        values: the draws.
+        wanted: what their mean should be.
+        error: the standard error of `wanted`, where that is an estimate too.
+    """
+    spread = (values.var(0) / len(values) + torch.as_tensor(error).square()).sqrt()
+    return bool(((values.mean(0) - wanted).abs() > SIGMAS * spread + ROUNDING * (1 + wanted.abs())).any())
+
+
+def effective(weights: Tensor) -> float:
+    """How many equal weights tell as much as these (N,): Kish's effective sample size."""
+    return float(weights.sum().square() / weights.square().sum())
+
+
+def is_gaussian(draws: Tensor) -> bool:
+    """Whether each column of (N, D) has the skewness and the kurtosis of a Gaussian, and none is constant."""
+    spread = draws.std(0)
+    if not bool((spread > 1e-6).all()):
+        return False
+    standard = (draws - draws.mean(0)) / spread
+    skewness, kurtosis = standard.pow(3).mean(0).abs().max(), (standard.pow(4).mean(0) - 3).abs().max()
+    return bool(skewness < SIGMAS * math.sqrt(6 / len(draws))) and bool(kurtosis < SIGMAS * math.sqrt(24 / len(draws)))
+
+
+def fitted(draws: Tensor) -> torch.distributions.MultivariateNormal:
+    """The Gaussian with the mean and the covariance of draws (N, D)."""
+    covariance = torch.cov(draws.T).reshape(draws.shape[1], draws.shape[1])
+    return torch.distributions.MultivariateNormal(draws.mean(0), covariance)

@@ -1,0 +1,132 @@
+"""What everything that is trained owes: gradients that arrive, and that are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.testing.cases import Case, Tensors
+from genkit.testing.check import promise
+from genkit.testing.subject import ContractError, Subject, require, seeded
+
+STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
+"""Of finite differences; where a kink (of a ReLU) lies within one, a smaller one is right."""
+TOLERANCE = 1e-4
+TRAINED = (Encoder, Decoder, Sampler, Likelihood)
+REACHED = ("gradients reach the input", "gradients reach the model", "reparameterization")
+
+
+@promise(*TRAINED, after=("shapes",))
+def gradients_reach_every_parameter(subject: Subject) -> None:
+    """Training moves every parameter that asks for it."""
+    for case in subject.cases():
+        _stir(case.part)
+        missed = {name for name, parameter in case.part.named_parameters() if parameter.requires_grad}
+        for training in (True, False):  # a bias before a batch normalization is idle in training alone
+            case.part.train(training).zero_grad()
+            with seeded(int(training)):
+                total = _weighted(case.read(case.part, *case.inputs(16, seed=int(training))))
+                if total.requires_grad:
+                    total.backward()
+            missed -= {n for n, p in case.part.named_parameters() if p.grad is not None and bool(p.grad.any())}
+        require(
+            not missed,
+            f"no gradient reaches {', '.join(sorted(missed))}: it has no part in the output, or is cut off (detach, "
+            "no_grad, .data, numbers made of tensors)",
+        )
+
+
+@promise(Encoder, Decoder, Likelihood, after=("shapes",))
+def gradients_reach_the_input(subject: Subject) -> None:
+    """Gradients go back to the input, and so to the parts before."""
+    for case in subject.cases():
+        _stir(case.part)
+        leaf, *others = case.inputs(16)
+        leaf.requires_grad_()
+        with seeded():
+            total = _weighted(case.read(case.part.train(), leaf, *others))
+        found = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+        require(
+            found is not None and bool(found.any()),
+            "no gradient goes back through it to its input, so that what comes before it cannot learn: detach, no_grad "
+            "or argmax is in the way",
+        )
+
+
+@promise(*TRAINED, Loss, after=("shapes", "gradients reach every parameter", *REACHED))
+def gradients(subject: Subject) -> None:
+    """In float64, the derivative along a random direction is that of finite differences (with the same noise)."""
+    for case in subject.cases():
+        inputs = tuple(value.double() for value in case.inputs(3))
+        along = _along(case, inputs)
+        leaf = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        try:
+            value = along(leaf)
+        except RuntimeError as error:
+            raise ContractError(
+                f"in float64 it fails: {' '.join(str(error).split())[:200]}; give what it makes the type of its input "
+                "(dtype=x.dtype), and keep tensors as parameters or buffers"
+            ) from error
+        require(
+            value.dtype == torch.float64,
+            f"for float64 it gives {value.dtype}: a conversion to float32 (float(), dtype=torch.float32) is in its way",
+        )
+        slope = torch.autograd.grad(value, leaf)[0] if value.requires_grad else torch.zeros_like(value)
+        with torch.no_grad():
+            found = [float(along(leaf + step) - along(leaf - step)) / (2 * step) for step in STEPS]
+        require(
+            any(abs(float(slope) - each) <= TOLERANCE * (abs(each) + 1e-2) for each in found),
+            f"its derivative is {float(slope):.6g}, and by finite differences {found[1]:.6g}: part of the way is cut "
+            "off (detach, .data, numbers made of tensors), or a backward of its own is wrong",
+        )
+
+
+class _Reading(nn.Module):
+    """What is read of a part, as a module."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.part = case.part
+        self.case = case
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        with seeded():
+            return _weighted(self.case.read(self.part, *inputs))
+
+
+def _along(case: Case, inputs: Tensors) -> Callable[[Tensor], Tensor]:
+    """What is read, as a function of a step along a random direction of all parameters and inputs but the data."""
+    case.part.double().eval()
+    reading = _Reading(case)
+    start = {name: parameter.detach() for name, parameter in reading.named_parameters()}
+    with seeded(1):
+        ways = {name: torch.randn_like(parameter) for name, parameter in start.items()}
+        moves = [torch.randn_like(value) for value in inputs]
+    if len(moves) > 1:
+        moves[-1].zero_()  # the data, which may be whole numbers
+
+    def along(step: Tensor) -> Tensor:
+        moved = {name: parameter + step * ways[name] for name, parameter in start.items()}
+        result: Any = functional_call(reading, moved, tuple(x + step * y for x, y in zip(inputs, moves, strict=True)))
+        return result  # type: ignore[no-any-return]
+
+    return along
+
+
+def _weighted(values: Tensors) -> Tensor:
+    """One number of all values, with fixed random weights."""
+    generator = torch.Generator().manual_seed(2)
+    weights = [torch.randn(value.shape, generator=generator).to(value) for value in values]
+    return torch.stack([(value * weight).sum() for value, weight in zip(values, weights, strict=True)]).sum()
+
+
+def _stir(part: nn.Module) -> None:
+    """Move the parameters a little: what starts at 0 lets no gradient through at first."""
+    with seeded(), torch.no_grad():
+        for parameter in part.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)

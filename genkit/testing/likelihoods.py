@@ -1,0 +1,128 @@
+"""What likelihoods owe: a density that is one, and samples and a mean that are its own.
+
+B data, K draws, N samples.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from genkit.interfaces import Likelihood, Shape
+from genkit.testing.cases import LikelihoodCase
+from genkit.testing.check import promise
+from genkit.testing.estimates import DRAWS, SIGMAS, off
+from genkit.testing.grids import Grid, grid_of
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
+
+PAIRS: tuple[Shape, ...] = ((2,), (1, 1, 2), (1, 2), (2, 1), (2, 1, 1))
+"""Data of two values, small enough to sum over all that they can be."""
+EXTREME = 20.0
+
+
+@promise(Likelihood)
+def shapes(subject: Subject) -> None:
+    """log_prob (K, B), mean and sample (..., *shape), for any numbers of data and draws."""
+    for case in subject.cases():
+        owed = getattr(case.part, "params_shape", None)
+        plain = isinstance(owed, tuple) and all(isinstance(size, int) for size in owed)
+        require(plain, f"its params_shape is {owed!r}: set it in __init__ to a tuple of whole numbers")
+        for leading in ((1, 1), (3, 5), (5,)):
+            params = torch.randn(*leading, *case.part.params_shape)
+            given = {"mean": case.part.mean(params), "sample": case.part.sample(params)}
+            for name, value in given.items():
+                shape = (*leading, *case.shape)
+                what = f"for params {tuple(params.shape)} {name} is {tuple(value.shape)}, and owes {shape}"
+                require(tuple(value.shape) == shape, what)
+                require(value.dtype == torch.float32, f"{name} is {value.dtype} for float32")
+            if len(leading) == 2:
+                found = case.part.log_prob(given["sample"][0], params)
+                what = f"log_prob is {tuple(found.shape)}, and owes (K, B) = {leading}: one number a datum, their sum"
+                require(tuple(found.shape) == leading, what)
+
+
+@promise(Likelihood, after=("shapes",))
+def support(subject: Subject) -> None:
+    """Samples and means lie in the support, and samples have a finite density, for params that are large too."""
+    for case in subject.cases():
+        low, high = case.part.support
+        for scale in (1.0, 5.0):
+            params = torch.randn(3, 5, *case.part.params_shape) * scale
+            drawn = case.part.sample(params)
+            for name, values in (("sample", drawn), ("mean", case.part.mean(params))):
+                least, greatest = float(values.min()), float(values.max())
+                require(
+                    low <= least and greatest <= high,
+                    f"{name} gives values from {least:.3g} to {greatest:.3g}, outside its support {low:g} to {high:g}: "
+                    "draw from p(x|z) itself, or state the support that it has",
+                )
+            require(case.part.log_prob(drawn[0], params)[0].isfinite().all(), "log_prob of a sample is not finite")
+        sample, params = case.part.sample(params)[0], torch.full((1, 5, *case.part.params_shape), EXTREME)
+        for sign in (1, -1):
+            require(
+                case.part.log_prob(sample, sign * params).isfinite().all(),
+                f"log_prob is not finite for params of {sign * EXTREME:g}, as networks give them: compute it from the "
+                "params themselves (logsigmoid, softplus, logsumexp), not as the logarithm of a probability",
+            )
+
+
+@promise(Likelihood, after=("shapes", "eval determinism"))
+def draws_by_themselves(subject: Subject) -> None:
+    """log_prob of K draws is that of each by itself."""
+    for case in subject.cases():
+        params, x = torch.randn(3, 5, *case.part.params_shape), case.inputs(5)[1]
+        each = torch.cat([case.part.log_prob(x, one.unsqueeze(0)) for one in params])
+        require(close(case.part.log_prob(x, params), each), "log_prob of a draw changes with the other draws")
+
+
+@promise(Likelihood, after=("shapes", "support"))
+def mean(subject: Subject) -> None:
+    """The mean is that of samples."""
+    for case in subject.cases():
+        params = torch.randn(1, *case.part.params_shape)
+        with torch.no_grad():
+            drawn, stated = case.part.sample(params.expand(DRAWS, *params.shape)), case.part.mean(params)
+        require(
+            not off(drawn, stated),
+            f"`mean` is not the mean of what `sample` draws: {stated.flatten()[0]:.3f} against "
+            f"{drawn.mean(0).flatten()[0]:.3f} over {DRAWS:,} samples for the first value; "
+            "it is neither the mode nor a draw",
+        )
+
+
+@promise(Likelihood, after=("shapes", "support"))
+def density(subject: Subject) -> None:
+    """The density of a datum of two values sums or integrates to one."""
+    for grid in _grids(subject):
+        total = float(grid.density.sum())
+        require(
+            abs(total - 1) < 0.02,
+            f"exp(log_prob) of all that two values can be {'sums' if grid.discrete else 'integrates'} to {total:.3f}, "
+            "and has to be 1: sum log_prob over the datum (no mean), keep its normalizing constant, and mind its sign",
+        )
+
+
+@promise(Likelihood, after=("shapes", "support", "density"))
+def samples(subject: Subject) -> None:
+    """Samples follow the density: the mean of log_prob over them is that under the density."""
+    for grid in _grids(subject):
+        kept = grid.density > 0
+        wanted = (grid.density[kept] * grid.log_prob[kept]).sum()
+        error = float(grid.of_samples.std()) / len(grid.of_samples) ** 0.5
+        found = float(grid.of_samples.mean())
+        require(
+            abs(found - float(wanted)) < SIGMAS * error + 0.02 * (1 + abs(float(wanted))),
+            f"the mean of log_prob is {found:.3f} nats over samples, and {wanted:.3f} under the density: `sample` "
+            "draws from another distribution than log_prob is of (another scale, or the mean in place of a draw)",
+        )
+
+
+def _grids(subject: Subject) -> list[Grid]:
+    """All that data of two values can be, with their densities, for params near 0 and further off."""
+    for shape in PAIRS:
+        try:
+            case: LikelihoodCase = Subject(subject.component, subject.config, (shape,)).cases()[0]
+        except ContractError:
+            continue
+        with torch.no_grad():
+            return [grid_of(case, scale) for scale in (0.3, 1.5)]
+    raise NotApplicable("it takes no data of two values, over which to sum its density")

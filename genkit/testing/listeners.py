@@ -1,0 +1,201 @@
+"""What those owe who follow a run (loggers): they hear all of it, stop nothing, and leave it as it is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pluggy
+import torch
+from pydantic import Field
+
+from genkit import config as configs
+from genkit import hookspecs, weights
+from genkit.evaluation import evaluate
+from genkit.interfaces import DataSource, Forward, Loss, RawData, Split
+from genkit.registry import EVENTS, registry
+from genkit.rundir import RunDirectory
+from genkit.runs import Run, prepare
+from genkit.testing.check import promise
+from genkit.testing.passes import NAME, TinyDecoder, TinyEncoder, TinyLikelihood, TinySampler
+from genkit.testing.subject import ContractError, require
+from genkit.training import Trainer, fit
+
+EPOCHS = 2
+
+
+@dataclass(eq=False)
+class Listener:
+    """Hooks under test."""
+
+    hooks: Any
+    outcomes: dict[str, Exception | None] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As messages name it."""
+        return f"plugin '{getattr(self.hooks, '__name__', type(self.hooks).__name__)}'"
+
+    def callers(self) -> dict[str, Callable[..., Any]]:
+        """What to call for each event that it implements."""
+        manager = pluggy.PluginManager("genkit")
+        manager.add_hookspecs(hookspecs)
+        try:
+            manager.register(self.hooks)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise ContractError(
+                f"a hook of it does not fit: {' '.join(str(error).split())}; see genkit/hookspecs.py for the hooks and "
+                "the names of their arguments"
+            ) from error
+        return {event: getattr(manager.hook, event) for event in EVENTS if getattr(manager.hook, event).get_hookimpls()}
+
+
+class _Data(DataSource):
+    """Random data, with few or no data held out."""
+
+    class Config(DataSource.Config):
+        """How many."""
+
+        name: Literal["genkit-testing"] = NAME
+        count: Annotated[int, Field(description="how many data")] = 64
+
+    def load(self) -> RawData:
+        """(count, 1, 4, 4), with two classes."""
+        count: int = self.config.count
+        x = torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        return RawData(Split(x, torch.arange(count) % 2))
+
+
+class _Term(Loss):
+    """The evidence lower bound."""
+
+    class Config(Loss.Config):
+        """The weight."""
+
+        name: Literal["genkit-testing"] = NAME
+
+    def forward(self, forward: Forward) -> torch.Tensor:
+        """(B,)."""
+        assert forward.log_prob is not None
+        assert forward.latent is not None
+        assert forward.latent.kl is not None
+        return forward.latent.kl.sum(1) - forward.log_prob.mean(0)
+
+
+@promise(Listener)
+def hooks(subject: Listener) -> None:
+    """Its hooks are known, with the arguments that they have, and follow a run."""
+    require(bool(subject.callers()), f"it implements none of the hooks that follow a run: {', '.join(EVENTS)}")
+
+
+@promise(Listener, after=("hooks",))
+def follows_a_run(subject: Listener) -> None:
+    """It hears a run from its start to its end without an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        _follow(subject, Path(folder))
+
+
+@promise(Listener, after=("hooks", "follows a run"))
+def follows_without_held_out_data(subject: Listener) -> None:
+    """A run without validation and test splits has no such figures (None), which stops nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        _follow(subject, Path(folder), "data.validation=0", "data.test=0")
+
+
+@promise(Listener, after=("hooks", "follows a run"))
+def follows_a_resumed_run(subject: Listener) -> None:
+    """It hears a run that is taken up again, and one that stops early, in the same process."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = _follow(subject, Path(folder), finish=False)
+        _follow(subject, Path(folder), resumed=run)
+
+
+@promise(Listener, after=("hooks", "follows a run"))
+def changes_nothing(subject: Listener) -> None:
+    """The model, its mode and the random numbers of the run are as they would be without it."""
+    found = []
+    for heard in (Listener(None), subject):
+        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            run = _follow(heard, Path(folder))
+            found.append((run.model.state_dict(), torch.get_rng_state(), run.model.training))
+    (values, state, training), (others, other_state, other_training) = found
+    require(
+        all(torch.equal(values[name], others[name]) for name in values) and torch.equal(state, other_state),
+        "a run that it follows comes out otherwise: it changes the model, or draws from torch's global generator; draw "
+        "inside torch.random.fork_rng()",
+    )
+    require(training == other_training, "it leaves the model in another mode: put it back (model.train(before))")
+
+
+def _follow(subject: Listener, folder: Path, *overrides: str, finish: bool = True, resumed: Run | None = None) -> Run:
+    """A run of a small model that a listener is told of, as `genkit.runs` tells."""
+    tell = _teller(subject)
+    parts = (TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term)
+    chosen = registry().chosen
+    with registry().lent(*parts):
+        try:
+            run = _begun(folder, overrides, resumed)
+            try:
+                tell("run_started", run=run)
+                _fit(run, tell)
+                if finish:
+                    _finish(run)
+                    tell("run_ended", run=run)
+            finally:
+                tell("run_stopped", run=run)
+        finally:
+            registry().chosen = chosen
+    return run
+
+
+def _teller(subject: Listener) -> Callable[..., None]:
+    callers = subject.callers() if subject.hooks is not None else {}
+
+    def tell(event: str, **arguments: Any) -> None:
+        try:
+            if event in callers:
+                callers[event](**arguments)
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            raise ContractError(f"it fails in {event}: {type(error).__name__}: {text}") from error
+
+    return tell
+
+
+def _begun(folder: Path, overrides: tuple[str, ...], resumed: Run | None) -> Run:
+    kinds = ("data", "encoder", "sampler", "decoder", "likelihood", "loss")
+    training = {
+        "epochs": EPOCHS if resumed is None else EPOCHS + 1,
+        "batch_size": 16,
+        "compile": False,
+        "device": "cpu",
+    }
+    config = configs.parse({**dict.fromkeys(kinds, NAME), "training": training}, overrides)
+    data, model = prepare(config)
+    if resumed is not None:
+        return Run(config, resumed.directory, data, model, list(resumed.history))
+    return Run(config, RunDirectory.create(config, folder / "run"), data, model)
+
+
+def _fit(run: Run, tell: Callable[..., None]) -> None:
+    trainer = Trainer(run.model, run.config.training)
+
+    def report(progress: Any) -> None:
+        tell("step_ended", run=run, progress=progress)
+
+    for record in fit(trainer, run.data, run.config.seed, first=len(run.history) + 1, report=report):
+        run.directory.append_metrics(record)
+        run.history.append(record)
+        tell("epoch_ended", run=run, record=record)
+
+
+def _finish(run: Run) -> None:
+    run.model.eval()
+    if run.data.test is not None:
+        run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)
+    weights.save(run.directory.model, run.model)

@@ -1,0 +1,152 @@
+"""What loss terms owe: nats per datum, the right sign, and gradients; and what learned terms owe their critics."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genkit.errors import ComponentError
+from genkit.interfaces import Forward, LearnedLoss, Loss
+from genkit.testing.cases import LossCase
+from genkit.testing.check import promise
+from genkit.testing.passes import made, tiny_model, twice, widened, with_equal_draws
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
+
+
+@promise(Loss)
+def shapes(subject: Subject) -> None:
+    """The term is (B,), one value a datum, or (), a statistic of the batch; finite, for a batch of one too."""
+    for case in subject.cases():
+        for count in (1, 2, 5):
+            _owed("the term", case.part(case.passed(count)), count)
+
+
+def _owed(what: str, given: object, count: int) -> None:
+    require(isinstance(given, Tensor), f"{what} is {type(given).__name__}: it owes a tensor")
+    assert isinstance(given, Tensor)
+    shape = tuple(given.shape)
+    require(
+        shape in ((count,), ()), f"{what} is {shape} for {count} data, and owes ({count},), one value a datum, or ()"
+    )
+    require(given.isfinite().all(), f"{what} is not finite for {count} data")
+
+
+@promise(Loss, after=("shapes",))
+def gradients_reach_the_model(subject: Subject) -> None:
+    """Minimising the term moves the model."""
+    for case in subject.cases():
+        total = case.part.train()(case.passed(6)).mean()
+        if total.requires_grad:
+            case.model.zero_grad()
+            total.backward()
+        moved = any(p.grad is not None and bool(p.grad.any()) for p in case.model.parameters())
+        require(
+            total.requires_grad and moved,
+            "no gradient goes from the term back to the model, so that it trains nothing: detach, no_grad, or numbers "
+            "made of tensors are in the way",
+        )
+
+
+@promise(Loss, after=("shapes", "eval determinism"))
+def batch_size(subject: Subject) -> None:
+    """The same data twice in a batch leave the term as it is: nats per datum, whatever the size of the batch."""
+    for case in subject.cases():
+        passed = case.passed(6)
+        with torch.no_grad():
+            once, again = case.part.eval()(passed).mean(), case.part(twice(passed)).mean()
+        require(
+            close(once, again, 1e-3),
+            f"the term is {once:.4f} for a batch and {again:.4f} for one that holds each datum twice: it is summed "
+            "over the batch, which the core averages over; give one value a datum (B,), or a mean over them",
+        )
+
+
+@promise(Loss, after=("shapes", "eval determinism", "batch size"))
+def nats_per_datum(subject: Subject) -> None:
+    """Twice as many values in a datum and its code count more: the term sums over a datum, and is no mean over it."""
+    if issubclass(subject.component, LearnedLoss):
+        raise NotApplicable("what a learned term makes of a wider datum is up to its weights")
+    for case in subject.cases():
+        if any(True for _ in case.part.parameters()):
+            raise NotApplicable("what a term with parameters makes of a wider datum is up to them")
+        passed = with_equal_draws(case.passed(6))
+        for axis, length in enumerate(case.shape):
+            shape = (*case.shape[:axis], 2 * length, *case.shape[axis + 1 :])
+            try:
+                wide = subject.component(subject.config, shape).eval()
+            except ComponentError:
+                continue
+            with torch.no_grad():
+                one, two = case.part.eval()(passed).mean(), wide(widened(passed, axis, tiny_model(shape))).mean()
+            require(
+                not close(one, two) or not one.any(),
+                f"the term is {one:.4f} for a datum and still {two:.4f} for one of twice as many values: it is a mean "
+                "over the values, and owes nats per datum; sum over them (flatten(1).sum(1))",
+            )
+
+
+@promise(Loss, after=("shapes", "gradients reach the model"))
+def sign(subject: Subject) -> None:
+    """Minimising the term makes data likelier and the KL smaller, where it depends on them."""
+    applies = False
+    for case in subject.cases():
+        passed, leaves = _with_leaves(case)
+        total = case.part.eval()(passed).mean()
+        if not total.requires_grad:
+            continue
+        slopes = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, retain_graph=True)
+        for (name, leaf), slope in zip(leaves.items(), slopes, strict=True):
+            if slope is None or not bool(slope.any()):
+                continue
+            applies = applies or name != "params"
+            if name == "params":
+                assert passed.log_prob is not None
+                (uphill,) = torch.autograd.grad(passed.log_prob.sum(), leaf, retain_graph=True)
+                applies = True
+                wrong = bool((slope * uphill).sum() > 0)
+            else:
+                wrong = bool((slope < 0).any())
+            what = "makes the data less likely" if name == "params" else f"makes {name} larger"
+            require(
+                not wrong,
+                f"minimising the term {what}: its sign is wrong; it is what is minimised, -log p(x|z) or a KL",
+            )
+    if not applies:
+        raise NotApplicable("the term depends neither on log p(x|z) nor on the KL")
+
+
+def _with_leaves(case: LossCase) -> tuple[Forward, dict[str, Tensor]]:
+    """A pass whose params, KL and log-ratio are where gradients are asked for."""
+    passed = case.passed(6).detached()
+    assert passed.latent is not None
+    assert passed.latent.kl is not None
+    assert passed.latent.log_ratio is not None
+    assert passed.params is not None
+    leaves = {"kl": passed.latent.kl, "log_ratio": passed.latent.log_ratio, "params": passed.params}
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    return passed._replace(log_prob=case.model.likelihood.log_prob(passed.x, passed.params)), leaves
+
+
+@promise(LearnedLoss, after=("shapes",))
+def critic_loss(subject: Subject) -> None:
+    """On a detached pass the critic's loss is (B,) or (), reaches each of its parameters, and none of the model's."""
+    for case in subject.cases():
+        owned = dict(case.part.named_parameters())
+        require(bool(owned), "it has no parameters to learn: derive it from Loss, not from LearnedLoss")
+        for count in (1, 6):
+            case.part.zero_grad()
+            case.model.zero_grad()
+            given = case.part.train().critic_loss(made(case.model, count, case.draws).detached())
+            _owed("critic_loss", given, count)
+        if not given.requires_grad:
+            raise ContractError("no gradient goes from critic_loss to its parameters, so that they learn nothing")
+        given.mean().backward()
+        idle = [name for name, parameter in owned.items() if parameter.grad is None or not bool(parameter.grad.any())]
+        require(not idle, f"no gradient of critic_loss reaches {', '.join(idle)}: it has no part in it, or is cut off")
+        moved = [name for name, parameter in case.model.named_parameters() if parameter.grad is not None]
+        require(
+            not moved,
+            f"critic_loss sends gradients into the model ({', '.join(moved)}): read the detached pass that it is "
+            "given, and not forward.model",
+        )

@@ -1,0 +1,170 @@
+"""What everything made of layers owes: independent data, no chance in eval mode, a state that is saved, a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.testing.cases import Case, Tensors
+from genkit.testing.check import promise
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
+
+NETWORKS = (Encoder, Decoder)
+MODULES = (Encoder, Decoder, Sampler, Likelihood, Loss)
+
+
+def _settled(case: Case, inputs: Tensors, part: Any = None) -> Tensors:
+    """What a part in eval mode computes, without what is drawn at random."""
+    with torch.no_grad():
+        return case.settled((part or case.part).eval(), *inputs)
+
+
+def _same(one: Tensors, other: Tensors, tolerance: float = 1e-4) -> bool:
+    return len(one) == len(other) and all(close(a, b, tolerance) for a, b in zip(one, other, strict=True))
+
+
+@promise(*MODULES, after=("shapes",))
+def eval_determinism(subject: Subject) -> None:
+    """In eval mode two calls give the same, draw no random numbers and leave the state as it is.
+
+    Of a sampler this is said of 0 draws: its mean is the point that stands for a datum.
+    """
+    sampler = issubclass(subject.component, Sampler)
+    for case in subject.cases():
+        inputs = case.inputs(3)
+        before = {name: value.clone() for name, value in case.part.eval().state_dict().items()}
+        first, state = _settled(case, inputs), torch.get_rng_state()
+        again = _settled(case, inputs)
+        require(
+            _same(first, again, 0.0),
+            "its mean or KL is another at each call: `mean` is the point that stands for the datum, never a draw"
+            if sampler
+            else "in eval mode two calls give different values: leave noise and dropout to training (nn.Dropout, or "
+            "F.dropout(x, p, self.training))",
+        )
+        require(
+            torch.equal(torch.get_rng_state(), state),
+            f"{'for 0 draws' if sampler else 'in eval mode'} it draws random numbers, which changes all draws that "
+            "follow: draw none there",
+        )
+        changed = [name for name, value in case.part.state_dict().items() if not torch.equal(value, before[name])]
+        require(not changed, f"in eval mode it changes its state ({', '.join(changed)}): update it in training alone")
+
+
+@promise(*NETWORKS, Sampler, Likelihood, after=("shapes", "eval determinism"))
+def batch_independence(subject: Subject) -> None:
+    """In eval mode what comes of a datum depends neither on the others of its batch nor on its place among them."""
+    for case in subject.cases():
+        one, other = case.inputs(4), case.inputs(4, seed=1)
+        mixed = tuple(torch.cat([b[:3], a[3:]]) for a, b in zip(one, other, strict=True))
+        alone = tuple(value[3:] for value in one)
+        whole = [value[3:] for value in _settled(case, one)]
+        for inputs in (mixed, alone):
+            found = tuple(value[-1:] for value in _settled(case, inputs))
+            require(
+                _same(tuple(whole), found),
+                "in eval mode what comes of a datum changes with the rest of its batch: something is computed over the "
+                "batch (a mean, a normalization without running statistics, a reshape that mixes data)",
+            )
+
+
+@promise(*MODULES, after=("shapes",))
+def input_is_kept(subject: Subject) -> None:
+    """What comes in is not changed in place."""
+    for case in subject.cases():
+        inputs = case.inputs(3)
+        before = [value.clone() for value in inputs]
+        with seeded():
+            case.read(case.part.train(), *inputs)
+        kept = all(torch.equal(value, old) for value, old in zip(inputs, before, strict=True))
+        require(
+            kept, "it changes its input in place, which other parts read too: use x = x + 1, not x += 1 or x.add_(1)"
+        )
+
+
+@promise(*MODULES, after=("shapes", "eval determinism"))
+def state(subject: Subject) -> None:
+    """What is saved is all there is: another one with the same state, from a safetensors file, gives the same."""
+    for case, other in zip(subject.cases(), subject.cases(seed=1), strict=True):
+        case.part.train()
+        for seed in range(2):  # running statistics, where there are some
+            with seeded(seed):
+                case.read(case.part, *case.inputs(8, seed))
+        hidden = list(_hidden(case.part))
+        require(
+            not hidden,
+            f"{', '.join(hidden)}: a tensor or a layer in a plain attribute is not saved, not trained and not moved to "
+            "a GPU; use nn.Parameter, self.register_buffer, nn.ModuleList or nn.ModuleDict",
+        )
+        saved = {name: value.contiguous().clone() for name, value in case.part.state_dict().items()}
+        other.part.load_state_dict(safetensors.torch.load(safetensors.torch.save(saved)))
+        inputs = case.inputs(3)
+        require(
+            _same(_settled(case, inputs), _settled(case, inputs, other.part)),
+            "another one with the saved state gives other values: part of what it computes with is not in its "
+            "state_dict (a plain attribute, a buffer with persistent=False that is drawn at random)",
+        )
+
+
+def _hidden(part: nn.Module) -> Iterator[str]:
+    """Tensors and layers that torch does not know of."""
+    known = {id(each) for each in (*part.parameters(), *part.buffers(), *part.modules())}
+    for name, module in part.named_modules():
+        for key, value in vars(module).items():
+            if key in ("_parameters", "_buffers", "_modules"):
+                continue
+            inside = (
+                value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+            )
+            if any(isinstance(each, Tensor | nn.Module) and id(each) not in known for each in inside):
+                yield f"{name}.{key}".lstrip(".")
+
+
+@promise(*MODULES, after=("shapes", "eval determinism"))
+def compiled(subject: Subject) -> None:
+    """Compiled, it is one graph, and gives what it gives eager."""
+    case = subject.cases()[0]
+    inputs = case.inputs(4)
+    part = case.part.eval()
+    options: dict[str, Any] = {"fullgraph": True, "backend": "aot_eager", "isolate_recompiles": True}
+    traced = torch.compile(lambda *given: case.read(part, *given), **options)
+    try:
+        with seeded(), torch.no_grad():
+            found = traced(*inputs)
+    except torch._dynamo.exc.TorchDynamoException as error:
+        raise ContractError(
+            f"torch.compile cannot make one graph of it: {str(error).splitlines()[0]}; leave .item(), print and "
+            "decisions by values of tensors out of forward"
+        ) from error
+    with seeded(), torch.no_grad():
+        require(_same(found, case.read(part, *inputs)), "compiled, it gives other values than eager")
+
+
+@promise(*MODULES, after=("shapes", "eval determinism"))
+def second_device(subject: Subject) -> None:
+    """On a GPU it gives the same; where there is none, nothing that it makes lies on another device than its input."""
+    case = subject.cases()[0]
+    inputs = case.inputs(3)
+    device = next((name for name in ("cuda", "mps") if getattr(torch, name).is_available()), "meta")
+    wanted = _settled(case, inputs)
+    try:
+        found = _settled(case, tuple(value.to(device) for value in inputs), case.part.to(device))
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        if device == "meta" and "device" not in text:
+            raise NotApplicable("there is no second device here, and its operations need values") from error
+        raise ContractError(
+            f"on another device it fails: {text}; give what it makes the device of its input (device=x.device), and "
+            "keep tensors as parameters or buffers"
+        ) from error
+    if device == "meta":
+        require(all(value.is_meta for value in found), "part of what it gives is left on the CPU; make it on x.device")
+        return
+    require(
+        _same(tuple(value.cpu() for value in found), wanted, 1e-2), f"on {device} it gives other values than on a CPU"
+    )

@@ -1,0 +1,63 @@
+"""What encoders and decoders owe: shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.interfaces import Decoder, Encoder, Shape
+from genkit.testing.check import promise
+from genkit.testing.subject import ContractError, Subject, close, require
+
+COUNTS = (1, 2, 5)
+
+
+@promise(Encoder, Decoder)
+def shapes(subject: Subject) -> None:
+    """(B, *shape) -> (B, *out_shape), of the input's type and finite: of one datum, in eval and training mode."""
+    for case in subject.cases():
+        owed = case.out_shape
+        plain = isinstance(owed, tuple) and all(isinstance(size, int) for size in owed)
+        require(plain, f"its out_shape is {owed!r}: set it in __init__ to a tuple of whole numbers, without the batch")
+        for training in (False, True):
+            for count in COUNTS[training:]:  # batch normalization cannot train on one datum
+                output = _run(case, case.inputs(count)[0], training)
+                _owed(output, (count, *owed), f"for {count} data of shape {case.arguments[0]} it gives")
+
+
+def _owed(output: Any, owed: Shape, what: str) -> None:
+    require(isinstance(output, Tensor), f"{what} {type(output).__name__}: it owes one tensor")
+    given = tuple(output.shape)
+    alone = "; mind squeeze() and reshapes by the batch size" if owed[0] == 1 else ""
+    require(given == owed, f"{what} {given}, and owes {owed}{alone}")
+    require(output.dtype == torch.float32, f"{what} {output.dtype} for float32: it must keep the type of its input")
+    require(output.isfinite().all(), f"{what} values that are not finite")
+
+
+@promise(Encoder, Decoder, after=("shapes", "eval determinism"))
+def strides(subject: Subject) -> None:
+    """Input that does not lie in one piece in memory, as between convolutions, gives the same."""
+    for case in subject.cases():
+        (x,) = case.inputs(3)
+        scattered = x.unsqueeze(-1).repeat(*[1] * x.ndim, 2)[..., 0]
+        require(
+            close(_run(case, scattered, False), _run(case, x, False)),
+            "input that does not lie in one piece in memory gives other values: use flatten or reshape, not view",
+        )
+
+
+def _run(case: Any, x: Tensor, training: bool) -> Tensor:
+    part = case.part.train(training)
+    try:
+        output: Tensor = part(x)
+    except Exception as error:
+        lies = "" if x.is_contiguous() else ", which do not lie in one piece (use flatten or reshape, not view)"
+        mode = "training" if training else "eval"
+        text = " ".join(str(error).split())[:300]
+        raise ContractError(
+            f"in {mode} mode it fails for {len(x)} data of shape {case.arguments[0]}{lies}: {type(error).__name__}: "
+            f"{text}"
+        ) from error
+    return output

@@ -1,0 +1,174 @@
+"""A small model of its own, whose passes loss terms are tried on: nothing of it is registered.
+
+B data, K draws, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genkit.interfaces import Component, Decoder, Encoder, Forward, Latent, Likelihood, Sampler, Shape
+from genkit.model import Model
+
+D = 3
+NAME: Literal["genkit-testing"] = "genkit-testing"
+OPTIONS = Component.Config(name=NAME)
+
+
+class TinyEncoder(Encoder):
+    """One linear layer: x (B, *shape) -> (B, 6)."""
+
+    class Config(Encoder.Config):
+        """There are none."""
+
+        name: Literal["genkit-testing"] = NAME
+
+    def __init__(self, config: Component.Config, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.out_shape = (6,)
+        self.layer = nn.Linear(math.prod(shape), 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, 6)."""
+        features: Tensor = self.layer(x.flatten(1))
+        return features
+
+
+class TinySampler(Sampler):
+    """q(z|x) = N(mean, diag exp(log_var)) with means from 0 to 1, and p(z) = N(0, I)."""
+
+    bounds = (0.0, 1.0)
+
+    class Config(Sampler.Config):
+        """There are none."""
+
+        name: Literal["genkit-testing"] = NAME
+
+    def __init__(self, config: Component.Config, features: Shape | None) -> None:
+        super().__init__(config, features)
+        self.latent_shape = (D,)
+        self.heads = nn.Linear(math.prod(features or ()), 2 * D)
+
+    def forward(self, features: Tensor, draws: int = 1) -> Latent:
+        """(B, 6) -> Latent."""
+        mean, log_var = self.heads(features).chunk(2, 1)
+        mean = torch.sigmoid(mean)
+        eps = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+        z = mean + torch.exp(log_var / 2) * eps
+        kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
+        return Latent(z, mean, kl, (z.square() - eps.square() - log_var).sum(-1) / 2)
+
+    def prior(self, n: int) -> Tensor:
+        """(n, D)."""
+        return torch.randn(n, D, dtype=self.heads.weight.dtype, device=self.heads.weight.device)
+
+
+class TinyDecoder(Decoder):
+    """One linear layer: z (B, D) -> (B, *out_shape)."""
+
+    class Config(Decoder.Config):
+        """There are none."""
+
+        name: Literal["genkit-testing"] = NAME
+
+    def __init__(self, config: Component.Config, latent_shape: Shape, out_shape: Shape) -> None:
+        super().__init__(config, latent_shape, out_shape)
+        self.out_shape = out_shape
+        self.layer = nn.Linear(math.prod(latent_shape), math.prod(out_shape))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, *out_shape)."""
+        params: Tensor = torch.sigmoid(self.layer(z)).unflatten(1, self.out_shape)
+        return params
+
+
+class TinyLikelihood(Likelihood):
+    """p(x|z) = N(x; params, I)."""
+
+    class Config(Likelihood.Config):
+        """There are none."""
+
+        name: Literal["genkit-testing"] = NAME
+
+    def __init__(self, config: Component.Config, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.params_shape = shape
+
+    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+        """(B, *shape), (K, B, *shape) -> (K, B)."""
+        return -((x - params).square() / 2 + math.log(2 * math.pi) / 2).flatten(2).sum(2)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The parameters themselves."""
+        return params
+
+    def sample(self, params: Tensor) -> Tensor:
+        """Parameters and noise."""
+        return params + torch.randn_like(params)
+
+
+def tiny_model(shape: Shape) -> Model:
+    """A model of these parts, with the same weights every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder, sampler = TinyEncoder(OPTIONS, shape), TinySampler(OPTIONS, (6,))
+        decoder, likelihood = TinyDecoder(OPTIONS, (D,), shape), TinyLikelihood(OPTIONS, shape)
+        model = Model(encoder, sampler, decoder, likelihood, {}, shape)
+    model.generates = True
+    return model
+
+
+def made(model: Model, count: int, draws: int, seed: int = 0) -> Forward:
+    """A pass of random data from 0 to 1, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model(torch.rand(count, *model.shape), draws)  # type: ignore[no-any-return]
+
+
+def twice(passed: Forward) -> Forward:
+    """The pass of the same batch and once more the same data."""
+    assert passed.latent is not None
+    z, mean, kl, log_ratio = (_joined(value, 0 if n in (1, 2) else 1) for n, value in enumerate(passed.latent))
+    assert z is not None
+    assert mean is not None
+    x, generated = _joined(passed.x, 0), _joined(passed.generated, 0)
+    assert x is not None
+    latent = Latent(z, mean, kl, log_ratio)
+    return Forward(x, latent, _joined(passed.params, 1), _joined(passed.log_prob, 1), generated, passed.model)
+
+
+def widened(passed: Forward, axis: int, model: Model) -> Forward:
+    """Each datum and each code beside a copy of itself, along an axis of the datum; all draws are the first."""
+    assert passed.latent is not None
+    z, mean, kl, log_ratio = passed.latent
+    assert kl is not None
+    assert log_ratio is not None
+    assert passed.params is not None
+    assert passed.log_prob is not None
+    latent = Latent(torch.cat([z, z], -1), torch.cat([mean, mean], -1), torch.cat([kl, kl], 1), 2 * log_ratio)
+    x, generated = _joined(passed.x, axis + 1), _joined(passed.generated, axis + 1)
+    assert x is not None
+    return Forward(x, latent, _joined(passed.params, axis + 2), 2 * passed.log_prob, generated, model)
+
+
+def with_equal_draws(passed: Forward) -> Forward:
+    """The pass with its first draw in place of every other."""
+    assert passed.latent is not None
+    z, mean, kl, log_ratio = passed.latent
+    latent = Latent(_repeated(z), mean, kl, None if log_ratio is None else _repeated(log_ratio))
+    params, log_prob = passed.params, passed.log_prob
+    assert params is not None
+    assert log_prob is not None
+    return Forward(passed.x, latent, _repeated(params), _repeated(log_prob), passed.generated, passed.model)
+
+
+def _repeated(value: Tensor) -> Tensor:
+    return value[:1].expand_as(value)
+
+
+def _joined(value: Tensor | None, dimension: int) -> Tensor | None:
+    return None if value is None else torch.cat([value, value], dimension)

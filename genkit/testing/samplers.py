@@ -1,0 +1,133 @@
+"""What samplers owe: the shapes of a Latent, a mean that stands still, draws that gradients go through, and a prior."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.errors import ComponentError
+from genkit.interfaces import Latent, Sampler, Shape
+from genkit.testing.cases import SamplerCase
+from genkit.testing.check import promise
+from genkit.testing.estimates import DRAWS, SIGMAS
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
+
+
+@promise(Sampler)
+def shapes(subject: Subject) -> None:
+    """z (K, B, *latent_shape), mean (B, *latent_shape), kl (B, D) or (B, 1), log_ratio (K, B); for 0 draws too."""
+    for case in subject.cases():
+        size: Any = getattr(case.part, "latent_shape", None)
+        plain = isinstance(size, tuple) and all(isinstance(each, int) for each in size)
+        require(plain, f"its latent_shape is {size!r}: set it in __init__ to a tuple of whole numbers")
+        for draws in (0, 1, 3):
+            for count in (1, 5):
+                try:
+                    latent = case.posterior(count, draws)
+                except Exception as error:
+                    raise ContractError(
+                        f"for {count} data and {draws} draws it fails: {type(error).__name__}: {error}"
+                    ) from error
+                _check_latent(latent, draws, count, size)
+
+
+def _check_latent(latent: Any, draws: int, count: int, size: Shape) -> None:
+    require(isinstance(latent, Latent), f"it gives {type(latent).__name__}: it owes a genkit.Latent")
+    asked = f"for {count} data and {draws} draws"
+    owed = {"z": (draws, count, *size), "mean": (count, *size), "log_ratio": (draws, count)}
+    for name, shape in owed.items():
+        value = getattr(latent, name)
+        if value is not None or name != "log_ratio":
+            given = tuple(value.shape)
+            require(given == shape, f"{asked} {name} is {given}, and owes {shape}")
+    for name, value in latent._asdict().items():
+        if value is not None:
+            require(value.isfinite().all(), f"{asked} {name} is not finite")
+            require(value.dtype == torch.float32, f"{name} is {value.dtype} for float32: keep the type of the features")
+    if latent.kl is not None:
+        given, widths = tuple(latent.kl.shape), (math.prod(size), 1)
+        right = given in {(count, width) for width in widths}
+        require(right, f"{asked} kl is {given}, and owes {(count, widths[0])}, a column a dimension, or {(count, 1)}")
+
+
+@promise(Sampler, after=("shapes", "eval determinism"))
+def mean_for_any_draws(subject: Subject) -> None:
+    """The mean and the KL are the same for any number of draws, and the mean lies within `bounds`."""
+    for case in subject.cases():
+        case.part.eval()
+        none, some = case.posterior(5, 0, spread=3), case.posterior(5, 4, spread=3)
+        same = close(none.mean, some.mean) and (none.kl is None or (some.kl is not None and close(none.kl, some.kl)))
+        require(same, "its mean or KL depends on the draws: `mean` stands for the datum, whatever was drawn")
+        low, high = case.part.bounds
+        inside = bool((some.mean >= low).all() and (some.mean <= high).all())
+        require(inside, f"its mean leaves the bounds that it states, {low:g} to {high:g}: state those that it keeps")
+
+
+@promise(Sampler, after=("shapes",))
+def reparameterization(subject: Subject) -> None:
+    """Gradients go through the draws back to the features."""
+    for case in subject.cases():
+        (features,) = case.inputs(8)
+        z = case.part(features.requires_grad_(), 2).z
+        (found,) = torch.autograd.grad(z.square().sum(), features, allow_unused=True) if z.requires_grad else (None,)
+        require(
+            found is not None and bool(found.any()),
+            "no gradient goes through z to the features, so that the encoder cannot learn from the reconstruction: "
+            "write a draw as a function of parameters and noise, or use rsample() in place of sample()",
+        )
+
+
+@promise(Sampler, after=("shapes",))
+def independent_draws(subject: Subject) -> None:
+    """Draws are independent of each other and from datum to datum."""
+    case = subject.cases()[0]
+    features = case.inputs(1)[0].expand(2, *case.shape)
+    with torch.no_grad():
+        z = case.part.eval()(features, DRAWS).z.flatten(2)
+    if not bool((z.std(0) > 1e-6).all()):
+        raise NotApplicable("nothing is drawn at random")
+    pairs = {"two data of one batch": (z[:, 0], z[:, 1]), "two draws that follow each other": (z[:-1, 0], z[1:, 0])}
+    for what, (one, other) in pairs.items():
+        require(
+            _correlation(one, other) < SIGMAS / math.sqrt(DRAWS),
+            f"the draws for {what} have a correlation of {_correlation(one, other):.2f}: draw noise of the whole shape "
+            "(K, B, ...) at once, torch.randn(draws, *mean.shape)",
+        )
+
+
+def _correlation(one: Tensor, other: Tensor) -> float:
+    standard = [(value - value.mean(0)) / value.std(0) for value in (one, other)]
+    return float((standard[0] * standard[1]).mean(0).abs().max())
+
+
+@promise(Sampler, after=("shapes",))
+def prior_alone(subject: Subject) -> None:
+    """Without an encoder (features None) the prior can be drawn from; where there is none, that is said."""
+    case: SamplerCase = subject.cases()[0]
+    if not case.part.has_prior:
+        for what, broken in (("features None", _without_encoder), ("prior()", _prior_drawn)):
+            try:
+                broken(subject, case)
+            except ComponentError:
+                continue
+            raise ContractError(f"has_prior is False, and {what} passes: raise ComponentError there, saying why")
+        raise NotApplicable("has_prior is False")
+    for part in (case.part, subject.component(subject.config, None)):
+        for count in (1, 7):
+            drawn = part.prior(count)
+            owed = (count, *case.part.latent_shape)
+            require(tuple(drawn.shape) == owed, f"prior({count}) is {tuple(drawn.shape)}, and owes {owed}")
+            require(
+                drawn.isfinite().all() and drawn.dtype == torch.float32, "the prior gives no finite float32 numbers"
+            )
+
+
+def _without_encoder(subject: Subject, case: SamplerCase) -> None:
+    subject.component(subject.config, None)
+
+
+def _prior_drawn(subject: Subject, case: SamplerCase) -> None:
+    case.part.prior(2)

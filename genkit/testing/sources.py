@@ -1,0 +1,95 @@
+"""What data sources owe: the same data at each load, of the right types."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
+from genkit.interfaces import DataSource, RawData, Split
+from genkit.testing.check import promise
+from genkit.testing.subject import ContractError, Subject, close, require
+
+KEPT = (torch.float32, torch.uint8)
+
+
+@promise(DataSource)
+def shapes(subject: Subject) -> None:
+    """x (N, *shape) of float32 or uint8, finite, of one shape in both splits."""
+    loaded = _loaded(subject)
+    for name, split in _splits(loaded):
+        require(isinstance(split.x, Tensor), f"x of the {name} split is {type(split.x).__name__}: it owes a tensor")
+        require(
+            split.x.ndim >= 2 and split.x.numel() > 0,
+            f"x of the {name} split is {tuple(split.x.shape)}, and owes (N, *shape), at least one value a datum: a "
+            "table of one column is (N, 1)",
+        )
+        require(
+            split.x.dtype in KEPT,
+            f"x of the {name} split is {split.x.dtype}, and owes float32, or uint8, which stands for x / 255",
+        )
+        require(split.x.isfinite().all(), f"x of the {name} split holds NaN or infinite values: remove or replace them")
+        one, other = tuple(split.x.shape[1:]), tuple(loaded.train.x.shape[1:])
+        require(one == other, f"data of the test split are {one}, and those of the training split {other}")
+
+
+@promise(DataSource, after=("shapes",))
+def labels(subject: Subject) -> None:
+    """Labels (N,) of int64, from 0, each with a name where there are names."""
+    loaded = _loaded(subject)
+    for name, (x, given) in _splits(loaded):
+        if given is None:
+            continue
+        require(isinstance(given, Tensor), f"labels of the {name} split are {type(given).__name__}: they owe a tensor")
+        shape = tuple(given.shape)
+        require(shape == (len(x),), f"labels of the {name} split are {shape}, and owe ({len(x)},), one a datum")
+        require(
+            given.dtype == torch.int64, f"labels of the {name} split are {given.dtype}, and owe int64: labels.long()"
+        )
+        least, greatest = int(given.min()), int(given.max())
+        require(least >= 0, f"labels of the {name} split go down to {least}: they are indices into the classes, from 0")
+        names = loaded.classes
+        require(
+            names is None or greatest < len(names),
+            f"labels of the {name} split go up to {greatest}, and there are {len(names or ())} names in `classes`",
+        )
+
+
+@promise(DataSource, after=("shapes",))
+def repetition(subject: Subject) -> None:
+    """Two loads give the same, whatever random numbers were drawn before, and leave the generators as they were."""
+    one, states = _loaded(subject), _generators()
+    other, after = _loaded(subject), _generators()
+    for (name, split), (_, again) in zip(_splits(one), _splits(other), strict=True):
+        same = close(split.x.float(), again.x.float(), 0.0)
+        require(same, f"a second load gives other {name} data: draw them from a seed that is an option, and sort files")
+        if split.labels is not None:
+            kept = again.labels is not None and torch.equal(split.labels, again.labels)
+            require(kept, f"a second load gives other labels of the {name} split: sort files and classes")
+    require(
+        states == after,
+        "load() changes the global random generators, on which a run depends: use one of its own "
+        "(numpy.random.default_rng(seed), torch.Generator)",
+    )
+
+
+def _loaded(subject: Subject) -> RawData:
+    try:
+        loaded = subject.component(subject.config).load()
+    except DataError as error:
+        raise ContractError(f"it cannot load its data: {error}; check it with options with which it can") from error
+    require(isinstance(loaded, RawData), f"load() gives {type(loaded).__name__}: it owes a genkit.RawData")
+    assert isinstance(loaded, RawData)
+    return loaded
+
+
+def _splits(loaded: RawData) -> list[tuple[str, Split]]:
+    return [("training", loaded.train), *([] if loaded.test is None else [("test", loaded.test)])]
+
+
+def _generators() -> list[object]:
+    _, keys, place, *_ = np.random.get_state(legacy=True)
+    return [torch.get_rng_state().tolist(), np.asarray(keys).tolist(), place, random.getstate()]

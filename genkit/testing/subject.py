@@ -1,0 +1,144 @@
+"""What is under test: a component with its options, built for several shapes of data."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import unittest
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from genkit.errors import ComponentError, ConfigError
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
+from genkit.registry import name_of
+from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
+from genkit.yamlfile import dotted
+
+SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 9, 7), (12,), (10, 4))
+LARGER: tuple[Shape, ...] = ((1, 28, 28), (3, 64, 64), (64, 8), (1, 8, 8, 8), (3, 224, 224))
+"""Tried in turn, up to the first that is taken, by a component that takes none of the others."""
+FEATURES: tuple[Shape, ...] = ((6,), (2, 3))
+LATENTS: tuple[Shape, ...] = ((3,), (1,), (2, 3), (4,))
+
+CASES: dict[type[Component], type[Case]] = {
+    Encoder: NetworkCase,
+    Decoder: NetworkCase,
+    Sampler: SamplerCase,
+    Likelihood: LikelihoodCase,
+    Loss: LossCase,
+}
+
+
+class ContractError(AssertionError):
+    """A component breaks a promise of its interface; the message says which, where it shows, and how to mend it."""
+
+
+class NotApplicable(unittest.SkipTest):
+    """A check says nothing of this component, for the reason given; pytest takes it for a skipped test."""
+
+
+class Blocked(NotApplicable):
+    """A check builds on another that is broken."""
+
+
+def require(kept: bool | Tensor, broken: str) -> None:
+    """Raise ContractError where a promise is not kept."""
+    if not bool(kept):
+        raise ContractError(broken)
+
+
+def close(one: Tensor, other: Tensor, tolerance: float = 1e-4) -> bool:
+    """Whether two tensors have one shape and, but for rounding, the same values."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@contextlib.contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """The same random numbers in every such block, and the global generators as they were after it."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+@dataclass(eq=False)
+class Subject:
+    """A component under test."""
+
+    component: type[Any]
+    config: Component.Config
+    shapes: tuple[Shape, ...] | None = None
+    """Of one datum, or of features for a sampler; None: some of each sort, of which it may refuse any."""
+    outcomes: dict[str, Exception | None] = field(default_factory=dict)
+    """What came of the checks so far, by their names; None: the promise is kept."""
+
+    @property
+    def name(self) -> str:
+        """As messages name it: `encoder 'mlp'`."""
+        return f"{self.component.kind} '{self.config.name}'"
+
+    def cases(self, seed: int = 0) -> list[Any]:
+        """The component built for each shape that it takes; the same seed gives the same weights."""
+        if issubclass(self.component, DataSource):
+            raise TypeError("a data source has no cases")
+        usual = FEATURES if issubclass(self.component, Sampler) else SHAPES
+        tried = [self._case(shape, latent, seed) for shape, latent in zip(self.shapes or usual, cycle(LATENTS))]
+        found = [case for case in tried if case is not None]
+        larger = iter(LARGER if self.shapes is None and not found else ())
+        while not found and (shape := next(larger, None)) is not None:
+            found = [case for case in [self._case(shape, LATENTS[0], seed)] if case is not None]
+        require(
+            bool(found), f"{self.name} takes data of none of the shapes tried; say which it takes (shapes, --shape)"
+        )
+        return found
+
+    def _case(self, shape: Shape, latent: Shape, seed: int) -> Case | None:
+        arguments = (latent, shape) if issubclass(self.component, Decoder) else (shape,)
+        kind = next(kind for kind in CASES if issubclass(self.component, kind))
+        shown = " and ".join(map(str, arguments))
+        with seeded(seed):
+            try:
+                return CASES[kind](self.component(self.config, *arguments), arguments)
+            except ComponentError as error:
+                require(self.shapes is None, f"it refuses the shape {shown}: {error}")
+                return None
+            except Exception as error:
+                raise ContractError(
+                    f"it cannot be built for {shown}: {type(error).__name__}: {error}; raise ComponentError for a "
+                    "shape that it does not take, and say in it which it takes"
+                ) from error
+
+
+def settings_of(component: type[Component], values: Mapping[str, Any] | None = None) -> Component.Config:
+    """A component's options from plain values, the others as they are by default.
+
+    Raises:
+        ComponentError: some have no default, and how to give them.
+        ConfigError: some are wrong, a line each.
+    """
+    part = f"{component.kind}/{name_of(component)}"
+    try:
+        return component.Config.model_validate({"name": name_of(component), **(values or {})})
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    wrong = [detail for detail in found if detail["type"] != "missing"]
+    if wrong:
+        lines = [f"{part}: {dotted(tuple(detail['loc']))}: {detail['msg']}" for detail in wrong]
+        raise ConfigError("\n".join(lines))
+    missing = [dotted(tuple(detail["loc"])) for detail in found]
+    given = [f"{name}=..." for name in missing]
+    raise ComponentError(
+        f"{part} has options without a default: {', '.join(missing)}; give them: genkit check-plugin {part} "
+        f"{' '.join(given)}, or contract({component.__name__}, {component.__name__}.Config({', '.join(given)}))"
+    )

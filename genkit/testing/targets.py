@@ -1,0 +1,134 @@
+"""What a name on the command line stands for, and what comes of its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genkit.errors import ComponentError, ConfigError
+from genkit.interfaces import Component, Shape
+from genkit.registry import KINDS, Plugin, name_of, registry
+from genkit.selection import canonical
+from genkit.settings import nearest
+from genkit.testing import checks
+from genkit.testing.check import Result
+from genkit.testing.subject import settings_of
+from genkit.yamlfile import Document
+
+
+@dataclass
+class PartReport:
+    """What came of the checks of one part, or of a plugin itself."""
+
+    part: str
+    """`kind/name`, or `plugin NAME`."""
+    owner: str
+    results: list[Result] = field(default_factory=list)
+    problem: str | None = None
+    """Why it was not checked."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it breaks a promise."""
+        return any(result.status == "FAILED" for result in self.results)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        results = [result._asdict() for result in self.results]
+        return {"part": self.part, "owner": self.owner, "checks": results, "problem": self.problem}
+
+
+def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | None = None) -> list[PartReport]:
+    """Check what a name stands for: a part KIND/NAME, a plugin, or all plugins of a distribution.
+
+    Args:
+        name: of it.
+        options: `KEY=VALUE` for the one part, or `KIND/NAME.KEY=VALUE` for one of several.
+        shapes: of one datum, in place of those that are tried.
+
+    Raises:
+        ComponentError: there is nothing of that name (with the nearest), or options are given for what is not checked.
+        ConfigError: an option is wrong.
+    """
+    kind, slash, bare = name.partition("/")
+    plugins: list[Plugin] = []
+    if slash and kind in KINDS:
+        component = registry().find(kind, bare)
+        parts = {f"{kind}/{bare}": component}
+    else:
+        plugins = _plugins(name)
+        parts = {_part(component): component for plugin in plugins for component in plugin.components}
+    given = _given(name, options, parts)
+    reports = [_of_plugin(plugin) for plugin in plugins]
+    return reports + [_of_part(part, component, given[part], shapes) for part, component in parts.items()]
+
+
+def shape_of(text: str) -> Shape:
+    """The shape that `3,32,32` or `3x32x32` stands for; raises ConfigError where it is none."""
+    sizes = text.replace("x", ",").split(",")
+    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        raise ConfigError(f"--shape: '{text}' is no shape; write whole numbers, such as 3,32,32")
+    return tuple(int(size) for size in sizes)
+
+
+def _part(component: type[Component]) -> str:
+    return f"{component.kind}/{name_of(component)}"
+
+
+def _plugins(name: str) -> list[Plugin]:
+    found = [
+        plugin
+        for plugin in registry().plugins
+        if name == plugin.name or canonical(name) == canonical(plugin.distribution)
+    ]
+    for plugin, source in registry().left_out():
+        if plugin in found:
+            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}")
+    if not found:
+        names = {word for plugin in registry().plugins for word in (plugin.name, plugin.distribution)}
+        names |= {_part(component) for plugin in registry().plugins for component in plugin.components}
+        raise ComponentError(f"there is no plugin, distribution or part '{name}'; {nearest(name, names)}")
+    return found
+
+
+def _given(name: str, options: Iterable[str], parts: dict[str, type[Component]]) -> dict[str, dict[str, Any]]:
+    """The options of each part."""
+    documents = {part: Document(part, {}) for part in parts}
+    for assignment in options:
+        path = assignment.partition("=")[0]
+        part = next((known for known in parts if path.startswith(f"{known}.")), None)
+        if part is not None:
+            assignment = assignment.removeprefix(f"{part}.")
+        elif len(parts) == 1:
+            (part,) = parts
+        else:
+            known = ", ".join(parts) or "no parts"
+            raise ComponentError(f"'{assignment}': '{name}' has {known}; write KIND/NAME.KEY=VALUE with one of them")
+        documents[part].override(assignment)
+    return {part: document.values for part, document in documents.items()}
+
+
+def _of_plugin(plugin: Plugin) -> PartReport:
+    """A plugin itself: whether it loads, and, if it follows runs, how."""
+    report = PartReport(f"plugin {plugin.name}", plugin.owner)
+    remedy = "; see genkit plugins"
+    problems = [Result("registration", "FAILED", problem + remedy) for problem in plugin.problems]
+    report.results = problems or [Result("registration", "ok", "")]
+    if plugin.events:
+        module = registry().manager.get_plugin(f"{plugin.distribution}/{plugin.name}")
+        report.results += [check.result() for check in checks(module)]
+    return report
+
+
+def _of_part(
+    part: str, component: type[Component], values: dict[str, Any], shapes: Sequence[Shape] | None
+) -> PartReport:
+    report = PartReport(part, registry().owner(component).owner)
+    try:
+        config = settings_of(component, values)
+    except ComponentError as error:
+        report.problem = str(error)
+    else:
+        report.results = [check.result() for check in checks(component, config, shapes)]
+    return report
