@@ -28,7 +28,7 @@ def _same(one: Tensors, other: Tensors, tolerance: float = 1e-4) -> bool:
     return len(one) == len(other) and all(close(a, b, tolerance) for a, b in zip(one, other, strict=True))
 
 
-@promise(*MODULES, after=("shapes",))
+@promise(*MODULES, after=("shapes", "input is kept"))
 def eval_determinism(subject: Subject) -> None:
     """In eval mode two calls give the same, draw no random numbers and leave the state as it is.
 
