@@ -17,7 +17,7 @@ from genkit.assembly import build
 from genkit.data import DataSignature
 from genkit.errors import ComponentError, ConfigError, GenkitError, WeightsError
 from genkit.model import Model
-from genkit.registry import registry
+from genkit.registry import THIS_PROCESS, registry
 from genkit.settings import Settings
 
 FORMAT = 1
@@ -132,13 +132,37 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
 
 
 def _missing_plugins(path: Path, header: Header) -> GenkitError | None:
-    """What to say where a config names components that nobody here brings."""
+    """What to say where a config names components that nobody here brings: all of them, and how to install them."""
+    missing: list[tuple[PluginRecord, list[str]]] = []
     for plugin in header.plugins:
-        for component in plugin.components:
-            kind, _, name = component.partition("/")
-            if name not in registry().names(kind):
-                return ComponentError(
-                    f"{path}: needs {kind} '{name}' of {plugin.distribution} {plugin.version}, which is not "
-                    f"installed; pip install '{plugin.distribution}=={plugin.version}'"
-                )
-    return None
+        parts = [part for part in plugin.components if not _is_here(part)]
+        if parts:
+            missing.append((plugin, parts))
+    if not missing:
+        return None
+    wanted = [f"{_listed(parts)} of {plugin.distribution} {plugin.version}".rstrip() for plugin, parts in missing]
+    remedies = []
+    if lines := [f"'{p.distribution}=={p.version}'" for p, _ in missing if p.distribution != THIS_PROCESS]:
+        remedies.append(f"pip install {' '.join(lines)}")
+    if any(plugin.distribution == THIS_PROCESS for plugin, _ in missing):
+        remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
+    return ComponentError(
+        f"{path}: needs {', and '.join(wanted)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
+        f"{'; '.join(remedies)}"
+    )
+
+
+def _is_here(part: str) -> bool:
+    kind, _, name = part.partition("/")
+    if "/" not in name:
+        return name in registry().names(kind)
+    try:
+        registry().find(kind, name)
+    except ComponentError:
+        return False
+    return True
+
+
+def _listed(parts: list[str]) -> str:
+    split = [part.partition("/") for part in parts]
+    return ", ".join(f"{kind} '{name}'" for kind, _, name in split)

@@ -122,6 +122,27 @@ def test_a_component_that_is_not_installed_is_named_with_its_distribution_and_ve
         genkit.load(path)
 
 
+def test_all_that_is_missing_is_named_with_one_line_that_installs_it(finished, tmp_path):
+    def change(header):
+        header["config"]["encoder"] = {"name": "wavelet"}
+        header["config"]["decoder"] = {"name": "acme/mlp"}
+        header["config"]["sampler"] = {"name": "mine"}
+        header["plugins"] = [
+            {"distribution": "genkit-wavelet", "version": "1.5", "components": ["encoder/wavelet", "loss/kl"]},
+            {"distribution": "acme", "version": "2.0", "components": ["decoder/acme/mlp"]},
+            {"distribution": "this process", "version": "", "components": ["sampler/mine"]},
+        ]
+
+    file = altered(tmp_path / "model.safetensors", finished.directory.model, change)
+    with pytest.raises(ComponentError) as caught:
+        genkit.load(file)
+    assert str(caught.value) == (
+        f"{file}: needs encoder 'wavelet' of genkit-wavelet 1.5, and decoder 'acme/mlp' of acme 2.0, and sampler 'mine' "
+        "of this process, which are not installed; pip install 'genkit-wavelet==1.5' 'acme==2.0'; what was registered in "
+        "the process that trained it, register here too (genkit.register)"
+    )
+
+
 def test_an_option_that_is_no_longer_known_is_a_config_error_at_its_place(finished, tmp_path):
     path = altered(
         tmp_path / "m.safetensors", finished.directory.model, lambda h: h["config"]["encoder"].update(widht=3)
