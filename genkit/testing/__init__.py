@@ -83,6 +83,7 @@ def checks(
         reasons = {**made.expected_failures, **(expected or {})}
     else:
         subject, reasons = Listener(component), dict(expected or {})
+    subject.expected = reasons
     found = {promise.name: Check(promise, subject, reasons.get(promise.name)) for promise in promises(subject)}
     for name in reasons.keys() - found.keys():
         raise ComponentError(

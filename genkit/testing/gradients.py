@@ -41,7 +41,7 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
         )
 
 
-@promise(Encoder, Decoder, Likelihood, after=("shapes",))
+@promise(Encoder, Decoder, Likelihood, after=("shapes", "input is kept"))
 def gradients_reach_the_input(subject: Subject) -> None:
     """Gradients go back to the input, and so to the parts before."""
     for case in subject.cases():

@@ -41,6 +41,7 @@ def shapes(subject: Subject) -> None:
 
 
 @promise(Likelihood, after=("shapes",))
+@torch.no_grad()
 def support(subject: Subject) -> None:
     """Samples and means lie in the support, and samples have a finite density, for params that are large too."""
     for case in subject.cases():
@@ -89,7 +90,7 @@ def mean(subject: Subject) -> None:
         )
 
 
-@promise(Likelihood, after=("shapes", "support"))
+@promise(Likelihood, after=("shapes", "support", "batch independence"))
 def density(subject: Subject) -> None:
     """The density of a datum of two values sums or integrates to one."""
     for grid in _grids(subject):

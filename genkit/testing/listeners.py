@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,8 @@ class Listener:
     """Hooks under test."""
 
     hooks: Any
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """Checks that are expected to fail, with the reasons; they keep no other from being made."""
     outcomes: dict[str, Exception | None] = field(default_factory=dict)
 
     @property

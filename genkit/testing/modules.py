@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ def _same(one: Tensors, other: Tensors, tolerance: float = 1e-4) -> bool:
     return len(one) == len(other) and all(close(a, b, tolerance) for a, b in zip(one, other, strict=True))
 
 
-@promise(*MODULES, after=("shapes",))
+@promise(*MODULES, after=("shapes", "input is kept"))
 def eval_determinism(subject: Subject) -> None:
     """In eval mode two calls give the same, draw no random numbers and leave the state as it is.
 
@@ -134,7 +135,8 @@ def compiled(subject: Subject) -> None:
     options: dict[str, Any] = {"fullgraph": True, "backend": "aot_eager", "isolate_recompiles": True}
     traced = torch.compile(lambda *given: case.read(part, *given), **options)
     try:
-        with seeded(), torch.no_grad():
+        with seeded(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch says to itself while it traces
             found = traced(*inputs)
     except torch._dynamo.exc.TorchDynamoException as error:
         raise ContractError(

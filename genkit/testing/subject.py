@@ -80,6 +80,8 @@ class Subject:
     config: Component.Config
     shapes: tuple[Shape, ...] | None = None
     """Of one datum, or of features for a sampler; None: some of each sort, of which it may refuse any."""
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """Checks that are expected to fail, with the reasons; they keep no other from being made."""
     outcomes: dict[str, Exception | None] = field(default_factory=dict)
     """What came of the checks so far, by their names; None: the promise is kept."""
 

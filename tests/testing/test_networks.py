@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ConfigDict, Field
+from torch import nn
+
+from genkit.errors import ComponentError
+from genkit.interfaces import Decoder, Encoder
+
+Width = Annotated[int, Field(ge=1, description="of the features")]
+
+
+class Good(Encoder):
+    """One dense layer and tanh."""
+
+    class Config(Encoder.Config):
+        name: Literal["of-test"] = "of-test"
+        width: Width = 5
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.out_shape = (config.width,)
+        self.layer = nn.Linear(math.prod(shape), config.width)
+
+    def forward(self, x):
+        return torch.tanh(self.layer(x.flatten(1)))
+
+
+class GoodDecoder(Decoder):
+    """One dense layer."""
+
+    class Config(Decoder.Config):
+        name: Literal["of-test"] = "of-test"
+
+    def __init__(self, config, latent_shape, out_shape):
+        super().__init__(config, latent_shape, out_shape)
+        self.out_shape = out_shape
+        self.layer = nn.Linear(math.prod(latent_shape), math.prod(out_shape))
+
+    def forward(self, z):
+        return self.layer(z.flatten(1)).unflatten(1, self.out_shape)
+
+
+class Leaks(Good):
+    """Normalizes by the mean of the batch."""
+
+    def forward(self, x):
+        return super().forward(x - x.mean(0))
+
+
+class Counts(Good):
+    """Adds the place in the batch."""
+
+    def forward(self, x):
+        return super().forward(x) + torch.arange(len(x), device=x.device).unsqueeze(1)
+
+
+class DropsInEval(Good):
+    """Drops features in eval mode too."""
+
+    def forward(self, x):
+        return F.dropout(super().forward(x), 0.5)
+
+
+class Remembers(Good):
+    """Counts its calls in a buffer."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+class Unused(Good):
+    """Has a layer that it does not use."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.more = nn.Linear(2, 2)
+
+
+class CutOff(Good):
+    """Has a layer that no gradient reaches."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.more = nn.Linear(config.width, config.width)
+
+    def forward(self, x):
+        return self.more(super().forward(x).detach())
+
+
+class HalfCutOff(CutOff):
+    """Has one of two paths cut."""
+
+    def forward(self, x):
+        first = Good.forward(self, x)
+        return first + self.more(first.detach())
+
+
+class Deaf(GoodDecoder):
+    """Sends no gradient to the encoder."""
+
+    def forward(self, z):
+        return super().forward(z.detach())
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 2
+
+
+class WrongBackward(Good):
+    """Has a backward of its own that is wrong."""
+
+    def forward(self, x):
+        return Doubled.apply(super().forward(x))
+
+
+class Single(Good):
+    """Computes in float32, whatever comes."""
+
+    def forward(self, x):
+        return super().forward(x.float())
+
+
+class Narrow(Good):
+    """Gives fewer features than it says."""
+
+    def forward(self, x):
+        return super().forward(x)[:, 1:]
+
+
+class Squeezes(Good):
+    """Loses the batch of one."""
+
+    def forward(self, x):
+        return super().forward(x).squeeze(0)
+
+
+class FailsAlone(Good):
+    """Cannot normalize a single datum."""
+
+    def forward(self, x):
+        return super().forward(F.batch_norm(x.flatten(1), None, None, training=True))
+
+
+class Listed(Good):
+    """Says its shape as a list."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.out_shape = [config.width]
+
+
+class Infinite(Good):
+    """Divides by zero."""
+
+    def forward(self, x):
+        return super().forward(x) / torch.zeros((), device=x.device)
+
+
+class Unsaved(Good):
+    """Draws a number that is not saved."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.scale = torch.rand(())
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+class NotPersistent(Good):
+    """Draws a buffer that is not saved."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.register_buffer("scale", torch.rand(()), persistent=False)
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+class PlainList(Good):
+    """Keeps layers in a list."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.layers = [nn.Linear(config.width, config.width)]
+
+    def forward(self, x):
+        return self.layers[0](super().forward(x))
+
+
+class Decides(Good):
+    """Looks at a value."""
+
+    def forward(self, x):
+        if self.layer.weight.norm().item() > 1e9:
+            return x
+        return super().forward(x)
+
+
+class InPlace(Good):
+    """Changes what comes in."""
+
+    def forward(self, x):
+        x += 1
+        return super().forward(x)
+
+
+class Views(Good):
+    """Takes it that data lie in one piece."""
+
+    def forward(self, x):
+        return torch.tanh(self.layer(x.view(len(x), -1)))
+
+
+class OnTheCPU(Good):
+    """Makes a tensor on the CPU."""
+
+    def forward(self, x):
+        return super().forward(x) + torch.ones(self.out_shape)
+
+
+class TakesNothing(Good):
+    """Refuses all data."""
+
+    def __init__(self, config, shape):
+        raise ComponentError("only audio")
+
+
+class Breaks(Good):
+    """Fails for what it does not take."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        if len(shape) == 1:
+            raise IndexError("no channels")
+
+
+class Undocumented(Good):
+    pass
+
+
+class Undescribed(Good):
+    """Does not say what its option is."""
+
+    class Config(Encoder.Config):
+        name: Literal["of-test"] = "of-test"
+        width: int = 5
+
+
+class AsPath(Good):
+    """Has an option that YAML cannot bring back."""
+
+    class Config(Good.Config):
+        file: Annotated[Path, Field(description="a file")] = Path("here")
+
+
+class TakesAnyKey(Good):
+    """Takes options that it does not have."""
+
+    class Config(Good.Config):
+        model_config = ConfigDict(extra="allow")
+
+
+EVERY, INPUT = "gradients reach every parameter", "gradients reach the input"
+WRONG = [
+    (Leaks, ["batch independence"], "computed over the batch"),
+    (Counts, ["batch independence"], "computed over the batch"),
+    (DropsInEval, ["eval determinism"], "leave noise and dropout to training"),
+    (Remembers, ["eval determinism"], "in eval mode it changes its state (calls)"),
+    (Unused, [EVERY], "no gradient reaches more.bias, more.weight"),
+    (CutOff, [EVERY, INPUT], "no gradient reaches layer.bias, layer.weight"),
+    (HalfCutOff, ["gradients"], "part of the way is cut off (detach"),
+    (Deaf, [INPUT], "no gradient goes back through it to its input"),
+    (WrongBackward, ["gradients"], "a backward of its own, is wrong"),
+    (Single, ["gradients"], "in float64 it fails"),
+    (Narrow, ["shapes"], "for 1 data of shape (1, 8, 8) it gives (1, 4), and owes (1, 5)"),
+    (Squeezes, ["shapes"], "for 1 data of shape (1, 8, 8) it gives (5,), and owes (1, 5); mind squeeze()"),
+    (FailsAlone, ["shapes"], "in eval mode it fails for 1 data of shape (1, 8, 8): ValueError: Expected more than 1"),
+    (Listed, ["shapes"], "its out_shape is [5]: set it in __init__ to a tuple"),
+    (Infinite, ["shapes"], "values that are not finite"),
+    (Unsaved, ["state"], "scale: a tensor or a layer in a plain attribute is not saved"),
+    (NotPersistent, ["state"], "another one with the saved state gives other values"),
+    (PlainList, ["gradients", "second device", "state"], "in float64 it fails"),
+    (Decides, ["compiled"], "cannot make one graph of it"),
+    (InPlace, ["input is kept"], "it changes its input in place"),
+    (Views, ["strides"], "use flatten or reshape, not view"),
+    (OnTheCPU, ["second device"], "device=x.device"),
+    (TakesNothing, ["shapes"], "takes data of none of the shapes tried; say which it takes"),
+    (Breaks, ["shapes"], "it cannot be built for (12,): IndexError: no channels; raise ComponentError"),
+    (Undocumented, ["documentation"], "the class Undocumented has no docstring"),
+    (Undescribed, ["documentation"], "option 'width' has no description; write width: Annotated["),
+    (AsPath, ["config round trip"], "cannot be read again from JSON"),
+    (TakesAnyKey, ["strict options"], "leave extra='forbid' as it is"),
+]
+
+
+@pytest.mark.parametrize("component", [Good, GoodDecoder])
+def test_a_right_network_passes(failures, component):
+    assert failures(component) == {}
+
+
+@pytest.mark.parametrize(("component", "caught", "words"), WRONG, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_wrong_network_is_caught_by_the_check_that_should(failures, component, caught, words):
+    found = failures(component)
+    assert sorted(found) == caught
+    assert words in found[caught[0]]
+
+
+def test_a_given_shape_has_to_be_taken(failures):
+    assert "it refuses the shape (12,): only audio" in failures(TakesNothing, shapes=[(12,)])["shapes"]
+
+
+class OnlyLarge(Good):
+    """Takes large images alone."""
+
+    def __init__(self, config, shape):
+        if len(shape) < 3 or shape[-1] < 64:
+            raise ComponentError("images of 64x64 at least")
+        super().__init__(config, shape)
+
+
+def test_larger_data_are_tried_where_none_of_the_small_are_taken(failures):
+    assert failures(OnlyLarge) == {}

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from genkit.interfaces import Latent, Sampler
+
+
+class Good(Sampler):
+    """q(z|x) = N(mean, diag exp(log_var)), p(z) = N(0, I)."""
+
+    class Config(Sampler.Config):
+        name: Literal["of-test"] = "of-test"
+        latent: Annotated[int, Field(ge=1, description="dimensions")] = 3
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.latent_shape = (config.latent,)
+        self.heads = nn.Linear(math.prod(features or ()), 2 * config.latent)
+
+    def forward(self, features, draws=1):
+        mean, log_var = self.heads(features.flatten(1)).chunk(2, 1)
+        eps = self.noise(draws, mean)
+        z = self.drawn(mean, log_var, eps)
+        return Latent(z, self.stated(mean, z), self.kl(mean, log_var), self.log_ratio(z, mean, log_var, eps))
+
+    def noise(self, draws, mean):
+        return torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+
+    def drawn(self, mean, log_var, eps):
+        return mean + torch.exp(log_var / 2) * eps
+
+    def stated(self, mean, z):
+        return mean
+
+    def kl(self, mean, log_var):
+        return (mean.square() + log_var.exp() - 1 - log_var) / 2
+
+    def log_ratio(self, z, mean, log_var, eps):
+        return (z.square() - eps.square() - log_var).sum(-1) / 2
+
+    def prior(self, n):
+        return torch.randn(n, *self.latent_shape)
+
+
+class WrongSign(Good):
+    """Has the KL with the wrong sign."""
+
+    def kl(self, mean, log_var):
+        return -super().kl(mean, log_var)
+
+
+class MeanOverDimensions(Good):
+    """Averages the KL over the dimensions."""
+
+    def kl(self, mean, log_var):
+        return super().kl(mean, log_var).mean(1, keepdim=True)
+
+
+class Clamped(Good):
+    """Clamps the KL to zero, as PyOD's VAE once did."""
+
+    def kl(self, mean, log_var):
+        return super().kl(mean, log_var).clamp(0, 0)
+
+
+class SigmaForLogVariance(Good):
+    """Draws with exp(log_var) as the standard deviation."""
+
+    def drawn(self, mean, log_var, eps):
+        return mean + torch.exp(log_var) * eps
+
+
+class SigmaInTheKL(SigmaForLogVariance):
+    """The same, and the density with it, but not the KL."""
+
+    def log_ratio(self, z, mean, log_var, eps):
+        return super().log_ratio(z, mean, 2 * log_var, eps)
+
+
+class RatioSign(Good):
+    """Gives log p - log q."""
+
+    def log_ratio(self, z, mean, log_var, eps):
+        return -super().log_ratio(z, mean, log_var, eps)
+
+
+class NoRatio(Good):
+    """Gives zeros for the log-ratio."""
+
+    def log_ratio(self, z, mean, log_var, eps):
+        return 0 * super().log_ratio(z, mean, log_var, eps)
+
+
+class OtherPrior(Good):
+    """Draws from N(0, 4 I), and measures against N(0, I)."""
+
+    def prior(self, n):
+        return 2 * super().prior(n)
+
+
+class Columns(Good):
+    """Mixes up the columns of the KL."""
+
+    def kl(self, mean, log_var):
+        return super().kl(mean, log_var).flip(1)
+
+
+class Draws(Good):
+    """Gives a draw for the mean."""
+
+    def stated(self, mean, z):
+        return mean + torch.randn_like(mean)
+
+
+class DrawsForNone(Good):
+    """Draws random numbers for 0 draws."""
+
+    def noise(self, draws, mean):
+        return super().noise(max(draws, 1), mean)[:draws]
+
+
+class MeanOfDraws(Good):
+    """Averages the draws for the mean, where there are some."""
+
+    def stated(self, mean, z):
+        return z.mean(0) if len(z) else mean
+
+
+class Detached(Good):
+    """Lets no gradient through the draws."""
+
+    def drawn(self, mean, log_var, eps):
+        return super().drawn(mean, log_var, eps).detach()
+
+
+class HalfDetached(Good):
+    """Lets the gradient through the mean alone."""
+
+    def drawn(self, mean, log_var, eps):
+        return super().drawn(mean, log_var.detach(), eps)
+
+
+class SharedNoise(Good):
+    """Draws one noise for the whole batch."""
+
+    def noise(self, draws, mean):
+        return super().noise(draws, mean[:1]).expand(draws, *mean.shape)
+
+
+class RepeatedNoise(Good):
+    """Draws once for all K."""
+
+    def noise(self, draws, mean):
+        return super().noise(1, mean).expand(draws, *mean.shape) if draws else super().noise(0, mean)
+
+
+class Bounded(Good):
+    """States bounds that it does not keep."""
+
+    bounds = (0.0, 1.0)
+
+
+class SaysNoPrior(Good):
+    """Says that it has no prior, and draws from it."""
+
+    has_prior = False
+
+
+class FlatKL(Good):
+    """Sums the KL to (B,)."""
+
+    def kl(self, mean, log_var):
+        return super().kl(mean, log_var).sum(1)
+
+
+class NeedsAnEncoder(Good):
+    """Cannot be built without features."""
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.width = len(features)
+
+
+MEAN = "`mean` is the point that stands for the datum, never a draw"
+WRONG = [
+    (WrongSign, "kl", "its sign is wrong"),
+    (MeanOverDimensions, "kl", "sums over the dimensions (no mean)"),
+    (Clamped, "kl", "it is 0 whatever the features: something clamps it"),
+    (SigmaForLogVariance, "log ratio", "log-variance against variance and standard deviation"),
+    (SigmaInTheKL, "kl", "log-variance against variance and standard deviation"),
+    (RatioSign, "log ratio", "check its sign"),
+    (NoRatio, "prior", "they are two priors"),
+    (OtherPrior, "prior", "over draws of `prior`, and"),
+    (Columns, "torch distributions", "the columns of the KL are not those of the dimensions"),
+    (Draws, "eval determinism", MEAN),
+    (DrawsForNone, "eval determinism", "for 0 draws it draws random numbers"),
+    (MeanOfDraws, "mean for any draws", "depends on the draws"),
+    (Detached, "reparameterization", "rsample() in place of sample()"),
+    (HalfDetached, "gradients", "cut off (detach"),
+    (SharedNoise, "independent draws", "two data of one batch have a correlation of 1.00"),
+    (RepeatedNoise, "independent draws", "torch.randn(draws, *mean.shape)"),
+    (Bounded, "mean for any draws", "leaves the bounds that it states, 0 to 1"),
+    (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
+    (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and owes (1, 3), a column a dimension, or (1, 1)"),
+    (NeedsAnEncoder, "prior alone", "TypeError"),
+]
+
+
+def test_a_right_sampler_passes(failures):
+    assert failures(Good) == {}
+    assert failures(Good, Good.Config(latent=1)) == {}
+    assert failures(Good, Good.Config(latent=16)) == {}
+
+
+@pytest.mark.parametrize(("component", "caught", "words"), WRONG, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_wrong_sampler_is_caught_by_the_check_that_should(failures, component, caught, words):
+    found = failures(component)
+    assert list(found) == [caught]
+    assert words in found[caught]
+
+
+class Uniform(Good):
+    """q(z|x) uniform around the mean, in a box half as wide as the prior's, which has no KL in closed form."""
+
+    def forward(self, features, draws=1):
+        mean = torch.tanh(self.heads(features.flatten(1)).chunk(2, 1)[0]) / 2
+        z = mean + torch.rand(draws, *mean.shape, dtype=mean.dtype, device=mean.device) - 0.5
+        log_ratio = torch.full(z.shape[:2], math.log(2) * z.shape[2], dtype=z.dtype, device=z.device)
+        return Latent(z, mean, None, log_ratio + 0 * z.sum(-1))
+
+    def prior(self, n):
+        return 2 * torch.rand(n, *self.latent_shape) - 1
+
+
+def test_where_weights_of_draws_say_that_the_posterior_misses_part_of_the_prior_that_is_said(failures):
+    # p/q is 1/2 a dimension: the box of q holds a part of p only, and no estimate over q can see the rest
+    assert "the mean of p(z)/q(z)" in failures(Uniform)["log ratio"]
