@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,7 +135,8 @@ def compiled(subject: Subject) -> None:
     options: dict[str, Any] = {"fullgraph": True, "backend": "aot_eager", "isolate_recompiles": True}
     traced = torch.compile(lambda *given: case.read(part, *given), **options)
     try:
-        with seeded(), torch.no_grad():
+        with seeded(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch says to itself while it traces
             found = traced(*inputs)
     except torch._dynamo.exc.TorchDynamoException as error:
         raise ContractError(

@@ -15,6 +15,8 @@ from genkit.testing.check import promise
 from genkit.testing.estimates import DRAWS, SIGMAS
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
 
+OF_ALL = "of the whole shape (K, B, ...) at once, torch.randn(draws, *mean.shape)"
+
 
 @promise(Sampler)
 def shapes(subject: Subject) -> None:
@@ -86,15 +88,15 @@ def independent_draws(subject: Subject) -> None:
     case = subject.cases()[0]
     features = case.inputs(1)[0].expand(2, *case.shape)
     with torch.no_grad():
-        z = case.part.eval()(features, DRAWS).z.flatten(2)
+        z, again = (case.part.eval()(features, DRAWS).z.flatten(2) for _ in range(2))
     if not bool((z.std(0) > 1e-6).all()):
+        require(close(z, again), f"all K draws of a call are the same: draw noise {OF_ALL}")
         raise NotApplicable("nothing is drawn at random")
     pairs = {"two data of one batch": (z[:, 0], z[:, 1]), "two draws that follow each other": (z[:-1, 0], z[1:, 0])}
     for what, (one, other) in pairs.items():
         require(
             _correlation(one, other) < SIGMAS / math.sqrt(DRAWS),
-            f"the draws for {what} have a correlation of {_correlation(one, other):.2f}: draw noise of the whole shape "
-            "(K, B, ...) at once, torch.randn(draws, *mean.shape)",
+            f"the draws for {what} have a correlation of {_correlation(one, other):.2f}: draw noise {OF_ALL}",
         )
 
 

@@ -1,0 +1,95 @@
+"""Every first-party component keeps the contract, as whoever writes a plugin would test theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import genkit_tensorboard
+from genkit.registry import registry
+from genkit.testing import checks, contract
+from genkit_gan import Adversarial
+from genkit_rnn import RNNDecoder, RNNEncoder
+
+OPTIONS = {
+    "encoder/cnn": [{"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"}, {"dense": [6]}],
+    "decoder/cnn": [{"layers": [{"channels": 4, "stride": 2}, {}], "normalization": "group"}],
+    "encoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "batch", "dropout": 0.5}, {"hidden": [8]}],
+    "decoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "layer", "dropout": 0.5}, {"hidden": [8]}],
+    "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
+    "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
+    "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
+    "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
+    "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
+    "loss/adversarial": [
+        {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
+    ],
+    "data/waves": [{"count": 30, "length": 8}],
+}
+NEED_FILES = {"data/arrays", "data/images", "data/mnist"}
+PARTS = {
+    f"{component.kind}/{component.Config.model_fields['name'].default}": component
+    for plugin in registry().plugins
+    if plugin.distribution == "genkit-torch"
+    for component in plugin.components
+}
+MADE = [
+    pytest.param(PARTS[name], {"name": name.partition("/")[2], **options}, id=f"{name}-{number}")
+    for name in sorted(PARTS.keys() - NEED_FILES)
+    for number, options in enumerate(OPTIONS.get(name, [{}]))
+]
+
+
+def broken(component, options):
+    """What a component fails, and which of its checks are not applicable."""
+    results = [check.result() for check in checks(component, component.Config.model_validate(options))]
+    assert len(results) >= 6
+    return [result for result in results if result.status == "FAILED"]
+
+
+@pytest.mark.parametrize(("component", "options"), MADE)
+def test_a_first_party_component_keeps_the_contract(component, options):
+    assert broken(component, options) == []
+
+
+@pytest.mark.parametrize("check", contract(genkit_tensorboard))
+def test_the_first_party_logger_keeps_the_contract(check):
+    check()
+
+
+def test_arrays_keep_the_contract(tmp_path):
+    np.savez(tmp_path / "made.npz", x=np.arange(24, dtype=np.uint8).reshape(6, 4), labels=["a", "b"] * 3)
+    assert broken(PARTS["data/arrays"], {"name": "arrays", "path": str(tmp_path / "made.npz")}) == []
+
+
+def test_images_keep_the_contract(tmp_path):
+    from PIL import Image
+
+    for number in range(4):
+        (tmp_path / f"class{number % 2}").mkdir(exist_ok=True)
+        Image.new("L", (6, 5), 40 * number).save(tmp_path / f"class{number % 2}" / f"{number}.png")
+    assert broken(PARTS["data/images"], {"name": "images", "root": str(tmp_path), "size": [5, 6]}) == []
+
+
+def test_mnist_keeps_the_contract(tmp_path):
+    sizes = {"train": 12, "t10k": 4}
+    for prefix, count in sizes.items():
+        for what, magic, values in (
+            ("images-idx3", [0, 0, 8, 3], np.zeros((count, 28, 28), np.uint8)),
+            ("labels-idx1", [0, 0, 8, 1], (np.arange(count) % 10).astype(np.uint8)),
+        ):
+            shape = np.array(values.shape, dtype=">i4").tobytes()
+            (tmp_path / f"{prefix}-{what}-ubyte").write_bytes(bytes(magic) + shape + values.tobytes())
+    assert broken(PARTS["data/mnist"], {"name": "mnist", "root": str(tmp_path)}) == []
+
+
+@pytest.mark.parametrize("component", [RNNEncoder, RNNDecoder])
+def test_recurrent_layers_cannot_be_traced_which_is_said_in_their_class(component):
+    results = {check.name: check.result() for check in checks(component)}
+    assert results["compiled"].status == "expected failure"
+    assert "torch.compile does not trace the recurrent layers" in results["compiled"].message
+
+
+def test_a_learned_term_is_checked_as_term_and_as_critic():
+    names = {check.name for check in checks(Adversarial, Adversarial.Config(critic="mlp"))}
+    assert {"critic loss", "gradients reach the model", "batch size", "state", "compiled"} <= names

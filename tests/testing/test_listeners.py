@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genkit.hookspecs import hookimpl
+from genkit.registry import registry
+
+
+class Good:
+    """Writes a line an epoch."""
+
+    def __init__(self):
+        self.lines = {}
+
+    @hookimpl
+    def run_started(self, run):
+        self.lines[id(run)] = [f"{len(run.history)} epochs before"]
+
+    @hookimpl
+    def epoch_ended(self, run, record):
+        self.lines[id(run)].append(f"{record.epoch}: {record.train.loss:.3f}")
+
+    @hookimpl
+    def run_ended(self, run):
+        assert run.directory.model.is_file()
+        self.lines[id(run)].append("done")
+
+    @hookimpl
+    def run_stopped(self, run):
+        (run.directory.path / "lines.txt").write_text("\n".join(self.lines.pop(id(run))))
+
+
+class Validates(Good):
+    @hookimpl
+    def epoch_ended(self, run, record):
+        self.lines[id(run)].append(f"{record.validation.loss:.3f}")
+
+
+class Fresh(Good):
+    @hookimpl
+    def epoch_ended(self, run, record):
+        assert record.epoch == len(self.lines[id(run)])
+        self.lines[id(run)].append("")
+
+
+class Raises(Good):
+    @hookimpl
+    def epoch_ended(self, run, record):
+        raise ConnectionError("no server")
+
+
+class Misnamed(Good):
+    @hookimpl
+    def epoch_ended(self, run, epoch):
+        pass
+
+
+class Unknown(Good):
+    @hookimpl
+    def epoch_finished(self, run):
+        pass
+
+
+class Nothing:
+    pass
+
+
+class Draws(Good):
+    @hookimpl
+    def epoch_ended(self, run, record):
+        run.model.sample(2)
+
+
+class Nudges(Good):
+    @hookimpl
+    def run_ended(self, run):
+        with torch.no_grad():
+            next(run.model.parameters()).add_(1)
+
+
+class LeavesTraining(Good):
+    @hookimpl
+    def run_ended(self, run):
+        run.model.train()
+
+
+WRONG = [
+    (Validates, "follows without held out data", "it fails in epoch_ended: AttributeError: 'NoneType' object"),
+    (Fresh, "follows a resumed run", "it fails in epoch_ended: AssertionError"),
+    (Raises, "follows a run", "it fails in epoch_ended: ConnectionError: no server"),
+    (Misnamed, "hooks", "see genkit/hookspecs.py for the hooks and the names of their arguments"),
+    (Unknown, "hooks", "epoch_finished"),
+    (Nothing, "hooks", "it implements none of the hooks that follow a run: run_started, step_ended"),
+    (Draws, "changes nothing", "draws from torch's global generator"),
+    (Nudges, "changes nothing", "it changes the model"),
+    (LeavesTraining, "changes nothing", "it leaves the model in another mode"),
+]
+
+
+def test_a_right_listener_passes_and_nothing_stays_registered(failures):
+    before, chosen = list(registry().plugins), registry().chosen
+    assert failures(Good()) == {}
+    assert registry().plugins == before
+    assert registry().chosen is chosen
+    assert "genkit-testing" not in registry().names("encoder")
+
+
+@pytest.mark.parametrize(("listener", "caught", "words"), WRONG, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_wrong_listener_is_caught_by_the_check_that_should(failures, listener, caught, words):
+    found = failures(listener())
+    assert list(found) == [caught]
+    assert words in found[caught]

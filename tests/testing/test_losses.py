@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from genkit.interfaces import LearnedLoss, Loss
+
+
+class Reconstruction(Loss):
+    """-log p(x|z)."""
+
+    class Config(Loss.Config):
+        name: Literal["of-test"] = "of-test"
+
+    def forward(self, forward):
+        return -forward.log_prob.mean(0)
+
+
+class Divergence(Reconstruction):
+    """The KL."""
+
+    def forward(self, forward):
+        return forward.latent.kl.sum(1)
+
+
+class ImportanceWeighted(Reconstruction):
+    """-log mean p(x, z) / q(z|x), over five draws."""
+
+    draws = 5
+
+    def forward(self, forward):
+        weights = forward.log_prob - forward.latent.log_ratio
+        return math.log(len(weights)) - torch.logsumexp(weights, 0)
+
+
+class SummedOverBatch(Reconstruction):
+    """Sums over the batch."""
+
+    def forward(self, forward):
+        return super().forward(forward).sum()
+
+
+class MeanOverPixels(Reconstruction):
+    """Averages over the values of a datum."""
+
+    def forward(self, forward):
+        return (forward.params[0] - forward.x).square().flatten(1).mean(1)
+
+
+class MeanOverHeight(Reconstruction):
+    """Averages over one axis of a datum."""
+
+    def forward(self, forward):
+        return (forward.params[0] - forward.x).square().mean(-1).flatten(1).sum(1)
+
+
+class MeanOverDimensions(Reconstruction):
+    """Averages the KL over the latent dimensions."""
+
+    def forward(self, forward):
+        return forward.latent.kl.mean(1)
+
+
+class Likelier(Reconstruction):
+    """Is log p(x|z), with the wrong sign."""
+
+    def forward(self, forward):
+        return forward.log_prob.mean(0)
+
+
+class LikelierByParams(Reconstruction):
+    """Is the negative squared error."""
+
+    def forward(self, forward):
+        return -(forward.params[0] - forward.x).square().flatten(1).sum(1)
+
+
+class Rewarded(Reconstruction):
+    """Rewards the KL."""
+
+    def forward(self, forward):
+        return super().forward(forward) - forward.latent.kl.sum(1)
+
+
+class CutOff(Reconstruction):
+    """Lets no gradient through."""
+
+    def forward(self, forward):
+        return super().forward(forward).detach()
+
+
+class EachDraw(Reconstruction):
+    """Gives a value a draw."""
+
+    def forward(self, forward):
+        return -forward.log_prob
+
+
+class AsNumber(Reconstruction):
+    """Gives a number of Python."""
+
+    def forward(self, forward):
+        return float(-forward.log_prob.mean())
+
+
+class ByTheBatch(Reconstruction):
+    """Changes its mind with the seed."""
+
+    def forward(self, forward):
+        return super().forward(forward) * torch.rand(())
+
+
+class Shrinks(Reconstruction):
+    """Changes the pass."""
+
+    def forward(self, forward):
+        forward.latent.mean.mul_(0.5)
+        return super().forward(forward)
+
+
+class Critic(LearnedLoss):
+    """A linear critic."""
+
+    needs = ("generated",)
+
+    class Config(LearnedLoss.Config):
+        name: Literal["of-test"] = "of-test"
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.critic = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 1))
+
+    def judge(self, x):
+        return self.critic(x).squeeze(1)
+
+    def forward(self, forward):
+        return F.softplus(-self.judge(forward.generated))
+
+    def critic_loss(self, forward):
+        return F.softplus(-self.judge(forward.x)) + F.softplus(self.judge(forward.generated))
+
+
+class ReadsTheModel(Critic):
+    """Generates anew for the critic."""
+
+    def critic_loss(self, forward):
+        z = forward.model.sampler.prior(len(forward.x))
+        return F.softplus(-self.judge(forward.x)) + F.softplus(self.judge(forward.model.decoder(z)))
+
+
+class Blind(Critic):
+    """Lets no gradient back to the generator."""
+
+    def forward(self, forward):
+        return F.softplus(-self.judge(forward.generated.detach()))
+
+
+class Idle(Critic):
+    """Has a critic that learns nothing."""
+
+    def critic_loss(self, forward):
+        with torch.no_grad():
+            return super().critic_loss(forward)
+
+
+class NothingToLearn(Critic):
+    """Has no parameters."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.critic = nn.Flatten()
+
+    def judge(self, x):
+        return self.critic(x).sum(1)
+
+
+class HalfIdle(Critic):
+    """Has a layer that the critic's loss does not reach."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.more = nn.Linear(2, 2)
+
+
+class EachPixel(Critic):
+    """Gives the critic's loss a value."""
+
+    def critic_loss(self, forward):
+        return super().critic_loss(forward).unsqueeze(1).expand(-1, 3)
+
+
+WRONG = [
+    (SummedOverBatch, "batch size", "it is summed over the batch, which the core averages over"),
+    (MeanOverPixels, "nats per datum", "it is a mean over the values, and owes nats per datum"),
+    (MeanOverHeight, "nats per datum", "sum over them"),
+    (MeanOverDimensions, "nats per datum", "it is a mean over the values"),
+    (Likelier, "sign", "minimising the term makes the data less likely: its sign is wrong"),
+    (LikelierByParams, "sign", "makes the data less likely"),
+    (Rewarded, "sign", "minimising the term makes kl larger"),
+    (CutOff, "gradients reach the model", "it trains nothing"),
+    (EachDraw, "shapes", "the term is (1, 2) for 2 data, and owes (2,), one value a datum, or ()"),
+    (AsNumber, "shapes", "the term is float: it owes a tensor"),
+    (ByTheBatch, "eval determinism", "two calls give different values"),
+    (Shrinks, "input is kept", "it changes its input in place"),
+    (ReadsTheModel, "critic loss", "sends gradients into the model (decoder.layer.weight, decoder.layer.bias)"),
+    (Blind, "gradients reach the model", "no gradient goes from the term back to the model"),
+    (Idle, "critic loss", "no gradient goes from critic_loss to its parameters"),
+    (NothingToLearn, "critic loss", "derive it from Loss, not from LearnedLoss"),
+    (HalfIdle, "critic loss", "no gradient of critic_loss reaches more.weight, more.bias"),
+    (EachPixel, "critic loss", "critic_loss is (1, 3) for 1 data"),
+]
+
+
+@pytest.mark.parametrize("component", [Reconstruction, Divergence, ImportanceWeighted, Critic])
+def test_a_right_term_passes(failures, component):
+    assert failures(component) == {}
+
+
+@pytest.mark.parametrize(("component", "caught", "words"), WRONG, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_wrong_term_is_caught_by_the_check_that_should(failures, component, caught, words):
+    found = failures(component)
+    assert list(found) == [caught]
+    assert words in found[caught]

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+from torch import nn
+
+from genkit.errors import ComponentError
+from genkit.interfaces import Encoder
+from genkit.registry import registry
+from genkit.testing.targets import examine, shape_of
+
+
+class Mine(Encoder):
+    """One dense layer."""
+
+    class Config(Encoder.Config):
+        name: Literal["mine"] = "mine"
+        width: Annotated[int, Field(ge=1, description="of the features")]
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.out_shape = (config.width,)
+        self.layer = nn.Linear(math.prod(shape), config.width)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+
+class Cramped(Mine):
+    """Cannot be wide."""
+
+    class Config(Mine.Config):
+        name: Literal["cramped"] = "cramped"
+        width: Annotated[int, Field(ge=1, description="of the features")] = 3
+
+    def forward(self, x):
+        return super().forward(x)[:, :2]
+
+
+@pytest.fixture
+def mine():
+    with registry().lent(Mine, Cramped):
+        yield
+
+
+def test_a_part_is_checked_with_its_options_a_line_a_check(cli, mine):
+    answer = cli("check-plugin", "encoder/mine", "width=5")
+    assert answer.code == 0, answer.err
+    first, *lines, last = answer.out.splitlines()
+    assert first.startswith("encoder/mine  (this process")
+    assert [line.split()[-1] for line in lines] == ["ok"] * 14
+    assert "    shapes                           ok" in lines
+    assert last == "14 ok"
+
+
+def test_options_without_a_default_are_asked_for(cli, mine):
+    answer = cli("check-plugin", "encoder/mine")
+    assert answer.code == 2
+    assert "error: encoder/mine has options without a default: width; give them: genkit check-plugin" in answer.err
+
+
+def test_a_broken_part_ends_with_code_1_and_says_what_is_wrong(cli, mine):
+    answer = cli("check-plugin", "encoder/cramped", "--shape", "3x4", "--shape", "7")
+    assert answer.code == 1
+    assert "shapes                           FAILED: for 1 data of shape (3, 4) it gives (1, 2), and owes (1, 3)" in (
+        answer.out
+    )
+    assert "compiled                         not applicable: it builds on 'shapes'" in answer.out
+    assert answer.out.splitlines()[-1].endswith("1 FAILED")
+
+
+def test_json_holds_all_of_it(cli, mine):
+    answer = cli("check-plugin", "encoder/cramped", "--json")
+    assert answer.code == 1
+    (report,) = json.loads(answer.out)
+    assert report["part"] == "encoder/cramped"
+    assert report["problem"] is None
+    assert report["checks"][0]["check"] == "shapes"
+    assert report["checks"][0]["status"] == "FAILED"
+
+
+def test_a_plugin_is_checked_part_by_part(cli):
+    answer = cli("check-plugin", "rnn")
+    assert answer.code == 0
+    headers = [line for line in answer.out.splitlines() if not line.startswith("    ")]
+    assert [header.split("  ")[0] for header in headers[:-1]] == ["plugin rnn", "encoder/rnn", "decoder/rnn"]
+    assert "expected failure: torch.compile does not trace the recurrent layers" in answer.out
+    assert headers[-1] == "27 ok, 2 expected failure"
+
+
+def test_a_listener_is_checked_with_its_plugin(cli):
+    answer = cli("check-plugin", "tensorboard")
+    assert answer.code == 0
+    assert "follows a resumed run            ok" in answer.out
+
+
+def test_options_of_one_of_several_parts_bear_its_name(tmp_path):
+    reports = examine("gan", ["loss/adversarial.critic={name: mlp, hidden: [4]}"])
+    assert [report.part for report in reports] == ["plugin gan", "loss/adversarial"]
+    assert not any(report.broken or report.problem for report in reports)
+    with pytest.raises(ComponentError, match=r"'vae' has sampler/gaussian, .*; write KIND/NAME.KEY=VALUE"):
+        examine("vae", ["free_bits=1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encoder/mlq"], "unknown encoder 'mlq'; did you mean 'mlp'?"),
+        (["mpl"], "there is no plugin, distribution or part 'mpl'; did you mean 'mlp'?"),
+        (["genkit-torsh"], "did you mean 'genkit-torch'?"),
+        (["encoder/mlp", "hiden=[4]"], "encoder/mlp: hiden: unknown key 'hiden'; did you mean 'hidden'?"),
+        (["encoder/mlp", "hidden"], "'hidden' is no override; write key=value"),
+        (["encoder/mlp", "--shape", "3,a"], "--shape: '3,a' is no shape; write whole numbers, such as 3,32,32"),
+    ],
+)
+def test_what_is_not_there_or_wrong_is_an_error_with_a_remedy(cli, arguments, message):
+    answer = cli("check-plugin", *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+def test_a_plugin_that_did_not_load_fails_its_registration(cli, monkeypatch):
+    plugin = next(plugin for plugin in registry().plugins if plugin.name == "sparse")
+    monkeypatch.setattr(plugin, "problems", ["its import failed: ModuleNotFoundError: No module named 'x'"])
+    monkeypatch.setattr(plugin, "components", [])
+    answer = cli("check-plugin", "sparse")
+    assert answer.code == 1
+    assert "registration                     FAILED: its import failed: ModuleNotFoundError" in answer.out
+
+
+def test_a_plugin_that_is_left_out_is_not_checked():
+    chosen = registry().chosen
+    try:
+        from genkit.registry import choose
+
+        choose("-mlp")
+        with pytest.raises(ComponentError, match="plugin 'mlp' of genkit-torch .* is left out by plugins"):
+            examine("mlp")
+    finally:
+        registry().chosen = chosen
+
+
+def test_shapes_are_read():
+    assert shape_of("3,32,32") == shape_of("3x32x32") == (3, 32, 32)
+    assert shape_of("7") == (7,)
