@@ -31,3 +31,7 @@ class RunError(GenkitError):
 
 class WeightsError(GenkitError):
     """A weights file is damaged, is not genkit's, or does not fit the model that its config describes."""
+
+
+class ScaffoldError(GenkitError):
+    """A new plugin cannot be written as it was asked for."""

@@ -137,9 +137,9 @@ def test_all_that_is_missing_is_named_with_one_line_that_installs_it(finished, t
     with pytest.raises(ComponentError) as caught:
         genkit.load(file)
     assert str(caught.value) == (
-        f"{file}: needs encoder 'wavelet' of genkit-wavelet 1.5, and decoder 'acme/mlp' of acme 2.0, and sampler 'mine' "
-        "of this process, which are not installed; pip install 'genkit-wavelet==1.5' 'acme==2.0'; what was registered in "
-        "the process that trained it, register here too (genkit.register)"
+        f"{file}: needs encoder 'wavelet' of genkit-wavelet 1.5, and decoder 'acme/mlp' of acme 2.0, and sampler "
+        "'mine' of this process, which are not installed; pip install 'genkit-wavelet==1.5' 'acme==2.0'; what was "
+        "registered in the process that trained it, register here too (genkit.register)"
     )
 
 

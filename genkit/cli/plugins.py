@@ -92,6 +92,32 @@ def check_plugin(
 
 
 @app.command()
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the distribution: genkit-wavelet.")],
+    kind: Annotated[str, typer.Option(help="encoder, decoder, sampler, likelihood, loss, data or logger.")] = "encoder",
+    out: Annotated[Path | None, typer.Option("--out", help="The folder; by default NAME.")] = None,
+    license: Annotated[str, typer.Option(help="MIT, BSD-3-Clause or Apache-2.0.")] = "MIT",
+    author: Annotated[str | None, typer.Option(help="You: 'Name' or 'Name <address>'.")] = None,
+) -> None:
+    """Write a plugin of your own: a distribution with a part that works, its tests, and what it takes to publish it."""
+    import shlex
+
+    from genkit.scaffold import new_plugin as write
+
+    folder = write(name, kind, out, license, author)
+    print(folder)
+    print("next:")
+    for command in (
+        f"cd {shlex.quote(str(folder))}",
+        "pip install -e '.[dev]'",
+        "pytest",
+        f"genkit check-plugin {name}",
+        "genkit run example.yaml",
+    ):
+        print(f"  {command}")
+
+
+@app.command()
 def schema(
     out: Annotated[Path | None, typer.Option("--out", help="The file; by default it is printed.")] = None,
 ) -> None:

@@ -1,0 +1,173 @@
+"""A new plugin, as a whole distribution: its folder, filled from the files beside this module.
+
+Those files are those of a plugin called `sketch`, of each kind one; every word in them that begins with it is filled in
+(`genkit_sketch`, `SketchEncoder`, `sketch-license`). So the modules in `kinds/` are checked and tested as they stand.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import json
+import re
+from importlib import metadata
+from pathlib import Path
+
+from genkit import atomic
+from genkit.errors import ScaffoldError
+from genkit.registry import GROUP, name_of, registry
+from genkit.selection import FIRST_PARTY
+from genkit.settings import nearest
+
+HERE = Path(__file__).parent
+KINDS = tuple(sorted(path.stem for path in (HERE / "kinds").glob("*.py")))
+LICENSES = tuple(sorted(path.stem for path in (HERE / "licenses").glob("*.txt")))
+LOGGER = "logger"
+"""The kind without a component: hooks that follow a run."""
+
+PREFIX = "genkit-"
+_NAME = re.compile(PREFIX + r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_NO_TEXT = ("true", "false", "null")
+"""Words that a config does not read as a name."""
+_WORD = re.compile(r'"sketch-authors"|genkit[-_]sketch|sketch-[a-z]+|SketchComponent|Sketch|sketch')
+
+
+def new_plugin(
+    name: str, kind: str = "encoder", out: str | Path | None = None, license: str = "MIT", author: str | None = None
+) -> Path:
+    """Write a distribution with one working plugin, its tests and what it takes to publish it; gives its folder.
+
+    Args:
+        name: of the distribution, `genkit-...`; what follows names the component.
+        kind: one of KINDS.
+        out: the folder, which must not hold anything; by default one with the distribution's name.
+        license: one of LICENSES.
+        author: `Name` or `Name <address>`; by default "the authors of" the distribution.
+
+    Raises:
+        ScaffoldError: some of it cannot be, a line each; nothing is written.
+    """
+    folder = Path(name if out is None else out)
+    problems = [*_named_wrong(name, kind), *_chosen_wrong(kind, license, author), *_place_wrong(folder)]
+    if problems:
+        raise ScaffoldError("\n".join(problems))
+    values = _values(name, kind, license, author or f"the authors of {name}")
+    for path, text in _files(kind, license, values["genkit_sketch"]).items():
+        atomic.write_text(folder / path, _WORD.sub(lambda word: values[word[0]], text))
+    return folder
+
+
+def _named_wrong(name: str, kind: str) -> list[str]:
+    if not _NAME.fullmatch(name):
+        bare = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("genkit")).strip("-")
+        hint = f"; write {PREFIX}{bare}" if _NAME.fullmatch(PREFIX + bare) else ""
+        form = f"{PREFIX} and words of small letters and digits, the first of which begins with a letter"
+        return [f"'{name}' is no name for a plugin: it is {form}, with - between them{hint}"]
+    word = name.removeprefix(PREFIX)
+    if word in _NO_TEXT:
+        return [f"'{name}': a config does not read {word} as a name; choose another"]
+    if name == FIRST_PARTY or _package(name) in _own_packages():
+        return [f"'{name}' belongs to {FIRST_PARTY} itself; choose another name"]
+    own = [part for plugin in registry().plugins if plugin.distribution == FIRST_PARTY for part in plugin.components]
+    if any(part.kind == kind and name_of(part) == word for part in own):
+        return [
+            f"'{name}': {kind} '{word}' comes with {FIRST_PARTY}, and that is what a config would take; "
+            f"choose another name, such as {PREFIX}my-{word}"
+        ]
+    return []
+
+
+def _chosen_wrong(kind: str, license: str, author: str | None) -> list[str]:
+    problems = []
+    if kind not in KINDS:
+        problems.append(f"--kind: there is no kind '{kind}'; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if license not in LICENSES:
+        problems.append(
+            f"--license: '{license}' is none of {', '.join(LICENSES)}; {nearest(license, LICENSES)} For "
+            "another, choose one of them and replace LICENSE, and `license` in pyproject.toml"
+        )
+    if author is not None and not (_name_of_author(author) and author.isprintable()):
+        problems.append("--author: must be a name in one line, or 'Name <address>'")
+    return problems
+
+
+def _place_wrong(folder: Path) -> list[str]:
+    if folder.is_dir() and any(folder.iterdir()):
+        return [f"{folder}: is there already and not empty; choose another place with --out DIR"]
+    if folder.exists() and not folder.is_dir():
+        return [f"{folder}: is a file; choose another place with --out DIR"]
+    return []
+
+
+def _own_packages() -> set[str]:
+    entries = metadata.distribution(FIRST_PARTY).entry_points.select(group=GROUP)
+    return {entry.module.partition(".")[0] for entry in entries}
+
+
+def _package(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
+    """What each word that begins with `sketch` stands for."""
+    word = name.removeprefix(PREFIX)
+    camel = "".join(part.capitalize() for part in word.split("-"))
+    shown = "it follows every run" if kind == LOGGER else f"`genkit plugins show {kind}/{word}` prints its options"
+    return {
+        "genkit-sketch": name,
+        "genkit_sketch": _package(name),
+        "sketch": word,
+        "Sketch": camel,
+        "SketchComponent": camel + kind.capitalize(),
+        "sketch-summary": _summary(kind).replace("sketch", word),
+        "sketch-usage": shown,
+        "sketch-license": license,
+        "sketch-author": _name_of_author(author),
+        '"sketch-authors"': _toml(author),
+        "sketch-year": str(datetime.datetime.now().astimezone().year),
+        "sketch-version": ".".join(metadata.version(FIRST_PARTY).split(".")[:2]),
+    }
+
+
+def _summary(kind: str) -> str:
+    """What the module of a kind says of itself, in a line that a TOML string can hold."""
+    text = ast.get_docstring(ast.parse((HERE / "kinds" / f"{kind}.py").read_text(encoding="utf-8"))) or ""
+    return text.split("\n")[0].rstrip(".").replace("`", "")
+
+
+def _name_of_author(author: str) -> str:
+    return author.partition("<")[0].strip()
+
+
+def _toml(author: str) -> str:
+    """An author as pyproject.toml has them."""
+    address = author.partition("<")[2].rstrip("> ")
+    email = f", email = {_quoted(address)}" if address else ""
+    return f"{{ name = {_quoted(_name_of_author(author))}{email} }}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _files(kind: str, license: str, package: str) -> dict[str, str]:
+    """The text of each file of the distribution, not filled in yet."""
+    sources = {
+        "pyproject.toml": "files/pyproject.toml",
+        "README.md": "files/README.md",
+        "LICENSE": f"licenses/{license}.txt",
+        ".gitignore": "files/gitignore",
+        ".github/workflows/ci.yml": "files/ci.yml",
+        "example.yaml": "files/example.yaml",
+        f"src/{package}/__init__.py": f"kinds/{kind}.py",
+        f"tests/test_{package}.py": "tests/logger.py" if kind == LOGGER else "tests/component.py",
+    }
+    texts = {path: (HERE / source).read_text(encoding="utf-8") for path, source in sources.items()}
+    return {**texts, "example.yaml": _with_part(texts["example.yaml"], kind)}
+
+
+def _with_part(config: str, kind: str) -> str:
+    """The config with the new part in its place; a loss term comes after those that are there."""
+    if kind == "loss":
+        return re.sub(r"(?m)^loss: \[(.*)\]$", r"loss: [\1, sketch]", config)
+    return re.sub(rf"(?m)^{kind}: .*$", f"{kind}: sketch", config)

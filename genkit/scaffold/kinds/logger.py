@@ -1,0 +1,35 @@
+"""A logger: the figures of each epoch, in `sketch.csv` in the run's directory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from genkit import hookimpl
+from genkit.atomic import write_text
+
+if TYPE_CHECKING:
+    from genkit import Run
+    from genkit.scores import EpochRecord
+
+FIGURES = ("loss", "reconstruction", "kl", "elbo")
+
+
+@hookimpl
+def epoch_ended(run: Run) -> None:
+    """Write the whole table anew, so that it is right in a run that is taken up again, too."""
+    write_text(run.directory.path / "sketch.csv", table(run.history))
+
+
+def table(history: Iterable[EpochRecord]) -> str:
+    """A line an epoch and split, in nats per datum; what is not known is left empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("epoch", "split", *FIGURES))
+    for record in history:
+        for split, scores in (("train", record.train), ("validation", record.validation)):
+            if scores is not None:
+                writer.writerow((record.epoch, split, *(getattr(scores, name) for name in FIGURES)))
+    return text.getvalue()

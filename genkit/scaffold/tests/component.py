@@ -1,0 +1,22 @@
+"""SketchComponent keeps what genkit asks of its kind, and works in a model."""
+
+from pathlib import Path
+
+import genkit
+import pytest
+from genkit.testing import contract
+from genkit_sketch import SketchComponent
+
+EXAMPLE = Path(__file__).parents[1] / "example.yaml"
+
+
+@pytest.mark.parametrize("check", contract(SketchComponent))
+def test_contract(check):
+    check()
+
+
+def test_the_example_trains(tmp_path):
+    run = genkit.run(EXAMPLE, ["training.epochs=2"], out=tmp_path / "run")
+    first, second = (record.train.loss for record in run.history)
+    assert second < first
+    assert genkit.load(run.directory.path).shape == run.data.shape

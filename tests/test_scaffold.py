@@ -1,0 +1,99 @@
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from genkit.errors import ScaffoldError
+from genkit.scaffold import KINDS, LICENSES, new_plugin
+from genkit.selection import FIRST_PARTY
+
+
+def filled(folder):
+    """Every file of a distribution and its text."""
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_distribution_is_whole_and_nothing_in_it_is_left_to_fill_in(kind, tmp_path):
+    folder = new_plugin("genkit-wave-let", kind, tmp_path / "new", author="Ada L. <ada@example.org>")
+    files = filled(folder)
+    assert files.keys() == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        ".gitignore",
+        ".github/workflows/ci.yml",
+        "example.yaml",
+        "src/genkit_wave_let/__init__.py",
+        "tests/test_genkit_wave_let.py",
+    }
+    assert not [path for path, text in files.items() if "sketch" in text.lower()]
+    project = tomllib.loads(files["pyproject.toml"])["project"]
+    assert project["name"] == "genkit-wave-let"
+    assert project["entry-points"]["genkit"] == {"wave-let": "genkit_wave_let"}
+    assert project["license"] == "MIT"
+    assert project["authors"] == [{"name": "Ada L.", "email": "ada@example.org"}]
+    assert project["dependencies"][0].startswith(f"{FIRST_PARTY}>=")
+    assert "Ada L." in files["LICENSE"]
+    compile(files["src/genkit_wave_let/__init__.py"], "plugin", "exec")
+
+
+@pytest.mark.parametrize("license", LICENSES)
+def test_the_license_is_the_one_asked_for(license, tmp_path):
+    files = filled(new_plugin("genkit-new", out=tmp_path / "new", license=license))
+    assert tomllib.loads(files["pyproject.toml"])["project"]["license"] == license
+    words = {"MIT": "MIT License", "BSD-3-Clause": "BSD 3-Clause", "Apache-2.0": "Apache License"}
+    assert words[license] in files["LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "Wavelet"}, "'Wavelet' is no name for a plugin: .*; write genkit-wavelet"),
+        ({"name": "genkit-mlp"}, "'genkit-mlp' belongs to genkit-torch itself"),
+        ({"name": "genkit-torch"}, "belongs to genkit-torch itself"),
+        ({"name": "genkit-kl", "kind": "loss"}, "loss 'kl' comes with genkit-torch.* such as genkit-my-kl"),
+        ({"name": "genkit-true"}, "does not read true as a name"),
+        ({"kind": "critic"}, "--kind: there is no kind 'critic'; choose data, decoder"),
+        ({"license": "GPL"}, "--license: 'GPL' is none of Apache-2.0, BSD-3-Clause, MIT"),
+        ({"author": " "}, "--author: must be a name in one line"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(options, said, tmp_path):
+    with pytest.raises(ScaffoldError, match=said):
+        new_plugin(**{"name": "genkit-new", "out": tmp_path / "new", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_never_written_over(tmp_path, cli):
+    (tmp_path / "kept.txt").write_text("mine")
+    answer = cli("new-plugin", "genkit-new", "--out", tmp_path)
+    assert answer.code == 2
+    assert "is there already and not empty; choose another place with --out DIR" in answer.err
+    assert filled(tmp_path) == {"kept.txt": "mine"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_installs_keeps_its_contract_and_runs(kind, tmp_path, environment):
+    """What the command prints as next steps, installed from its wheel."""
+    folder, site = tmp_path / "new", tmp_path / "site"
+    new_plugin("genkit-brand-new", kind, folder)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", "--target", site, folder], check=True)
+    there = {**environment, "PYTHONPATH": os.pathsep.join([str(site), environment.get("PYTHONPATH", "")])}
+
+    def done(*command):
+        ended = subprocess.run(command, cwd=folder, env=there, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    rows = {row["distribution"]: row for row in json.loads(done("genkit", "plugins", "--json"))}
+    assert rows["genkit-brand-new"]["problems"] == rows["genkit-brand-new"]["notes"] == []
+    done(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "FAILED" not in done("genkit", "check-plugin", "genkit-brand-new")
+    done("genkit", "run", "example.yaml", "training.epochs=1", "--out", "run")
+    assert (folder / "run" / "model.safetensors").is_file()
