@@ -145,7 +145,8 @@ def _error(q: torch.distributions.Normal, p: torch.distributions.Normal) -> Tens
     moved, ratio = (q.mean - p.mean) / p.stddev, q.variance / p.variance
     of_means = moved.square() * (1 + ratio)
     of_variances = ((ratio - 1) / 2).square() * 2 + ((moved.square() + ratio - 1) / 2).square() * 2
-    return (of_means + of_variances).sqrt() / DRAWS**0.5
+    error: Tensor = (of_means + of_variances).sqrt() / DRAWS**0.5
+    return error
 
 
 def _factorizes(z: Tensor) -> bool:

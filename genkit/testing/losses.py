@@ -31,7 +31,7 @@ def _owed(what: str, given: object, count: int) -> None:
     require(given.isfinite().all(), f"{what} is not finite for {count} data")
 
 
-@promise(Loss, after=("shapes",))
+@promise(Loss, after=("shapes", "input is kept"))
 def gradients_reach_the_model(subject: Subject) -> None:
     """Minimising the term moves the model."""
     for case in subject.cases():
@@ -142,7 +142,9 @@ def critic_loss(subject: Subject) -> None:
         if not given.requires_grad:
             raise ContractError("no gradient goes from critic_loss to its parameters, so that they learn nothing")
         given.mean().backward()
-        idle = [name for name, parameter in owned.items() if parameter.grad is None or not bool(parameter.grad.any())]
+        found = {name: parameter.grad for name, parameter in owned.items() if parameter.grad is not None}
+        require(any(bool(grad.any()) for grad in found.values()), "the gradients of critic_loss are all 0")
+        idle = [name for name in owned if name not in found]  # a bias that cancels between data and generated data is 0
         require(not idle, f"no gradient of critic_loss reaches {', '.join(idle)}: it has no part in it, or is cut off")
         moved = [name for name, parameter in case.model.named_parameters() if parameter.grad is not None]
         require(

@@ -56,7 +56,7 @@ class MeanOverHeight(Reconstruction):
     """Averages over one axis of a datum."""
 
     def forward(self, forward):
-        return (forward.params[0] - forward.x).square().mean(-1).flatten(1).sum(1)
+        return (forward.params[0] - forward.x).square().mean(-1).reshape(len(forward.x), -1).sum(1)
 
 
 class MeanOverDimensions(Reconstruction):
@@ -105,7 +105,7 @@ class AsNumber(Reconstruction):
     """Gives a number of Python."""
 
     def forward(self, forward):
-        return float(-forward.log_prob.mean())
+        return float(-forward.log_prob.detach().mean())
 
 
 class ByTheBatch(Reconstruction):
@@ -203,7 +203,7 @@ WRONG = [
     (LikelierByParams, "sign", "makes the data less likely"),
     (Rewarded, "sign", "minimising the term makes kl larger"),
     (CutOff, "gradients reach the model", "it trains nothing"),
-    (EachDraw, "shapes", "the term is (1, 2) for 2 data, and owes (2,), one value a datum, or ()"),
+    (EachDraw, "shapes", "the term is (1, 1) for 1 data, and owes (1,), one value a datum, or ()"),
     (AsNumber, "shapes", "the term is float: it owes a tensor"),
     (ByTheBatch, "eval determinism", "two calls give different values"),
     (Shrinks, "input is kept", "it changes its input in place"),

@@ -290,7 +290,7 @@ WRONG = [
     (CutOff, [EVERY, INPUT], "no gradient reaches layer.bias, layer.weight"),
     (HalfCutOff, ["gradients"], "part of the way is cut off (detach"),
     (Deaf, [INPUT], "no gradient goes back through it to its input"),
-    (WrongBackward, ["gradients"], "a backward of its own, is wrong"),
+    (WrongBackward, ["gradients"], "a backward of its own is wrong"),
     (Single, ["gradients"], "in float64 it fails"),
     (Narrow, ["shapes"], "for 1 data of shape (1, 8, 8) it gives (1, 4), and owes (1, 5)"),
     (Squeezes, ["shapes"], "for 1 data of shape (1, 8, 8) it gives (5,), and owes (1, 5); mind squeeze()"),
