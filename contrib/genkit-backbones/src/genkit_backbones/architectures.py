@@ -1,0 +1,100 @@
+"""Architectures of transformers by name: which there are, their configs, and the networks of fresh weights.
+
+Nothing is downloaded, and no code is run but that of the installed transformers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from genkit import Shape
+from genkit.errors import ComponentError
+from genkit.settings import nearest
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from genkit_backbones.encoder import WHO
+
+OF_THE_DATA = ("num_channels", "image_size")
+"""Options that follow from the shape of the data."""
+
+
+def names() -> set[str]:
+    """The architectures that classify images or are backbones of other models, as transformers calls them."""
+    of_images = {
+        *modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_BACKBONE_MAPPING_NAMES,
+    }
+    return of_images & set(modeling_auto.MODEL_MAPPING_NAMES)
+
+
+def settings(model: str, options: Mapping[str, Any], shape: Shape) -> Any:
+    """The config, in transformers' sense, of an architecture for images of a shape (C, H, W).
+
+    Raises:
+        ComponentError: there is no such architecture or option, a value is refused, or the images do not fit.
+    """
+    if model not in names():
+        raise ComponentError(f"{WHO}: model: transformers has no vision backbone '{model}'; {nearest(model, names())}")
+    kind: Any = CONFIG_MAPPING[model]
+    known = _fields(kind) - _fields(PreTrainedConfig)
+    for key in options:
+        if key in OF_THE_DATA:
+            raise ComponentError(f"{WHO}: options: '{key}' follows from the data; leave it out")
+        if key not in known:
+            own = {name for name in known.difference(OF_THE_DATA) if not name.startswith("_")}
+            raise ComponentError(f"{WHO}: options: {model} has no option '{key}'; {nearest(key, own)}")
+    try:
+        made = kind(**_of_the_data(kind, shape), **options)
+    except Exception as error:
+        raise ComponentError(f"{WHO}: options: {model} refuses them: {in_a_line(error)}") from None
+    _check_patches(made, *shape[1:])
+    return made
+
+
+def network(made: Any) -> nn.Module:
+    """The network of a config, with weights from torch's current random state.
+
+    Raises:
+        ComponentError: it cannot be built.
+    """
+    try:
+        built: nn.Module = AutoModel.from_config(made, trust_remote_code=False)
+    except Exception as error:
+        raise ComponentError(f"{WHO}: {made.model_type} cannot be built: {in_a_line(error)}") from None
+    return built
+
+
+def _fields(kind: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def _of_the_data(kind: Any, shape: Shape) -> dict[str, Any]:
+    """The options of that name which a config has, for images of a shape (C, H, W)."""
+    types = {field.name: field.type for field in dataclasses.fields(kind) if field.name in OF_THE_DATA}
+    channels, height, width = shape
+    one_number = int in (types.get("image_size"), *get_args(types.get("image_size")))
+    values = {"num_channels": channels, "image_size": height if one_number and height == width else [height, width]}
+    return {name: value for name, value in values.items() if name in types}
+
+
+def _check_patches(made: Any, height: int, width: int) -> None:
+    """Refuse images that patches do not tile: a plain vision transformer leaves the rest of such an image unread."""
+    patch = getattr(made, "patch_size", None)
+    if not isinstance(patch, int) or hasattr(made, "depths"):  # architectures in stages pad, or pool by themselves
+        return
+    if height % patch or width % patch:
+        small = "too small for" if min(height, width) < patch else "no whole number of"
+        raise ComponentError(
+            f"{WHO}: images of {height} x {width} are {small} {made.model_type}'s patches of {patch} x {patch}; give "
+            "a patch_size in `options` that divides both"
+        )
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says, cut to what a message has room for."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
