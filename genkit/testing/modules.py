@@ -16,6 +16,8 @@ from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
 
 NETWORKS = (Encoder, Decoder)
+BACKEND = "aot_eager"
+"""Of torch.compile: traces forward and backward, and generates no code."""
 MODULES = (Encoder, Decoder, Sampler, Likelihood, Loss)
 
 
@@ -132,7 +134,7 @@ def compiled(subject: Subject) -> None:
     case = subject.cases()[0]
     inputs = case.inputs(4)
     part = case.part.eval()
-    options: dict[str, Any] = {"fullgraph": True, "backend": "eager", "isolate_recompiles": True}
+    options: dict[str, Any] = {"fullgraph": True, "backend": BACKEND, "isolate_recompiles": True}
     traced = torch.compile(lambda *given: case.read(part, *given), **options)
     try:
         with seeded(), torch.no_grad(), warnings.catch_warnings():
