@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from genkit_backbones import BackboneEncoder
 
 testing = pytest.importorskip("genkit.testing", reason="this genkit has no genkit.testing yet")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import genkit_mlflow
 import pytest
+
+import genkit_mlflow
 
 testing = pytest.importorskip("genkit.testing", reason="this genkit has no genkit.testing yet")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import genkit
-import genkit_mlflow
 import numpy as np
 import pytest
 from genkit import hookimpl, resume
@@ -17,6 +16,8 @@ from genkit.errors import TrainingError
 from genkit.runs import Run
 from mlflow.entities import Run as Tracked
 from mlflow.tracking import MlflowClient
+
+import genkit_mlflow
 
 
 @pytest.fixture(autouse=True)

@@ -43,8 +43,11 @@ class BackboneEncoder(Encoder):
         ] = "resnet"
         options: Annotated[
             dict[str, JsonValue],
-            Field(description="options of the architecture's own config in transformers, such as hidden_sizes"),
-        ] = {}
+            Field(
+                default_factory=dict,
+                description="options of the architecture's own config in transformers, such as hidden_sizes",
+            ),
+        ]
         pooled: Annotated[
             bool, Field(description="pool over the places of the last hidden state; false: keep every place")
         ] = True
