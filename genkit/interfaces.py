@@ -61,6 +61,7 @@ class Encoder(Component, nn.Module, ABC):
 
     kind = "encoder"
     out_shape: Shape
+    """The shape of one datum's features; set in `__init__`."""
 
     def __init__(self, config: Component.Config, shape: Shape) -> None:
         super().__init__()
@@ -93,6 +94,7 @@ class Sampler(Component, nn.Module, ABC):
 
     kind = "sampler"
     latent_shape: Shape
+    """The shape of one draw; set in `__init__`."""
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     """The least and the greatest value that `Latent.mean` can take."""
     has_prior: ClassVar[bool] = True
@@ -120,7 +122,7 @@ class Likelihood(Component, nn.Module, ABC):
 
     kind = "likelihood"
     params_shape: Shape
-    """What the decoder has to give for one datum."""
+    """What the decoder has to give for one datum; set in `__init__`."""
     support: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
     """The least and the greatest value of x that have a density; data outside are refused before training."""
 
@@ -173,6 +175,7 @@ class Forward(NamedTuple):
     generated: Tensor | None
     """(B, *shape): the mean of p(x|z) for z from the prior; None where no term needs it."""
     model: Model
+    """What the pass went through."""
 
     def detached(self) -> Forward:
         """The same numbers, through which no gradient goes back into the model."""
@@ -249,6 +252,7 @@ class RawData(NamedTuple):
     """What a data source reads. The core splits what the source itself does not, and checks all of it."""
 
     train: Split
+    """All data, or those for training where there is a test split."""
     test: Split | None = None
     """Where the source comes with a test split of its own."""
     classes: tuple[str, ...] | None = None

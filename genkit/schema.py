@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+import json
+from typing import Any, NamedTuple
 
 from genkit.config import RunConfig
 from genkit.errors import GenkitError
@@ -23,6 +24,47 @@ def schema() -> dict[str, Any]:
 def options(kind: str, name: str) -> dict[str, Any]:
     """The schema of one component's options, by their keys, with `required`."""
     return _gathered(f"{kind}.{name}", registry().find(kind, name).Config, {})
+
+
+class Option(NamedTuple):
+    """An option, as people read of it."""
+
+    name: str
+    type: str
+    default: str | None
+    """As JSON; None: it has to be given."""
+    what: str
+
+
+def described(options: dict[str, Any]) -> list[Option]:
+    """The options in a schema of `options`, the component's name left out."""
+    needed = options.get("required", ())
+    return [
+        Option(
+            name,
+            _type_of(option),
+            None if name in needed else json.dumps(option.get("default")),
+            option.get("description", ""),
+        )
+        for name, option in options["properties"].items()
+        if name != "name"
+    ]
+
+
+def _type_of(option: dict[str, Any]) -> str:
+    """The type that a schema describes, as people say it."""
+    if "const" in option or "enum" in option:
+        return " | ".join(json.dumps(value) for value in option.get("enum", [option.get("const")]))
+    if "anyOf" in option:
+        if any("$ref" in each for each in option["anyOf"]):  # a choice by name
+            return " | ".join(option["anyOf"][0]["enum"])
+        return " | ".join(dict.fromkeys(_type_of(each) for each in option["anyOf"]))
+    if option.get("type") == "array":
+        inside = option.get("prefixItems") or [option.get("items", {})]
+        return f"list of {' and '.join(dict.fromkeys(_type_of(item) for item in inside))}"
+    if option.get("properties"):
+        return "{" + ", ".join(option["properties"]) + "}"
+    return str(option.get("type", "any"))
 
 
 def summary(component: type) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from genkit.comparison import Comparison
 from genkit.describe import Row
 from genkit.sample_quality import SampleQuality
+from genkit.schema import described
 
 if TYPE_CHECKING:
     from genkit.check import Report
@@ -117,27 +118,9 @@ def print_part(title: str, owner: str, documentation: str, options: dict[str, An
     table = Table(box=None, pad_edge=False)
     for column in ("option", "type", "default", "what"):
         table.add_column(column, overflow="fold")
-    for name, option in options["properties"].items():
-        if name != "name":
-            default = "needed" if name in options.get("required", ()) else json.dumps(option.get("default"))
-            table.add_row(name, _type_of(option), default, option.get("description", ""))
+    for option in described(options):
+        table.add_row(option.name, option.type, option.default or "needed", option.what)
     console.print(table)
-
-
-def _type_of(option: dict[str, Any]) -> str:
-    """The type that a schema describes, as people say it."""
-    if "const" in option or "enum" in option:
-        return " | ".join(json.dumps(value) for value in option.get("enum", [option.get("const")]))
-    if "anyOf" in option:
-        if any("$ref" in each for each in option["anyOf"]):  # a choice by name
-            return " | ".join(option["anyOf"][0]["enum"])
-        return " | ".join(dict.fromkeys(_type_of(each) for each in option["anyOf"]))
-    if option.get("type") == "array":
-        inside = option.get("prefixItems") or [option.get("items", {})]
-        return f"list of {' and '.join(dict.fromkeys(_type_of(item) for item in inside))}"
-    if option.get("properties"):
-        return "{" + ", ".join(option["properties"]) + "}"
-    return str(option.get("type", "any"))
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -59,6 +59,21 @@ def show(
         tables.print_part(f"{kind}/{name}", registry().owner(component).owner, inspect.getdoc(component) or "", options)
 
 
+@plugins.command()
+def reference(
+    out: Annotated[Path | None, typer.Option("--out", help="The file; by default it is printed.")] = None,
+) -> None:
+    """Print the reference of hooks, kinds and options, with everything installed, as Markdown."""
+    from genkit import atomic
+    from genkit.reference import reference as made
+
+    if out is None:
+        print(made(), end="")
+    else:
+        atomic.write_text(out, made())
+        print(out)
+
+
 @app.command()
 def check_plugin(
     name: Annotated[
