@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -100,6 +101,42 @@ def test_the_systems_page_works_in_its_order(tmp_path, environment):
     text = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
         assert (tmp_path / name).stat().st_size > 0, name
+
+
+OFFLINE = "--no-deps --no-build-isolation --no-index --quiet --disable-pip-version-check"
+STAND_INS = {  # for what would need a network, or change the environment that the tests run in
+    "pip install -e '.[dev]'": f"python -m pip install {OFFLINE} --target ../site .",
+    "pip install build": "python -c 'import build'",
+    "python -m build": "python -m build --no-isolation",
+    "pip uninstall --yes genkit-haar": "rm -r ../site src",
+}
+
+
+@pytest.mark.slow
+def test_the_plugin_guide_works_in_its_order(tmp_path, environment):
+    """Each command, file and answer of it; the plugin's source comes before what is installed, as it does with -e."""
+    project = tmp_path / "genkit-haar"
+    environment["PYTHONPATH"] = os.pathsep.join([str(project / "src"), str(tmp_path / "site")])
+    folder, answer, answers = tmp_path, "", 0
+    for language, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL):
+        if language == "python":
+            (folder / block.splitlines()[0].removeprefix("# ")).write_text(block)
+        elif language == "text":
+            given = [line.rstrip() for line in answer.splitlines()]
+            assert [line for line in block.splitlines() if line not in given] == [], answer
+            answers += 1
+        for command in block.splitlines() if language == "console" else ():
+            if command.startswith("cd "):
+                folder /= command.removeprefix("cd ")
+                continue
+            words = ["bash", "-c", STAND_INS.get(command, command)]
+            done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+            answer = done.stdout + done.stderr
+            assert done.returncode == (2 if "error: " in answer else 0), (command, answer)
+    assert folder == project
+    assert answers == 4
+    assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
+    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -3,12 +3,17 @@ import os
 import subprocess
 import sys
 import tomllib
+import zipfile
+from pathlib import Path
 
 import pytest
 
+from genkit import scaffold
 from genkit.errors import ScaffoldError
 from genkit.scaffold import KINDS, LICENSES, new_plugin
 from genkit.selection import FIRST_PARTY
+
+ROOT = Path(__file__).parents[1]
 
 
 def filled(folder):
@@ -74,6 +79,45 @@ def test_what_is_there_is_never_written_over(tmp_path, cli):
     assert answer.code == 2
     assert "is there already and not empty; choose another place with --out DIR" in answer.err
     assert filled(tmp_path) == {"kept.txt": "mine"}
+
+
+def test_what_is_written_is_clean_code(tmp_path):
+    for kind in KINDS:
+        new_plugin(f"genkit-{kind}-of-mine", kind, tmp_path / kind)
+    line = ["--isolated", "--line-length=120"]
+    lint = ["check", *line, "--select=E,F,W,I,B,UP,SIM,RUF", "--ignore=RUF002,RUF003"]  # × and − are meant
+    for command in (lint, ["format", "--check", *line]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = cli("new-plugin", "genkit-fold", "--kind", "loss", "--license", "BSD-3-Clause")
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "genkit-fold",
+        "next:",
+        "  cd genkit-fold",
+        "  pip install -e '.[dev]'",
+        "  pytest",
+        "  genkit check-plugin genkit-fold",
+        "  genkit run example.yaml",
+    ]
+    assert "loss: [reconstruction, kl, fold]\n" in Path("genkit-fold/example.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_what_plugins_are_made_from(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("genkit_torch-*.whl")
+    files = [path.relative_to(ROOT).as_posix() for path in scaffold.HERE.rglob("*") if path.is_file()]
+    needed = {path for path in files if "__pycache__" not in path}
+    assert {"genkit/scaffold/files/gitignore", "genkit/scaffold/licenses/MIT.txt"} <= needed
+    assert needed <= set(zipfile.ZipFile(wheel).namelist())
 
 
 @pytest.mark.slow
