@@ -70,7 +70,8 @@ class RunTracker:
         self._write([Metric(f"{split}/{name}", float(value), stamp, epoch) for name, value in numbers.items()])
         for path in (run.directory.config, run.directory.model):
             self.client.log_artifact(self.id, str(path))
-        self.client.log_artifacts(self.id, str(run.directory.pictures), "pictures")
+        if run.directory.pictures.is_dir():
+            self.client.log_artifacts(self.id, str(run.directory.pictures), "pictures")
         self.finished = True
 
     def close(self, run: Run, error: BaseException | None) -> None:

@@ -1,0 +1,124 @@
+"""The distributions in contrib/: built as wheels, installed beside genkit's wheel elsewhere, and used from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONTRIB = ROOT / "contrib"
+DISTRIBUTIONS = ("genkit-backbones", "genkit-mlflow")
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CONTRIB.is_dir(), reason="a source distribution has no contrib/"),
+]
+
+RESNET = "{embedding_size: 8, hidden_sizes: [8, 16], depths: [1, 1], layer_type: basic}"
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Of genkit and of each distribution."""
+    folder = tmp_path_factory.mktemp("wheels")
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
+    subprocess.run([*PIP, *build, ROOT, *(CONTRIB / name for name in DISTRIBUTIONS)], check=True)
+    made = sorted(folder.glob("*.whl"))
+    assert [path.name.split("-")[0] for path in made] == ["genkit_backbones", "genkit_mlflow", "genkit_torch"]
+    return made
+
+
+@pytest.fixture(scope="module")
+def fresh(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands of a new environment with the wheels in it; what they depend on it shares with this one."""
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    commands = folder / ("Scripts" if os.name == "nt" else "bin")
+    install = ["--python", commands / "python", "install", "--no-deps", "--no-index", "--ignore-installed"]
+    subprocess.run([*PIP, *install, *wheels], check=True)
+    (own,) = folder.glob("**/site-packages")
+    (own / "shared.pth").write_text("\n".join(site.getsitepackages()))  # after its own, and no .pth of theirs is read
+    return commands
+
+
+@pytest.fixture
+def call(fresh: Path, tmp_path: Path, environment: dict[str, str]) -> Call:
+    """A command of the new environment, called far from the checkout."""
+    chosen = ("PYTHON", "MLFLOW", "GENKIT", "VIRTUAL_ENV")
+    clean = {name: value for name, value in environment.items() if not name.startswith(chosen)}
+    clean["PATH"] = os.pathsep.join([str(fresh), clean["PATH"]])
+    clean["GENKIT_PLUGINS"] = "-genkit-torch/tensorboard"  # which takes seconds and is not looked at here
+
+    def run(command: str, *arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        words = [str(fresh / command), *map(str, arguments)]
+        done = subprocess.run(words, cwd=cwd, env=clean, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_genkits_own_wheel_and_sdist_leave_them_out(wheels: list[Path], tmp_path: Path) -> None:
+    (own,) = [path for path in wheels if path.name.startswith("genkit_torch")]
+    assert not [name for name in zipfile.ZipFile(own).namelist() if "backbones" in name or "mlflow" in name]
+    build = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as source:
+        names = source.getnames()
+    assert any(name.endswith("genkit/interfaces.py") for name in names)
+    assert not [name for name in names if "/contrib/" in name]
+
+
+def test_the_wheels_find_all_that_they_require_and_are_those_that_run(fresh: Path, call: Call) -> None:
+    checked = subprocess.run([*PIP, "--python", fresh / "python", "check"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    for module in ("genkit", "genkit_vae", "genkit_backbones", "genkit_mlflow"):
+        path = call("python", "-c", f"import {module}; print({module}.__file__)").stdout.strip()
+        assert Path(path).is_relative_to(fresh.parent)
+    rows = {row["name"]: row for row in json.loads(call("genkit", "plugins", "--json").stdout)}
+    assert rows["backbones"]["distribution"] == "genkit-backbones"
+    assert rows["backbones"]["components"] == ["encoder/backbone"]
+    assert rows["mlflow"]["distribution"] == "genkit-mlflow"
+    assert rows["mlflow"]["events"] == ["epoch_ended", "run_ended", "run_stopped"]
+    assert not [row["name"] for row in rows.values() if row["problems"]]
+
+
+def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, digits: Path) -> None:
+    backbone = f"encoder={{name: backbone, model: resnet, options: {RESNET}}}"
+    call("genkit", "run", digits, backbone, "training.epochs=2", "--out", tmp_path / "runs" / "resnet")
+    call("genkit", "resume", tmp_path / "runs" / "resnet", "--epochs", 3)
+    recorded = json.loads((tmp_path / "runs" / "resnet" / "environment.json").read_text())
+    assert {"distribution": "genkit-backbones", "version": "0.1.0", "components": ["encoder/backbone"]} in recorded[
+        "plugins"
+    ]
+    assert "genkit-mlflow/mlflow 0.1.0" in recorded["listeners"]
+    figures = json.loads(call("genkit", "evaluate", tmp_path / "runs" / "resnet", "--json").stdout)
+    code = (
+        "import json; from mlflow.tracking import MlflowClient; c = MlflowClient('sqlite:///runs/mlruns/mlflow.db')\n"
+        "run_id = json.load(open('runs/resnet/mlflow.json'))['run_id']; run = c.get_run(run_id)\n"
+        "steps = [m.step for m in c.get_metric_history(run_id, 'train/elbo')]\n"
+        "print(json.dumps([run.info.status, run.data.metrics, run.data.params, run.data.tags, steps]))"
+    )
+    status, metrics, params, tags, steps = json.loads(call("python", "-c", code).stdout)
+    assert status == "FINISHED"
+    assert steps == [1, 2, 3]
+    assert metrics["test/elbo"] == pytest.approx(figures["elbo"])
+    assert params["encoder.options.depths"] == "[1, 1]"
+    assert tags["genkit.plugin.genkit-backbones"] == "0.1.0: encoder/backbone"
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_their_own_tests_pass_there(name: str, call: Call) -> None:
+    done = call("python", "-m", "pytest", "-p", "no:cacheprovider", cwd=CONTRIB / name)
+    assert " passed" in done.stdout
