@@ -9,7 +9,6 @@ from genkit.testing import contract
 
 from genkit_backbones import BackboneEncoder
 
-
 RESNET = {"embedding_size": 4, "hidden_sizes": [4, 6], "depths": [1, 1], "layer_type": "basic"}
 VIT = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "patch_size": 4}
 CONTRACTS = [
