@@ -25,9 +25,14 @@ def off(values: Tensor, wanted: Tensor, error: Tensor | float = 0.0) -> bool:
     return bool(((values.mean(0) - wanted).abs() > SIGMAS * spread + ROUNDING * (1 + wanted.abs())).any())
 
 
-def effective(weights: Tensor) -> float:
-    """How many equal weights tell as much as these (N,): Kish's effective sample size."""
-    return float(weights.sum().square() / weights.square().sum())
+def tail(log_weights: Tensor) -> float:
+    """How heavy the tail of importance weights (N,) is: their mean has a standard error below 1/2, and none above.
+
+    The shape k of a Pareto tail by the estimator of Hill 1975, over as many of the largest weights as Vehtari et al.
+    (arXiv:1507.02646) take, who use k in the same way.
+    """
+    largest = log_weights.topk(int(3 * len(log_weights) ** 0.5)).values
+    return float((largest[:-1] - largest[-1]).mean())
 
 
 def is_gaussian(draws: Tensor) -> bool:

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from genkit.testing.estimates import DRAWS, effective, fitted, is_gaussian, off
+from genkit.testing.estimates import DRAWS, fitted, is_gaussian, off, tail
 
 
 def test_a_mean_is_off_where_chance_does_not_explain_it():
@@ -21,6 +22,11 @@ def test_gaussians_are_told_from_others():
     assert torch.allclose(fitted(normal[:, :1]).variance, torch.tensor([9.0]), rtol=0.05)
 
 
-def test_even_weights_tell_the_most():
-    assert effective(torch.ones(50)) == 50
-    assert effective(torch.tensor([1.0, 0.0, 0.0])) == 1
+@pytest.mark.parametrize("shape", [0.1, 0.5, 0.9])
+def test_the_tail_of_weights_is_that_of_a_pareto_distribution(shape):
+    uniform = torch.rand(DRAWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert tail(-shape * uniform.log()) == pytest.approx(shape, rel=0.15)
+
+
+def test_even_weights_have_no_tail():
+    assert tail(torch.zeros(DRAWS)) == 0

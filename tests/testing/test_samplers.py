@@ -220,7 +220,7 @@ def test_a_right_sampler_passes(failures):
 
 @pytest.mark.parametrize(("component", "caught", "words"), WRONG, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_wrong_sampler_is_caught_by_the_check_that_should(failures, component, caught, words):
-    found = failures(component)
+    found = failures(component, without=["compiled"])  # half of the time, and nothing of what is wrong here
     assert list(found) == [caught]
     assert words in found[caught]
 
