@@ -33,5 +33,13 @@ class WeightsError(GenkitError):
     """A weights file is damaged, is not genkit's, or does not fit the model that its config describes."""
 
 
+class HubError(GenkitError):
+    """The Hugging Face Hub cannot be reached, has not what it is asked for, or does not let it be written."""
+
+
 class ScaffoldError(GenkitError):
     """A new plugin cannot be written as it was asked for."""
+
+
+class GenkitWarning(UserWarning):
+    """Something that a user should know and that stops nothing."""

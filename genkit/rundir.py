@@ -12,9 +12,10 @@ from genkit import atomic, yamlfile
 from genkit.config import RunConfig
 from genkit.config import load as load_config
 from genkit.errors import RunError
+from genkit.provenance import code_hash, plugins_of
 from genkit.registry import registry
 from genkit.scores import EpochRecord
-from genkit.weights import CONFIG_FILE, MODEL_FILE, plugins_of
+from genkit.weights import CONFIG_FILE, MODEL_FILE
 
 ROOT = Path("runs")
 
@@ -113,7 +114,7 @@ class RunDirectory:
 
 
 def environment(config: RunConfig) -> dict[str, Any]:
-    """What a run was made with: versions, the machine, and the distributions of the plugins that it uses."""
+    """What a run was made with: versions, the machine, and the plugins that it uses, with the hashes of their code."""
     packages = ("genkit-torch", "torch", "numpy", "pluggy", "pydantic", "safetensors")
     return {
         "versions": {
@@ -122,9 +123,11 @@ def environment(config: RunConfig) -> dict[str, Any]:
         },
         "platform": platform.platform(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(config)],
-        "listeners": sorted(
-            f"{p.distribution}/{p.name} {p.version}" for p in registry().plugins if p.events and registry().wants(p)
-        ),
+        "listeners": [
+            {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": code_hash(p.distribution)}
+            for p in registry().plugins
+            if p.events and registry().wants(p)
+        ],
     }
 
 

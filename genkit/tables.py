@@ -17,6 +17,7 @@ from genkit.schema import described
 
 if TYPE_CHECKING:
     from genkit.check import Report
+    from genkit.sharing import Inspection
     from genkit.testing.targets import PartReport
 
 
@@ -121,6 +122,20 @@ def print_part(title: str, owner: str, documentation: str, options: dict[str, An
     for option in described(options):
         table.add_row(option.name, option.type, option.default or "needed", option.what)
     console.print(table)
+
+
+def print_inspection(found: Inspection) -> None:
+    """What a model file is, the plugins that it was made with, and what to install where some are missing."""
+    shape = " × ".join(map(str, found.data.shape))
+    size = "" if found.parameters is None else f"; {found.parameters:,} parameters"
+    print(f"{found.path}\nsha256 {found.sha256}")
+    print(f"{found.name}: for {found.data.source}, data of shape {shape}{size}")
+    for finding in found.plugins:
+        record = finding.record
+        print(f"{record.owner} ({', '.join(record.components)}): {finding.message or finding.state}")
+    print("cannot be loaded here" if found.problem else "can be loaded here")
+    if found.problem:
+        print(found.install or found.problem)
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +15,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genkit import atomic, config
+from genkit import atomic, config, hub
 from genkit.assembly import build
 from genkit.data import DataSignature
-from genkit.errors import ComponentError, ConfigError, GenkitError, WeightsError
+from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning, HubError, WeightsError
 from genkit.model import Model
-from genkit.registry import THIS_PROCESS, registry
+from genkit.provenance import PluginRecord, compare, named, pip_line, plugins_of
+from genkit.registry import THIS_PROCESS
 from genkit.settings import Settings
 
-FORMAT = 1
+FORMAT = 2
+"""1: the records of plugins hold no hash."""
 KEY = "genkit"
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.yaml"
-
-
-class PluginRecord(Settings):
-    """A distribution whose components a model uses."""
-
-    distribution: str
-    version: str
-    components: tuple[str, ...]
-    """`kind/name` of each component used."""
 
 
 class Header(Settings):
@@ -44,15 +40,6 @@ class Header(Settings):
     plugins: tuple[PluginRecord, ...]
 
 
-def plugins_of(run_config: config.RunConfig) -> tuple[PluginRecord, ...]:
-    """The distributions that brought the components of a config."""
-    used: dict[tuple[str, str], list[str]] = {}
-    for kind, settings in run_config.components():
-        plugin = registry().owner(registry().find(kind, settings.name))
-        used.setdefault((plugin.distribution, plugin.version), []).append(f"{kind}/{settings.name}")
-    return tuple(PluginRecord(distribution=d, version=v, components=tuple(parts)) for (d, v), parts in used.items())
-
-
 def save(path: Path, model: Model) -> None:
     """Write a model that `build` made and that knows its data; raises RunError where the place cannot be written."""
     assert model.config is not None
@@ -62,29 +49,54 @@ def save(path: Path, model: Model) -> None:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """The model of a file that `save` wrote, or of the run directory that holds one; in eval mode.
+    """The model of a file that `save` wrote, of the run directory that holds one, or of hf://USER/REPO; in eval mode.
+
+    Warns (GenkitWarning) where a plugin is here in another version, or with other code, than the model was made with.
 
     Raises:
         WeightsError: damaged, not genkit's, or the weights do not fit the model.
-        ComponentError: a distribution that the model needs is not installed; names it and its version.
+        ComponentError: distributions that the model needs are not installed; with the pip install line.
+        HubError: it is to come from the Hub, and cannot be had.
     """
-    path = Path(path)
-    file = path / MODEL_FILE if path.is_dir() else path
-    if path.is_dir() and not file.exists() and (path / CONFIG_FILE).exists():
-        raise WeightsError(
-            f"{path}: the run is not finished, so it has no {MODEL_FILE}; go on with: genkit resume {path}"
-        )
+    file = locate(path)
     tensors, metadata = read_tensors(file)
     header = _header(file, metadata)
     try:
         run_config = config.parse(header.config, source=str(file))
     except ConfigError as error:
         raise _missing_plugins(file, header) or error from None
+    for finding in compare(header.plugins):
+        if finding.message:
+            message = f"{path}: may give other figures: made with {finding.record.owner}, and {finding.message}"
+            warnings.warn(message, GenkitWarning, stacklevel=2)
     with torch.random.fork_rng():
         model = build(run_config, header.data.shape)
     model.data = header.data
     fill(model, tensors, file)
     return model.to(device).eval()
+
+
+def locate(path: str | Path) -> Path:
+    """The model file that a path stands for: of a run directory, or fetched from the Hub.
+
+    Raises:
+        WeightsError: the run is not finished.
+        HubError: it cannot be fetched, or is none of genkit's.
+    """
+    if hub.is_address(path):
+        file = hub.fetch(path, MODEL_FILE)
+        try:
+            read_header(file)
+        except WeightsError as error:
+            raise HubError(f"{hub.address(path)}: holds no model of genkit: {error}") from None
+        return file
+    path = Path(path)
+    file = path / MODEL_FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / CONFIG_FILE).exists():
+        raise WeightsError(
+            f"{path}: the run is not finished, so it has no {MODEL_FILE}; go on with: genkit resume {path}"
+        )
+    return file
 
 
 def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
@@ -107,11 +119,24 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and metadata of a safetensors file; raises WeightsError where it is missing or damaged."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_header(path: Path) -> Header:
+    """What a model file says of itself, its tensors left alone; raises WeightsError as `read_tensors` does."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    return _header(path, metadata)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         message = f"{path}: is no readable safetensors file, or was cut short ({error}); copy or make it again"
         raise WeightsError(message) from None
@@ -132,37 +157,17 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
 
 
 def _missing_plugins(path: Path, header: Header) -> GenkitError | None:
-    """What to say where a config names components that nobody here brings: all of them, and how to install them."""
-    missing: list[tuple[PluginRecord, list[str]]] = []
-    for plugin in header.plugins:
-        parts = [part for part in plugin.components if not _is_here(part)]
-        if parts:
-            missing.append((plugin, parts))
-    if not missing:
-        return None
-    wanted = [f"{_listed(parts)} of {plugin.distribution} {plugin.version}".rstrip() for plugin, parts in missing]
-    remedies = []
-    if lines := [f"'{p.distribution}=={p.version}'" for p, _ in missing if p.distribution != THIS_PROCESS]:
-        remedies.append(f"pip install {' '.join(lines)}")
-    if any(plugin.distribution == THIS_PROCESS for plugin, _ in missing):
-        remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
-    return ComponentError(
-        f"{path}: needs {', and '.join(wanted)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
-        f"{'; '.join(remedies)}"
-    )
-
-
-def _is_here(part: str) -> bool:
-    kind, _, name = part.partition("/")
-    if "/" not in name:
-        return name in registry().names(kind)
-    try:
-        registry().find(kind, name)
-    except ComponentError:
-        return False
-    return True
-
-
-def _listed(parts: list[str]) -> str:
-    split = [part.partition("/") for part in parts]
-    return ", ".join(f"{kind} '{name}'" for kind, _, name in split)
+    """What to say where a config names components that nobody here brings: all of them, and how to get them."""
+    findings = compare(header.plugins)
+    missing = [finding for finding in findings if finding.state == "missing"]
+    lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
+    if missing:
+        wanted = ", and ".join(
+            f"{named(f.lost)} of {f.record.distribution} {f.record.version}".rstrip() for f in missing
+        )
+        remedies = [pip_line(finding.record for finding in missing)]
+        if any(finding.record.distribution == THIS_PROCESS for finding in missing):
+            remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
+        verb = "is" if len(missing) == 1 else "are"
+        lines.append(f"{path}: needs {wanted}, which {verb} not installed; {'; '.join(filter(None, remedies))}")
+    return ComponentError("\n".join(lines)) if lines else None

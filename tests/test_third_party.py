@@ -1,5 +1,6 @@
 """A plugin of somebody else's: a distribution of its own, built, installed, used by name, and taken away again."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -43,7 +44,14 @@ def test_a_third_party_encoder_trains_by_name_and_is_named_when_it_is_missing(in
     assert plugins["fourier"]["version"] == "1.2.0"
     assert plugins["fourier"]["components"] == ["encoder/fourier"]
     recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["plugins"]
-    assert {"distribution": "genkit-fourier", "version": "1.2.0", "components": ["encoder/fourier"]} in recorded
+    (fourier,) = [plugin for plugin in recorded if plugin["distribution"] == "genkit-fourier"]
+    source = (SOURCE / "src" / "genkit_fourier.py").read_bytes()
+    assert fourier == {
+        "distribution": "genkit-fourier",
+        "version": "1.2.0",
+        "components": ["encoder/fourier"],
+        "sha256": hashlib.sha256(f"genkit_fourier.py\n{hashlib.sha256(source).hexdigest()}\n".encode()).hexdigest(),
+    }
 
     for command in ("evaluate", "describe"):
         without = genkit(command, tmp_path / "run", env=environment)

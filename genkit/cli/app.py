@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -20,7 +23,9 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a model.safetensors.")]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run directory, a model.safetensors, or hf://USER/REPO.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Options in place of the config's: training.epochs=5"),
@@ -49,3 +54,23 @@ def fail(message: str) -> NoReturn:
     lines = message.splitlines()
     print("\n".join(f"error: {line}" for line in lines), file=sys.stderr)
     raise SystemExit(USER_ERROR)
+
+
+@contextmanager
+def warning_lines() -> Iterator[None]:
+    """Print genkit's own warnings as a line on stderr, without the place in the code; all others as they are."""
+    from genkit.errors import GenkitWarning
+
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, GenkitWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual

@@ -106,16 +106,16 @@ def export(
     part: Annotated[str, typer.Option(help="encoder, decoder or all.")] = "all",
     format: Annotated[str, typer.Option(help="onnx or torch-export.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(help="The file; by default PART.onnx or PART.pt2 beside the weights.")
+        Path | None, typer.Option(help="The file; by default PART.onnx or PART.pt2 beside the weights; here for hf://.")
     ] = None,
 ) -> None:
     """Write a model for other programs, with any batch size, and compare the file with the model."""
-    from genkit import weights
+    from genkit import hub, weights
     from genkit.export import SUFFIXES
     from genkit.export import export as write
 
     model = weights.load(run)
-    folder = run if run.is_dir() else run.parent
+    folder = Path() if hub.is_address(run) else run if run.is_dir() else run.parent
     done = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
     names = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
     print(f"{names}: differs from the model by at most {done.difference:.1e}")

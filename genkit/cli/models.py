@@ -13,7 +13,10 @@ from genkit.cli.app import USER_ERROR, ConfigPath, DataOverrides, Json, Override
 @app.command()
 def describe(
     source: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A YAML config, a run directory or a model.safetensors.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG", help="A YAML config, a run directory, a model.safetensors, or hf://USER/REPO."
+        ),
     ],
     overrides: Overrides = None,
     part: Annotated[str | None, typer.Option(help="encoder or decoder alone.")] = None,
@@ -23,12 +26,12 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show each layer of a model with its output shape and parameters, in the order that data flow."""
-    from genkit import tables, weights
+    from genkit import hub, tables, weights
     from genkit.describe import describe as rows_of
     from genkit.describe import part_of
     from genkit.runs import as_config, prepare
 
-    if source.is_dir() or source.suffix == ".safetensors":
+    if source.is_dir() or source.suffix == ".safetensors" or hub.is_address(source):
         if overrides:
             fail("overrides need a config; a trained model is described as it is")
         model = weights.load(source)

@@ -1,0 +1,133 @@
+"""Models that travel: what one needs here before it is loaded, and a run that is put on the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genkit import atomic, hub, weights
+from genkit.card import write
+from genkit.data import DataSignature
+from genkit.errors import ComponentError, GenkitWarning, RunError
+from genkit.facts import gather
+from genkit.provenance import Finding, compare, pip_line
+from genkit.rundir import RunDirectory
+
+CARD_FILE = "README.md"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a model file is, and whether it can be loaded here."""
+
+    path: Path
+    sha256: str
+    """Of the file."""
+    name: str
+    data: DataSignature
+    plugins: tuple[Finding, ...]
+    parameters: int | None
+    """None where it cannot be loaded."""
+    problem: str
+    """Why it cannot be loaded; empty where it can."""
+    install: str
+    """The pip install line for what is missing; empty where there is none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        plain = {"path": str(self.path), "data": self.data.model_dump(mode="json")}
+        return {**asdict(self), **plain, "plugins": [finding.to_json() for finding in self.plugins]}
+
+
+def inspect(source: str | Path, out: Path | None = None) -> Inspection:
+    """Say what a model is and whether all that it needs is here; that plugins are missing is no error.
+
+    Args:
+        source: a run directory, a model.safetensors, or hf://USER/REPO, which is fetched.
+        out: a directory for a copy of the file, which must have none yet.
+
+    Raises:
+        GenkitError: it is no model of genkit, is damaged, cannot be fetched, or `out` has a model.
+    """
+    file = weights.locate(source)
+    header = weights.read_header(file)
+    if out is not None:
+        file = _copied(file, out / weights.MODEL_FILE)
+    problem, parameters = "", None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GenkitWarning)  # what it would say is among the findings
+            parameters = sum(parameter.numel() for parameter in weights.load(file).parameters())
+    except ComponentError as error:
+        problem = str(error)
+    findings = tuple(compare(header.plugins))
+    install = pip_line(finding.record for finding in findings if finding.state == "missing")
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    name = str(header.config.get("name", ""))
+    return Inspection(file, sha256, name, header.data, findings, parameters, problem, install)
+
+
+def write_card(source: str | Path, out: Path | None, license: str | None = None, repository: str | None = None) -> Path:
+    """Write the card of a run or of a model file; by default README.md beside the weights.
+
+    Raises:
+        RunError: there is a file already, or the model is on the Hub and `out` is not said.
+        GenkitError: as loading does.
+    """
+    if out is None:
+        if hub.is_address(source):
+            where = hub.address(source)
+            raise RunError(f"{where}: the model is not here, so say where its card goes: --out {CARD_FILE}")
+        out = _folder(Path(source)) / CARD_FILE
+    if out.exists():
+        raise RunError(f"{out} is there already and may be somebody's work; choose another --out, or remove it")
+    repository = str(hub.address(repository)) if repository is not None else None
+    atomic.write_text(out, write(gather(source), out.parent, license, repository))
+    return out
+
+
+def push(source: Path, target: str, license: str | None = None, private: bool = False) -> tuple[str, list[str]]:
+    """Put a finished run, or a model file alone, on the Hub; gives the commit's address and the files in it.
+
+    The card is the run's README.md where it has one, else one that is made here. Checkpoints and event files stay.
+
+    Raises:
+        RunError: the run has a card, so that `license` would change nothing.
+        GenkitError: as loading and the Hub do.
+    """
+    where = hub.address(target)
+    facts = gather(source)
+    files = _files(source)
+    if CARD_FILE not in files:
+        files[CARD_FILE] = write(facts, _folder(source), license, str(where)).encode()
+    elif license is not None:
+        raise RunError(f"{source / CARD_FILE} is the card; write the license into it, or remove it and push again")
+    return hub.upload(files, target, f"{facts.config.name}, by genkit", private), sorted(files)
+
+
+def _files(source: Path) -> dict[str, Path | bytes]:
+    """What is shared of a run, by its name in the repository."""
+    files: dict[str, Path | bytes] = {weights.MODEL_FILE: weights.locate(source)}
+    if not source.is_dir():
+        return files
+    run = RunDirectory(source)
+    kept = [run.config, run.evaluation, run.metrics, run.environment, source / CARD_FILE]
+    kept += sorted(run.pictures.glob("*.png"))
+    return files | {path.relative_to(source).as_posix(): path for path in kept if path.is_file()}
+
+
+def _folder(source: Path) -> Path:
+    return source if source.is_dir() else source.parent
+
+
+def _copied(file: Path, target: Path) -> Path:
+    if target.exists():
+        raise RunError(f"{target} is there already; nothing is overwritten: choose another --out")
+    with atomic.replacing(target) as temporary:
+        shutil.copyfile(file, temporary)
+    return target
