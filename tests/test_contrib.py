@@ -99,10 +99,11 @@ def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, 
     call("genkit", "run", digits, backbone, "training.epochs=2", "--out", tmp_path / "runs" / "resnet")
     call("genkit", "resume", tmp_path / "runs" / "resnet", "--epochs", 3)
     recorded = json.loads((tmp_path / "runs" / "resnet" / "environment.json").read_text())
-    assert {"distribution": "genkit-backbones", "version": "0.1.0", "components": ["encoder/backbone"]} in recorded[
-        "plugins"
-    ]
-    assert "genkit-mlflow/mlflow 0.1.0" in recorded["listeners"]
+    (own,) = [plugin for plugin in recorded["plugins"] if plugin["distribution"] == "genkit-backbones"]
+    assert own["version"] == "0.1.0"
+    assert own["components"] == ["encoder/backbone"]
+    assert len(own["sha256"]) == 64
+    assert "genkit-mlflow" in [listener["distribution"] for listener in recorded["listeners"]]
     figures = json.loads(call("genkit", "evaluate", tmp_path / "runs" / "resnet", "--json").stdout)
     code = (
         "import json; from mlflow.tracking import MlflowClient; c = MlflowClient('sqlite:///runs/mlruns/mlflow.db')\n"
@@ -120,5 +121,6 @@ def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_their_own_tests_pass_there(name: str, call: Call) -> None:
-    done = call("python", "-m", "pytest", "-p", "no:cacheprovider", cwd=CONTRIB / name)
+    few = ["-k", "not usual_size"]  # which tries some forty architectures
+    done = call("python", "-m", "pytest", "-p", "no:cacheprovider", *few, cwd=CONTRIB / name)
     assert " passed" in done.stdout

@@ -120,24 +120,44 @@ def test_the_wheel_brings_what_plugins_are_made_from(tmp_path):
     assert needed <= set(zipfile.ZipFile(wheel).namelist())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_plugin_installs_keeps_its_contract_and_runs(kind, tmp_path, environment):
-    """What the command prints as next steps, installed from its wheel."""
-    folder, site = tmp_path / "new", tmp_path / "site"
-    new_plugin("genkit-brand-new", kind, folder)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A new plugin of each kind, installed from their wheels; the folder of them all."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for kind in KINDS:
+        new_plugin(f"genkit-new-{kind}", kind, folder / kind)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--no-build-isolation", "--target", site, folder], check=True)
-    there = {**environment, "PYTHONPATH": os.pathsep.join([str(site), environment.get("PYTHONPATH", "")])}
+    sources = [folder / kind for kind in KINDS]
+    subprocess.run([*pip, "--no-build-isolation", "--target", folder / "site", *sources], check=True)
+    return folder
 
-    def done(*command):
-        ended = subprocess.run(command, cwd=folder, env=there, capture_output=True, text=True)
+
+@pytest.fixture
+def done(installed, environment):
+    """`done(kind, command, ...)`: what a command prints in the folder of that kind's plugin; it has to succeed."""
+    path = os.pathsep.join([str(installed / "site"), environment.get("PYTHONPATH", "")])
+
+    def run(kind, *command):
+        there = {**environment, "PYTHONPATH": path, "GENKIT_PLUGINS": f"genkit-new-{kind}"}
+        ended = subprocess.run(command, cwd=installed / kind, env=there, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
-    rows = {row["distribution"]: row for row in json.loads(done("genkit", "plugins", "--json"))}
-    assert rows["genkit-brand-new"]["problems"] == rows["genkit-brand-new"]["notes"] == []
-    done(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert "FAILED" not in done("genkit", "check-plugin", "genkit-brand-new")
-    done("genkit", "run", "example.yaml", "training.epochs=1", "--out", "run")
-    assert (folder / "run" / "model.safetensors").is_file()
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_passes_its_own_tests(kind, done):
+    """The contract of its kind, and a run of its example."""
+    assert " passed" in done(kind, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@pytest.mark.slow
+def test_a_new_plugin_is_found_checked_and_run_by_the_commands_that_are_printed(done, installed):
+    rows = {row["distribution"]: row for row in json.loads(done("encoder", "genkit", "plugins", "--json"))}
+    assert rows["genkit-new-encoder"]["components"] == ["encoder/new-encoder"]
+    assert rows["genkit-new-encoder"]["problems"] == rows["genkit-new-encoder"]["notes"] == []
+    assert "FAILED" not in done("encoder", "genkit", "check-plugin", "genkit-new-encoder")
+    done("encoder", "genkit", "run", "example.yaml", "training.epochs=1", "--out", "run")
+    assert (installed / "encoder" / "run" / "model.safetensors").is_file()
