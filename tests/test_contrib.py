@@ -103,7 +103,7 @@ def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, 
     assert own["version"] == "0.1.0"
     assert own["components"] == ["encoder/backbone"]
     assert len(own["sha256"]) == 64
-    assert "genkit-mlflow" in [listener["distribution"] for listener in recorded["listeners"]]
+    assert "genkit-mlflow/mlflow" in [listener["plugin"] for listener in recorded["listeners"]]
     figures = json.loads(call("genkit", "evaluate", tmp_path / "runs" / "resnet", "--json").stdout)
     code = (
         "import json; from mlflow.tracking import MlflowClient; c = MlflowClient('sqlite:///runs/mlruns/mlflow.db')\n"
