@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from genkit import weights
+from genkit import layout, weights
 from genkit.errors import WeightsError
 from genkit.training import Trainer
 
@@ -48,10 +48,19 @@ def restore(path: Path, trainer: Trainer) -> int:
         states[owner].setdefault(int(index), {})[name] = value
     for owner, optimizer in trainer.optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": states[owner], "param_groups": groups})
+        laid_out = {
+            index: {name: _laid_out(value, parameter) for name, value in states[owner].get(index, {}).items()}
+            for index, parameter in enumerate(trainer.fitted[owner])
+        }
+        optimizer.load_state_dict({"state": laid_out, "param_groups": groups})
     if trainer.scaler is not None and header.get("scaler"):
         trainer.scaler.load_state_dict(header["scaler"])
     return int(header["epoch"])
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """A moment of a parameter in its layout: the file does not know of layouts."""
+    return layout.like(value, parameter) if isinstance(value, Tensor) and value.shape == parameter.shape else value
 
 
 def epochs_done(path: Path) -> int:

@@ -37,6 +37,11 @@ def settle(model: nn.Module, onednn: bool | None = None) -> None:
             layer.__class__ = Linear
 
 
+def like(values: Tensor, other: Tensor) -> Tensor:
+    """Values of the shape of another tensor, lying in memory as it does: what a fused optimizer takes for granted."""
+    return values if values.stride() == other.stride() else torch.empty_like(other).copy_(values)
+
+
 class Linear(nn.Linear):
     """`torch.nn.Linear`, whose large products on a CPU are left to oneDNN."""
 

@@ -139,7 +139,8 @@ def _fused_step(
     counts.add_(1)
     beta1, beta2 = group["betas"]
     options = {key: group[key] for key in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
-    kernel(group["params"], gradients, first, second, [], steps, beta1=beta1, beta2=beta2, **options)
+    ordered = ([_ordered(tensor) for tensor in each] for each in (group["params"], gradients))
+    kernel(*ordered, first, second, [], steps, beta1=beta1, beta2=beta2, **options)
 
 
 def _moments(optimizer: Any) -> tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]:
@@ -151,9 +152,17 @@ def _moments(optimizer: Any) -> tuple[list[Tensor], list[Tensor], Tensor, list[T
         steps = list(counts.unbind())
         for state, step in zip(states, steps, strict=True):
             state["step"] = step
-        first, second = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq"))
+        first, second = ([_ordered(state[name]) for state in states] for name in ("exp_avg", "exp_avg_sq"))
         kept = optimizer.moments = (first, second, counts, steps)
     return kept
+
+
+def _ordered(tensor: Tensor) -> Tensor:
+    """A tensor with its dimensions as they lie in memory: the kernel would make copies of any other order."""
+    if tensor.is_contiguous():
+        return tensor
+    turned = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
+    return turned if turned.is_contiguous() else tensor
 
 
 KERNELS = {torch.optim.Adam: torch._fused_adam_, torch.optim.AdamW: torch._fused_adamw_}

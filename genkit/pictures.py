@@ -76,7 +76,7 @@ def first_weights(model: Model) -> Tensor | None:
     if not isinstance(first, nn.Linear) or first.in_features != math.prod(model.shape):
         return None
     order = first.weight.norm(dim=1).argsort(descending=True)
-    return first.weight.detach()[order].view(-1, *model.shape)
+    return first.weight.detach()[order].reshape(-1, *model.shape)
 
 
 def filters(weights: Tensor, most: int = 100) -> Pixels:

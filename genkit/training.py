@@ -24,6 +24,7 @@ from genkit.config import TrainingConfig
 from genkit.data import Dataset, as_float, spans
 from genkit.errors import ComponentError, ConfigError, TrainingError
 from genkit.interfaces import Forward, LearnedLoss, Loss, Split
+from genkit.layout import like
 from genkit.model import Model, evaluating
 from genkit.optimizers import OptimizerConfig
 from genkit.processes import add_up, local_rank, mean, sharing
@@ -139,7 +140,7 @@ class Trainer:
         add_up(gradient for each in gradients.values() for gradient in each)
         for owner, optimizer in self.optimizers.items():
             for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
-                parameter.grad = gradient
+                parameter.grad = None if gradient is None else like(gradient, parameter)
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
             if owner == MODEL and self.config.clip_norm is not None:

@@ -36,6 +36,27 @@ def test_a_restored_trainer_takes_the_same_next_step(tmp_path, digits, name, mom
         assert torch.equal(one, other)
 
 
+LAID_OUT = [  # weights of convolutions lie channels last
+    "encoder={name: cnn, layers: [{channels: 4, kernel: 3, stride: 2}, {channels: 8, kernel: 3}]}",
+    "decoder={name: cnn, layers: [{channels: 4, kernel: 3, stride: 2}, {kernel: 3}]}",
+]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamax", "sgd"])
+def test_moments_come_back_in_the_layout_of_their_parameters(tmp_path, digits, name):
+    options = [*LAID_OUT, f"training.optimizer={'{name: sgd, momentum: 0.9}' if name == 'sgd' else name}"]
+    config = as_config(digits, options)
+    (data, model), (_, fresh) = prepare(config), prepare(config)
+    original, restored = Trainer(model, config.training), Trainer(fresh, config.training)
+    steps(original, data, 3)
+    checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
+    checkpoint.restore(tmp_path / "c.safetensors", restored)
+    for trainer in (original, restored):
+        steps(trainer, data, 2)
+    for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_the_number_of_epochs_is_read_without_the_model(tmp_path, digits):
     assert checkpoint.epochs_done(tmp_path / "c.safetensors") == 0
     trainer, _ = trainer_of(digits)

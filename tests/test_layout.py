@@ -4,7 +4,7 @@ from torch import nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genkit.layout import Linear, settle
+from genkit.layout import Linear, like, settle
 
 
 def pair(bias=True, inputs=256, outputs=512):
@@ -98,6 +98,14 @@ def test_layers_keep_their_names_and_values_and_convolutions_lie_channels_last()
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(model[i].weight.is_contiguous(memory_format=torch.channels_last) for i in (0, 1))
+
+
+def test_values_are_brought_into_the_layout_of_others():
+    values, other = torch.randn(3, 4), torch.empty(4, 3).t()
+    found = like(values, other)
+    assert torch.equal(found, values)
+    assert found.stride() == other.stride()
+    assert like(values, values) is values
 
 
 def test_only_plain_dense_layers_change_class():
