@@ -51,7 +51,7 @@ def _axis(drawn: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, bool]
     if len(kinds) < len(drawn) / 20:
         return kinds, torch.ones(len(kinds), dtype=torch.float64), True
     quarters = torch.quantile(drawn.double(), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
-    middle, scale = float(quarters[1]), float(quarters[2] - quarters[0])
+    middle, scale = float(quarters[1]), float(quarters[2] - quarters[0]) or float(drawn.std())
 
     def step(edge: float) -> float:
         return math.asinh(max(-FAR, min(FAR, (edge - middle) / scale)))

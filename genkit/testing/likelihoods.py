@@ -78,6 +78,19 @@ def draws_by_themselves(subject: Subject) -> None:
         require(close(case.part.log_prob(x, params), each), "log_prob of a draw changes with the other draws")
 
 
+@promise(Likelihood, after=("shapes",))
+@torch.no_grad()
+def new_samples(subject: Subject) -> None:
+    """Samples are drawn anew at every call."""
+    case = subject.cases()[0]
+    params = torch.randn(20, 5, *case.part.params_shape)
+    once, again = case.part.sample(params), case.part.sample(params)
+    fixed = torch.equal(once, again) and not close(once, case.part.mean(params))
+    require(
+        not fixed, "`sample` gives the same at every call: leave its random numbers to torch, without a seed of its own"
+    )
+
+
 @promise(Likelihood, after=("shapes", "support"))
 def mean(subject: Subject) -> None:
     """The mean is that of samples."""

@@ -9,7 +9,7 @@ from genkit.errors import ComponentError
 from genkit.interfaces import Forward, LearnedLoss, Loss
 from genkit.testing.cases import LossCase
 from genkit.testing.check import promise
-from genkit.testing.passes import made, tiny_model, twice, widened, with_equal_draws
+from genkit.testing.passes import drawn_twice, lacking, made, tiny_model, twice, widened, with_equal_draws, without
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
 
 
@@ -59,6 +59,44 @@ def batch_size(subject: Subject) -> None:
             f"the term is {once:.4f} for a batch and {again:.4f} for one that holds each datum twice: it is summed "
             "over the batch, which the core averages over; give one value a datum (B,), or a mean over them",
         )
+
+
+@promise(Loss, after=("shapes", "eval determinism"))
+def any_draws(subject: Subject) -> None:
+    """The same draws once more leave the term as it is: another term may ask for more draws than this one."""
+    remedy = "the first dimension of z, log_prob and log_ratio is that of the draws: average over it"
+    for case in subject.cases():
+        passed = case.passed(6)
+        with torch.no_grad():
+            once = case.part.eval()(passed).mean()
+            try:
+                again = case.part(drawn_twice(passed))
+                _owed("the term", again, 6)
+            except Exception as error:
+                raise ContractError(
+                    f"it fails where another term asks for more draws ({type(error).__name__}: {error}); {remedy}"
+                ) from error
+        require(
+            close(once, again.mean(), 1e-3),
+            f"the term is {once:.4f}, and {again.mean():.4f} where each draw is there twice; {remedy}",
+        )
+
+
+@promise(Loss, after=("shapes",))
+def needs(subject: Subject) -> None:
+    """What the term reads of a pass is in `needs`, so that a model without it is refused when it is built."""
+    for case in subject.cases():
+        for need in lacking(case.part.needs):
+            passed = without(case.passed(6), need)
+            try:
+                case.part.eval()(passed)
+                if isinstance(case.part, LearnedLoss):
+                    case.part.critic_loss(passed.detached())
+            except Exception as error:
+                raise ContractError(
+                    f"it fails without what `needs` does not name ({type(error).__name__}: {error}); "
+                    f"add '{need}' to needs: a model that has none is then refused when it is built"
+                ) from error
 
 
 @promise(Loss, after=("shapes", "eval determinism", "batch size"))

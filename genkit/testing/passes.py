@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genkit.interfaces import Component, Decoder, Encoder, Forward, Latent, Likelihood, Sampler, Shape
+from genkit.interfaces import Component, Decoder, Encoder, Forward, Latent, Likelihood, Need, Sampler, Shape
 from genkit.model import Model
 
 D = 3
@@ -139,6 +139,37 @@ def twice(passed: Forward) -> Forward:
     assert x is not None
     latent = Latent(z, mean, kl, log_ratio)
     return Forward(x, latent, _joined(passed.params, 1), _joined(passed.log_prob, 1), generated, passed.model)
+
+
+def drawn_twice(passed: Forward) -> Forward:
+    """The pass with each of its draws once more."""
+    assert passed.latent is not None
+    z, mean, kl, log_ratio = passed.latent
+    twofold = _joined(z, 0)
+    assert twofold is not None
+    latent = Latent(twofold, mean, kl, _joined(log_ratio, 0))
+    params, log_prob = _joined(passed.params, 0), _joined(passed.log_prob, 0)
+    return Forward(passed.x, latent, params, log_prob, passed.generated, passed.model)
+
+
+def lacking(needs: tuple[Need, ...]) -> list[Need]:
+    """What a model may lack whose terms have these needs."""
+    each: list[Need] = ["kl", "log_ratio", "generated"]
+    if not {"encoder", "kl", "log_ratio", "unit_interval"} & set(needs):
+        each.append("encoder")
+    return [need for need in each if need not in needs]
+
+
+def without(passed: Forward, need: Need) -> Forward:
+    """The pass of a model that does not give one thing."""
+    if need == "generated":
+        return passed._replace(generated=None)
+    if need == "encoder":
+        return passed._replace(latent=None, params=None, log_prob=None)
+    assert passed.latent is not None
+    z, mean, kl, log_ratio = passed.latent
+    latent = Latent(z, mean, None, log_ratio) if need == "kl" else Latent(z, mean, kl, None)
+    return passed._replace(latent=latent)
 
 
 def widened(passed: Forward, axis: int, model: Model) -> Forward:

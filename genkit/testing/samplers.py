@@ -15,6 +15,7 @@ from genkit.testing.check import promise
 from genkit.testing.estimates import DRAWS, SIGMAS
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
 
+MANY = 100
 OF_ALL = "of the whole shape (K, B, ...) at once, torch.randn(draws, *mean.shape)"
 
 
@@ -117,6 +118,10 @@ def prior_alone(subject: Subject) -> None:
                 continue
             raise ContractError(f"has_prior is False, and {what} passes: raise ComponentError there, saying why")
         raise NotApplicable("has_prior is False")
+    once, again = (case.part.prior(MANY) for _ in range(2))
+    require(
+        not torch.equal(once, again), "prior() gives the same draws at every call: leave its random numbers to torch"
+    )
     for part in (case.part, subject.component(subject.config, None)):
         for count in (1, 7):
             drawn = part.prior(count)

@@ -187,6 +187,15 @@ class FixedLeading(Good):
         return super().sample(params).reshape(draws, count, *self.params_shape)
 
 
+class FixedSamples(Good):
+    """Seeds itself at every call."""
+
+    def sample(self, params):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return super().sample(params)
+
+
 class CannotLearn(Good):
     """Cuts the decoder off."""
 
@@ -210,6 +219,7 @@ WRONG = [
     (BatchScale, "batch independence", "changes with the rest of its batch"),
     (OverTheDraws, "draws by themselves", "changes with the other draws"),
     (FixedLeading, "shapes", "sample is (5, 1, 1, 8, 8), and owes (5, 1, 8, 8)"),
+    (FixedSamples, "new samples", "the same at every call"),
     (CannotLearn, "gradients reach the input", "what comes before it cannot learn"),
 ]
 

@@ -24,6 +24,8 @@ class Reconstruction(Loss):
 class Divergence(Reconstruction):
     """The KL."""
 
+    needs = ("encoder", "kl")
+
     def forward(self, forward):
         return forward.latent.kl.sum(1)
 
@@ -31,11 +33,33 @@ class Divergence(Reconstruction):
 class ImportanceWeighted(Reconstruction):
     """-log mean p(x, z) / q(z|x), over five draws."""
 
+    needs = ("encoder", "log_ratio")
     draws = 5
 
     def forward(self, forward):
         weights = forward.log_prob - forward.latent.log_ratio
         return math.log(len(weights)) - torch.logsumexp(weights, 0)
+
+
+class SummedOverDraws(Reconstruction):
+    """Sums over the draws."""
+
+    def forward(self, forward):
+        return -forward.log_prob.sum(0)
+
+
+class OneDraw(Reconstruction):
+    """Takes it that there is one draw."""
+
+    def forward(self, forward):
+        return -forward.log_prob.squeeze(0)
+
+
+class ReadsTheKL(Reconstruction):
+    """Does not say what it needs."""
+
+    def forward(self, forward):
+        return super().forward(forward) + 4 * forward.latent.kl.sum(1)
 
 
 class SummedOverBatch(Reconstruction):
@@ -62,6 +86,8 @@ class MeanOverHeight(Reconstruction):
 class MeanOverDimensions(Reconstruction):
     """Averages the KL over the latent dimensions."""
 
+    needs = ("encoder", "kl")
+
     def forward(self, forward):
         return forward.latent.kl.mean(1)
 
@@ -82,6 +108,8 @@ class LikelierByParams(Reconstruction):
 
 class Rewarded(Reconstruction):
     """Rewards the KL."""
+
+    needs = ("encoder", "kl")
 
     def forward(self, forward):
         return super().forward(forward) - forward.latent.kl.sum(1)
@@ -195,6 +223,9 @@ class EachPixel(Critic):
 
 
 WRONG = [
+    (SummedOverDraws, "any draws", "where each draw is there twice"),
+    (OneDraw, "any draws", "fails where another term asks for more draws"),
+    (ReadsTheKL, "needs", "add 'kl' to needs"),
     (SummedOverBatch, "batch size", "it is summed over the batch, which the core averages over"),
     (MeanOverPixels, "nats per datum", "it is a mean over the values, and owes nats per datum"),
     (MeanOverHeight, "nats per datum", "sum over them"),

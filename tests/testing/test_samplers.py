@@ -187,6 +187,13 @@ class NeedsAnEncoder(Good):
         self.width = len(features)
 
 
+class FixedPrior(Good):
+    """Seeds its prior at every call."""
+
+    def prior(self, n):
+        return torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(0))
+
+
 MEAN = "`mean` is the point that stands for the datum, never a draw"
 WRONG = [
     (WrongSign, "kl", "its sign is wrong"),
@@ -206,6 +213,7 @@ WRONG = [
     (SharedNoise, "independent draws", "two data of one batch have a correlation of 1.00"),
     (RepeatedNoise, "independent draws", "torch.randn(draws, *mean.shape)"),
     (Bounded, "mean for any draws", "leaves the bounds that it states, 0 to 1"),
+    (FixedPrior, "prior alone", "the same draws at every call"),
     (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
     (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and owes (1, 3), a column a dimension, or (1, 1)"),
     (NeedsAnEncoder, "prior alone", "TypeError"),
