@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 2.0
 
+COLLAPSED = (
+    "note: no latent dimension is active: the latents say nothing of the data (posterior collapse); train for longer, or "
+    "give the KL a smaller weight, or one that rises from 0"
+)
+
 
 class ProgressBar:
     """A bar with throughput, time left and the terms in nats, and a line an epoch; without a terminal only lines.
@@ -97,6 +102,8 @@ class ProgressBar:
             if test.elbo is not None:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
             self.console.print(f"test: {figures} nats per datum", highlight=False)
+        if test is not None and test.active_units == 0:
+            self.console.print(COLLAPSED, highlight=False)
 
     @hookimpl
     def run_stopped(self, run: Run) -> None:

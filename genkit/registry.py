@@ -13,6 +13,7 @@ import functools
 import inspect
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -22,7 +23,7 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 
 from genkit import hookspecs
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
 from genkit.selection import FIRST_PARTY, VARIABLE, Selection, canonical
 from genkit.settings import Settings, nearest
@@ -60,6 +61,12 @@ class Plugin:
 def name_of(component: type[Component]) -> str:
     """The name by which configs choose a component class."""
     return str(component.Config.model_fields["name"].default)
+
+
+NO_HOOK = (
+    "it does nothing: its entry point has to name a module with a function components() that is marked with "
+    "@genkit.hookimpl, or one that follows the events of a run"
+)
 
 
 class Registry:
@@ -117,6 +124,15 @@ class Registry:
             return True
         return all(choice.allows(plugin.distribution, plugin.name) for choice in (self.wanted, self.chosen))
 
+    def warn_of_unknown(self, choice: Selection) -> None:
+        """Warn (GenkitWarning) of names in a choice that no installed plugin has: of another machine, or misspelt."""
+        installed = {canonical(plugin.distribution) for plugin in self.plugins}
+        installed |= {f"{canonical(plugin.distribution)}/{plugin.name}" for plugin in self.plugins}
+        for name in sorted((choice.allowed or frozenset()) | choice.denied):
+            if name not in installed:
+                message = f"{choice.source}: no plugin '{name}' is installed; {nearest(name, installed)}"
+                warnings.warn(message, GenkitWarning, stacklevel=2)
+
     def left_out(self) -> list[tuple[Plugin, str]]:
         """The plugins that are not wanted, and what says so."""
         return [
@@ -138,6 +154,8 @@ class Registry:
             if self._implements(module, "components"):
                 for component in getattr(module, "components")():  # noqa: B009 - the hook, of this plugin alone
                     self._claim(component, plugin)
+            elif not plugin.events and not plugin.problems:
+                plugin.problems.append(NO_HOOK)
         except Exception as error:
             plugin.problems.append(f"its registration failed: {_in_a_line(error)}")
             if self.manager.is_registered(module):
@@ -298,6 +316,7 @@ def _in_a_line(error: BaseException) -> str:
 def _made() -> Registry:
     made = Registry(Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE))
     made.find_installed()
+    made.warn_of_unknown(made.wanted)
     return made
 
 
@@ -314,7 +333,9 @@ def registry() -> Registry:
 
 def choose(wanted: str | Iterable[str]) -> None:
     """Let a config say which plugins it wants, within what the environment wants; raises ConfigError."""
-    _made().chosen = Selection.of(wanted, "plugins")
+    made = _made()
+    made.chosen = Selection.of(wanted, "plugins")
+    made.warn_of_unknown(made.chosen)
 
 
 def register(component: C) -> C:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -24,12 +25,20 @@ def shown(finished, terminal):
     return stream.getvalue()
 
 
+def test_a_collapsed_posterior_is_pointed_out(finished):
+    dead = replace(finished, evaluation=replace(finished.evaluation, active_units=0))
+    assert "no latent dimension is active" in shown(dead, terminal=False)
+    alive = replace(finished, evaluation=replace(finished.evaluation, active_units=1))
+    assert "no latent dimension" not in shown(alive, terminal=False)
+
+
 def test_terms_show_the_weights_that_are_not_one():
     assert terms(SCORES, {"reconstruction": 1.0, "kl": 0.5}) == "loss 92.65 (reconstruction 80.10 + 0.5 × kl 25.10)"
 
 
 def test_without_a_terminal_there_are_plain_lines(finished):
-    text = shown(finished, terminal=False)
+    active = replace(finished, evaluation=replace(finished.evaluation, active_units=2))
+    text = shown(active, terminal=False)
     assert "\x1b" not in text
     lines = text.splitlines()
     assert lines[1].startswith("steps are not compiled: 60 steps of 4,096 values save about 0.0 s")

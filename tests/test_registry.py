@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from importlib import metadata
 from types import ModuleType
 from typing import Literal
@@ -9,9 +10,9 @@ from typing import Literal
 import pytest
 
 from genkit import hookimpl, register
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder, Loss
-from genkit.registry import EVENTS, KINDS, THIS_PROCESS, Plugin, Registry, name_of
+from genkit.registry import EVENTS, KINDS, NO_HOOK, THIS_PROCESS, Plugin, Registry, name_of
 from genkit.selection import Selection
 
 
@@ -410,3 +411,24 @@ def test_an_import_that_takes_long_is_noted(installed, monkeypatch):
     monkeypatch.setattr("genkit.registry.SLOW", 0.05)
     registry = installed("acme", source="import time; time.sleep(0.1)", plugin="acme_sleeps")
     assert re.fullmatch(r"took 0\.\d s to import", registry.plugins[0].notes[0])
+
+
+def test_a_plugin_that_does_nothing_says_so():
+    found = Registry()
+    plugin = found.add(ModuleType("empty"), Plugin("empty", "genkit-empty", "1"))
+    assert plugin.problems == [NO_HOOK]
+    follows = ModuleType("follows")
+    follows.run_ended = hookimpl(lambda run: None)
+    assert found.add(follows, Plugin("follows", "genkit-follows", "1")).problems == []
+
+
+def test_names_in_a_choice_that_nobody_has_are_pointed_out():
+    found = Registry()
+    found.find_installed()
+    with pytest.warns(
+        GenkitWarning, match=r"plugins=-genkit-torhc: no plugin 'genkit-torhc' is installed; did you mean"
+    ):
+        found.warn_of_unknown(Selection.of("-genkit-torhc", "plugins"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found.warn_of_unknown(Selection.of("Genkit_Torch,genkit-torch/mlp", "plugins"))

@@ -33,7 +33,8 @@ def _owed(output: Any, owed: Shape, what: str) -> None:
     alone = "; mind squeeze() and reshapes by the batch size" if owed[0] == 1 else ""
     require(given == owed, f"{what} {given}, and owes {owed}{alone}")
     require(output.dtype == torch.float32, f"{what} {output.dtype} for float32: it must keep the type of its input")
-    require(output.isfinite().all(), f"{what} values that are not finite")
+    spread = ": one datum has no spread, so leave statistics over a batch to nn.BatchNorm" if owed[0] == 1 else ""
+    require(output.isfinite().all(), f"{what} values that are not finite{spread}")
 
 
 @promise(Encoder, Decoder, after=("shapes", "eval determinism"))
