@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 2.0
 
 COLLAPSED = (
-    "note: no latent dimension is active: the latents say nothing of the data (posterior collapse); train for longer, or "
-    "give the KL a smaller weight, or one that rises from 0"
+    "note: no latent dimension is active: the latents say nothing of the data (posterior collapse); train for "
+    "longer, or give the KL a smaller weight, or one that rises from 0"
 )
 
 
