@@ -63,6 +63,8 @@ def name_of(component: type[Component]) -> str:
     return str(component.Config.model_fields["name"].default)
 
 
+UNKNOWN = "unknown distribution"
+NO_METADATA = "its distribution has no METADATA, or none that can be read; install it again"
 NO_HOOK = (
     "it does nothing: its entry point has to name a module with a function components() that is marked with "
     "@genkit.hookimpl, or one that follows the events of a run"
@@ -85,13 +87,16 @@ class Registry:
 
     def find_installed(self) -> None:
         """Find every installed distribution's plugins, in an order that does not change; none is imported yet."""
-        found = [(dist, entry) for dist in metadata.distributions() for entry in dist.entry_points.select(group=GROUP)]
+        found = [(_name_of(dist), dist, entry) for dist in metadata.distributions() for entry in _entries(dist)]
         seen = set()
-        for dist, entry in sorted(found, key=lambda pair: (pair[0].name, pair[1].name)):
-            if (dist.name, entry.name) in seen:  # the same distribution twice on the path: the first is imported
+        for name, dist, entry in sorted(found, key=lambda each: (each[0], each[2].name)):
+            if (name, entry.name) in seen:  # the same distribution twice on the path: the first is imported
                 continue
-            seen.add((dist.name, entry.name))
-            plugin = Plugin(entry.name, dist.name, dist.version)
+            seen.add((name, entry.name))
+            if name == UNKNOWN:
+                self.plugins.append(Plugin(entry.name, UNKNOWN, "", problems=[NO_METADATA]))
+                continue
+            plugin = Plugin(entry.name, name, dist.version)
             self.plugins.append(plugin)
             self._waiting.append((entry, dist, plugin))
 
@@ -110,8 +115,10 @@ class Registry:
         start = time.perf_counter()
         try:
             module = entry.load()
-        except (Exception, SystemExit) as error:
-            plugin.problems.append(f"its import failed: {_in_a_line(error)}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plugin raises: SystemExit, or what test runners skip with
+            plugin.problems.append(f"its import failed: {in_a_line(error)}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
@@ -125,12 +132,13 @@ class Registry:
         return all(choice.allows(plugin.distribution, plugin.name) for choice in (self.wanted, self.chosen))
 
     def warn_of_unknown(self, choice: Selection) -> None:
-        """Warn (GenkitWarning) of names in a choice that no installed plugin has: of another machine, or misspelt."""
+        """Warn (GenkitWarning) of names in a choice that no installed plugin has, and that are much like one's."""
         installed = {canonical(plugin.distribution) for plugin in self.plugins}
         installed |= {f"{canonical(plugin.distribution)}/{plugin.name}" for plugin in self.plugins}
         for name in sorted((choice.allowed or frozenset()) | choice.denied):
-            if name not in installed:
-                message = f"{choice.source}: no plugin '{name}' is installed; {nearest(name, installed)}"
+            remedy = nearest(name, installed)
+            if name not in installed and remedy.startswith("did you mean"):  # others are those of other machines
+                message = f"{choice.source}: no plugin '{name}' is installed; {remedy}"
                 warnings.warn(message, GenkitWarning, stacklevel=2)
 
     def left_out(self) -> list[tuple[Plugin, str]]:
@@ -156,8 +164,10 @@ class Registry:
                     self._claim(component, plugin)
             elif not plugin.events and not plugin.problems:
                 plugin.problems.append(NO_HOOK)
-        except Exception as error:
-            plugin.problems.append(f"its registration failed: {_in_a_line(error)}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            plugin.problems.append(f"its registration failed: {in_a_line(error)}")
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
         return plugin
@@ -307,9 +317,29 @@ def why_no_component(candidate: Any) -> str | None:
     return None
 
 
-def _in_a_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def in_a_line(error: BaseException) -> str:
+    """An error as messages quote it, also where it cannot say what it is."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(it has no text)"
     return f"{type(error).__name__}: {text}"[:300]
+
+
+def _entries(dist: metadata.Distribution) -> list[metadata.EntryPoint]:
+    """The plugins of a distribution; none where its list of entry points cannot be read."""
+    try:
+        return list(dist.entry_points.select(group=GROUP))
+    except Exception:  # some other package's damaged files
+        return []
+
+
+def _name_of(dist: metadata.Distribution) -> str:
+    try:
+        name: str | None = dist.name
+    except Exception:
+        name = None
+    return name or UNKNOWN
 
 
 @functools.cache

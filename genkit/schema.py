@@ -6,6 +6,8 @@ import inspect
 import json
 from typing import Any, NamedTuple
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from genkit.config import RunConfig
 from genkit.errors import GenkitError
 from genkit.registry import KINDS, registry
@@ -72,9 +74,18 @@ def summary(component: type) -> str:
     return " ".join((inspect.getdoc(component) or "").split("\n\n")[0].split())
 
 
+class _Generator(GenerateJsonSchema):
+    """Lets an option that JSON knows nothing of, as a callable, be anything: it takes no other option with it."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        return {}
+
+
 def _gathered(key: str, settings: type[Settings], definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of some settings; what it refers to goes into the definitions."""
-    made = settings.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
+    made = settings.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_Generator)
     for name, inner in made.pop("$defs", {}).items():
         definitions[f"{key}.{name}"] = _resolved(inner, definitions)
     resolved: dict[str, Any] = _resolved(made, definitions)

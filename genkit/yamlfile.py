@@ -147,7 +147,9 @@ def _note_places(value: Any, location: Location, document: Document) -> None:
         written = value.lc.data or {}  # without the keys that a merge (<<) brings
         items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in written]
     elif isinstance(value, CommentedSeq):
-        items = [(index, value.lc.item(index), item) for index, item in enumerate(value)]
+        known = value.lc.data or {}  # nothing is known of what bears a tag
+        start = (value.lc.line, value.lc.col)
+        items = [(i, value.lc.item(i) if i in known else start, item) for i, item in enumerate(value)]
     else:
         return
     for key, (line, column), item in items:

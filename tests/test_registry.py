@@ -12,7 +12,7 @@ import pytest
 from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder, Loss
-from genkit.registry import EVENTS, KINDS, NO_HOOK, THIS_PROCESS, Plugin, Registry, name_of
+from genkit.registry import EVENTS, KINDS, NO_HOOK, NO_METADATA, THIS_PROCESS, Plugin, Registry, name_of
 from genkit.selection import Selection
 
 
@@ -432,3 +432,47 @@ def test_names_in_a_choice_that_nobody_has_are_pointed_out():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.warn_of_unknown(Selection.of("Genkit_Torch,genkit-torch/mlp", "plugins"))
+        found.warn_of_unknown(Selection.of("-acme", "plugins"))
+
+
+class SilentError(Exception):
+    def __str__(self):
+        raise RuntimeError("not even this")
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), GeneratorExit("x"), SilentError()], ids=lambda error: type(error).__name__
+)
+def test_whatever_a_hook_raises_is_a_problem_of_its_plugin(error):
+    def components():
+        raise error
+
+    found = Registry()
+    plugin = added(found, "acme", components=components)
+    assert plugin.problems[0].startswith(f"its registration failed: {type(error).__name__}: ")
+
+
+def test_ctrl_c_is_nobodys_problem():
+    def components():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        added(Registry(), "acme", components=components)
+
+
+def test_damaged_metadata_break_nothing(tmp_path, monkeypatch):
+    for name, entry_points in (
+        ("binary", b"[x]\n\xff = a"),
+        ("lines", b"[x]\nno equals sign"),
+        ("nameless", b"[genkit]\nlost = lost"),
+    ):
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        (folder / "entry_points.txt").write_bytes(entry_points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = Registry()
+    found.find_installed()
+    found.load_wanted()
+    assert found.find("encoder", "mlp")
+    (lost,) = [plugin for plugin in found.plugins if plugin.name == "lost"]
+    assert lost.problems == [NO_METADATA]

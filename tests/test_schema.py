@@ -1,5 +1,6 @@
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -94,6 +95,18 @@ def test_a_component_of_this_process_is_in_it_at_once(valid, variant):
 
     name = variant(MLPEncoder)
     assert not valid({**WHOLE, "encoder": name})
+    assert jsonschema.Draft202012Validator(schema()).is_valid({**WHOLE, "encoder": {"name": name, "hidden": [3]}})
+
+
+def test_an_option_that_json_knows_nothing_of_may_be_anything(variant, monkeypatch):
+    from genkit_mlp import MLPEncoder
+
+    class Config(MLPEncoder.Config):
+        callback: Callable[[int], int] = abs
+
+    monkeypatch.setattr(MLPEncoder, "Config", Config)
+    name = variant(MLPEncoder)
+    assert "callback" in options("encoder", name)["properties"]
     assert jsonschema.Draft202012Validator(schema()).is_valid({**WHOLE, "encoder": {"name": name, "hidden": [3]}})
 
 

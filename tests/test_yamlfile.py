@@ -1,6 +1,7 @@
 """Plain values from YAML, where each is written, overrides, and the way back to text."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -285,3 +286,9 @@ def test_merged_and_anchored_values_are_read(tmp_path):
     assert document.values["c"] is True
     assert document.place(("b", "q")) == f"{path}:2:13"
     assert document.place(("b", "p")) == f"{path}:2:1"
+
+
+def test_the_items_of_a_tagged_list_have_the_place_of_the_list(tmp_path):
+    tagged = document(tmp_path, "data: digits\nloss: !foo [kl]\n")
+    assert tagged.values["loss"] == ["kl"]
+    assert re.search(r":2:\d+$", tagged.places[("loss", 0)])
