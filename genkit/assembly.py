@@ -17,6 +17,7 @@ from genkit import layout
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, GenkitError
 from genkit.interfaces import (
+    OF_THE_ENCODER,
     Component,
     Decoder,
     Encoder,
@@ -95,7 +96,7 @@ def _check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss]
             f"sampler '{config.sampler.name}' has no prior to draw from, so the model needs an encoder"
         )
     for name, loss in losses.items():
-        if config.encoder is None and set(loss.needs) & _READ_THE_ENCODER:
+        if config.encoder is None and set(loss.needs) & OF_THE_ENCODER:
             raise ComponentError(f"loss '{name}' needs an encoder, and the config has none: say which encoder it uses")
         if "generated" in loss.needs and not sampler.has_prior:
             raise ComponentError(
@@ -107,12 +108,11 @@ def _check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss]
                 f"loss '{name}' needs latents from 0 to 1; those of sampler '{config.sampler.name}' go from {low:g} "
                 f"to {high:g}; give it an activation that bounds them (sigmoid)"
             )
-    if config.encoder is not None and not any(set(loss.needs) & _READ_THE_ENCODER for loss in losses.values()):
+    if config.encoder is not None and not any(set(loss.needs) & OF_THE_ENCODER for loss in losses.values()):
         terms = ", ".join(f"'{name}'" for name in losses)
         raise ComponentError(f"encoder '{config.encoder.name}' is read by no loss term ({terms}); leave it out")
 
 
-_READ_THE_ENCODER = {"encoder", "kl", "log_ratio", "unit_interval"}
 _OF_THE_LATENT = {"kl": "a KL divergence", "log_ratio": "a density"}
 
 

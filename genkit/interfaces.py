@@ -192,6 +192,8 @@ def _detached(value: Tensor | None) -> Tensor | None:
 
 Need = Literal["encoder", "kl", "log_ratio", "unit_interval", "generated"]
 """An encoder; a KL; a density; latents from 0 to 1; data generated from the prior."""
+OF_THE_ENCODER: frozenset[Need] = frozenset({"encoder", "kl", "log_ratio", "unit_interval"})
+"""The needs that only a model with an encoder meets."""
 
 
 class Loss(Component, nn.Module, ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from genkit import features, pictures
+from genkit import features, pictures, weights
 from genkit.comparison import Compared, compare
 from genkit.interfaces import Component
 from genkit.registry import EVENTS, register, registry
@@ -35,6 +37,20 @@ def digits() -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A whole run of three epochs, pictures and event files included; tests only read it."""
     return run(DIGITS, ["training.epochs=3"], out=tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def altered() -> Callable[[Path, Path, Callable[[dict[str, Any]], Any]], Path]:
+    """`altered(path, source, change)`: a copy of a model file whose header went through `change`."""
+
+    def copy(path: Path, source: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+        tensors, metadata = weights.read_tensors(source)
+        header = json.loads(metadata[weights.KEY])
+        change(header)
+        save_file(tensors, path, metadata={weights.KEY: json.dumps(header)})
+        return path
+
+    return copy
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from safetensors.torch import save_file
 
 import genkit
 from genkit import provenance, weights
@@ -198,15 +197,7 @@ def test_what_has_become_of_a_plugin_is_told_apart(monkeypatch):
         assert edited.message.startswith("the class that is registered here is other code")
 
 
-def altered(path, source, change):
-    tensors, metadata = weights.read_tensors(source)
-    header = json.loads(metadata["genkit"])
-    change(header)
-    save_file(tensors, path, metadata={"genkit": json.dumps(header)})
-    return path
-
-
-def test_loading_warns_of_another_version_and_of_other_code_and_goes_on(finished, tmp_path):
+def test_loading_warns_of_another_version_and_of_other_code_and_goes_on(altered, finished, tmp_path):
     for key, value, said in (
         (
             "version",
@@ -224,7 +215,7 @@ def test_loading_warns_of_another_version_and_of_other_code_and_goes_on(finished
             assert genkit.load(path).shape == (1, 8, 8)
 
 
-def test_a_file_of_format_1_without_hashes_loads_without_a_word(finished, tmp_path):
+def test_a_file_of_format_1_without_hashes_loads_without_a_word(altered, finished, tmp_path):
     def older(header):
         assert header["format"] == 2
         header["format"] = 1
@@ -234,7 +225,7 @@ def test_a_file_of_format_1_without_hashes_loads_without_a_word(finished, tmp_pa
     assert genkit.load(altered(tmp_path / "m.safetensors", finished.directory.model, older)).shape == (1, 8, 8)
 
 
-def test_a_plugin_that_is_installed_and_does_not_work_is_no_matter_for_pip(finished, tmp_path, monkeypatch):
+def test_a_plugin_that_is_installed_and_does_not_work_is_no_matter_for_pip(altered, finished, tmp_path, monkeypatch):
     broken = registry().owner(registry().find("encoder", "mlp"))
 
     def lacking(header):

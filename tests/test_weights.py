@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -18,15 +17,6 @@ x = np.load(sys.argv[2])
 z = model.encode(x)
 np.savez(sys.argv[3], z=z.numpy(), again=model.encode(x).numpy(), decoded=model.decode(z).numpy())
 """
-
-
-def altered(path, source, change):
-    """A copy of a model file whose header went through `change`."""
-    tensors, metadata = weights.read_tensors(source)
-    header = json.loads(metadata["genkit"])
-    change(header)
-    save_file(tensors, path, metadata={"genkit": json.dumps(header)})
-    return path
 
 
 def test_a_new_process_encodes_and_decodes_bit_for_bit_the_same(finished, tmp_path):
@@ -85,7 +75,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
         genkit.load(tmp_path)
 
 
-def test_a_file_of_a_later_format_asks_for_a_later_genkit(finished, tmp_path):
+def test_a_file_of_a_later_format_asks_for_a_later_genkit(altered, finished, tmp_path):
     path = altered(tmp_path / "m.safetensors", finished.directory.model, lambda header: header.update(format=99))
     with pytest.raises(WeightsError, match=r"format 99.*upgrade genkit-torch"):
         genkit.load(path)
@@ -94,12 +84,12 @@ def test_a_file_of_a_later_format_asks_for_a_later_genkit(finished, tmp_path):
 @pytest.mark.parametrize(
     "change", [lambda h: h.pop("data"), lambda h: h.update(config=3), lambda h: h.update(format="x")]
 )
-def test_a_damaged_header_is_refused(finished, tmp_path, change):
+def test_a_damaged_header_is_refused(altered, finished, tmp_path, change):
     with pytest.raises(WeightsError, match="metadata 'genkit' are damaged"):
         genkit.load(altered(tmp_path / "m.safetensors", finished.directory.model, change))
 
 
-def test_weights_that_do_not_fit_are_named_with_both_shapes(finished, tmp_path):
+def test_weights_that_do_not_fit_are_named_with_both_shapes(altered, finished, tmp_path):
     def narrow(header):
         header["config"]["encoder"]["hidden"] = [256, 64]
 
@@ -108,7 +98,7 @@ def test_weights_that_do_not_fit_are_named_with_both_shapes(finished, tmp_path):
         genkit.load(path)
 
 
-def test_a_component_that_is_not_installed_is_named_with_its_distribution_and_version(finished, tmp_path):
+def test_a_component_that_is_not_installed_is_named_with_its_distribution_and_version(altered, finished, tmp_path):
     def foreign(header):
         header["config"]["encoder"] = {"name": "wavelet"}
         header["plugins"].append(
@@ -122,7 +112,7 @@ def test_a_component_that_is_not_installed_is_named_with_its_distribution_and_ve
         genkit.load(path)
 
 
-def test_all_that_is_missing_is_named_with_one_line_that_installs_it(finished, tmp_path):
+def test_all_that_is_missing_is_named_with_one_line_that_installs_it(altered, finished, tmp_path):
     def change(header):
         header["config"]["encoder"] = {"name": "wavelet"}
         header["config"]["decoder"] = {"name": "acme/mlp"}
@@ -143,7 +133,7 @@ def test_all_that_is_missing_is_named_with_one_line_that_installs_it(finished, t
     )
 
 
-def test_an_option_that_is_no_longer_known_is_a_config_error_at_its_place(finished, tmp_path):
+def test_an_option_that_is_no_longer_known_is_a_config_error_at_its_place(altered, finished, tmp_path):
     path = altered(
         tmp_path / "m.safetensors", finished.directory.model, lambda h: h["config"]["encoder"].update(widht=3)
     )

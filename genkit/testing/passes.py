@@ -11,7 +11,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genkit.interfaces import Component, Decoder, Encoder, Forward, Latent, Likelihood, Need, Sampler, Shape
+from genkit.interfaces import (
+    OF_THE_ENCODER,
+    Component,
+    Decoder,
+    Encoder,
+    Forward,
+    Latent,
+    Likelihood,
+    Need,
+    Sampler,
+    Shape,
+)
 from genkit.model import Model
 
 D = 3
@@ -155,7 +166,7 @@ def drawn_twice(passed: Forward) -> Forward:
 def lacking(needs: tuple[Need, ...]) -> list[Need]:
     """What a model may lack whose terms have these needs."""
     each: list[Need] = ["kl", "log_ratio", "generated"]
-    if not {"encoder", "kl", "log_ratio", "unit_interval"} & set(needs):
+    if not OF_THE_ENCODER & set(needs):
         each.append("encoder")
     return [need for need in each if need not in needs]
 
