@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -12,17 +11,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from genkit.assembly import build
 from genkit.config import RunConfig
-from genkit.data import Dataset, as_float, check_range
+from genkit.data import Dataset, check_range, shape_of
 from genkit.data import load as load_data
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
+from genkit.memory import Watch, free
 from genkit.model import Model
 from genkit.training import (
     Trainer,
+    check_finite,
     check_last_batch,
     check_precision,
     choose_device,
@@ -32,7 +32,9 @@ from genkit.training import (
 
 PROBE_STEPS = 20
 PROBE_SECONDS = 2.0
-RARE = 0.1
+FEW = 8
+"""Data in the pass by which the memory of a part is estimated that looks at its numbers."""
+RARE = 0.2
 """A class with less than this part of an even share is told of."""
 STATES = {"adam": 2, "adamw": 2, "adamax": 2, "rmsprop": 1, "sgd": 0}
 
@@ -80,6 +82,9 @@ def check(config: RunConfig, probe: bool = True) -> Report:
     _tried(report, lambda: check_precision(config.training.precision, device))
     data = _tried(report, lambda: load_data(config.data))
     if data is None:
+        if (shape := shape_of(config.data)) is not None:
+            with own_random_state():
+                _tried(report, lambda: _traced(config, shape))
         return report
     _look_at(data, report)
     report.steps = math.ceil(len(data.train.x) / config.training.batch_size)
@@ -96,14 +101,15 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         _tried(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
         if report.errors:
             return report
-        report.bytes, report.free = _memory(model, config, data), _free(device)
-        if report.free is not None and report.bytes > report.free:
-            few = "a smaller training.batch_size or a smaller model takes less"
-            report.doubts.append(
-                f"training takes about {_size(report.bytes)}, and {_size(report.free)} are free; {few}"
-            )
+        report.free = free(device)
+        report.bytes = _tried(report, lambda: _memory(model, config, data, report.free))
+        if report.bytes is None:
+            return report
+        if (doubt := _too_large(report.bytes, report.free)) is not None:
+            report.doubts.append(doubt)
         elif probe:
-            report.seconds = _probed(build(config, data.shape).to(device), config, data.to(device)) * report.steps
+            seconds = _tried(report, lambda: _probed(build(config, data.shape).to(device), config, data.to(device)))
+            report.seconds = None if seconds is None else seconds * report.steps
     return report
 
 
@@ -119,13 +125,11 @@ def _traced(config: RunConfig, shape: Shape) -> Model:
         return build(config, shape)
 
 
-def _free(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # not told on every system
+def _too_large(needed: int, free: int | None) -> str | None:
+    if free is None or needed <= free:
         return None
+    few = "a smaller training.batch_size or a smaller model takes less"
+    return f"training takes about {_size(needed)}, and {_size(free)} are free; {few}"
 
 
 def _size(count: int) -> str:
@@ -156,7 +160,7 @@ def _look_at(data: Dataset, report: Report) -> None:
     elif constant:
         report.doubts.append(f"{constant:,} of {flat.shape[1]:,} values are the same in all training data")
     if data.train.labels is not None:
-        counts = torch.bincount(data.train.labels)
+        counts = torch.bincount(data.train.labels, minlength=len(data.classes or ()))
         names = data.classes or tuple(str(number) for number in range(len(counts)))
         even = len(data.train.labels) / max(1, len(names))
         rare = [
@@ -169,38 +173,50 @@ def _look_at(data: Dataset, report: Report) -> None:
             report.doubts.append(f"the {name} split has {len(split.x)} data: figures of so few are noisy")
 
 
-def _memory(model: Model, config: RunConfig, data: Dataset) -> int:
-    """Bytes of training a model, by what a pass over a batch keeps for the gradients; without numbers it takes none."""
-    size = min(config.training.batch_size, len(data.train.x))
-    device = model.device
-    few = size if device.type == "meta" else min(8, size)
-    kept: dict[int, int] = {}
-    owned = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in owned:
-            kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    model.train()
-    with own_random_state(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        passed = model(as_float(torch.empty_like(data.train.x[:few], device=device)))
-        total = sum(loss(passed).mean() for loss in model.losses.values())
-    pass_bytes = sum(kept.values()) * size // few
-    del total, passed
+def _weights(model: Model, config: RunConfig) -> int:
+    """Bytes of a model's weights, their gradients, and what the optimizer keeps of each."""
     weights = sum(_bytes(parameter) for parameter in model.parameters())
-    states = STATES.get(config.training.optimizer.name, 2)
-    splits = sum(_bytes(split.x) for split in _splits(data).values())
-    return weights * (2 + states) + pass_bytes + splits
+    return weights * (2 + STATES.get(config.training.optimizer.name, 2))
 
 
-def _bytes(tensor: Tensor) -> int:
+def _memory(model: Model, config: RunConfig, data: Dataset, free: int | None) -> int:
+    """Bytes of training a model: what the weights take, the most that a step makes beside them, and the data.
+
+    Without numbers a whole batch takes no memory. A part that looks at its numbers gets some, and a few data.
+
+    Raises:
+        GenkitError: a part fails in training.
+    """
+    kept = _weights(model, config) + sum(_bytes(split.x) for split in _splits(data).values())
+    size = few = min(config.training.batch_size, len(data.train.x))
+    try:
+        step = _step_bytes(model, data.train.x[:size], model.device)
+    except Exception:
+        if free is not None and kept > free:
+            return kept
+        few = min(FEW, size)
+        step = _step_bytes(build(config, data.shape), data.train.x[:few], torch.device("cpu"))
+    gradients = sum(_bytes(parameter) for parameter in model.parameters())
+    return kept + max(0, step - gradients) * size // few
+
+
+def _step_bytes(model: Model, x: torch.Tensor, device: torch.device) -> int:
+    """The most bytes that a step makes of a batch x (B, *shape), gradients included."""
+    assert model.config is not None
+    trainer = Trainer(model.train(), model.config.training)
+    weights = torch.ones(len(model.losses), device=device)
+    batch = torch.empty_like(x, device="meta") if device.type == "meta" else x
+    with own_random_state(), Watch() as watch:
+        trainer.gradients(batch, weights)
+    return int(watch.peak)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
 def _probed(model: Model, config: RunConfig, data: Dataset) -> float:
-    """Seconds of a training step."""
+    """Seconds of a training step; raises TrainingError where a figure is not finite after the last."""
     model.train()
     trainer = Trainer(model, config.training)
     weights = torch.tensor(list(trainer.weights_at(0.0).values()), device=model.device)
@@ -213,8 +229,9 @@ def _probed(model: Model, config: RunConfig, data: Dataset) -> float:
             batches = iter(data.rows(data.train, config.training.batch_size))
             continue
         before = time.perf_counter()
-        trainer.step(x, weights)
+        figures = trainer.step(x, weights)
         if model.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - before)
+    check_finite({name: float(value) for name, value in figures.items()}, f"after {len(times)} steps of training")
     return statistics.median(times)

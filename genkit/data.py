@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.errors import DataError
+from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Split
 from genkit.processes import part
 from genkit.registry import registry
@@ -109,9 +109,8 @@ def load(config: DataSource.Config) -> Dataset:
     Raises:
         DataError: unreadable, empty, not finite, or fewer than the splits take; with the source and the remedy.
     """
-    source: Any = registry().find("data", config.name)
-    raw: RawData = source(config).load()
     where = f"data '{config.name}'"
+    raw = _read(config)
     _check(raw.train, where if raw.test is None else f"{where}, training split", raw.classes)
     if raw.test is not None:
         _check(raw.test, f"{where}, test split", raw.classes)
@@ -124,6 +123,38 @@ def load(config: DataSource.Config) -> Dataset:
         for part in filter(None, (train, validation, test)):
             check_range(part.x, 0.0, 1.0, f"{where}: binarize: dynamic")
     return Dataset(train, validation, test, raw.classes, binarize)
+
+
+def shape_of(config: DataSource.Config) -> Shape | None:
+    """The shape of one datum, whatever else is wrong with the data; None where they cannot be read."""
+    try:
+        x = _read(config).train.x
+    except GenkitError:
+        return None
+    return tuple(x.shape[1:]) if isinstance(x, Tensor) and x.ndim > 1 and x.numel() else None
+
+
+def _read(config: DataSource.Config) -> RawData:
+    """What the source gives, labels as int64."""
+    source: Any = registry().find("data", config.name)
+    try:
+        raw = source(config).load()
+    except GenkitError:
+        raise
+    except Exception as error:
+        raise DataError(f"data '{config.name}' cannot be loaded: {in_a_line(error)}{place(error)}") from error
+    if not isinstance(raw, RawData):
+        raise DataError(f"data '{config.name}': load() gives {type(raw).__name__}, and owes a genkit.RawData")
+    train, test = _whole(raw.train), None if raw.test is None else _whole(raw.test)
+    return raw._replace(train=train, test=test)
+
+
+def _whole(split: Split) -> Split:
+    """The split with labels of the one type that counts can be made of."""
+    labels = split.labels
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        return split
+    return split._replace(labels=labels.long())
 
 
 def check_range(x: Tensor, low: float, high: float, who: str) -> None:
@@ -156,8 +187,11 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         raise DataError(f"{where}: {len(x)} data, but labels of shape {tuple(labels.shape)}; one label a datum")
     if labels.is_floating_point() or labels.is_complex():
         raise DataError(f"{where}: labels are whole numbers, not {labels.dtype}")
-    if classes is not None and (int(labels.min()) < 0 or int(labels.max()) >= len(classes)):
-        raise DataError(f"{where}: labels go from {int(labels.min())} to {int(labels.max())}; classes: {len(classes)}")
+    low, high = int(labels.min()), int(labels.max())
+    if classes is not None and (low < 0 or high >= len(classes)):
+        raise DataError(f"{where}: labels go from {low} to {high}; classes: {len(classes)}")
+    if low < 0:
+        raise DataError(f"{where}: the least label is {low}; labels are whole numbers from 0 on, one a datum")
 
 
 def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:

@@ -4,6 +4,15 @@ Each message names the thing, the place and the remedy. The command line prints 
 with code 2; from Python it is an ordinary exception.
 """
 
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+LIBRARIES = {*sys.stdlib_module_names, "genkit", "numpy", "pluggy", "pydantic", "pydantic_core", "torch"}
+"""Whose code is not where a user has to look first."""
+
 
 class GenkitError(Exception):
     """The base of all errors that a user can mend."""
@@ -43,3 +52,20 @@ class ScaffoldError(GenkitError):
 
 class GenkitWarning(UserWarning):
     """Something that a user should know and that stops nothing."""
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error as messages quote it, also where it cannot say what it is."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(it has no text)"
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+def place(error: BaseException) -> str:
+    """Where a plugin's code raised an error, to stand behind it: ` (wavelet.py:12)`; empty where none of it did."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in LIBRARIES:
+            return f" ({Path(frame.f_code.co_filename).name}:{line})"
+    return ""

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from genkit.registry import in_a_line, registry
+from genkit.errors import in_a_line, place
+from genkit.registry import registry
 
 
 class Events:
@@ -32,7 +33,7 @@ class Events:
             except Exception as error:
                 self.silenced.add(name)
                 message = f"plugin '{name}' failed in {event} and hears no more of this run"
-                warnings.warn(f"{message}: {in_a_line(error)}", stacklevel=2)
+                warnings.warn(f"{message}: {in_a_line(error)}{place(error)}", stacklevel=2)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 
 from genkit import hookspecs
-from genkit.errors import ComponentError, GenkitWarning
+from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
 from genkit.selection import FIRST_PARTY, VARIABLE, Selection, canonical
 from genkit.settings import Settings, nearest
@@ -118,7 +118,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin raises: SystemExit, or what test runners skip with
-            plugin.problems.append(f"its import failed: {in_a_line(error)}")
+            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
@@ -167,7 +167,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            plugin.problems.append(f"its registration failed: {in_a_line(error)}")
+            plugin.problems.append(f"its registration failed: {in_a_line(error)}{place(error)}")
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
         return plugin
@@ -315,15 +315,6 @@ def why_no_component(candidate: Any) -> str | None:
             f'{label}.Config names nothing: derive it from the interface\'s and give it `name: Literal["..."] = "..."`'
         )
     return None
-
-
-def in_a_line(error: BaseException) -> str:
-    """An error as messages quote it, also where it cannot say what it is."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = "(it has no text)"
-    return f"{type(error).__name__}: {text}"[:300]
 
 
 def _entries(dist: metadata.Distribution) -> list[metadata.EntryPoint]:

@@ -96,7 +96,7 @@ def print_check(report: Report) -> None:
     for error in report.errors:
         print(f"error: {error}", file=sys.stderr)
     if not report.errors:
-        console.print("nothing is wrong")
+        console.print("no errors; see the notes" if report.doubts else "nothing is wrong")
 
 
 def print_contract(reports: list[PartReport]) -> None:

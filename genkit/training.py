@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genkit import compilation
+from genkit import compilation, partwise
 from genkit.config import TrainingConfig
 from genkit.data import Dataset, as_float, spans
-from genkit.errors import ComponentError, ConfigError, TrainingError
+from genkit.errors import ComponentError, ConfigError, GenkitError, TrainingError
 from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.layout import like
 from genkit.model import Model, evaluating
@@ -110,6 +110,7 @@ class Trainer:
         assert model.config is not None, "a Trainer needs a model that build() made"
         self.model = model
         self.config = config
+        self.compiled = compiled
         terms = dict(zip(model.losses, model.config.loss, strict=True))
         self.terms = {name: term.weight for name, term in terms.items()}
         learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
@@ -133,10 +134,10 @@ class Trainer:
         """One optimisation step on x (B, *shape): the model against the terms, and each critic against the model.
 
         `total` is the size of the batch of which x is this process's part; by default x is all of it.
+        Raises as `gradients` does.
         """
         scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler is not None else None
-        with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
-            gradients, figures = self.differentiate(x, weights, scale)
+        gradients, figures = self.gradients(x, weights, scale, total)
         add_up(gradient for each in gradients.values() for gradient in each)
         for owner, optimizer in self.optimizers.items():
             for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
@@ -154,6 +155,22 @@ class Trainer:
         if self.scaler is not None:
             self.scaler.update()
         return figures
+
+    def gradients(
+        self, x: Tensor, weights: Tensor, scale: Tensor | None = None, total: int | None = None
+    ) -> compilation.Gradients:
+        """What `differentiate` gives for this model, in the precision that the config asks for; arguments as of `step`.
+
+        Raises:
+            GenkitError: a part fails in training: which one, and where.
+        """
+        with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
+            try:
+                return self.differentiate(x, weights, scale)
+            except GenkitError:
+                raise
+            except Exception as error:
+                raise partwise.fault(self.model, as_float(x), error, self.compiled) from error
 
     def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
         """What a compiled step depends on, as long as nobody else changes the model."""
@@ -200,7 +217,7 @@ def fit(
     for epoch in range(first, trainer.config.epochs + 1):
         seed_everything(seed, epoch)
         record = _epoch(trainer, data, epoch, report)
-        _check_finite(record)
+        _check_epoch(record)
         yield record
 
 
@@ -320,12 +337,18 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     return EpochRecord(epoch, epoch * steps, seconds, n / seconds, lr, rows[-1], train, validation)
 
 
-def _check_finite(record: EpochRecord) -> None:
+def check_finite(figures: Mapping[str, float], where: str) -> None:
+    """Refuse figures that are no finite numbers; raises TrainingError with their names."""
+    bad = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"{where}: not finite: {', '.join(bad)}; lower training.optimizer.lr, or set training.clip_norm (1.0 is a "
+            "usual value)"
+        )
+
+
+def _check_epoch(record: EpochRecord) -> None:
     for split, scores in (("training", record.train), ("validation", record.validation)):
-        values = {"loss": scores.loss, **scores.terms, **scores.critics} if scores is not None else {}
-        bad = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainingError(
-                f"epoch {record.epoch}: not finite in {split}: {', '.join(bad)}; "
-                "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
-            )
+        if scores is not None:
+            figures = {"loss": scores.loss, **scores.terms, **scores.critics}
+            check_finite(figures, f"epoch {record.epoch}, {split}")

@@ -106,3 +106,77 @@ def test_a_part_that_needs_numbers_to_be_built_is_built_with_them(digits, varian
     report = check(as_config(digits, [f"encoder={{name: {name}, hidden: [8]}}"]), probe=False)
     assert report.errors == []
     assert report.parameters
+
+
+def encoder_of(variant, digits, forward, **members):
+    """A config whose encoder has another forward pass."""
+    from genkit_mlp import MLPEncoder
+
+    name = variant(MLPEncoder, forward=forward, **members)
+    return as_config(digits, [f"encoder={{name: {name}, hidden: [8]}}"])
+
+
+def test_a_part_that_looks_at_its_numbers_in_training_is_given_some(digits, variant):
+    from genkit_mlp import MLPEncoder
+
+    def forward(self, x):
+        assert not self.training or x.mean().item() < 1
+        return MLPEncoder.forward(self, x)
+
+    report = check(encoder_of(variant, digits, forward))
+    assert report.errors == []
+    usual = check(as_config(digits, ["encoder.hidden=[8]"]))
+    assert report.bytes == pytest.approx(usual.bytes, rel=0.3)
+    assert report.seconds > 0
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_part_that_fails_in_training_alone_is_named_with_the_place(digits, variant, probe):
+    from genkit_mlp import MLPEncoder
+
+    def forward(self, x):
+        if self.training:
+            raise KeyError("no such thing")
+        return MLPEncoder.forward(self, x)
+
+    line = forward.__code__.co_firstlineno + 2
+    (error,) = check(encoder_of(variant, digits, forward), probe=probe).errors
+    assert error == (
+        "encoder 'of-test' fails in training on input of shape "
+        f"(8, 1, 8, 8): KeyError: 'no such thing' (test_check.py:{line})"
+    )
+
+
+def test_a_gradient_that_cannot_be_taken_is_told(digits, variant):
+    from genkit_mlp import MLPEncoder
+
+    def forward(self, x):
+        features = MLPEncoder.forward(self, x).exp()
+        return features.mul_(0.5) if self.training else features * 0.5
+
+    (error,) = check(encoder_of(variant, digits, forward)).errors
+    assert error.startswith("a training step fails: RuntimeError: one of the variables needed for gradient computation")
+    assert error.endswith("; a part changes a tensor in place that the gradients need")
+
+
+def test_figures_that_are_not_finite_in_the_probe_are_an_error(digits):
+    (error,) = check(as_config(digits, ["training.optimizer={name: sgd, lr: 1.0e+9}"])).errors
+    assert error.startswith("after 20 steps of training: not finite: term/")
+
+
+def test_bad_values_do_not_hide_what_is_wrong_with_the_model(arrays, digits):
+    x = np.random.default_rng(0).random((100, 8), np.float32)
+    x[3, 4] = np.nan
+    report = check(arrays(x, None, "encoder={name: cnn}"))
+    assert [error.partition(" ")[0] for error in report.errors] == ["data", "encoder"]
+
+
+def test_classes_without_training_data_and_uneven_ones_are_told_of(arrays, monkeypatch):
+    from genkit_data import Arrays
+
+    x = np.random.default_rng(0).random((1000, 8), np.float32)
+    labels = np.where(np.arange(1000) < 950, "a", "b")
+    assert "classes with few training data, of 2: b (50)" in check(arrays(x, labels)).doubts
+    load = Arrays.load
+    monkeypatch.setattr(Arrays, "load", lambda self: load(self)._replace(classes=("a", "b", "c")))
+    assert "classes with few training data, of 3: b (50), c (0)" in check(arrays(x, labels)).doubts

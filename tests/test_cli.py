@@ -537,11 +537,11 @@ def test_check_says_what_a_run_takes_or_what_is_wrong(cli, digits, tmp_path, mon
     assert good.code == 0
     assert [line.partition(":")[0] for line in good.out.splitlines()] == [
         *("data", "model", "memory", "time", "note"),
-        "nothing is wrong",
+        "no errors; see the notes",
     ]
     wrong = cli("check", digits, "training.precision=tf32")
     assert wrong.code == 2
     assert wrong.err.startswith("error: training.precision: tf32")
-    assert "nothing is wrong" not in wrong.out
+    assert "no errors" not in wrong.out
     assert json.loads(cli("check", digits, "--no-probe", "--json").out)["parameters"] == 99_908
     assert list(tmp_path.iterdir()) == []

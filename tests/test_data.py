@@ -328,3 +328,35 @@ def test_data_move_to_a_device_with_their_labels():
     assert moved.test is None
     assert moved.classes == tuple("abcdefghij")
     assert load(numbered(10)).to(torch.device("meta")).test.labels is None
+
+
+def test_labels_of_any_whole_type_become_int64():
+    for labels in (torch.tensor([True, False] * 5), torch.tensor([1, 0] * 5, dtype=torch.uint8)):
+        loaded = load((numbered(10), labels), validation=0, test=0)
+        assert loaded.train.labels.dtype == torch.int64
+        assert loaded.train.labels.tolist() == [1, 0] * 5
+
+
+def test_labels_below_zero_are_refused():
+    assert "the least label is -1; labels are whole numbers from 0 on" in problem((numbered(2), torch.tensor([0, -1])))
+
+
+def test_a_source_that_fails_is_named_with_the_place(monkeypatch):
+    def broken(self):
+        raise KeyError("pixels")
+
+    monkeypatch.setattr(Given, "load", broken)
+    line = broken.__code__.co_firstlineno + 1
+    assert problem(numbered(2)) == f"data 'given' cannot be loaded: KeyError: 'pixels' (test_data.py:{line})"
+
+
+def test_a_source_that_gives_something_else_is_named(monkeypatch):
+    monkeypatch.setattr(Given, "load", lambda self: numbered(2))
+    assert problem(numbered(2)) == "data 'given': load() gives Tensor, and owes a genkit.RawData"
+
+
+def test_the_shape_is_known_where_the_values_are_no_good(monkeypatch):
+    Given.raw = RawData(Split(numbered(5) * float("nan"), None))
+    assert data.shape_of(Given.Config()) == (1,)
+    monkeypatch.setattr(Given, "load", lambda self: 1 / 0)
+    assert data.shape_of(Given.Config()) is None

@@ -82,8 +82,10 @@ def test_failing_listener_is_named_once_and_hears_no_more_while_others_go_on(reg
     events.emit("run_started")
     with pytest.warns(UserWarning, match="no room for epoch 1") as caught:
         events.emit("epoch_ended", record=1)
+    line = Broken.epoch_ended.__code__.co_firstlineno + 3
     assert [str(warning.message) for warning in caught] == [
-        "plugin 'acme/b' failed in epoch_ended and hears no more of this run: ValueError: no room for epoch 1"
+        "plugin 'acme/b' failed in epoch_ended and hears no more of this run: ValueError: no room for epoch 1 "
+        f"(test_events.py:{line})"
     ]
     events.emit("epoch_ended", record=2)  # a second warning would be an error here
     events.emit("run_ended")

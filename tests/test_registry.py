@@ -201,10 +201,11 @@ def test_plugin_whose_components_hook_fails_is_named_with_the_cause():
     def components():
         raise RuntimeError("no such folder")
 
+    line = components.__code__.co_firstlineno + 1
     registry = Registry()
     plugin = added(registry, "acme", components=components)
     added(registry, "bolt", encoder("part"))
-    assert plugin.problems == ["its registration failed: RuntimeError: no such folder"]
+    assert plugin.problems == [f"its registration failed: RuntimeError: no such folder (test_registry.py:{line})"]
     assert registry.find("encoder", "part")
     message = message_of_find(registry, "encoder", "missing")
     assert "plugin 'acme' of acme-dist 1.0 has a problem" in message
@@ -392,7 +393,9 @@ def test_what_is_not_wanted_is_never_imported_until_it_is(installed):
     assert message.endswith("(plugin 'plugin' of acme 1.0 is left out by GENKIT_PLUGINS=none)")
     registry.wanted = Selection()
     registry.load_wanted()
-    assert [plugin.problems for plugin in registry.plugins] == [["its import failed: RuntimeError: imported"]]
+    assert [plugin.problems for plugin in registry.plugins] == [
+        ["its import failed: RuntimeError: imported (acme_unwanted.py:1)"]
+    ]
 
 
 def test_what_a_config_does_not_want_is_neither_found_nor_told_of_runs():

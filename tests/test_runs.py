@@ -237,7 +237,7 @@ def test_data_outside_the_likelihoods_range_are_refused_before_anything_is_writt
 @pytest.mark.usefixtures("bare")
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_term(tmp_path, digits):
     with pytest.raises(
-        genkit.GenkitError, match=r"epoch \d: not finite in training: .*(nan|inf); lower training.optimizer.lr"
+        genkit.GenkitError, match=r"epoch \d, training: not finite: .*(nan|inf); lower training.optimizer.lr"
     ):
         run(digits, [*QUICK, "training.optimizer={name: sgd, lr: 1.0e+6}"], out=tmp_path / "run")
 
