@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genkit.config import RunConfig
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, GenkitError, GenkitWarning
 from genkit.interfaces import Component
 from genkit.registry import THIS_PROCESS, Plugin, registry
 from genkit.selection import canonical
@@ -76,6 +77,44 @@ def pip_line(records: Iterable[PluginRecord]) -> str:
     """The one command that installs these very versions; empty where no distribution brings any of them."""
     brought = [f"'{r.distribution}=={r.version}'" for r in records if r.distribution != THIS_PROCESS]
     return f"pip install {' '.join(dict.fromkeys(brought))}" if brought else ""
+
+
+def warn_of_changes(records: Iterable[PluginRecord], path: str | Path) -> None:
+    """Warn (GenkitWarning) of every plugin that is not as it was when the model or run of that path was made."""
+    for finding in compare(records):
+        if finding.message:
+            message = f"{path}: may give other figures: made with {finding.record.owner}, and {finding.message}"
+            warnings.warn(message, GenkitWarning, stacklevel=3)
+
+
+def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path) -> GenkitError:
+    """An error in the making of a model from a file or a run: what has become of its plugins, where that explains it.
+
+    Args:
+        error: what went wrong.
+        records: of the plugins that the model was made with.
+        path: the file or the run, for the message.
+
+    Returns:
+        A ComponentError with all that is missing or other than it was, and the pip install line; else the same error.
+    """
+    findings = compare(records)
+    missing = [finding for finding in findings if finding.state == "missing"]
+    lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
+    if missing:
+        wanted = ", and ".join(
+            f"{named(f.lost)} of {f.record.distribution} {f.record.version}".rstrip() for f in missing
+        )
+        remedies = [pip_line(finding.record for finding in missing)]
+        if any(finding.record.distribution == THIS_PROCESS for finding in missing):
+            remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
+        verb = "is" if len(missing) == 1 else "are"
+        lines.append(f"{path}: needs {wanted}, which {verb} not installed; {'; '.join(filter(None, remedies))}")
+    if not lines:
+        changed = [finding for finding in findings if finding.message]
+        lines = [f"{path}: made with {finding.record.owner}, and {finding.message}" for finding in changed]
+        lines = [*str(error).splitlines(), *lines] if lines else []
+    return ComponentError("\n".join(lines)) if lines else error
 
 
 @functools.cache

@@ -11,8 +11,8 @@ from typing import Any
 from genkit import atomic, yamlfile
 from genkit.config import RunConfig
 from genkit.config import load as load_config
-from genkit.errors import RunError
-from genkit.provenance import code_hash, plugins_of
+from genkit.errors import ConfigError, RunError
+from genkit.provenance import PluginRecord, code_hash, explained, plugins_of
 from genkit.registry import registry
 from genkit.scores import EpochRecord
 from genkit.weights import CONFIG_FILE, MODEL_FILE
@@ -75,8 +75,24 @@ class RunDirectory:
         return opened
 
     def load_config(self) -> RunConfig:
-        """The resolved config of the run."""
-        return load_config(self.config)
+        """The resolved config of the run.
+
+        Raises:
+            ComponentError: a plugin that it was made with is not here, or is another; with the pip install line.
+            ConfigError: it is damaged.
+        """
+        try:
+            return load_config(self.config)
+        except ConfigError as error:
+            raise explained(error, self.plugins(), self.path) from None
+
+    def plugins(self) -> list[PluginRecord]:
+        """What the run was made with; nothing where that cannot be read."""
+        try:
+            found = json.loads(self.environment.read_text("utf-8"))["plugins"]
+            return [PluginRecord.model_validate(record) for record in found]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Add an epoch's line."""

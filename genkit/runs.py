@@ -19,10 +19,11 @@ from genkit.compilation import Plan, plan
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
 from genkit.data import load as load_data
-from genkit.errors import ConfigError, GenkitError, RunError
+from genkit.errors import ConfigError, GenkitError, RunError, WeightsError
 from genkit.evaluation import Evaluation, evaluate
 from genkit.events import Events, listening
 from genkit.model import Model
+from genkit.provenance import explained, warn_of_changes
 from genkit.rundir import RunDirectory
 from genkit.scores import EpochRecord, Progress
 from genkit.training import (
@@ -90,6 +91,8 @@ def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
 def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
     """Go on with an interrupted run from its last whole epoch; the result is that of a run never interrupted.
 
+    Warns (GenkitWarning) where a plugin is here in another version, or with other code, than the run began with.
+
     Args:
         path: the run's directory.
         epochs: train up to so many epochs instead of the number in the config.
@@ -97,6 +100,7 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
 
     Raises:
         RunError: it is no run, or it is finished.
+        ComponentError: a plugin that it began with is not here, or is too different; with the pip install line.
     """
     directory = RunDirectory.open(path)
     run_config = directory.load_config()
@@ -105,6 +109,7 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
     done = checkpoint.epochs_done(directory.checkpoint)
     if directory.model.is_file() and done >= run_config.training.epochs:
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
+    warn_of_changes(directory.plugins(), path)
     device = _device(run_config)
     data, model = prepare(run_config)
     if epochs is not None and processes.leads():
@@ -163,7 +168,10 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     trainer = Trainer(run.model, run.config.training, run.plan.compiled)
     done = 0
     if run.directory.checkpoint.is_file():
-        done = checkpoint.restore(run.directory.checkpoint, trainer)
+        try:
+            done = checkpoint.restore(run.directory.checkpoint, trainer)
+        except WeightsError as error:
+            raise explained(error, run.directory.plugins(), run.directory.path) from None
     processes.wait()  # nobody writes before all have read
     if not processes.leads():
         with own_random_state():

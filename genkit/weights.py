@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from torch import Tensor
 from genkit import atomic, config, hub
 from genkit.assembly import build
 from genkit.data import DataSignature
-from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning, HubError, WeightsError
+from genkit.errors import GenkitError, HubError, WeightsError
 from genkit.model import Model
-from genkit.provenance import PluginRecord, compare, named, pip_line, plugins_of
-from genkit.registry import THIS_PROCESS
+from genkit.provenance import PluginRecord, explained, plugins_of, warn_of_changes
 from genkit.settings import Settings
 
 FORMAT = 2
@@ -55,7 +53,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
 
     Raises:
         WeightsError: damaged, not genkit's, or the weights do not fit the model.
-        ComponentError: distributions that the model needs are not installed; with the pip install line.
+        ComponentError: distributions that the model needs are not installed, or are in a version that it cannot be
+            loaded with; with the pip install line.
         HubError: it is to come from the Hub, and cannot be had.
     """
     file = locate(path)
@@ -63,16 +62,13 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     header = _header(file, metadata)
     try:
         run_config = config.parse(header.config, source=str(file))
-    except ConfigError as error:
-        raise _missing_plugins(file, header) or error from None
-    for finding in compare(header.plugins):
-        if finding.message:
-            message = f"{path}: may give other figures: made with {finding.record.owner}, and {finding.message}"
-            warnings.warn(message, GenkitWarning, stacklevel=2)
-    with torch.random.fork_rng():
-        model = build(run_config, header.data.shape)
+        with torch.random.fork_rng():
+            model = build(run_config, header.data.shape)
+        fill(model, tensors, file)
+    except GenkitError as error:
+        raise explained(error, header.plugins, file) from None
+    warn_of_changes(header.plugins, path)
     model.data = header.data
-    fill(model, tensors, file)
     return model.to(device).eval()
 
 
@@ -154,20 +150,3 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
         return Header.model_validate_json(metadata[KEY])
     except (ValidationError, ValueError, AttributeError, TypeError) as error:
         raise WeightsError(f"{path}: its metadata '{KEY}' are damaged: {str(error).splitlines()[0]}") from None
-
-
-def _missing_plugins(path: Path, header: Header) -> GenkitError | None:
-    """What to say where a config names components that nobody here brings: all of them, and how to get them."""
-    findings = compare(header.plugins)
-    missing = [finding for finding in findings if finding.state == "missing"]
-    lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
-    if missing:
-        wanted = ", and ".join(
-            f"{named(f.lost)} of {f.record.distribution} {f.record.version}".rstrip() for f in missing
-        )
-        remedies = [pip_line(finding.record for finding in missing)]
-        if any(finding.record.distribution == THIS_PROCESS for finding in missing):
-            remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
-        verb = "is" if len(missing) == 1 else "are"
-        lines.append(f"{path}: needs {wanted}, which {verb} not installed; {'; '.join(filter(None, remedies))}")
-    return ComponentError("\n".join(lines)) if lines else None

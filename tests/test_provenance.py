@@ -14,7 +14,9 @@ from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder
 from genkit.provenance import PluginRecord, code_hash, compare, pip_line, plugins_of, source_hash
 from genkit.registry import registry
+from genkit.rundir import RunDirectory
 from genkit.runs import as_config, prepare
+from genkit.sharing import inspect
 
 RECORD = {"version": "1.0", "components": ("encoder/mlp",)}
 
@@ -239,6 +241,66 @@ def test_a_plugin_that_is_installed_and_does_not_work_is_no_matter_for_pip(alter
         genkit.load(path)
     assert str(caught.value).startswith(f"{path}: unknown encoder 'wavelet'; known:")
     assert "pip" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        (lambda h: h["config"]["encoder"].update(widht=3), "encoder: unknown key 'widht'"),
+        (lambda h: h["config"]["encoder"].update(hidden=[7]), "tensors do not fit the model that the config describes"),
+    ],
+)
+def test_another_version_that_cannot_load_a_model_is_named_with_the_pip_line(
+    altered, finished, tmp_path, change, first
+):
+    def other(header):
+        change(header)
+        header["plugins"][0]["version"] = "0.0.1"
+
+    path = altered(tmp_path / "m.safetensors", finished.directory.model, other)
+    here = registry().owner(registry().find("encoder", "mlp")).owner
+    said = f"{path}: made with genkit-torch 0.0.1, and {here} is installed; for the same: "
+    with pytest.raises(ComponentError) as caught:
+        genkit.load(path)
+    lines = str(caught.value).splitlines()
+    assert first in lines[0]
+    assert lines[1] == said + "pip install 'genkit-torch==0.0.1'"
+    found = inspect(path)
+    assert found.problem == str(caught.value)
+    assert found.install == "pip install 'genkit-torch==0.0.1'"
+
+
+def begun(digits, folder, change):
+    """A run that was begun, and whose record of plugins went through `change`."""
+    run = RunDirectory.create(as_config(digits), folder / "run")
+    found = json.loads(run.environment.read_text())
+    change(found["plugins"][0])
+    run.environment.write_text(json.dumps(found))
+    return run
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_whose_plugin_is_gone_is_not_taken_up_and_the_pip_line_is_said(digits, tmp_path):
+    run = begun(digits, tmp_path, lambda record: record.update(distribution="genkit-tide", components=["encoder/tide"]))
+    run.config.write_text(run.config.read_text().replace("name: mlp", "name: tide", 1))
+    with pytest.raises(ComponentError, match=r"needs encoder 'tide' of genkit-tide .*pip install 'genkit-tide=="):
+        genkit.resume(run.path)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_that_began_with_another_version_is_taken_up_with_a_warning(digits, tmp_path):
+    run = begun(digits, tmp_path, lambda record: record.update(version="0.0.1"))
+    with pytest.warns(GenkitWarning, match=r"run: may give other figures: made with genkit-torch 0\.0\.1"):
+        assert len(genkit.resume(run.path, epochs=1).history) == 1
+
+
+def test_a_record_that_cannot_be_read_explains_nothing(digits, tmp_path):
+    run = RunDirectory.create(as_config(digits), tmp_path / "run")
+    for text in ("", "{}", '{"plugins": 3}', '{"plugins": [{"version": 3}]}'):
+        run.environment.write_text(text)
+        assert run.plugins() == []
+    run.environment.unlink()
+    assert run.plugins() == []
 
 
 def test_the_hash_of_everything_is_quick_to_have_again(digits):
