@@ -14,6 +14,8 @@ from genkit.registry import registry
 class Events:
     """Tells listeners of a run's events. One that fails is named, hears no more of this run, and stops nothing.
 
+    A KeyboardInterrupt is the user's, and goes on.
+
     Args:
         run: what the listeners are told about.
     """
@@ -30,7 +32,7 @@ class Events:
                 continue
             try:
                 implementation.function(**{argument: known[argument] for argument in implementation.argnames})
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.silenced.add(name)
                 message = f"plugin '{name}' failed in {event} and hears no more of this run"
                 warnings.warn(f"{message}: {in_a_line(error)}{place(error)}", stacklevel=2)

@@ -12,23 +12,23 @@ import contextlib
 import functools
 import inspect
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, TypeVar, get_args
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
 
 from genkit import hookspecs
+from genkit.discovery import GROUP, UNKNOWN, Offer, apart, offers
 from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
 from genkit.selection import FIRST_PARTY, VARIABLE, Selection, canonical
 from genkit.settings import Settings, nearest
 
-GROUP = "genkit"
 THIS_PROCESS = "this process"
 SLOW = 0.5
 """Seconds of an import that are worth a note."""
@@ -63,7 +63,7 @@ def name_of(component: type[Component]) -> str:
     return str(component.Config.model_fields["name"].default)
 
 
-UNKNOWN = "unknown distribution"
+NAME = r"[\w.-]+"
 NO_METADATA = "its distribution has no METADATA, or none that can be read; install it again"
 NO_HOOK = (
     "it does nothing: its entry point has to name a module with a function components() that is marked with "
@@ -83,38 +83,34 @@ class Registry:
         self.chosen = Selection()
         """What the config that was read last asks for."""
         self._claims: dict[tuple[str, str], list[tuple[type[Component], Plugin]]] = {}
-        self._waiting: list[tuple[metadata.EntryPoint, metadata.Distribution, Plugin]] = []
+        self._waiting: list[tuple[Offer, Plugin]] = []
 
     def find_installed(self) -> None:
         """Find every installed distribution's plugins, in an order that does not change; none is imported yet."""
-        found = [(_name_of(dist), dist, entry) for dist in metadata.distributions() for entry in _entries(dist)]
-        seen = set()
-        for name, dist, entry in sorted(found, key=lambda each: (each[0], each[2].name)):
-            if (name, entry.name) in seen:  # the same distribution twice on the path: the first is imported
+        for offer in offers():
+            if offer.distribution == UNKNOWN:
+                self.plugins.append(Plugin(offer.entry.name, UNKNOWN, "", problems=[NO_METADATA]))
                 continue
-            seen.add((name, entry.name))
-            if name == UNKNOWN:
-                self.plugins.append(Plugin(entry.name, UNKNOWN, "", problems=[NO_METADATA]))
-                continue
-            plugin = Plugin(entry.name, name, dist.version)
+            plugin = Plugin(offer.entry.name, offer.distribution, offer.source.version)
             self.plugins.append(plugin)
-            self._waiting.append((entry, dist, plugin))
+            self._waiting.append((offer, plugin))
 
     def load_wanted(self) -> None:
         """Import what is wanted and has not been imported yet, each on its own."""
         waiting, self._waiting = self._waiting, []
-        for entry, dist, plugin in waiting:
+        for offer, plugin in waiting:
             if not self.wants(plugin):
-                self._waiting.append((entry, dist, plugin))
-            elif (misfit := _misfit(dist)) is not None:
+                self._waiting.append((offer, plugin))
+            elif (misfit := offer.misfit()) is not None:
                 plugin.problems.append(misfit)
             else:
-                self._load(entry, plugin)
+                self._load(offer.entry, plugin)
 
-    def _load(self, entry: metadata.EntryPoint, plugin: Plugin) -> None:
+    def _load(self, entry: EntryPoint, plugin: Plugin) -> None:
         start = time.perf_counter()
         try:
-            module = entry.load()
+            with apart(plugin.notes):
+                module = entry.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin raises: SystemExit, or what test runners skip with
@@ -160,7 +156,9 @@ class Registry:
             plugin.problems += self._unknown_hooks(module)
             plugin.events = [event for event in EVENTS if self._implements(module, event)]
             if self._implements(module, "components"):
-                for component in getattr(module, "components")():  # noqa: B009 - the hook, of this plugin alone
+                with apart(plugin.notes):
+                    brought = list(getattr(module, "components")())  # noqa: B009 - the hook, of this plugin alone
+                for component in brought:
                     self._claim(component, plugin)
             elif not plugin.events and not plugin.problems:
                 plugin.problems.append(NO_HOOK)
@@ -185,6 +183,9 @@ class Registry:
         problem = why_no_component(component)
         if problem is not None:
             plugin.problems.append(problem)
+            return
+        if component in plugin.components:
+            plugin.notes.append(f"{component.__qualname__} is listed twice")
             return
         plugin.components.append(component)
         claims = self._claims.setdefault((component.kind, name_of(component)), [])
@@ -243,12 +244,15 @@ class Registry:
             choices = " or ".join(f"'{canonical(plugin.distribution)}/{bare}'" for _, plugin in claims)
             raise ComponentError(f"{kind} '{name}' is claimed by {owners}; write {choices}")
         message = f"unknown {kind} '{name}'; {nearest(bare, self.names(kind))}"
-        left_out = self.left_out()
+        left_out: dict[str, list[Plugin]] = {}
+        for plugin, source in self.left_out():
+            left_out.setdefault(source, []).append(plugin)
         for plugin in self.plugins:
-            for problem in plugin.problems if plugin not in [each for each, _ in left_out] else []:
+            for problem in plugin.problems if self.wants(plugin) else []:
                 message += f" (plugin '{plugin.name}' of {plugin.owner} has a problem: {problem})"
-        for plugin, source in left_out:
-            message += f" (plugin '{plugin.name}' of {plugin.owner} is left out by {source})"
+        for source, plugins in left_out.items():
+            owners = ", ".join(dict.fromkeys(plugin.owner for plugin in plugins))
+            message += f" (left out by {source}: {owners}; allow there what brings it)"
         raise ComponentError(message)
 
     def settings(self, kind: str, name: str) -> type[Settings]:
@@ -281,26 +285,6 @@ def _qualified(settings: type[Component.Config], name: str) -> type[Component.Co
     return type(settings.__name__, (settings,), members)
 
 
-def _misfit(dist: metadata.Distribution) -> str | None:
-    """Why a distribution was not made for this genkit, by its own requirements; None: it may have been."""
-    for text in dist.requires or []:
-        if not canonical(text).startswith(FIRST_PARTY):
-            continue
-        try:
-            required = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if canonical(required.name) != FIRST_PARTY or (required.marker and not required.marker.evaluate({"extra": ""})):
-            continue
-        here = metadata.version(FIRST_PARTY)
-        if not required.specifier.contains(here, prereleases=True):
-            return (
-                f"it needs {FIRST_PARTY}{required.specifier}, and this is {here}; pip install --upgrade {dist.name} "
-                f"{FIRST_PARTY}"
-            )
-    return None
-
-
 def why_no_component(candidate: Any) -> str | None:
     """What keeps a class from being a component that configs can name; None: nothing."""
     label = getattr(candidate, "__qualname__", repr(candidate))
@@ -309,28 +293,17 @@ def why_no_component(candidate: Any) -> str | None:
     if inspect.isabstract(candidate):
         missing = ", ".join(sorted(getattr(candidate, "__abstractmethods__", ())))
         return f"{label} is abstract: it does not implement {missing}"
+    interface = next(known for known in INTERFACES if issubclass(candidate, known))
+    if candidate.kind != interface.kind:
+        return f"{label} says kind = {candidate.kind!r}, and derives from {interface.__name__}: leave kind as it is"
     name = candidate.Config.model_fields.get("name") if issubclass(candidate.Config, Component.Config) else None
     if name is None or get_args(name.annotation) != (name.default,):
         return (
             f'{label}.Config names nothing: derive it from the interface\'s and give it `name: Literal["..."] = "..."`'
         )
+    if not re.fullmatch(NAME, str(name.default)):
+        return f"{label} has the name {name.default!r}: a name is of letters, digits, '-', '_' and '.'"
     return None
-
-
-def _entries(dist: metadata.Distribution) -> list[metadata.EntryPoint]:
-    """The plugins of a distribution; none where its list of entry points cannot be read."""
-    try:
-        return list(dist.entry_points.select(group=GROUP))
-    except Exception:  # some other package's damaged files
-        return []
-
-
-def _name_of(dist: metadata.Distribution) -> str:
-    try:
-        name: str | None = dist.name
-    except Exception:
-        name = None
-    return name or UNKNOWN
 
 
 @functools.cache

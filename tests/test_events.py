@@ -110,16 +110,27 @@ def test_listener_that_failed_hears_of_the_next_run(registry):
     assert broken.heard == ["epoch_ended", "run_started"]
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_listener_may_stop_the_program(registry, stop):
-    class Stopping:
-        @hookimpl
-        def run_started(self):
-            raise stop
+class Stopping:
+    def __init__(self, stop):
+        self.stop = stop
 
-    plugin(registry, "s", Stopping())
-    with pytest.raises(stop):
+    @hookimpl
+    def run_started(self):
+        raise self.stop
+
+
+def test_ctrl_c_in_a_listener_is_the_users(registry):
+    plugin(registry, "s", Stopping(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
         Events("the run").emit("run_started")
+
+
+def test_a_listener_that_exits_ends_no_run(registry):
+    plugin(registry, "s", Stopping(SystemExit(0)))
+    ear = plugin(registry, "t", Ear())
+    with pytest.warns(UserWarning, match=r"plugin 'acme/s' failed in run_started .*: SystemExit: 0"):
+        Events("the run").emit("run_started")
+    assert ear.heard == [("run_started", "the run")]
 
 
 def test_listening_lasts_as_long_as_its_block():

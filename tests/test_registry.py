@@ -4,10 +4,12 @@ import re
 import sys
 import warnings
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 import pytest
+import torch
 
 from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
@@ -58,7 +60,16 @@ class Foreign(Encoder):
         return x
 
 
+class OtherKind(Nameless):
+    kind = "decoder"
+
+    class Config(Encoder.Config):
+        name: Literal["other-kind"] = "other-kind"
+
+
 NO_COMPONENTS = [
+    (OtherKind, "OtherKind says kind = 'decoder', and derives from Encoder: leave kind as it is"),
+    (encoder("a/b c"), "encoder.<locals>.Made has the name 'a/b c': a name is of letters, digits, '-', '_' and '.'"),
     (Nameless, "Nameless.Config names nothing: derive it from the interface's and give it `name: Literal"),
     (TwoNames, "TwoNames.Config names nothing"),
     (Foreign, "Foreign.Config names nothing"),
@@ -390,7 +401,7 @@ def test_what_is_not_wanted_is_never_imported_until_it_is(installed):
     assert [plugin.problems for plugin in registry.plugins] == [[]]
     assert "acme_unwanted" not in sys.modules
     message = message_of_find(registry, "encoder", "part")
-    assert message.endswith("(plugin 'plugin' of acme 1.0 is left out by GENKIT_PLUGINS=none)")
+    assert message.endswith("(left out by GENKIT_PLUGINS=none: acme 1.0; allow there what brings it)")
     registry.wanted = Selection()
     registry.load_wanted()
     assert [plugin.problems for plugin in registry.plugins] == [
@@ -404,7 +415,7 @@ def test_what_a_config_does_not_want_is_neither_found_nor_told_of_runs():
     added(registry, "bolt", encoder("other"), epoch_ended=lambda: heard.append("bolt"))
     registry.chosen = Selection.of(["-acme-dist"], "plugins")
     assert registry.names("encoder") == ["other"]
-    assert "left out by plugins=-acme-dist" in message_of_find(registry, "encoder", "part")
+    assert "(left out by plugins=-acme-dist: acme-dist 1.0; " in message_of_find(registry, "encoder", "part")
     for _, implementation in registry.listeners("epoch_ended"):
         implementation.function()
     assert heard == ["bolt"]
@@ -479,3 +490,33 @@ def test_damaged_metadata_break_nothing(tmp_path, monkeypatch):
     assert found.find("encoder", "mlp")
     (lost,) = [plugin for plugin in found.plugins if plugin.name == "lost"]
     assert lost.problems == [NO_METADATA]
+
+
+def test_a_class_that_is_listed_twice_counts_once():
+    registry, part = Registry(), encoder("part")
+    plugin = added(registry, "acme", part, part)
+    assert registry.find("encoder", "part") is part
+    assert plugin.components == [part]
+    assert plugin.notes == [f"{part.__qualname__} is listed twice"]
+
+
+def test_what_is_left_out_is_told_in_a_line_a_choice():
+    registry = Registry(Selection.of("none", "GENKIT_PLUGINS"))
+    for name in ("one", "two"):
+        registry.plugins.append(Plugin(name, "acme", "1.0"))
+    registry.plugins.append(Plugin("three", "bolt", "2.0"))
+    message = message_of_find(registry, "encoder", "part")
+    assert message.endswith("(left out by GENKIT_PLUGINS=none: acme 1.0, bolt 2.0; allow there what brings it)")
+
+
+def test_what_a_plugin_prints_and_changes_at_import_is_contained(installed, capsys, tmp_path):
+    source = f"import os, torch\nprint('hello')\nos.chdir({str(tmp_path)!r})\ntorch.set_default_dtype(torch.float64)\n"
+    before = Path.cwd()
+    registry = installed("acme", source=source, plugin="acme_loud")
+    assert capsys.readouterr() == ("", "hello\n")
+    assert Path.cwd() == before
+    assert torch.get_default_dtype() == torch.float32
+    assert registry.plugins[0].notes == [
+        "changed the working directory; it was put back",
+        "set torch's default type to torch.float64; it was put back",
+    ]

@@ -14,8 +14,9 @@ from importlib import metadata
 from pathlib import Path
 
 from genkit import atomic
+from genkit.discovery import GROUP
 from genkit.errors import ScaffoldError
-from genkit.registry import GROUP, name_of, registry
+from genkit.registry import name_of, registry
 from genkit.selection import FIRST_PARTY
 from genkit.settings import nearest
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from genkit.testing.subject import Blocked, ContractError, NotApplicable, Subject, seeded
 
 Function = Callable[[Any], None]
-Status = Literal["ok", "FAILED", "not applicable", "expected failure"]
+Status = Literal["ok", "FAILED", "not run", "not applicable", "expected failure"]
 
 
 class Promise(NamedTuple):
@@ -81,7 +81,7 @@ class Check:
         try:
             self()
         except NotApplicable as error:
-            return Result(self.name, "not applicable", str(error))
+            return Result(self.name, "not run" if isinstance(error, Blocked) else "not applicable", str(error))
         except ContractError as error:
             return Result(self.name, "FAILED" if self.reason is None else "expected failure", self.reason or str(error))
         if self.reason is not None:

@@ -40,7 +40,7 @@ class PartReport:
 
 
 def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | None = None) -> list[PartReport]:
-    """Check what a name stands for: a part KIND/NAME, a plugin, or all plugins of a distribution.
+    """Check what a name stands for: a part KIND/NAME or DISTRIBUTION/NAME, a plugin, or all plugins of a distribution.
 
     Args:
         name: of it.
@@ -56,6 +56,13 @@ def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | No
     if slash and kind in KINDS:
         component = registry().find(kind, bare)
         parts = {f"{kind}/{bare}": component}
+    elif slash:
+        distribution, _, bare = name.rpartition("/")
+        brought = [component for plugin in _plugins(distribution) for component in plugin.components]
+        parts = {_part(component): component for component in brought if name_of(component) == bare}
+        if not parts:
+            known = nearest(bare, [name_of(component) for component in brought])
+            raise ComponentError(f"'{distribution}' brings no part '{bare}'; {known}")
     else:
         plugins = _plugins(name)
         parts = {_part(component): component for plugin in plugins for component in plugin.components}
@@ -77,14 +84,14 @@ def _part(component: type[Component]) -> str:
 
 
 def _plugins(name: str) -> list[Plugin]:
-    found = [
-        plugin
-        for plugin in registry().plugins
-        if name == plugin.name or canonical(name) == canonical(plugin.distribution)
-    ]
+    found = [plugin for plugin in registry().plugins if canonical(name) == canonical(plugin.distribution)]
+    found = found or [plugin for plugin in registry().plugins if name == plugin.name]
+    owners = list(dict.fromkeys(plugin.distribution for plugin in found))
+    if len(owners) > 1:
+        raise ComponentError(f"plugin '{name}' is of {' and of '.join(owners)}; write the distribution's name")
     for plugin, source in registry().left_out():
         if plugin in found:
-            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}")
+            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
     if not found:
         names = {word for plugin in registry().plugins for word in (plugin.name, plugin.distribution)}
         names |= {_part(component) for plugin in registry().plugins for component in plugin.components}
@@ -114,7 +121,7 @@ def _of_plugin(plugin: Plugin) -> PartReport:
     report = PartReport(f"plugin {plugin.name}", plugin.owner)
     remedy = "; see genkit plugins"
     problems = [Result("registration", "FAILED", problem + remedy) for problem in plugin.problems]
-    report.results = problems or [Result("registration", "ok", "")]
+    report.results = problems or [Result("registration", "ok", "; ".join(plugin.notes))]
     if plugin.events:
         module = registry().manager.get_plugin(f"{plugin.distribution}/{plugin.name}")
         report.results += [check.result() for check in checks(module)]
@@ -129,6 +136,9 @@ def _of_part(
         config = settings_of(component, values)
     except ComponentError as error:
         report.problem = str(error)
-    else:
+        return report
+    try:
         report.results = [check.result() for check in checks(component, config, shapes)]
+    except ComponentError as error:
+        report.results = [Result("expected failures", "FAILED", str(error))]
     return report

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 from torch import nn
 
+from genkit import hookimpl
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder
-from genkit.registry import registry
+from genkit.registry import Plugin, registry
 from genkit.testing.targets import examine, shape_of
 
 
@@ -69,7 +71,7 @@ def test_a_broken_part_ends_with_code_1_and_says_what_is_wrong(cli, mine):
     assert "shapes                           FAILED: for 1 data of shape (3, 4) it gives (1, 2), and owes (1, 3)" in (
         answer.out
     )
-    assert "compiled                         not applicable: it builds on 'shapes'" in answer.out
+    assert "compiled                         not run: it builds on 'shapes'" in answer.out
     assert answer.out.splitlines()[-1].endswith("1 FAILED")
 
 
@@ -142,3 +144,44 @@ def test_a_plugin_that_is_left_out_is_not_checked(monkeypatch):
 def test_shapes_are_read():
     assert shape_of("3,32,32") == shape_of("3x32x32") == (3, 32, 32)
     assert shape_of("7") == (7,)
+
+
+@pytest.fixture
+def claimed(monkeypatch):
+    """`claimed((name, distribution, component), ...)`: plugins that are there for the test."""
+    found, hooks = registry(), []
+    monkeypatch.setattr(found, "_claims", {key: list(claims) for key, claims in found._claims.items()})
+    monkeypatch.setattr(found, "plugins", list(found.plugins))
+
+    def add(*plugins):
+        for name, distribution, component in plugins:
+            hooks.append(SimpleNamespace(components=hookimpl(lambda component=component: [component])))
+            found.add(hooks[-1], Plugin(name, distribution, "1.0"))
+
+    yield add
+    for each in hooks:
+        found.manager.unregister(each)
+
+
+def test_a_plugin_name_of_two_distributions_is_no_choice(claimed):
+    claimed(("cramped", "genkit-one", Cramped), ("cramped", "genkit-two", Cramped))
+    with pytest.raises(ComponentError, match=r"plugin 'cramped' is of genkit-one and of genkit-two; write the distr"):
+        examine("cramped")
+    reports = examine("genkit-two")
+    assert [report.part for report in reports] == ["plugin cramped", "encoder/cramped"]
+    assert "encoder 'cramped' is also of genkit-one 1.0" in reports[0].results[0].message
+
+
+def test_a_part_is_also_found_by_its_distribution(claimed):
+    claimed(("cramped", "genkit-one", Cramped))
+    (report,) = examine("genkit-one/cramped")
+    assert report.part == "encoder/cramped"
+    with pytest.raises(ComponentError, match=r"'genkit-one' brings no part 'crampd'; did you mean 'cramped'"):
+        examine("genkit-one/crampd")
+
+
+def test_an_expected_failure_of_no_check_fails_with_the_nearest(monkeypatch, mine):
+    monkeypatch.setattr(Cramped, "expected_failures", {"shape": "by design"})
+    (report,) = examine("encoder/cramped")
+    assert report.broken
+    assert report.results[0].message.endswith("there is no check 'shape'; did you mean 'shapes'?")
