@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from genkit import yamlfile
 from genkit.errors import ConfigError
@@ -20,7 +21,7 @@ from genkit.yamlfile import Document, dotted
 
 def component(kind: str) -> ChosenByName:
     """A config field that takes any registered component of a kind."""
-    return ChosenByName(kind, lambda name: registry().settings(kind, name), lambda: registry().names(kind))
+    return ChosenByName(kind, lambda name: registry().settings(kind, name), lambda: registry().spellings(kind))
 
 
 def _listed(value: Any) -> Any:
@@ -33,6 +34,22 @@ Terms = Annotated[
     BeforeValidator(_listed, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
 ]
+
+
+def _no_number(value: Any) -> Any:
+    """Refuses 0 and 1, which Python takes for False and True."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise PydanticCustomError("no_number", "must be 'auto', True or False")
+    return value
+
+
+PLUGINS = {
+    "anyOf": [
+        {"type": "string"},
+        *({"type": "array", "items": {"type": "string", "pattern": start}} for start in ("^[^-]", "^-")),
+    ]
+}
+"""The JSON Schema of a choice of plugins: names, or names with a minus each."""
 
 
 class TrainingConfig(Settings):
@@ -56,6 +73,7 @@ class TrainingConfig(Settings):
     ] = "float32"
     compile: Annotated[
         Literal["auto", True, False],
+        BeforeValidator(_no_number),
         Field(description="compile the step with torch.compile; auto: where the run is long enough for it to pay"),
     ] = "auto"
 
@@ -73,6 +91,7 @@ class RunConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights, the order of the data and all draws")] = 0
     plugins: Annotated[
         str | tuple[str, ...],
+        WithJsonSchema(PLUGINS),
         Field(
             description="which installed plugins are used: all, none but genkit's own, some by the names of their "
             "distributions, or all but those with a minus"

@@ -34,7 +34,10 @@ def _share(value: Any) -> Any:
     raise PydanticCustomError("share", "must be a share from 0 to below 1, or a whole number of data")
 
 
-Share = Annotated[Any, BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0)])]
+Share = Annotated[
+    Any,
+    BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)]),
+]
 """A config field: a part of the data, as a share below 1 or as a number of data."""
 
 

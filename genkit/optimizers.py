@@ -174,5 +174,7 @@ def _find(name: str) -> type[OptimizerConfig]:
     return OPTIMIZERS[name][0]
 
 
-Optimizer = Annotated[OptimizerConfig, ChosenByName("optimizer", _find, lambda: OPTIMIZERS, default="adam")]
+Optimizer = Annotated[
+    OptimizerConfig, ChosenByName("optimizer", _find, lambda: {name: [name] for name in OPTIMIZERS}, default="adam")
+]
 """A config field: one of the optimizers, by its name."""

@@ -69,7 +69,7 @@ def _passed() -> Iterator[str]:
 def _components() -> Iterator[str]:
     yield "## Parts\n"
     for interface in INTERFACES:
-        for name in registry().names(interface.kind):
+        for name in registry().spellings(interface.kind):
             component = registry().find(interface.kind, name)
             yield f"### {interface.kind}/{name}\n"
             yield f"{_prose(component)}\n"

@@ -267,6 +267,26 @@ class Registry:
         claimed = self._claims.items()
         return sorted(n for (k, n), claims in claimed if k == kind and any(self.wants(plugin) for _, plugin in claims))
 
+    def spellings(self, kind: str) -> dict[str, list[str]]:
+        """The components of a kind by the shortest name that surely means each, with all names that mean it."""
+        found = {}
+        for bare in self.names(kind):
+            for component, plugin in self._claims[kind, bare]:
+                means = [
+                    name
+                    for name in (bare, f"{canonical(plugin.distribution)}/{bare}")
+                    if self._is(kind, name, component)
+                ]
+                if means:
+                    found[means[0]] = means
+        return found
+
+    def _is(self, kind: str, name: str, component: type[Component]) -> bool:
+        try:
+            return self.find(kind, name) is component
+        except ComponentError:
+            return False
+
     def owner(self, component: type[Component]) -> Plugin:
         """The plugin that brought a component class."""
         return next(plugin for plugin in self.plugins if component in plugin.components)

@@ -59,7 +59,8 @@ def _type_of(option: dict[str, Any]) -> str:
         return " | ".join(json.dumps(value) for value in option.get("enum", [option.get("const")]))
     if "anyOf" in option:
         if any("$ref" in each for each in option["anyOf"]):  # a choice by name
-            return " | ".join(option["anyOf"][0]["enum"])
+            names = option["anyOf"][0]["enum"]
+            return " | ".join(name for name in names if name.rpartition("/")[2] not in {*names} - {name})
         return " | ".join(dict.fromkeys(_type_of(each) for each in option["anyOf"]))
     if option.get("type") == "array":
         inside = option.get("prefixItems") or [option.get("items", {})]
@@ -101,10 +102,12 @@ def _resolved(value: Any, definitions: dict[str, Any]) -> Any:
     if CHOICE not in value:
         return {key: _resolved(item, definitions) for key, item in value.items() if not _is_title(key, item)}
     chooser, name = value[CHOICE]
-    key = f"{chooser.what}.{name}"
+    key = f"{chooser.what}.{name.replace('/', '.')}"  # in a reference a slash would be a step down
     if key not in definitions:
         definitions[key] = {}  # a component may take others of its kind
         definitions[key] = {**_gathered(key, chooser.find(name), definitions), **_described(chooser, name)}
+        if len(chooser.known()[name]) > 1:
+            definitions[key]["properties"]["name"] = {"default": name, "enum": chooser.known()[name]}
     return {"type": "object", "required": value["required"], "$ref": f"#/$defs/{key}"}
 
 

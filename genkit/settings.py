@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import (
@@ -35,7 +35,13 @@ class Settings(BaseModel):
     """A group of options. Unknown keys and wrong types are errors; numbers are never guessed from text."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
+        validate_default=True,
     )
 
     @model_validator(mode="wrap")
@@ -86,7 +92,7 @@ class ChosenByName:
     Args:
         what: what is chosen, for messages ("encoder", "optimizer").
         find: gives the settings class of a name; raises GenkitError where there is none.
-        known: gives all names.
+        known: gives all names, and every spelling of each.
         default: the name that a mapping without one has.
     """
 
@@ -94,7 +100,7 @@ class ChosenByName:
         self,
         what: str,
         find: Callable[[str], type[Settings]],
-        known: Callable[[], Iterable[str]],
+        known: Callable[[], Mapping[str, Sequence[str]]],
         default: str | None = None,
     ) -> None:
         self.what = what
@@ -130,6 +136,6 @@ class ChosenByName:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """A name alone, or a mapping whose `name` says which options it has; `genkit.schema` writes those out."""
-        names = sorted(self.known())
-        branches = [{"required": [] if name == self.default else ["name"], CHOICE: [self, name]} for name in names]
-        return {"anyOf": [{"enum": names}, *branches]}
+        known = dict(sorted(self.known().items()))
+        branches = [{"required": [] if name == self.default else ["name"], CHOICE: [self, name]} for name in known]
+        return {"anyOf": [{"enum": [spelling for each in known.values() for spelling in each]}, *branches]}

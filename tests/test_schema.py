@@ -2,6 +2,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import jsonschema
 import pytest
@@ -9,7 +10,8 @@ from ruamel.yaml import YAML
 
 from genkit import config
 from genkit.errors import ConfigError, GenkitError
-from genkit.registry import KINDS, registry
+from genkit.reference import reference
+from genkit.registry import KINDS, Plugin, registry
 from genkit.schema import options, parts, schema
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -26,10 +28,18 @@ WHOLE = {
 BROKEN = {
     "seed": [1.5, -1, "1", True],
     "sed": [1],
-    "data": [7, "digit", {"size": 16}, {"name": "digits", "size": 4}, {"name": "digits", "sise": 16}],
+    "data": [
+        7,
+        "digit",
+        {"size": 16},
+        {"name": "digits", "size": 4},
+        {"name": "digits", "validation": 1.5},
+        {"name": "digits", "sise": 16},
+    ],
     "encoder": ["cn", {"name": "mlp", "hidden": 8}, {"name": "mlp", "hidden": [0]}, {"name": "mlp", "kernel": 3}],
     "sampler": [None, {"name": "gaussian", "latent": 0}, ["gaussian"]],
-    "likelihood": [{"nam": "bernoulli"}],
+    "likelihood": [{"nam": "bernoulli"}, {"name": "gaussian", "scale": -1}, {"name": "gaussian", "scale": 0}],
+    "plugins": [["a", "-b"], [3]],
     "loss": [[], "klm", [{"name": "kl", "weight": "1"}], [{"name": "kl", "weight": {"from": 0, "to": 1}}], [[]]],
     "training": [
         {"epochs": 0},
@@ -39,6 +49,7 @@ BROKEN = {
         {"optimizer": {"betas": [0.9, 1.5]}},
         {"device": "gpu"},
         {"compile": "yes"},
+        {"compile": 1},
         {"precision": "half"},
     ],
     "name": ["a/b", ""],
@@ -86,7 +97,7 @@ def test_every_component_is_described():
             definition = made["$defs"][f"{kind}.{name}"]
             assert definition["title"] == f"{kind} {name}"
             assert len(definition["description"]) > 10
-            assert definition["properties"]["name"]["const"] == name
+            assert definition["properties"]["name"]["enum"] == [name, f"genkit-torch/{name}"]
             assert options(kind, name)["properties"].keys() == definition["properties"].keys()
 
 
@@ -96,6 +107,41 @@ def test_a_component_of_this_process_is_in_it_at_once(valid, variant):
     name = variant(MLPEncoder)
     assert not valid({**WHOLE, "encoder": name})
     assert jsonschema.Draft202012Validator(schema()).is_valid({**WHOLE, "encoder": {"name": name, "hidden": [3]}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("encoder", "genkit-torch/mlp"),
+        ("encoder", {"name": "genkit-torch/mlp", "hidden": [3]}),
+        ("data", {"name": "digits", "validation": 0, "test": 20}),
+        ("plugins", "haar"),
+        ("plugins", ["haar", "tide"]),
+        ("training", {"compile": "auto"}),
+    ],
+)
+def test_what_a_config_takes_the_schema_takes(valid, key, value):
+    written = {**WHOLE, key: value}
+    assert config.parse(written)
+    assert valid(written)
+
+
+def test_a_name_of_two_plugins_is_in_the_schema_under_both_qualified_names(monkeypatch):
+    from genkit_mlp import MLPEncoder
+
+    found, made = registry(), []
+    monkeypatch.setattr(found, "_claims", {key: list(claims) for key, claims in found._claims.items()})
+    monkeypatch.setattr(found, "plugins", list(found.plugins))
+    for distribution in ("one", "two"):
+        settings = {"__annotations__": {"name": Literal["twin"]}, "name": "twin"}
+        config_class = type("Config", (MLPEncoder.Config,), settings)
+        made.append(type("Twin", (MLPEncoder,), {"Config": config_class}))
+        found._claim(made[-1], Plugin("twin", distribution, "1.0"))
+    is_valid = jsonschema.Draft202012Validator(schema()).is_valid
+    assert is_valid({**WHOLE, "encoder": {"name": "one/twin", "hidden": [3]}})
+    assert is_valid({**WHOLE, "encoder": "two/twin"})
+    assert not is_valid({**WHOLE, "encoder": "twin"})
+    assert "encoder/two/twin" in reference()
 
 
 def test_an_option_that_json_knows_nothing_of_may_be_anything(variant, monkeypatch):

@@ -28,7 +28,7 @@ def find(name):
     return PARTS[name]
 
 
-Part = Annotated[Settings, ChosenByName("part", find, list)]
+Part = Annotated[Settings, ChosenByName("part", find, dict)]
 
 
 class Tree(Settings):

@@ -78,7 +78,9 @@ class GaussianLikelihood(Likelihood):
         name: Literal["gaussian"] = "gaussian"
         scale: Annotated[
             float | Literal["learned"],
-            BeforeValidator(_number_or_learned),
+            BeforeValidator(
+                _number_or_learned, json_schema_input_type=Annotated[float, Field(gt=0)] | Literal["learned"]
+            ),
             Field(description="the standard deviation of each value: a number, or learned"),
         ] = 1.0
 
