@@ -4,7 +4,7 @@ A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood; t
 a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch only by the core.
 
 Shapes: B data in a batch, K draws from the posterior, D latent dimensions; `shape`, `out_shape` and their like leave
-the batch dimension out.
+the batch dimension out. Uniform random numbers, where a component needs some, are those of `genkit.processes.uniform`.
 """
 
 from __future__ import annotations

@@ -60,6 +60,10 @@ def test_the_license_is_the_one_asked_for(license, tmp_path):
         ({"name": "Wavelet"}, "'Wavelet' is no name for a plugin: .*; write genkit-wavelet"),
         ({"name": "genkit-mlp"}, "'genkit-mlp' belongs to genkit-torch itself"),
         ({"name": "genkit-torch"}, "belongs to genkit-torch itself"),
+        (
+            {"name": "genkit-raw", "kind": "data"},
+            "'genkit-raw': its class would be RawData, which is a name of genkit's",
+        ),
         ({"name": "genkit-kl", "kind": "loss"}, "loss 'kl' comes with genkit-torch.* such as genkit-my-kl"),
         ({"name": "genkit-true"}, "does not read true as a name"),
         ({"kind": "critic"}, "--kind: there is no kind 'critic'; choose data, decoder"),

@@ -69,6 +69,8 @@ def _named_wrong(name: str, kind: str) -> list[str]:
         return [f"'{name}': a config does not read {word} as a name; choose another"]
     if name == FIRST_PARTY or _package(name) in _own_packages():
         return [f"'{name}' belongs to {FIRST_PARTY} itself; choose another name"]
+    if kind in KINDS and (label := _camel(word) + kind.capitalize()) in _imported(kind):
+        return [f"'{name}': its class would be {label}, which is a name of genkit's own; choose another name"]
     own = [part for plugin in registry().plugins if plugin.distribution == FIRST_PARTY for part in plugin.components]
     if any(part.kind == kind and name_of(part) == word for part in own):
         return [
@@ -109,24 +111,36 @@ def _package(name: str) -> str:
     return name.replace("-", "_")
 
 
+def _camel(word: str) -> str:
+    return "".join(part.capitalize() for part in word.split("-"))
+
+
+def _imported(kind: str) -> set[str]:
+    """The names that the module of a kind imports, which no class in it can have."""
+    nodes = ast.walk(ast.parse((HERE / "kinds" / f"{kind}.py").read_text(encoding="utf-8")))
+    return {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
 def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
     """What each word that begins with `sketch` stands for."""
     word = name.removeprefix(PREFIX)
-    camel = "".join(part.capitalize() for part in word.split("-"))
+    here = metadata.version(FIRST_PARTY).split(".")
     shown = "it follows every run" if kind == LOGGER else f"`genkit plugins show {kind}/{word}` prints its options"
     return {
         "genkit-sketch": name,
         "genkit_sketch": _package(name),
         "sketch": word,
-        "Sketch": camel,
-        "SketchComponent": camel + kind.capitalize(),
+        "Sketch": _camel(word),
+        "SketchComponent": _camel(word) + kind.capitalize(),
         "sketch-summary": _summary(kind).replace("sketch", word),
+        "sketch-use": "It needs no config" if kind == LOGGER else f"In a config it is `{kind}: {word}`",
         "sketch-usage": shown,
         "sketch-license": license,
         "sketch-author": _name_of_author(author),
         '"sketch-authors"': _toml(author),
         "sketch-year": str(datetime.datetime.now().astimezone().year),
-        "sketch-version": ".".join(metadata.version(FIRST_PARTY).split(".")[:2]),
+        "sketch-version": ".".join(here[:2]),
+        "sketch-next": str(int(here[0]) + 1),
     }
 
 
