@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from genkit.errors import in_a_line, place
 from genkit.testing.subject import Blocked, ContractError, NotApplicable, Subject, seeded
 
 Function = Callable[[Any], None]
@@ -119,13 +122,12 @@ def _tried(subject: Any, promise: Promise) -> Exception | None:
         if isinstance(_outcome(subject, owed[name]), ContractError | Blocked):
             return Blocked(f"it builds on '{name}', which has to be mended first")
     try:
-        with seeded():
+        with seeded(), contextlib.redirect_stdout(sys.stderr):  # what it prints is not what is found
             promise.function(subject)
     except (ContractError, NotApplicable) as error:
         return error
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        found = ContractError(f"it fails: {type(error).__name__}: {text}")
+    except (Exception, SystemExit) as error:
+        found = ContractError(f"it fails: {in_a_line(error)}{place(error)}")
         found.__cause__ = error
         return found
     return None

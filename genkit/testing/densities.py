@@ -91,7 +91,7 @@ def prior(subject: Subject) -> None:
             )
 
 
-@promise(Sampler, after=("shapes", "log ratio", "prior"))
+@promise(Sampler, after=("shapes", "log ratio", "prior", "mean for any draws"))
 def kl(subject: Subject) -> None:
     """The KL is the mean of log_ratio over draws from q."""
     for drawn in _drawn(subject):

@@ -17,13 +17,19 @@ from genkit.testing.subject import ContractError, Subject, require, seeded
 STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
 """Of finite differences; where a kink (of a ReLU) lies within one, a smaller one is right."""
 TOLERANCE = 1e-4
+LEAST = 0.6
+"""Of its input a network reads, and of its output a decoder moves, at least this part."""
 TRAINED = (Encoder, Decoder, Sampler, Likelihood)
 REACHED = ("gradients reach the input", "gradients reach the model", "reparameterization")
 
 
 @promise(*TRAINED, after=("shapes",))
 def gradients_reach_every_parameter(subject: Subject) -> None:
-    """Training moves every parameter that asks for it."""
+    """Training moves every parameter that asks for it.
+
+    One that only some shapes of data need, as that from step to step of a sequence, has to move for these.
+    """
+    idle: dict[str, bool] = {}
     for case in subject.cases():
         _stir(case.part)
         missed = {name for name, parameter in case.part.named_parameters() if parameter.requires_grad}
@@ -34,11 +40,13 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
                 if total.requires_grad:
                     total.backward()
             missed -= {n for n, p in case.part.named_parameters() if p.grad is not None and bool(p.grad.any())}
-        require(
-            not missed,
-            f"no gradient reaches {', '.join(sorted(missed))}: it has no part in the output, or is cut off (detach, "
-            "no_grad, .data, numbers made of tensors)",
-        )
+        idle |= {name: idle.get(name, True) and name in missed for name, _ in case.part.named_parameters()}
+    names = ", ".join(sorted(name for name, always in idle.items() if always))
+    require(
+        not names,
+        f"no gradient reaches {names}: it has no part in the output, or is cut off (detach, no_grad, .data, numbers "
+        "made of tensors)",
+    )
 
 
 @promise(Encoder, Decoder, Likelihood, after=("shapes", "input is kept"))
@@ -56,9 +64,29 @@ def gradients_reach_the_input(subject: Subject) -> None:
             "no gradient goes back through it to its input, so that what comes before it cannot learn: detach, no_grad "
             "or argmax is in the way",
         )
+        if found is not None and not others:
+            _reads_and_writes(case, found)
 
 
-@promise(*TRAINED, Loss, after=("shapes", "gradients reach every parameter", *REACHED))
+def _reads_and_writes(case: Case, slopes: Tensor) -> None:
+    """Most of a network's input moves its output, and most of a decoder's output moves with its input."""
+    read = slopes.flatten(1).ne(0).any(0)
+    require(
+        read.float().mean() >= LEAST,
+        f"only {int(read.sum())} of the {len(read)} values of a datum of shape {case.arguments[0]} have a part in its "
+        "output: mind slices, masks and strides",
+    )
+    if isinstance(case.part, Decoder):
+        with torch.no_grad():
+            (output,) = case.read(case.part.eval(), *case.inputs(16))
+        moving = output.flatten(1).std(0) > 0
+        require(
+            moving.float().mean() >= LEAST,
+            f"only {int(moving.sum())} of the {len(moving)} values that it gives change with z; the rest is constant",
+        )
+
+
+@promise(*TRAINED, Loss, after=("shapes", "eval determinism", "gradients reach every parameter", *REACHED))
 def gradients(subject: Subject) -> None:
     """In float64, the derivative along a random direction is that of finite differences (with the same noise)."""
     for case in subject.cases():
@@ -82,7 +110,8 @@ def gradients(subject: Subject) -> None:
         require(
             any(abs(float(slope) - each) <= TOLERANCE * (abs(each) + 1e-2) for each in found),
             f"its derivative is {float(slope):.6g}, and by finite differences {found[1]:.6g}: part of the way is cut "
-            "off (detach, .data, numbers made of tensors), or a backward of its own is wrong",
+            "off (detach, .data, numbers made of tensors), or a backward of its own is wrong (one that is meant to "
+            "differ, as of a straight-through estimator, is marked as an expected failure)",
         )
 
 

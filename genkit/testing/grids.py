@@ -34,21 +34,42 @@ def grid_of(case: LikelihoodCase, scale: float) -> Grid:
     drawn = case.part.sample(params.expand(1, DRAWS, *params.shape[2:]))[0]
     low, high = case.part.support
     axes = [_axis(values, low, high) for values in drawn.flatten(1).T]
-    points = torch.cartesian_prod(*(axis for axis, _, _ in axes)).view(-1, *case.shape)
+    discrete = all(each for *_, each in axes)
+    points = torch.cartesian_prod(*(axis for axis, _, _ in axes))
     cells = torch.cartesian_prod(*(cell for _, cell, _ in axes)).prod(1)
+    if discrete:
+        points = _together(points, drawn.flatten(1))
+        cells = torch.ones(len(points), dtype=torch.float64)
+    points = points.view(-1, *case.shape)
 
     def log_prob(x: Tensor) -> Tensor:
         found: Tensor = case.part.log_prob(x, params.expand(1, len(x), *params.shape[2:]))[0].double()
         return found
 
     of_points = log_prob(points)
-    return Grid(of_points, of_points.exp() * cells, all(discrete for *_, discrete in axes), log_prob(drawn))
+    return Grid(of_points, of_points.exp() * cells, discrete, log_prob(drawn))
+
+
+def _together(points: Tensor, drawn: Tensor) -> Tensor:
+    """Of points (P, 2) those that were drawn (N, 2), and those with a value that never was: all, where pairs are many.
+
+    Values that exclude each other, as in a one-hot code, are together in no datum.
+    """
+    pairs = drawn.unique(dim=0)
+    if len(pairs) > len(drawn) / 20:
+        return points
+    seen = (points.unsqueeze(1) == pairs).all(2).any(1)
+    strange = torch.stack([~torch.isin(points[:, place], drawn[:, place]) for place in range(points.shape[1])]).any(0)
+    return points[seen | strange]
 
 
 def _axis(drawn: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, bool]:
     """Points along one value (P,), the lengths of their cells, and whether they are all that it can be."""
     kinds = drawn.unique()
     if len(kinds) < len(drawn) / 20:
+        apart = float(kinds.diff().min()) if len(kinds) > 1 else 1.0
+        beyond = [value for value in (float(kinds[0]) - apart, float(kinds[-1]) + apart) if low <= value <= high]
+        kinds = torch.cat([kinds, torch.tensor(beyond, dtype=kinds.dtype)])  # never drawn, though its support has them
         return kinds, torch.ones(len(kinds), dtype=torch.float64), True
     quarters = torch.quantile(drawn.double(), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
     middle, scale = float(quarters[1]), float(quarters[2] - quarters[0]) or float(drawn.std())

@@ -115,7 +115,8 @@ def density(subject: Subject) -> None:
         require(
             abs(total - 1) < 0.02,
             f"exp(log_prob) of all that two values can be {'sums' if grid.discrete else 'integrates'} to {total:.3f}, "
-            "and has to be 1: sum log_prob over the datum (no mean), keep its normalizing constant, and mind its sign",
+            "and has to be 1: sum log_prob over the datum (no mean), keep its normalizing constant, mind its sign, and "
+            "state as support what has a density",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from genkit import config as configs
 from genkit import hookspecs, weights
+from genkit.errors import in_a_line, place
 from genkit.evaluation import evaluate
 from genkit.interfaces import DataSource, Forward, Loss, RawData, Split
 from genkit.registry import EVENTS, registry
@@ -21,7 +23,7 @@ from genkit.rundir import RunDirectory
 from genkit.runs import Run, prepare
 from genkit.testing.check import promise
 from genkit.testing.passes import NAME, TinyDecoder, TinyEncoder, TinyLikelihood, TinySampler
-from genkit.testing.subject import ContractError, require
+from genkit.testing.subject import ContractError, generators, require, seeded
 from genkit.training import Trainer, fit
 
 EPOCHS = 2
@@ -118,25 +120,40 @@ def follows_a_resumed_run(subject: Listener) -> None:
 
 @promise(Listener, after=("hooks", "follows a run"))
 def changes_nothing(subject: Listener) -> None:
-    """The model, its mode and the random numbers of the run are as they would be without it."""
-    found = []
+    """The run is as it would be without it: model, random numbers, history, files, and the process around it."""
+    found, faults = [], list[str]()
     for heard in (Listener(None), subject):
-        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            run = _follow(heard, Path(folder))
-            found.append((run.model.state_dict(), torch.get_rng_state(), run.model.training))
-    (values, state, training), (others, other_state, other_training) = found
+        with tempfile.TemporaryDirectory() as folder, seeded():
+            run = _follow(heard, Path(folder), faults=faults)
+            files = {path.name for path in run.directory.path.iterdir() if path.is_file() and path.stat().st_size}
+            found.append((run, files, generators()))
+    require(not faults, "; ".join(faults))
+    (alone, own, states), (run, files, other_states) = found
+    values, others = alone.model.state_dict(), run.model.state_dict()
     require(
-        all(torch.equal(values[name], others[name]) for name in values) and torch.equal(state, other_state),
-        "a run that it follows comes out otherwise: it changes the model, or draws from torch's global generator; draw "
-        "inside torch.random.fork_rng()",
+        all(torch.equal(values[name], others[name]) for name in values) and states == other_states,
+        "a run that it follows comes out otherwise: it changes the model, or draws from a global generator (torch, "
+        "numpy, random); draw from one of its own",
     )
-    require(training == other_training, "it leaves the model in another mode: put it back (model.train(before))")
+    lost = ", ".join(sorted(own - files))
+    require(not lost, f"it removes or empties files of the run ({lost}): write files of its own")
+    require(len(run.history) == len(alone.history), "it changes run.history: read a copy of it")
+    frozen = [name for name, p in run.model.named_parameters() if not p.requires_grad]
+    require(not frozen, f"it freezes parameters of the model ({', '.join(frozen)})")
+    hooked = [name or "model" for name, m in run.model.named_modules() if m._forward_hooks or m._forward_pre_hooks]
+    require(not hooked, f"it leaves forward hooks on {', '.join(hooked)}: remove each with its handle")
 
 
-def _follow(subject: Listener, folder: Path, *overrides: str, finish: bool = True, resumed: Run | None = None) -> Run:
-    """A run of a small model that a listener is told of, as `genkit.runs` tells."""
-    tell = _teller(subject)
+def _follow(
+    subject: Listener,
+    folder: Path,
+    *overrides: str,
+    finish: bool = True,
+    resumed: Run | None = None,
+    faults: list[str] | None = None,
+) -> Run:
+    """A run of a small model that a listener is told of, as `genkit.runs` tells; faults: what it left changed."""
+    tell = _teller(subject, [] if faults is None else faults)
     parts = (TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term)
     chosen = registry().chosen
     with registry().lent(*parts):
@@ -155,16 +172,24 @@ def _follow(subject: Listener, folder: Path, *overrides: str, finish: bool = Tru
     return run
 
 
-def _teller(subject: Listener) -> Callable[..., None]:
+def _teller(subject: Listener, faults: list[str]) -> Callable[..., None]:
     callers = subject.callers() if subject.hooks is not None else {}
 
     def tell(event: str, **arguments: Any) -> None:
+        if event not in callers:
+            return
+        run, folder = arguments["run"], Path.cwd()
+        training = run.model.training
         try:
-            if event in callers:
-                callers[event](**arguments)
-        except Exception as error:
-            text = " ".join(str(error).split())[:300]
-            raise ContractError(f"it fails in {event}: {type(error).__name__}: {text}") from error
+            callers[event](**arguments)
+        except (Exception, SystemExit) as error:
+            raise ContractError(f"it fails in {event}: {in_a_line(error)}{place(error)}") from error
+        if Path.cwd() != folder:
+            os.chdir(folder)
+            faults.append(f"in {event} it changes the working directory, from which others read and write")
+        if run.model.training != training:
+            run.model.train(training)
+            faults.append(f"in {event} it leaves the model in another mode: put it back, model.train(before)")
 
     return tell
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,19 +12,29 @@ import torch
 from torch import Tensor, nn
 
 from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Sampler
-from genkit.testing.cases import Case, Tensors
+from genkit.testing.cases import Case, LossCase, Tensors
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
 
 NETWORKS = (Encoder, Decoder)
+MANY = 20
+"""More data than are treated in a piece."""
 BACKEND = "aot_eager"
 """Of torch.compile: traces forward and backward, and generates no code."""
+CAUSES = {
+    "RNN, GRU, or LSTM": "it does not trace torch's recurrent layers, and a run does without: mark it, "
+    'expected_failures = {"compiled": "torch.compile does not trace recurrent layers"}',
+    "making fake tensor call": "an operation in it needs values where shapes should do: give torch.distributions "
+    "validate_args=False, and leave comparisons of values out of forward",
+    "": "leave .item(), print and decisions by values of tensors out of forward",
+}
+"""What to do about what torch says."""
 MODULES = (Encoder, Decoder, Sampler, Likelihood, Loss)
 
 
 def _settled(case: Case, inputs: Tensors, part: Any = None) -> Tensors:
-    """What a part in eval mode computes, without what is drawn at random."""
-    with torch.no_grad():
+    """What a part in eval mode computes, without what is drawn at random; a term draws the same at each call."""
+    with torch.no_grad(), seeded() if isinstance(case, LossCase) else contextlib.nullcontext():
         return case.settled((part or case.part).eval(), *inputs)
 
 
@@ -35,7 +46,8 @@ def _same(one: Tensors, other: Tensors, tolerance: float = 1e-4) -> bool:
 def eval_determinism(subject: Subject) -> None:
     """In eval mode two calls give the same, draw no random numbers and leave the state as it is.
 
-    Of a sampler this is said of 0 draws: its mean is the point that stands for a datum.
+    Of a sampler this is said of 0 draws: its mean is the point that stands for a datum. A loss term may draw, from the
+    prior for example: the same random numbers give the same.
     """
     sampler = issubclass(subject.component, Sampler)
     for case in subject.cases():
@@ -63,11 +75,11 @@ def eval_determinism(subject: Subject) -> None:
 def batch_independence(subject: Subject) -> None:
     """In eval mode what comes of a datum depends neither on the others of its batch nor on its place among them."""
     for case in subject.cases():
-        one, other = case.inputs(4), case.inputs(4, seed=1)
-        mixed = tuple(torch.cat([b[:3], a[3:]]) for a, b in zip(one, other, strict=True))
+        one, other = case.inputs(4), case.inputs(MANY, seed=1)
         alone = tuple(value[3:] for value in one)
         whole = [value[3:] for value in _settled(case, one)]
-        for inputs in (mixed, alone):
+        for others in (3, MANY, 0):
+            inputs = tuple(torch.cat([b[:others], a]) for a, b in zip(alone, other, strict=True))
             found = tuple(value[-1:] for value in _settled(case, inputs))
             require(
                 _same(tuple(whole), found),
@@ -141,12 +153,37 @@ def compiled(subject: Subject) -> None:
             warnings.simplefilter("ignore")  # of what torch says to itself while it traces
             found = traced(*inputs)
     except torch._dynamo.exc.TorchDynamoException as error:
+        said = str(error).splitlines()[0]
         raise ContractError(
-            f"torch.compile cannot make one graph of it: {str(error).splitlines()[0]}; leave .item(), print and "
-            "decisions by values of tensors out of forward"
+            f"torch.compile cannot make one graph of it: {said}; " + next(f for w, f in CAUSES.items() if w in said)
         ) from error
     with seeded(), torch.no_grad():
         require(_same(found, case.read(part, *inputs)), "compiled, it gives other values than eager")
+
+
+@promise(*MODULES, after=("shapes",))
+def seeds(subject: Subject) -> None:
+    """What is drawn when it is built follows the run's seed, and so does all that is drawn after it."""
+    for arguments in [case.arguments for case in subject.cases()]:
+        states = []
+        for seed in (1, 2):
+            with seeded(seed):
+                subject.component(subject.config, *arguments)
+                states.append(torch.get_rng_state())
+        require(
+            not torch.equal(*states),
+            "its __init__ seeds torch's global generator, so that its weights, and all that is drawn after it, are the "
+            "same in every run: leave the seed to the run",
+        )
+
+
+def _made_alone(case: Case, given: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """What a part that is on a device makes without input of its own data, or at random."""
+    with torch.no_grad():
+        if isinstance(case.part, Sampler) and case.part.has_prior:
+            yield "what prior() draws", case.part.prior(3)
+        if isinstance(case.part, Likelihood):
+            yield "what sample() draws", case.part.sample(given)
 
 
 @promise(*MODULES, after=("shapes", "eval determinism"))
@@ -158,6 +195,7 @@ def second_device(subject: Subject) -> None:
     wanted = _settled(case, inputs)
     try:
         found = _settled(case, tuple(value.to(device) for value in inputs), case.part.to(device))
+        alone = list(_made_alone(case, inputs[0].to(device)))
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         if device == "meta" and "device" not in text:
@@ -166,6 +204,13 @@ def second_device(subject: Subject) -> None:
             f"on another device it fails: {text}; give what it makes the device of its input (device=x.device), and "
             "keep tensors as parameters or buffers"
         ) from error
+    for what, value in alone:
+        on = value.device.type == device
+        require(
+            on,
+            f"{what} stays on the CPU when the model is elsewhere: make it on the device of its parameters, "
+            "buffers or input (device=...)",
+        )
     if device == "meta":
         require(all(value.is_meta for value in found), "part of what it gives is left on the CPU; make it on x.device")
         return

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genkit.errors import in_a_line, place
 from genkit.interfaces import Decoder, Encoder, Shape
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, close, require
 
 COUNTS = (1, 2, 5)
+CONSTANT = "a datum without spread, as a black image, is divided by 0; add a small number to its spread"
 
 
 @promise(Encoder, Decoder)
@@ -25,6 +27,15 @@ def shapes(subject: Subject) -> None:
             for count in COUNTS[training:]:  # batch normalization cannot train on one datum
                 output = _run(case, case.inputs(count)[0], training)
                 _owed(output, (count, *owed), f"for {count} data of shape {case.arguments[0]} it gives")
+                require(
+                    case.part.training == training,
+                    "its forward changes its mode (train() or eval()), which is the run's: dropout and normalization "
+                    "stay off, or on, for good",
+                )
+        for value in (0.0, 1.0):
+            output = _run(case, torch.full_like(case.inputs(2)[0], value), False)
+            finite = output.isfinite().all()
+            require(finite, f"for data that are all {value:g} it gives values that are not finite: {CONSTANT}")
 
 
 def _owed(output: Any, owed: Shape, what: str) -> None:
@@ -57,9 +68,8 @@ def _run(case: Any, x: Tensor, training: bool) -> Tensor:
     except Exception as error:
         lies = "" if x.is_contiguous() else ", which do not lie in one piece (use flatten or reshape, not view)"
         mode = "training" if training else "eval"
-        text = " ".join(str(error).split())[:300]
         raise ContractError(
-            f"in {mode} mode it fails for {len(x)} data of shape {case.arguments[0]}{lies}: {type(error).__name__}: "
-            f"{text}"
+            f"in {mode} mode it fails for {len(x)} data of shape {case.arguments[0]}{lies}: {in_a_line(error)}"
+            f"{place(error)}"
         ) from error
     return output

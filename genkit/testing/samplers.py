@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, in_a_line, place
 from genkit.interfaces import Latent, Sampler, Shape
 from genkit.testing.cases import SamplerCase
 from genkit.testing.check import promise
@@ -16,6 +16,10 @@ from genkit.testing.estimates import DRAWS, SIGMAS
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
 
 MANY = 100
+BUILDS = 5
+DATA = 50
+FOLLOWS = 0.5
+"""A mean of its own has a correlation with the draws that is near 0, whatever the weights."""
 OF_ALL = "of the whole shape (K, B, ...) at once, torch.randn(draws, *mean.shape)"
 
 
@@ -32,7 +36,7 @@ def shapes(subject: Subject) -> None:
                     latent = case.posterior(count, draws)
                 except Exception as error:
                     raise ContractError(
-                        f"for {count} data and {draws} draws it fails: {type(error).__name__}: {error}"
+                        f"for {count} data and {draws} draws it fails: {in_a_line(error)}{place(error)}"
                     ) from error
                 _check_latent(latent, draws, count, size)
 
@@ -63,7 +67,11 @@ def mean_for_any_draws(subject: Subject) -> None:
         case.part.eval()
         none, some = case.posterior(5, 0, spread=3), case.posterior(5, 4, spread=3)
         same = close(none.mean, some.mean) and (none.kl is None or (some.kl is not None and close(none.kl, some.kl)))
-        require(same, "its mean or KL depends on the draws: `mean` stands for the datum, whatever was drawn")
+        require(
+            same,
+            "its mean or KL depends on the draws: `mean` stands for the datum, whatever was drawn, and a KL that is "
+            "only estimated from draws is None, with log_ratio in its place",
+        )
         low, high = case.part.bounds
         inside = bool((some.mean >= low).all() and (some.mean <= high).all())
         require(inside, f"its mean leaves the bounds that it states, {low:g} to {high:g}: state those that it keeps")
@@ -92,7 +100,14 @@ def independent_draws(subject: Subject) -> None:
         z, again = (case.part.eval()(features, DRAWS).z.flatten(2) for _ in range(2))
     if not bool((z.std(0) > 1e-6).all()):
         require(close(z, again), f"all K draws of a call are the same: draw noise {OF_ALL}")
+        latent = case.part.train()(features, 2)
+        require(
+            latent.kl is None or close(latent.z[0], latent.z[1]),
+            "it draws in training mode alone, so that the figures of held-out data are of another q(z|x) than the one "
+            "that is trained: draw in eval mode too",
+        )
         raise NotApplicable("nothing is drawn at random")
+    require(not close(z, again), "two calls draw the same noise: draw it anew at every call")
     pairs = {"two data of one batch": (z[:, 0], z[:, 1]), "two draws that follow each other": (z[:-1, 0], z[1:, 0])}
     for what, (one, other) in pairs.items():
         require(
@@ -104,6 +119,25 @@ def independent_draws(subject: Subject) -> None:
 def _correlation(one: Tensor, other: Tensor) -> float:
     standard = [(value - value.mean(0)) / value.std(0) for value in (one, other)]
     return float((standard[0] * standard[1]).mean(0).abs().max())
+
+
+@promise(Sampler, after=("shapes", "eval determinism", "independent draws"))
+@torch.no_grad()
+def mean_of_the_draws(subject: Subject) -> None:
+    """The mean follows the draws: data whose draws lie apart have means that lie apart in the same way."""
+    pairs = []
+    for seed in range(BUILDS):
+        for case in subject.cases(seed):
+            latent = case.part.eval()(case.inputs(DATA, seed)[0], MANY)
+            pairs.append([value - value.mean(0) for value in (latent.mean.flatten(1), latent.z.mean(0).flatten(1))])
+    product = sum(float((mean * centre).sum()) for mean, centre in pairs)
+    sizes = [sum(float(pair[which].square().sum()) for pair in pairs) for which in range(2)]
+    correlation = product / max(math.sqrt(sizes[0] * sizes[1]), 1e-30)
+    require(
+        correlation > FOLLOWS,
+        f"`mean` has a correlation of {correlation:.2f} with where the draws of a datum lie: it is the posterior mean, "
+        "or the point that stands for it, in the space of z (not the log-variance, nor a step on the way)",
+    )
 
 
 @promise(Sampler, after=("shapes",))

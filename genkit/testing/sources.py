@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
 from genkit.testing.check import promise
-from genkit.testing.subject import ContractError, Subject, close, require
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, generators, require
 
 KEPT = (torch.float32, torch.uint8)
 
@@ -31,6 +28,7 @@ def shapes(subject: Subject) -> None:
             split.x.dtype in KEPT,
             f"x of the {name} split is {split.x.dtype}, and owes float32, or uint8, which stands for x / 255",
         )
+        require(not split.x.requires_grad, f"x of the {name} split asks for gradients: detach it")
         require(split.x.isfinite().all(), f"x of the {name} split holds NaN or infinite values: remove or replace them")
         one, other = tuple(split.x.shape[1:]), tuple(loaded.train.x.shape[1:])
         require(one == other, f"data of the test split are {one}, and those of the training split {other}")
@@ -52,6 +50,9 @@ def labels(subject: Subject) -> None:
         least, greatest = int(given.min()), int(given.max())
         require(least >= 0, f"labels of the {name} split go down to {least}: they are indices into the classes, from 0")
         names = loaded.classes
+        right = names is None or (isinstance(names, tuple) and all(type(each) is str for each in names))
+        require(right, f"classes is {names!r:.80}, and owes a tuple of text, tuple(map(str, names)), or None")
+        require(names is None or len(set(names)) == len(names), f"classes has a name twice: {names!r:.80}")
         require(
             names is None or greatest < len(names),
             f"labels of the {name} split go up to {greatest}, and there are {len(names or ())} names in `classes`",
@@ -62,10 +63,11 @@ def labels(subject: Subject) -> None:
 def repetition(subject: Subject) -> None:
     """Two loads give the same, whatever random numbers were drawn before, and leave the generators as they were."""
     torch.rand(1)  # so that seeding the generator anew shows
-    states = _generators()
-    one, other = _loaded(subject), _loaded(subject)
-    after = _generators()
-    for (name, split), (_, again) in zip(_splits(one), _splits(other), strict=True):
+    states = generators()
+    one = [(name, split._replace(x=split.x.clone())) for name, split in _splits(_loaded(subject))]
+    other = _splits(_loaded(subject))
+    after = generators()
+    for (name, split), (_, again) in zip(one, other, strict=True):
         same = close(split.x.float(), again.x.float(), 0.0)
         require(same, f"a second load gives other {name} data: draw them from a seed that is an option, and sort files")
         if split.labels is not None:
@@ -75,6 +77,21 @@ def repetition(subject: Subject) -> None:
         states == after,
         "load() changes the global random generators, on which a run depends: use one of its own "
         "(numpy.random.default_rng(seed), torch.Generator)",
+    )
+
+
+@promise(DataSource, after=("shapes",))
+def splits(subject: Subject) -> None:
+    """The test split, where there is one, is of data that are not trained on."""
+    loaded = _loaded(subject)
+    if loaded.test is None:
+        raise NotApplicable("it has no test split of its own")
+    train, test = ([datum.tobytes() for datum in split.x.numpy()] for split in (loaded.train, loaded.test))
+    known = sum(map(set(train).__contains__, test))
+    require(
+        known <= len(test) / 2,
+        f"{known:,} of {len(test):,} test data are training data too, so that its figures are of data that the model "
+        "has seen: keep them apart, or give all as `train` and leave the split to the core",
     )
 
 
@@ -90,8 +107,3 @@ def _loaded(subject: Subject) -> RawData:
 
 def _splits(loaded: RawData) -> list[tuple[str, Split]]:
     return [("training", loaded.train), *([] if loaded.test is None else [("test", loaded.test)])]
-
-
-def _generators() -> list[object]:
-    _, keys, place, *_ = np.random.get_state(legacy=True)
-    return [torch.get_rng_state().tolist(), np.asarray(keys).tolist(), place, random.getstate()]

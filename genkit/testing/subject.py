@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from genkit.errors import ComponentError, ConfigError
+from genkit.errors import ComponentError, ConfigError, in_a_line, place
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
 from genkit.registry import name_of
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
@@ -72,6 +72,12 @@ def seeded(seed: int = 0) -> Iterator[None]:
         random.setstate(python_state)
 
 
+def generators() -> list[object]:
+    """The states of the global random generators."""
+    _, keys, position, *_ = np.random.get_state(legacy=True)
+    return [torch.get_rng_state().tolist(), np.asarray(keys).tolist(), position, random.getstate()]
+
+
 @dataclass(eq=False)
 class Subject:
     """A component under test."""
@@ -117,8 +123,8 @@ class Subject:
                 return None
             except Exception as error:
                 raise ContractError(
-                    f"it cannot be built for {shown}: {type(error).__name__}: {error}; raise ComponentError for a "
-                    "shape that it does not take, and say in it which it takes"
+                    f"it cannot be built for {shown}: {in_a_line(error)}{place(error)}; where that is a shape that it "
+                    "does not take, raise ComponentError, and say in it which it takes"
                 ) from error
 
 

@@ -72,10 +72,11 @@ def test_images_keep_the_contract(tmp_path):
 
 
 def test_mnist_keeps_the_contract(tmp_path):
+    rng = np.random.default_rng(0)
     sizes = {"train": 12, "t10k": 4}
     for prefix, count in sizes.items():
         for what, magic, values in (
-            ("images-idx3", [0, 0, 8, 3], np.zeros((count, 28, 28), np.uint8)),
+            ("images-idx3", [0, 0, 8, 3], rng.integers(0, 256, (count, 28, 28), np.uint8)),
             ("labels-idx1", [0, 0, 8, 1], (np.arange(count) % 10).astype(np.uint8)),
         ):
             shape = np.array(values.shape, dtype=">i4").tobytes()

@@ -206,7 +206,38 @@ class CannotLearn(Good):
         return params.detach()
 
 
+class ForEverything(Zeros):
+    """States a support of which only 0 and 1 have a density."""
+
+    support = (-math.inf, math.inf)
+
+
+class OnTheCPU(Good):
+    """Draws where the model is not."""
+
+    def sample(self, params):
+        return torch.randn(params.shape) if params.is_meta else super().sample(params)
+
+
+class OneHot(Good):
+    """One value of the last axis is 1."""
+
+    support = (0.0, 1.0)
+
+    def log_prob(self, x, params):
+        return (x * params.log_softmax(-1)).flatten(2).sum(2)
+
+    def mean(self, params):
+        return params.softmax(-1)
+
+    def sample(self, params):
+        drawn = torch.distributions.OneHotCategorical(logits=params, validate_args=False).sample()
+        return drawn.to(params)
+
+
 WRONG = [
+    (ForEverything, "density", "state as support what has a density"),
+    (OnTheCPU, "second device", "what sample() draws stays on the CPU"),
     (NoConstant, "density", "keep its normalizing constant"),
     (MeanOverPixels, "density", "sum log_prob over the datum (no mean)"),
     (Squared, "density", "mind its sign"),
@@ -224,7 +255,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Good, Zeros, Levels, LearnedScale, HeavyTails])
+@pytest.mark.parametrize("component", [Good, Zeros, Levels, LearnedScale, HeavyTails, OneHot])
 def test_a_right_likelihood_passes(failures, component):
     assert failures(component) == {}
 

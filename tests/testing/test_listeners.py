@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+
+import numpy as np
 import pytest
 import torch
 
@@ -85,16 +88,80 @@ class LeavesTraining(Good):
         run.model.train()
 
 
+class EndsTraining(Good):
+    @hookimpl
+    def epoch_ended(self, run, record):
+        super().epoch_ended(run, record)
+        run.model.eval()
+
+
+class DrawsByNumpy(Good):
+    @hookimpl
+    def run_ended(self, run):
+        super().run_ended(run)
+        np.random.rand()
+
+
+class Moves(Good):
+    @hookimpl
+    def run_started(self, run):
+        super().run_started(run)
+        os.chdir(run.directory.path)
+
+
+class Removes(Good):
+    @hookimpl
+    def run_ended(self, run):
+        super().run_ended(run)
+        run.directory.model.unlink()
+
+
+class Forgets(Good):
+    @hookimpl
+    def run_ended(self, run):
+        super().run_ended(run)
+        run.history.clear()
+
+
+class Freezes(Good):
+    @hookimpl
+    def run_ended(self, run):
+        super().run_ended(run)
+        run.model.decoder.requires_grad_(False)
+
+
+class Hooks(Good):
+    @hookimpl
+    def run_ended(self, run):
+        super().run_ended(run)
+        run.model.decoder.register_forward_hook(lambda *_: None)
+
+
+class Exits(Good):
+    @hookimpl
+    def run_ended(self, run):
+        raise SystemExit(0)
+
+
+NOTHING = "changes nothing"
 WRONG = [
+    (EndsTraining, NOTHING, "in epoch_ended it leaves the model in another mode"),
+    (DrawsByNumpy, NOTHING, "draws from a global generator (torch, numpy, random)"),
+    (Moves, NOTHING, "in run_started it changes the working directory"),
+    (Removes, NOTHING, "it removes or empties files of the run (model.safetensors)"),
+    (Forgets, NOTHING, "it changes run.history"),
+    (Freezes, NOTHING, "it freezes parameters of the model (decoder.layer.weight, decoder.layer.bias)"),
+    (Hooks, NOTHING, "it leaves forward hooks on decoder: remove each with its handle"),
+    (Exits, "follows a run", "it fails in run_ended: SystemExit: 0"),
     (Validates, "follows without held out data", "it fails in epoch_ended: AttributeError: 'NoneType' object"),
     (Fresh, "follows a resumed run", "it fails in epoch_ended: AssertionError"),
     (Raises, "follows a run", "it fails in epoch_ended: ConnectionError: no server"),
     (Misnamed, "hooks", "see genkit/hookspecs.py for the hooks and the names of their arguments"),
     (Unknown, "hooks", "epoch_finished"),
     (Nothing, "hooks", "it implements none of the hooks that follow a run: run_started, step_ended"),
-    (Draws, "changes nothing", "draws from torch's global generator"),
-    (Nudges, "changes nothing", "it changes the model"),
-    (LeavesTraining, "changes nothing", "it leaves the model in another mode"),
+    (Draws, NOTHING, "draws from a global generator"),
+    (Nudges, NOTHING, "it changes the model"),
+    (LeavesTraining, NOTHING, "it leaves the model in another mode"),
 ]
 
 

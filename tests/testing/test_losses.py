@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -136,11 +136,41 @@ class AsNumber(Reconstruction):
         return float(-forward.log_prob.detach().mean())
 
 
-class ByTheBatch(Reconstruction):
-    """Changes its mind with the seed."""
+class CountsCalls(Reconstruction):
+    """Grows from call to call."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.calls = 0
 
     def forward(self, forward):
-        return super().forward(forward) * torch.rand(())
+        self.calls += 1
+        return super().forward(forward) * self.calls
+
+
+class WeighsItself(Reconstruction):
+    """Multiplies by its weight, as the core does."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.factor = config.weight
+
+    def forward(self, forward):
+        return super().forward(forward) * self.factor
+
+
+class Discrepancy(Reconstruction):
+    """The maximum mean discrepancy of codes and draws from the prior (Tolstikhin et al. 2018, arXiv:1711.01558)."""
+
+    expected_failures: ClassVar = {"batch size": "the pairs of a draw with itself weigh less in a larger batch"}
+
+    def forward(self, forward):
+        codes = forward.latent.z.flatten(0, 1)
+        drawn = torch.randn_like(forward.latent.z[0])
+        return self.kernel(codes, codes) + self.kernel(drawn, drawn) - 2 * self.kernel(codes, drawn)
+
+    def kernel(self, one, other):
+        return torch.exp(-(one.unsqueeze(0) - other.unsqueeze(1)).square().sum(-1) / 2).mean()
 
 
 class Shrinks(Reconstruction):
@@ -236,7 +266,8 @@ WRONG = [
     (CutOff, "gradients reach the model", "it trains nothing"),
     (EachDraw, "shapes", "the term is (1, 1) for 1 data, and owes (1,), one value a datum, or ()"),
     (AsNumber, "shapes", "the term is float: it owes a tensor"),
-    (ByTheBatch, "eval determinism", "two calls give different values"),
+    (CountsCalls, "eval determinism", "two calls give different values"),
+    (WeighsItself, "weight", "leave config.weight alone"),
     (Shrinks, "input is kept", "it changes its input in place"),
     (ReadsTheModel, "critic loss", "sends gradients into the model (decoder.layer.weight, decoder.layer.bias)"),
     (Blind, "gradients reach the model", "no gradient goes from the term back to the model"),
@@ -247,7 +278,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Reconstruction, Divergence, ImportanceWeighted, Critic])
+@pytest.mark.parametrize("component", [Reconstruction, Divergence, ImportanceWeighted, Discrepancy, Critic])
 def test_a_right_term_passes(failures, component):
     assert failures(component) == {}
 

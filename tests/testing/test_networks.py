@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 import torch
@@ -254,6 +254,66 @@ class Breaks(Good):
             raise IndexError("no channels")
 
 
+class SeedsItself(Good):
+    """Has the same weights in every run."""
+
+    def __init__(self, config, shape):
+        torch.manual_seed(0)
+        super().__init__(config, shape)
+
+
+class Standardizes(Good):
+    """Divides a datum by its spread, which a black image has not."""
+
+    def forward(self, x):
+        return super().forward(x / x.flatten(1).std(1).view(-1, *[1] * (x.ndim - 1)))
+
+
+class HalfBlind(Good):
+    """Reads the first half of a datum."""
+
+    def forward(self, x):
+        kept = torch.arange(x[0].numel(), device=x.device) < x[0].numel() // 2
+        return super().forward(x.flatten(1) * kept)
+
+
+class InPieces(Good):
+    """Takes large batches otherwise."""
+
+    def forward(self, x):
+        return super().forward(x - x.mean(0) if len(x) > 8 else x)
+
+
+class TurnsOff(Good):
+    """Ends training for good."""
+
+    def forward(self, x):
+        self.eval()
+        return super().forward(x)
+
+
+class HalfMute(GoodDecoder):
+    """Gives half of the values as zeros."""
+
+    def forward(self, z):
+        values = self.layer(z.flatten(1))
+        kept = torch.arange(values.shape[1], device=z.device) < values.shape[1] // 2
+        return (values * kept).unflatten(1, self.out_shape)
+
+
+class Recurrent(Good):
+    """Reads the rows of a datum in turn: one row alone needs no way from step to step."""
+
+    expected_failures: ClassVar = {"compiled": "torch.compile does not trace recurrent layers"}
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.layer = nn.LSTM(shape[-1], config.width, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1))[0][:, -1]
+
+
 class Undocumented(Good):
     pass
 
@@ -305,7 +365,13 @@ WRONG = [
     (Views, ["strides"], "use flatten or reshape, not view"),
     (OnTheCPU, ["second device"], "device=x.device"),
     (TakesNothing, ["shapes"], "takes data of none of the shapes tried; say which it takes"),
-    (Breaks, ["shapes"], "it cannot be built for (12,): IndexError: no channels; raise ComponentError"),
+    (Breaks, ["shapes"], "it cannot be built for (12,): IndexError: no channels (test_networks.py:"),
+    (SeedsItself, ["seeds"], "leave the seed to the run"),
+    (Standardizes, ["shapes"], "for data that are all 0 it gives values that are not finite"),
+    (HalfBlind, [INPUT], "only 32 of the 64 values of a datum of shape (1, 8, 8) have a part in its output"),
+    (InPieces, ["batch independence"], "computed over the batch"),
+    (TurnsOff, ["shapes"], "its forward changes its mode"),
+    (HalfMute, [INPUT], "values that it gives change with z; the rest is constant"),
     (Undocumented, ["documentation"], "the class Undocumented has no docstring"),
     (Undescribed, ["documentation"], "option 'width' has no description; write width: Annotated["),
     (AsPath, ["config round trip"], "cannot be read again from JSON"),
@@ -313,7 +379,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Good, GoodDecoder])
+@pytest.mark.parametrize("component", [Good, GoodDecoder, Recurrent])
 def test_a_right_network_passes(failures, component):
     assert failures(component) == {}
 
@@ -323,6 +389,15 @@ def test_a_wrong_network_is_caught_by_the_check_that_should(failures, component,
     found = failures(component)
     assert sorted(found) == caught
     assert words in found[caught[0]]
+
+
+def test_recurrent_layers_are_said_to_be_marked(failures):
+    class Unmarked(Recurrent):
+        """Says nothing of it."""
+
+        expected_failures: ClassVar = {}
+
+    assert 'mark it, expected_failures = {"compiled": ' in failures(Unmarked)["compiled"]
 
 
 def test_a_given_shape_has_to_be_taken(failures):

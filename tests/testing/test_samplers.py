@@ -22,6 +22,7 @@ class Good(Sampler):
         super().__init__(config, features)
         self.latent_shape = (config.latent,)
         self.heads = nn.Linear(math.prod(features or ()), 2 * config.latent)
+        self.register_buffer("origin", torch.zeros(()), persistent=False)
 
     def forward(self, features, draws=1):
         mean, log_var = self.heads(features.flatten(1)).chunk(2, 1)
@@ -45,7 +46,7 @@ class Good(Sampler):
         return (z.square() - eps.square() - log_var).sum(-1) / 2
 
     def prior(self, n):
-        return torch.randn(n, *self.latent_shape)
+        return torch.randn(n, *self.latent_shape, device=self.origin.device)
 
 
 class WrongSign(Good):
@@ -191,7 +192,64 @@ class FixedPrior(Good):
     """Seeds its prior at every call."""
 
     def prior(self, n):
-        return torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(0))
+        fixed = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(0))
+        return fixed.to(self.origin.device)
+
+
+class MeanIsLogVariance(Good):
+    """Takes the wrong half of its heads for the mean."""
+
+    def forward(self, features, draws=1):
+        latent = super().forward(features, draws)
+        return latent._replace(mean=self.heads(features.flatten(1)).chunk(2, 1)[1])
+
+
+class QuietInEval(Good):
+    """Draws in training mode alone, and gives no density."""
+
+    def noise(self, draws, mean):
+        eps = super().noise(draws, mean)
+        return eps if self.training else torch.zeros_like(eps)
+
+    def log_ratio(self, z, mean, log_var, eps):
+        return None
+
+
+class NoiseBank(Good):
+    """Takes its noise from a buffer."""
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.register_buffer("bank", torch.randn(200_000))
+
+    def noise(self, draws, mean):
+        count = draws * mean.numel()
+        bank = self.bank.repeat(1 + count // len(self.bank))
+        return bank[:count].reshape(draws, *mean.shape).to(mean)
+
+
+class PriorOnTheCPU(Good):
+    """Draws its prior where the model is not."""
+
+    def prior(self, n):
+        return torch.randn(n, *self.latent_shape)
+
+
+class EstimatedKL(Good):
+    """Estimates the KL from its draws."""
+
+    def forward(self, features, draws=1):
+        latent = super().forward(features, draws)
+        estimate = super().forward(features, 4).log_ratio.mean(0) if draws else latent.kl.sum(1)
+        return latent._replace(kl=estimate.unsqueeze(1))
+
+
+class SeedsItself(Good):
+    """Has the same weights in every run."""
+
+    def __init__(self, config, features):
+        torch.manual_seed(0)
+        super().__init__(config, features)
 
 
 MEAN = "`mean` is the point that stands for the datum, never a draw"
@@ -216,6 +274,12 @@ WRONG = [
     (FixedPrior, "prior alone", "the same draws at every call"),
     (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
     (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and owes (1, 3), a column a dimension, or (1, 1)"),
+    (MeanIsLogVariance, "mean of the draws", "it is the posterior mean"),
+    (QuietInEval, "independent draws", "it draws in training mode alone"),
+    (NoiseBank, "independent draws", "two calls draw the same noise"),
+    (PriorOnTheCPU, "second device", "what prior() draws stays on the CPU"),
+    (EstimatedKL, "mean for any draws", "a KL that is only estimated from draws is None"),
+    (SeedsItself, "seeds", "leave the seed to the run"),
     (NeedsAnEncoder, "prior alone", "TypeError"),
 ]
 
@@ -243,7 +307,7 @@ class Uniform(Good):
         return Latent(z, mean, None, log_ratio + 0 * z.sum(-1))
 
     def prior(self, n):
-        return 2 * torch.rand(n, *self.latent_shape) - 1
+        return 2 * torch.rand(n, *self.latent_shape, device=self.origin.device) - 1
 
 
 def test_where_weights_of_draws_say_that_the_posterior_misses_part_of_the_prior_that_is_said(failures):

@@ -20,7 +20,7 @@ class Good(DataSource):
         name: Literal["of-test"] = "of-test"
 
     def load(self):
-        return RawData(Split(X, LABELS), Split(X[:2], LABELS[:2]), ("even", "odd"))
+        return RawData(Split(X[2:], LABELS[2:]), Split(X[:2], LABELS[:2]), ("even", "odd"))
 
 
 class Draws(Good):
@@ -129,7 +129,49 @@ class Pair(Good):
         return X, LABELS
 
 
+class Overlaps(Good):
+    """Tests on what it trains on."""
+
+    def load(self):
+        return RawData(Split(X, LABELS), Split(X[:2], LABELS[:2]), ("even", "odd"))
+
+
+class Numbered(Good):
+    """Names its classes by numbers."""
+
+    def load(self):
+        return RawData(Split(X, LABELS), classes=(0, 1))
+
+
+class Doubled(Good):
+    """Has one name for two classes."""
+
+    def load(self):
+        return RawData(Split(X, LABELS), classes=("even", "even"))
+
+
+class Fitted(Good):
+    """Gives data that ask for gradients."""
+
+    def load(self):
+        return RawData(Split(X.clone().requires_grad_(), LABELS))
+
+
+class Normalizes(Good):
+    """Changes what it keeps, at each load."""
+
+    kept = X.clone()
+
+    def load(self):
+        return RawData(Split(self.kept.mul_(0.5), LABELS))
+
+
 WRONG = [
+    (Overlaps, "splits", "2 of 2 test data are training data too"),
+    (Numbered, "labels", "classes is (0, 1), and owes a tuple of text"),
+    (Doubled, "labels", "classes has a name twice"),
+    (Fitted, "shapes", "asks for gradients: detach it"),
+    (Normalizes, "repetition", "a second load gives other training data"),
     (Draws, "repetition", "a second load gives other training data: draw them from a seed that is an option"),
     (DrawsByNumpy, "repetition", "a second load gives other training data"),
     (Seeds, "repetition", "changes the global random generators"),
