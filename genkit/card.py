@@ -22,6 +22,9 @@ from genkit.registry import THIS_PROCESS
 from genkit.selection import FIRST_PARTY
 from genkit.weights import MODEL_FILE
 
+FIRST = ("samples", "reconstructions", "manifold", "latents")
+"""The pictures that say most, in their order; the others follow."""
+
 
 def write(facts: Facts, folder: Path, license: str | None = None, repository: str | None = None) -> str:
     """The whole card.
@@ -57,7 +60,7 @@ def front_matter(facts: Facts, license: str | None = None) -> dict[str, Any]:
     if task is not None:
         matter["pipeline_tag"] = task
     metrics = [
-        {"type": key, "value": value, "name": name if key in UNITLESS else f"{name}, nats per datum"}
+        {"type": key, "value": round(value, 4), "name": name if key in UNITLESS else f"{name}, nats per datum"}
         for key, name, value in facts.figures()
     ]
     if metrics and facts.evaluation is not None:
@@ -93,13 +96,15 @@ def _use(facts: Facts, repository: str | None) -> str:
     if repository:  # loading from there takes the extra
         install = install.replace(f"'{FIRST_PARTY}==", f"'{FIRST_PARTY}[hub]==")
     lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
-    shape = ", ".join(map(str, model.shape))
-    if model.encoder is not None:
-        low, high = facts.data.range
-        lines += [f"z = model.encode(x)  # x: (N, {shape}), values from {low:g} to {high:g}"]
-        lines += [f"x = model.decode(z)  # (N, {shape})"]
+    shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
     if model.sampler.has_prior:
-        lines += [f"new = model.sample(64)  # (64, {shape})"]
+        lines += [f"x = model.sample(64)  # (64, {shape}), values from {low:g} to {high:g}"]
+    else:
+        lines.insert(1, "import torch")
+        lines += [f"x = torch.rand(64, {shape})  # in place of your own data, values from {low:g} to {high:g}"]
+    if model.encoder is not None:
+        lines += ["z = model.encode(x)  # of these, or of your own data"]
+        lines += [f"x = model.decode(z)  # (64, {shape})"]
     code = "\n".join(lines)
     notes = [
         f"It needs {record.owner}, which no distribution brings: register the same class first, with `genkit.register`."
@@ -121,10 +126,15 @@ def _figures(facts: Facts) -> str:
 
 def _pictures(pictures: Iterable[Path], folder: Path) -> str:
     links = []
-    for picture in pictures:
+    for picture in sorted(pictures, key=lambda picture: (_place(picture.stem), picture.stem)):
         relative = Path(os.path.relpath(picture, folder)).as_posix()
-        links.append(f"**{picture.stem}**\n\n![{picture.stem}]({quote(relative)})")
+        title = picture.stem.replace("_", " ").replace("-", " ").capitalize()
+        links.append(f"**{title}**\n\n![{title}]({quote(relative)})")
     return "\n\n".join(links)
+
+
+def _place(stem: str) -> int:
+    return FIRST.index(stem) if stem in FIRST else len(FIRST)
 
 
 def _parts(model: Model) -> str:
@@ -184,7 +194,13 @@ def _plugins(records: Iterable[PluginRecord]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text in one cell of a table, whatever is in it; code in backquotes stays as it is."""
+    plain = " ".join(text.split()).replace("|", "\\|")
+    return plain if plain.startswith("`") else plain.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _times(shape: Iterable[int]) -> str:

@@ -103,13 +103,16 @@ def _explained(where: Address, name: str = "") -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise HubError(f"{where}: the repository has no branch, tag or commit '{where.revision}'") from None
     except errors.LocalEntryNotFoundError:
-        remedy = "connect, or unset HF_HUB_OFFLINE"
+        remedy = "unset HF_HUB_OFFLINE" if _library().constants.HF_HUB_OFFLINE else "look at your connection"
         raise HubError(f"{where}: {name} is not in the local cache, and the Hub is out of reach; {remedy}") from None
     except errors.EntryNotFoundError:
         raise HubError(f"{where}: has no {name}, so it holds no model of genkit") from None
     except errors.HfHubHTTPError as error:
         raise HubError(f"{where}: {_refusal(error)}") from None
-    except (errors.HTTPError, OSError, ValueError) as error:  # no connection, or a name that the Hub does not allow
+    except (errors.HTTPError, OSError) as error:
+        cause = " ".join(str(error).split())
+        raise HubError(f"{where}: the Hub cannot be reached ({cause}); look at your connection") from None
+    except ValueError as error:  # a name that the Hub does not allow
         raise HubError(f"{where}: {' '.join(str(error).split())}") from None
 
 

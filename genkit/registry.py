@@ -114,7 +114,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin raises: SystemExit, or what test runners skip with
-            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}")
+            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{_remedy(error, entry)}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
@@ -324,6 +324,19 @@ def why_no_component(candidate: Any) -> str | None:
     if not re.fullmatch(NAME, str(name.default)):
         return f"{label} has the name {name.default!r}: a name is of letters, digits, '-', '_' and '.'"
     return None
+
+
+def _remedy(error: BaseException, entry: EntryPoint) -> str:
+    """What to do where an entry point names what its distribution does not have."""
+    lost = (
+        isinstance(error, ModuleNotFoundError) and error.name is not None and f"{entry.module}.".startswith(error.name)
+    )
+    if lost or (isinstance(error, AttributeError) and not place(error)):
+        return (
+            f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, and "
+            "install it again"
+        )
+    return ""
 
 
 @functools.cache

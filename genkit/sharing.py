@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import warnings
 from dataclasses import asdict, dataclass
@@ -76,8 +77,10 @@ def inspect(source: str | Path, out: Path | None = None) -> Inspection:
 def write_card(source: str | Path, out: Path | None, license: str | None = None, repository: str | None = None) -> Path:
     """Write the card of a run or of a model file; by default README.md beside the weights.
 
+    A card that was written so and that nobody has edited since is replaced.
+
     Raises:
-        RunError: there is a file already, or the model is on the Hub and `out` is not said.
+        RunError: there is another file already, or the model is on the Hub and `out` is not said.
         GenkitError: as loading does.
     """
     if out is None:
@@ -85,10 +88,10 @@ def write_card(source: str | Path, out: Path | None, license: str | None = None,
             where = hub.address(source)
             raise RunError(f"{where}: the model is not here, so say where its card goes: --out {CARD_FILE}")
         out = _folder(Path(source)) / CARD_FILE
-    if out.exists():
+    if out.exists() and not _untouched(out):
         raise RunError(f"{out} is there already and may be somebody's work; choose another --out, or remove it")
     repository = str(hub.address(repository)) if repository is not None else None
-    atomic.write_text(out, write(gather(source), out.parent, license, repository))
+    atomic.write_text(out, _signed(write(gather(source), out.parent, _known(license), repository)))
     return out
 
 
@@ -105,10 +108,38 @@ def push(source: Path, target: str, license: str | None = None, private: bool = 
     facts = gather(source)
     files = _files(source)
     if CARD_FILE not in files:
-        files[CARD_FILE] = write(facts, _folder(source), license, str(where)).encode()
+        files[CARD_FILE] = _signed(write(facts, _folder(source), _known(license), str(where))).encode()
     elif license is not None:
         raise RunError(f"{source / CARD_FILE} is the card; write the license into it, or remove it and push again")
     return hub.upload(files, target, f"{facts.config.name}, by genkit", private), sorted(files)
+
+
+SIGNATURE = re.compile(r"<!-- genkit card ([0-9a-f]{64}) -->\n\Z")
+
+
+def _signed(text: str) -> str:
+    """The card with a last line that shows whether it has been edited since."""
+    return f"{text}\n<!-- genkit card {hashlib.sha256(text.encode()).hexdigest()} -->\n"
+
+
+def _untouched(card: Path) -> bool:
+    """Whether a file is a card as it was written."""
+    try:
+        text = card.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    found = SIGNATURE.search(text)
+    return found is not None and _signed(text[: found.start()].removesuffix("\n")) == text
+
+
+def _known(license: str | None) -> str | None:
+    """A license as the Hub names it; raises RunError where it cannot be one."""
+    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
+        raise RunError(
+            f"--license: '{license}' is no name of a license on the Hub; write it as apache-2.0, mit, cc-by-4.0, or "
+            "other"
+        )
+    return license
 
 
 def _files(source: Path) -> dict[str, Path | bytes]:

@@ -17,6 +17,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from genkit.errors import ConfigError
+from genkit.settings import nearest
 
 Location = tuple[str | int, ...]
 
@@ -75,7 +76,10 @@ def read(path: str | Path) -> Document:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
+        there = sorted(each.name for each in Path(path).parent.glob("*.y*ml"))
+        near = nearest(Path(path).name, there)
+        hint = f"; {near}" if near.startswith("did you mean") else ""
+        raise ConfigError(f"{path}: there is no such file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text: {error}") from None
     try:
@@ -108,6 +112,15 @@ class _Representer(RoundTripRepresenter):
 
 
 _Representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
+def _text(dumper: Any, value: str) -> Any:
+    """Quoted where a reader of YAML 1.1, as most are, takes it for a truth value."""
+    style = "'" if value.lower() in ("y", "n", "yes", "no", "on", "off") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Representer.add_representer(str, _text)
 
 
 def _with_short_lists(value: Any) -> Any:

@@ -1,4 +1,6 @@
+import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -33,7 +35,7 @@ def test_the_front_matter_is_what_the_hub_reads(facts, finished):
     ((index,),) = [entry["results"] for entry in matter["model-index"]]
     assert index["dataset"] == {"type": "digits", "name": "digits", "split": "test"}
     metrics = {metric["type"]: metric for metric in index["metrics"]}
-    assert metrics["elbo"]["value"] == finished.evaluation.elbo
+    assert metrics["elbo"]["value"] == round(finished.evaluation.elbo, 4)
     assert metrics["kl"]["name"] == "KL(q(z|x) ‖ p(z)), nats per datum"
     assert "nats" not in metrics["bits_per_dim"]["name"]
     assert "license" not in front_matter(facts)
@@ -46,7 +48,7 @@ def test_the_hubs_own_library_reads_the_front_matter(facts, finished):
     assert read.data.library_name == "genkit"
     assert read.data.model_name == "vae-digits"
     figures = {result.metric_type: result.metric_value for result in read.data.eval_results}
-    assert figures["elbo"] == finished.evaluation.elbo
+    assert figures["elbo"] == round(finished.evaluation.elbo, 4)
     assert {result.dataset_split for result in read.data.eval_results} == {"test"}
     assert hub.ModelCard(str(read)).data.to_dict() == read.data.to_dict()
 
@@ -97,23 +99,47 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(facts, finished):
 def test_the_python_in_the_card_works(facts, finished, monkeypatch):
     code = re.search(r"```python\n(.*?)```", write(facts, finished.directory.path), re.DOTALL)[1]
     monkeypatch.chdir(finished.directory.path)
-    names = {"x": finished.data.test.x[:5]}
+    names = {}
     exec(code, names)
-    assert names["z"].shape == (5, 2)
-    assert names["new"].shape == (64, 1, 8, 8)
+    assert names["z"].shape == (64, 2)
+    assert names["x"].shape == (64, 1, 8, 8)
+
+
+def test_the_python_in_the_card_of_a_model_without_a_prior_works(trained, monkeypatch):
+    run = trained["autoencoder"]
+    code = re.search(r"```python\n(.*?)```", write(gather(run.directory.path), run.directory.path), re.DOTALL)[1]
+    monkeypatch.chdir(run.directory.path)
+    names = {}
+    exec(code, names)
+    assert len(names["z"]) == 64
+    assert names["x"].shape == (64, *run.data.shape)
+
+
+def test_the_pictures_that_say_most_come_first_under_titles(facts, finished):
+    titles = re.findall(r"^\*\*(.*)\*\*$", write(facts, finished.directory.path), re.MULTILINE)
+    assert titles[:2] == ["Samples", "Reconstructions"]
+    assert all(re.fullmatch(r"[A-Z][\w ]*", title) for title in titles)
+
+
+def test_names_that_other_readers_take_for_truth_values_are_quoted(facts):
+    text = write(dataclasses.replace(facts, config=facts.config.model_copy(update={"name": "on"})), Path())
+    assert "name: 'on'\n" in text
+
+
+def test_names_of_classes_stay_in_their_cell(facts):
+    data = facts.data.model_copy(update={"classes": ("a\nb", "<script>", "c|d")})
+    assert "| classes | a b, &lt;script&gt;, c\\|d |" in write(dataclasses.replace(facts, data=data), Path())
 
 
 def test_links_to_pictures_lead_from_where_the_card_lies(facts, finished, tmp_path):
     for folder in (finished.directory.path, tmp_path / "some where", tmp_path):
-        links = re.findall(r"!\[\w+\]\((.*?)\)", write(facts, folder))
+        links = re.findall(r"!\[[\w ]+\]\((.*?)\)", write(facts, folder))
         assert len(links) == len(list(finished.directory.pictures.glob("*.png"))) > 3
         folder.mkdir(exist_ok=True)
         assert all((folder / link.replace("%20", " ")).is_file() for link in links)
 
 
 def test_what_pip_has_to_install_is_one_line_with_the_extra_where_it_is_needed(facts, finished):
-    import dataclasses
-
     record = PluginRecord(distribution="genkit-fourier", version="1.2.0", components=("encoder/fourier",))
     mine = PluginRecord(distribution="this process", version="", components=("loss/mine",))
     more = dataclasses.replace(facts, plugins=(*facts.plugins, record, mine))
@@ -141,6 +167,26 @@ def test_nothing_is_overwritten(finished, tmp_path):
     with pytest.raises(RunError, match=r"card\.md is there already and may be somebody's work; choose another --out"):
         write_card(finished.directory.path, out)
     assert out.read_text() == "mine"
+
+
+def test_a_card_is_written_anew_until_somebody_edits_it(finished, tmp_path):
+    out = write_card(finished.directory.path, tmp_path / "card.md")
+    write_card(finished.directory.path, out, license="mit")
+    text = out.read_text()
+    assert "license: mit" in text
+    out.write_text(text.replace("# vae-digits", "# My digits"))
+    with pytest.raises(RunError, match="somebody's work"):
+        write_card(finished.directory.path, out)
+    out.write_bytes(b"\xff")
+    with pytest.raises(RunError, match="somebody's work"):
+        write_card(finished.directory.path, out)
+
+
+@pytest.mark.parametrize("license", ["Apache 2.0", "MIT", "a\nb"])
+def test_a_license_that_the_hub_cannot_know_is_refused(finished, tmp_path, license):
+    with pytest.raises(RunError, match=r"is no name of a license on the Hub; write it as apache-2\.0"):
+        write_card(finished.directory.path, tmp_path / "card.md", license=license)
+    assert not (tmp_path / "card.md").exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[1]"])

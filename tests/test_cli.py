@@ -409,6 +409,24 @@ def test_a_bad_override_is_named(cli, digits):
     assert "'training.epochs=x': training.epochs: must be" in one_message(cli("run", digits, "training.epochs=x"))
 
 
+def test_evaluating_gives_the_figures_of_the_run_whatever_its_seed(cli, digits, tmp_path):
+    from genkit.runs import run
+
+    done = run(digits, ["training.epochs=1", "seed=5", "encoder.hidden=[8]", "decoder.hidden=[8]"], tmp_path / "run")
+    found = json.loads(cli("evaluate", done.directory.path, "--json").out)
+    assert found["elbo"] == done.evaluation.elbo
+    assert json.loads(cli("evaluate", done.directory.path, "--seed", "0", "--json").out)["elbo"] != found["elbo"]
+
+
+def test_the_way_to_an_error_is_printed_where_it_is_asked_for(cli, digits, monkeypatch):
+    assert "Traceback" not in cli("run", digits, "encoder=mpl").err
+    monkeypatch.setenv("GENKIT_TRACEBACK", "1")
+    answer = cli("run", digits, "encoder=mpl")
+    assert answer.code == 2
+    assert "Traceback (most recent call last)" in answer.err
+    assert "error: 'encoder=mpl'" in answer.err
+
+
 @pytest.mark.parametrize("command", ["encode", "evaluate"])
 def test_data_of_another_shape_than_the_models(cli, finished, tmp_path, command):
     np.save(tmp_path / "x.npy", np.zeros((30, 1, 9, 9), np.float32))

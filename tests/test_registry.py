@@ -520,3 +520,17 @@ def test_what_a_plugin_prints_and_changes_at_import_is_contained(installed, caps
         "changed the working directory; it was put back",
         "set torch's default type to torch.float64; it was put back",
     ]
+
+
+def test_an_entry_point_of_a_module_that_is_not_there_says_where_to_mend_it(installed):
+    assert installed("acme", plugin="acme_nowhere").plugins[0].problems == [
+        "its import failed: ModuleNotFoundError: No module named 'acme_nowhere'; mend plugin = 'acme_nowhere' under "
+        "[project.entry-points.genkit] in its pyproject.toml, and install it again"
+    ]
+
+
+def test_an_entry_point_of_a_name_that_is_not_there_says_where_to_mend_it(installed):
+    (problem,) = installed("acme", plugin="json:lost").plugins[0].problems
+    assert problem.endswith(
+        "json:lost' under [project.entry-points.genkit] in its pyproject.toml, and install it again"
+    )

@@ -91,6 +91,7 @@ def test_the_command_writes_a_card_and_says_where(cli, finished, tmp_path):
     answer = cli("card", finished.directory.path, "--out", tmp_path / "c.md", "--license", "mit")
     assert answer.out == f"{tmp_path}/c.md\n"
     assert "license: mit\n" in (tmp_path / "c.md").read_text()
+    (tmp_path / "c.md").write_text("mine")
     again = cli("card", finished.directory.path, "--out", tmp_path / "c.md")
     assert again.code == 2
     assert "c.md is there already" in again.err

@@ -292,3 +292,9 @@ def test_the_items_of_a_tagged_list_have_the_place_of_the_list(tmp_path):
     tagged = document(tmp_path, "data: digits\nloss: !foo [kl]\n")
     assert tagged.values["loss"] == ["kl"]
     assert re.search(r":2:\d+$", tagged.places[("loss", 0)])
+
+
+def test_a_misspelt_file_is_answered_with_the_nearest(tmp_path):
+    (tmp_path / "digits.yaml").write_text("a: 1\n")
+    with pytest.raises(ConfigError, match=r"digit\.yaml: there is no such file; did you mean 'digits.yaml'\?"):
+        yamlfile.read(tmp_path / "digit.yaml")

@@ -73,7 +73,7 @@ def evaluate(
     data: DataOverrides = None,
     split: SplitName = "test",
     draws: Annotated[int, typer.Option(min=1, help="Draws from q(z|x) a datum.")] = 1,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the draws; by default the run's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Estimate the ELBO and its parts, in nats per datum, and what the latents know of the labels."""
@@ -83,7 +83,8 @@ def evaluate(
     from genkit.runs import reopen
 
     model, dataset = reopen(run, data or ())
-    figures = figures_of(model, dataset, split, draws, seed).to_json()
+    assert model.config is not None
+    figures = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed).to_json()
     probes = probe(model, dataset, split)
     figures["probes"] = probes and probes.to_json()
     if as_json:

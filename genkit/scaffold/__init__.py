@@ -18,7 +18,6 @@ from genkit.discovery import GROUP
 from genkit.errors import ScaffoldError
 from genkit.registry import name_of, registry
 from genkit.selection import FIRST_PARTY
-from genkit.settings import nearest
 
 HERE = Path(__file__).parent
 KINDS = tuple(sorted(path.stem for path in (HERE / "kinds").glob("*.py")))
@@ -86,8 +85,8 @@ def _chosen_wrong(kind: str, license: str, author: str | None) -> list[str]:
         problems.append(f"--kind: there is no kind '{kind}'; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     if license not in LICENSES:
         problems.append(
-            f"--license: '{license}' is none of {', '.join(LICENSES)}; {nearest(license, LICENSES)} For "
-            "another, choose one of them and replace LICENSE, and `license` in pyproject.toml"
+            f"--license: '{license}' is none of {', '.join(LICENSES)}; for another, choose one of them and replace "
+            "LICENSE, and `license` in pyproject.toml"
         )
     if author is not None and not (_name_of_author(author) and author.isprintable()):
         problems.append("--author: must be a name in one line, or 'Name <address>'")

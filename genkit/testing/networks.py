@@ -42,7 +42,7 @@ def _owed(output: Any, owed: Shape, what: str) -> None:
     require(isinstance(output, Tensor), f"{what} {type(output).__name__}: it owes one tensor")
     given = tuple(output.shape)
     alone = "; mind squeeze() and reshapes by the batch size" if owed[0] == 1 else ""
-    require(given == owed, f"{what} {given}, and owes {owed}{alone}")
+    require(given == owed, f"{what} {given}, and owes {owed}, its out_shape after the batch{alone}")
     require(output.dtype == torch.float32, f"{what} {output.dtype} for float32: it must keep the type of its input")
     spread = ": one datum has no spread, so leave statistics over a batch to nn.BatchNorm" if owed[0] == 1 else ""
     require(output.isfinite().all(), f"{what} values that are not finite{spread}")
