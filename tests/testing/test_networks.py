@@ -353,7 +353,7 @@ WRONG = [
     (WrongBackward, ["gradients"], "a backward of its own is wrong"),
     (Single, ["gradients"], "in float64 it fails"),
     (Narrow, ["shapes"], "for 1 data of shape (1, 8, 8) it gives (1, 4), and owes (1, 5)"),
-    (Squeezes, ["shapes"], "for 1 data of shape (1, 8, 8) it gives (5,), and owes (1, 5), its out_shape after the batch; mind squeeze()"),
+    (Squeezes, ["shapes"], "(1, 8, 8) it gives (5,), and owes (1, 5), its out_shape after the batch; mind squeeze()"),
     (FailsAlone, ["shapes"], "in eval mode it fails for 1 data of shape (1, 8, 8): ValueError: Expected more than 1"),
     (Listed, ["shapes"], "its out_shape is [5]: set it in __init__ to a tuple"),
     (Infinite, ["shapes"], "values that are not finite"),
