@@ -28,7 +28,7 @@ def draw(compared: Compared, path: Path) -> Path:
     models, data = compared.models, compared.data
     held_out = data.split("test")
     rows = 3 if any(model.encoder is not None for model in models) else 1
-    figure = Figure(figsize=(WIDTH * len(models), WIDTH * 1.12 * rows), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH * len(models), WIDTH * 1.12 * rows), dpi=120, layout="compressed")
     figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr,call-arg]
     grid = figure.subplots(rows, len(models), squeeze=False)
     last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
@@ -41,7 +41,7 @@ def draw(compared: Compared, path: Path) -> Path:
         title = "" if rebuilt is None else "originals and, below each, reconstructions"
         _show(grid[1][column], rebuilt, title, "no encoder: nothing to rebuild")
         _latents(grid[2][column], model, compared, legend=column == last)
-    return save(figure, path)
+    return save(figure, path, cut=True)
 
 
 def _heading(entry: Entry) -> str:
@@ -49,7 +49,8 @@ def _heading(entry: Entry) -> str:
     judged = (
         "" if entry.samples is None else f"Fréchet {entry.samples.frechet:.1f}, coverage {entry.samples.coverage:.2f}"
     )
-    return "\n".join([entry.name, ", ".join(filter(None, (elbo, judged)))]).rstrip()
+    below = "" if entry.samples is None else "samples"
+    return "\n".join(filter(None, (entry.name, ", ".join(filter(None, (elbo, judged))), below)))
 
 
 def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:

@@ -238,8 +238,8 @@ def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]
     return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as a .png, whole or not at all; raises RunError where it cannot be written."""
+def save(figure: Figure, path: Path, cut: bool = False) -> Path:
+    """Write a figure as a .png, whole or not at all, `cut` to what is on it; raises RunError where it cannot be."""
     with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", bbox_inches="tight" if cut else None)
     return path

@@ -56,8 +56,8 @@ def test_the_page_has_a_column_a_model_and_the_rows_that_they_have(
 ) -> None:
     pixels = drawn(of(compared, *names), tmp_path / "page.png")
     height, width = pixels.shape[:2]
-    assert width == pytest.approx(len(names) * page.WIDTH * 120, abs=2)
-    assert height == pytest.approx(rows * page.WIDTH * 1.12 * 120, abs=2)
+    assert width == pytest.approx(len(names) * page.WIDTH * 120, abs=30)
+    assert 0.75 * rows * page.WIDTH * 120 < height <= rows * page.WIDTH * 1.12 * 120  # no bands of nothing
     assert all(ink(column) > 0.01 for column in columns(pixels, len(names)))
 
 
@@ -77,7 +77,7 @@ def words(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     found: list[str] = []
 
-    def keep(figure, path):
+    def keep(figure, path, cut: bool = False):
         found.extend(text.get_text() for text in figure.findobj(Text) if text.get_text())
         return path
 
@@ -90,8 +90,8 @@ def test_each_column_is_headed_by_a_name_and_figures(compared: Compared, monkeyp
     text = words(compared, monkeypatch)
     vae, gan, _ = compared.comparison.entries
     judged = [f"Fréchet {entry.samples.frechet:.1f}, coverage {entry.samples.coverage:.2f}" for entry in (vae, gan)]
-    assert f"vae-digits\nELBO {vae.evaluation.elbo:.1f}, {judged[0]}" in text
-    assert f"gan\n{judged[1]}" in text
+    assert f"vae-digits\nELBO {vae.evaluation.elbo:.1f}, {judged[0]}\nsamples" in text
+    assert f"gan\n{judged[1]}\nsamples" in text
     assert "autoencoder" in [line.rstrip() for line in text]
 
 
@@ -110,7 +110,7 @@ def test_the_classes_are_named_once(compared: Compared, monkeypatch: pytest.Monk
     from matplotlib.legend import Legend
 
     legends = []
-    monkeypatch.setattr(page, "save", lambda figure, path: legends.append(figure.findobj(Legend)) or path)
+    monkeypatch.setattr(page, "save", lambda figure, path, **_: legends.append(figure.findobj(Legend)) or path)
     page.draw(of(compared, "vae-digits", "autoencoder"), Path("page.png"))
     assert [[text.get_text() for text in legend.get_texts()] for legend in legends[0]] == [list("0123456789")]
 
@@ -135,6 +135,6 @@ def test_a_page_that_cannot_be_written_is_refused_and_one_that_is_there_replaced
 
 def test_the_classes_are_named_beside_the_last_latents(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Legend] = []
-    monkeypatch.setattr(page, "save", lambda figure, path: found.extend(figure.findobj(Legend)) or path)
+    monkeypatch.setattr(page, "save", lambda figure, path, **_: found.extend(figure.findobj(Legend)) or path)
     page.draw(of(compared, "vae-digits", "gan"), Path("page.png"))
     assert len(found) == 1
