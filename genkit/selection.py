@@ -43,6 +43,8 @@ class Selection(NamedTuple):
             return cls(source=source)
         if words == ["none"]:
             return cls(frozenset(), source=source)
+        if words[0] == "all" and all(word.startswith("-") for word in words[1:]):
+            words = words[1:]  # all but these
         for word in words:
             if not re.fullmatch(r"-?[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?", word) or word in ("all", "none"):
                 raise ConfigError(

@@ -13,6 +13,7 @@ from genkit.selection import Selection
         ("acme", ["acme/x", "ACME/y", "genkit-torch/mlp"], ["bolt/x"]),
         ("My_Dist/x, acme", ["my-dist/x", "my.dist/x", "acme/y"], ["my-dist/y"]),
         ("-acme", ["bolt/x", "genkit-torch/mlp"], ["acme/x"]),
+        ("all, -acme", ["bolt/x", "genkit-torch/mlp"], ["acme/x"]),
         ("-genkit-torch/tensorboard", ["genkit-torch/mlp", "acme/x"], ["genkit-torch/tensorboard"]),
         (["-acme/x", "-bolt"], ["acme/y"], ["acme/x", "bolt/z"]),
         ([], ["acme/x"], []),
