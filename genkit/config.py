@@ -47,6 +47,7 @@ PLUGINS = {
     "anyOf": [
         {"type": "string"},
         *({"type": "array", "items": {"type": "string", "pattern": start}} for start in ("^[^-]", "^-")),
+        {"type": "array", "prefixItems": [{"const": "all"}], "items": {"type": "string", "pattern": "^-"}},
     ]
 }
 """The JSON Schema of a choice of plugins: names, or names with a minus each."""

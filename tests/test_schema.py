@@ -117,6 +117,7 @@ def test_a_component_of_this_process_is_in_it_at_once(valid, variant):
         ("data", {"name": "digits", "validation": 0, "test": 20}),
         ("plugins", "haar"),
         ("plugins", ["haar", "tide"]),
+        ("plugins", ["all", "-haar"]),
         ("training", {"compile": "auto"}),
     ],
 )
