@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genkit.assembly import build
     from genkit.comparison import compare
     from genkit.config import RunConfig
-    from genkit.errors import GenkitError
+    from genkit.errors import ComponentError, DataError, GenkitError
     from genkit.evaluation import evaluate
     from genkit.hookspecs import hookimpl
     from genkit.interfaces import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "comparison": ("compare",),
     "config": ("RunConfig",),
-    "errors": ("GenkitError",),
+    "errors": ("ComponentError", "DataError", "GenkitError"),
     "evaluation": ("evaluate",),
     "hookspecs": ("hookimpl",),
     "interfaces": (
@@ -65,6 +65,8 @@ _HOMES = {
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ComponentError",
+    "DataError",
     "DataSource",
     "Decoder",
     "Encoder",

@@ -46,8 +46,11 @@ def make(kind: str, config: Component.Config | None, *arguments: Any) -> Any:
     component: Any = registry().find(kind, config.name)
     try:
         return component(config, *arguments)
-    except GenkitError:
-        raise
+    except GenkitError as error:
+        if str(error).startswith(f"{kind} '"):
+            raise
+        shapes = " and ".join(str(argument) for argument in arguments)
+        raise ComponentError(f"{kind} '{config.name}' refuses shape {shapes}: {error}") from error
     except Exception as error:
         shapes = " and ".join(str(argument) for argument in arguments)
         message = f"{kind} '{config.name}' cannot be built for shape {shapes}: {in_a_line(error)}{place(error)}"

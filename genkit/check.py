@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 import time
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from genkit.assembly import build
 from genkit.config import RunConfig
@@ -20,6 +20,7 @@ from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
 from genkit.memory import Watch, free
 from genkit.model import Model
+from genkit.registry import registry
 from genkit.training import (
     Trainer,
     check_finite,
@@ -91,13 +92,10 @@ def check(config: RunConfig, probe: bool = True) -> Report:
     with own_random_state():
         seed_everything(config.seed, 0)
         model = _tried(report, lambda: _traced(config, data.shape))
+        _tried(report, lambda: _check_support(config, data))
         if model is None:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
-        for name, split in _splits(data).items():
-            low, high = model.likelihood.support
-            source = f"the {name} split: likelihood '{config.likelihood.name}'"
-            _tried(report, functools.partial(check_range, split.x, low, high, source))
         _tried(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
         if report.errors:
             return report
@@ -111,6 +109,14 @@ def check(config: RunConfig, probe: bool = True) -> Report:
             seconds = _tried(report, lambda: _probed(build(config, data.shape).to(device), config, data.to(device)))
             report.seconds = None if seconds is None else seconds * report.steps
     return report
+
+
+def _check_support(config: RunConfig, data: Dataset) -> None:
+    """Refuse data that have no density; raises DataError of the first split that has some."""
+    likelihood: Any = registry().find("likelihood", config.likelihood.name)
+    for name, split in _splits(data).items():
+        low, high = likelihood.support
+        check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'")
 
 
 def _traced(config: RunConfig, shape: Shape) -> Model:
@@ -164,8 +170,14 @@ def _look_at(data: Dataset, report: Report) -> None:
         names = data.classes or tuple(str(number) for number in range(len(counts)))
         even = len(data.train.labels) / max(1, len(names))
         rare = [
-            f"{name} ({count:,})" for name, count in zip(names, counts.tolist(), strict=False) if count < RARE * even
+            f"'{name}' with {count:,}"
+            for name, count in zip(names, counts.tolist(), strict=False)
+            if count < RARE * even
         ]
+        if len(counts) == 1:
+            report.doubts.append("all training data are of one class")
+        if "-1" in names:
+            report.doubts.append("the label -1 counts as a class; leave data without a label out, or their labels")
         if rare:
             report.doubts.append(f"classes with few training data, of {len(names)}: {', '.join(rare)}")
     for name, split in _splits(data).items():
@@ -189,7 +201,10 @@ def _memory(model: Model, config: RunConfig, data: Dataset, free: int | None) ->
     """
     kept = _weights(model, config) + sum(_bytes(split.x) for split in _splits(data).values())
     size = few = min(config.training.batch_size, len(data.train.x))
+    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())  # without numbers, other kernels
     try:
+        if recurrent and (free is None or kept <= free):
+            raise NotImplementedError
         step = _step_bytes(model, data.train.x[:size], model.device)
     except Exception:
         if free is not None and kept > free:
@@ -233,5 +248,6 @@ def _probed(model: Model, config: RunConfig, data: Dataset) -> float:
         if model.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - before)
-    check_finite({name: float(value) for name, value in figures.items()}, f"after {len(times)} steps of training")
+    told = f"after {len(times)} steps of training"
+    check_finite({name: float(value) for name, value in figures.items()}, told, model, data)
     return statistics.median(times)

@@ -60,12 +60,14 @@ def in_a_line(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except Exception:
         text = "(it has no text)"
-    return f"{type(error).__name__}: {text}"[:300]
+    return f"{type(error).__name__}: {text}".removesuffix(": ")[:300]
 
 
 def place(error: BaseException) -> str:
     """Where a plugin's code raised an error, to stand behind it: ` (wavelet.py:12)`; empty where none of it did."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in LIBRARIES:
-            return f" ({Path(frame.f_code.co_filename).name}:{line})"
+            path = Path(frame.f_code.co_filename)
+            file = f"{path.parent.name}/{path.name}" if path.stem == "__init__" else path.name
+            return f" ({file}:{line})"
     return ""

@@ -14,7 +14,7 @@ from genkit.registry import registry
 class Events:
     """Tells listeners of a run's events. One that fails is named, hears no more of this run, and stops nothing.
 
-    A KeyboardInterrupt is the user's, and goes on.
+    A KeyboardInterrupt is the user's, and goes on; so does the exit of a listener that the caller brought.
 
     Args:
         run: what the listeners are told about.
@@ -33,6 +33,8 @@ class Events:
             try:
                 implementation.function(**{argument: known[argument] for argument in implementation.argnames})
             except (Exception, SystemExit) as error:
+                if isinstance(error, SystemExit) and not registry().is_plugin(name):
+                    raise  # the caller's own listener ends the program, as a progress bar does whose pipe is closed
                 self.silenced.add(name)
                 message = f"plugin '{name}' failed in {event} and hears no more of this run"
                 warnings.warn(f"{message}: {in_a_line(error)}{place(error)}", stacklevel=2)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def go_through(model: Model, x: Tensor) -> None:
         _check_terms(model, Forward(x, latent, params, log_prob, generated, model))
 
 
-def fault(model: Model, x: Tensor, error: Exception, compiled: bool) -> GenkitError:
+def fault(model: Model, x: Tensor, error: BaseException, compiled: bool) -> GenkitError:
     """What to tell of an error in a training step: the part that fails on this batch, where it is one.
 
     Args:
@@ -77,6 +77,40 @@ def fault(model: Model, x: Tensor, error: Exception, compiled: bool) -> GenkitEr
     else:
         cause = "each part alone runs forward, so look at a backward of its own"
     return TrainingError(f"a training step fails: {in_a_line(error)}{place(error)}; {cause}")
+
+
+def not_finite(model: Model, batches: Iterable[Tensor]) -> str | None:
+    """Which part makes of which datum what is no finite number, before any training; None: none does.
+
+    Args:
+        model: fresh.
+        batches: (B, *shape) each, as the model sees them.
+    """
+    assert model.config is not None
+    if model.encoder is None or model.config.encoder is None:
+        return None
+    start = 0
+    for x in batches:
+        features = model.encoder(x)
+        latent = model.sampler(features, 1)
+        params = model.decoder(latent.z[0])
+        log_prob = model.likelihood.log_prob(x, params.unsqueeze(0))[0]
+        kl = [] if latent.kl is None else [latent.kl]
+        for kind, values in (
+            ("encoder", [features]),
+            ("sampler", [latent.z[0], *kl]),
+            ("decoder", [params]),
+            ("likelihood", [log_prob]),
+        ):
+            bad = ~torch.stack([value.reshape(len(x), -1).isfinite().all(1) for value in values]).all(0)
+            if bool(bad.any()):
+                name, datum = getattr(model.config, kind).name, start + int(bad.nonzero()[0])
+                return (
+                    f"{kind} '{name}' makes of training datum {datum} what is not finite, before any training: a "
+                    f"division by 0, or a logarithm of it; genkit check-plugin {kind}/{name} may tell more"
+                )
+        start += len(x)
+    return None
 
 
 def _encoded(model: Model, x: Tensor) -> Latent:
@@ -133,7 +167,7 @@ def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *argumen
             result = function(*arguments)
     except (GenkitError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         layer, arguments = inside[-1] if inside else ("", arguments)
         given = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         on = f" on input of shape {given}" if given else ""

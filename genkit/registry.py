@@ -21,6 +21,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, Literal, TypeVar, get_args
 
 import pluggy
+from pydantic import ValidationError
 
 from genkit import hookspecs
 from genkit.discovery import GROUP, UNKNOWN, Offer, apart, offers
@@ -157,7 +158,12 @@ class Registry:
             plugin.events = [event for event in EVENTS if self._implements(module, event)]
             if self._implements(module, "components"):
                 with apart(plugin.notes):
-                    brought = list(getattr(module, "components")())  # noqa: B009 - the hook, of this plugin alone
+                    brought = getattr(module, "components")()  # noqa: B009 - the hook, of this plugin alone
+                if not isinstance(brought, list | tuple):
+                    plugin.problems.append(
+                        f"components() gives {brought!r:.80}, and owes a list of classes, as [MyEncoder]"
+                    )
+                    return plugin
                 for component in brought:
                     self._claim(component, plugin)
             elif not plugin.events and not plugin.problems:
@@ -194,10 +200,8 @@ class Registry:
             for _, each in claims:
                 others = " and ".join(other.owner for _, other in claims if other is not each)
                 qualified = f"{canonical(each.distribution)}/{name_of(component)}"
-                note = (
-                    f"{component.kind} '{name_of(component)}' is also of {others}; as '{qualified}' it is meant surely"
-                )
-                each.notes.append(note)
+                what = f"{component.kind} '{name_of(component)}'"
+                each.notes.append(f"{what} is also of {others}; to be unambiguous, write '{qualified}'")
 
     def claim_here(self, component: type[Component]) -> None:
         """Register a class that no distribution brings, in place of an earlier one of the same name."""
@@ -291,6 +295,10 @@ class Registry:
         """The plugin that brought a component class."""
         return next(plugin for plugin in self.plugins if component in plugin.components)
 
+    def is_plugin(self, name: str) -> bool:
+        """Whether listeners of that name, `distribution/plugin`, are those of a plugin."""
+        return any(name == f"{plugin.distribution}/{plugin.name}" for plugin in self.plugins)
+
     def listeners(self, event: str) -> Iterator[tuple[str, Any]]:
         """The implementations of an event's hook, each with its plugin's name."""
         for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
@@ -321,6 +329,13 @@ def why_no_component(candidate: Any) -> str | None:
         return (
             f'{label}.Config names nothing: derive it from the interface\'s and give it `name: Literal["..."] = "..."`'
         )
+    try:
+        candidate.Config.model_validate({"name": name.default})
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["type"] != "missing":
+                place = ".".join(map(str, detail["loc"]))
+                return f"the default of option '{place}' of {label} breaks its own rule: {detail['msg']}"
     if not re.fullmatch(NAME, str(name.default)):
         return f"{label} has the name {name.default!r}: a name is of letters, digits, '-', '_' and '.'"
     return None

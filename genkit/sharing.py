@@ -89,7 +89,9 @@ def write_card(source: str | Path, out: Path | None, license: str | None = None,
             raise RunError(f"{where}: the model is not here, so say where its card goes: --out {CARD_FILE}")
         out = _folder(Path(source)) / CARD_FILE
     if out.exists() and not _untouched(out):
-        raise RunError(f"{out} is there already and may be somebody's work; choose another --out, or remove it")
+        raise RunError(
+            f"{out} is there already and was edited, or is somebody's work; choose another --out, or remove it"
+        )
     repository = str(hub.address(repository)) if repository is not None else None
     atomic.write_text(out, _signed(write(gather(source), out.parent, _known(license), repository)))
     return out

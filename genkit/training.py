@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genkit import compilation, partwise
+from genkit.assembly import build
 from genkit.config import TrainingConfig
 from genkit.data import Dataset, as_float, spans
 from genkit.errors import ComponentError, ConfigError, GenkitError, TrainingError
@@ -169,7 +170,7 @@ class Trainer:
                 return self.differentiate(x, weights, scale)
             except GenkitError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise partwise.fault(self.model, as_float(x), error, self.compiled) from error
 
     def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
@@ -217,7 +218,7 @@ def fit(
     for epoch in range(first, trainer.config.epochs + 1):
         seed_everything(seed, epoch)
         record = _epoch(trainer, data, epoch, report)
-        _check_epoch(record)
+        _check_epoch(record, trainer.model, data)
         yield record
 
 
@@ -337,18 +338,27 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     return EpochRecord(epoch, epoch * steps, seconds, n / seconds, lr, rows[-1], train, validation)
 
 
-def check_finite(figures: Mapping[str, float], where: str) -> None:
-    """Refuse figures that are no finite numbers; raises TrainingError with their names."""
+def check_finite(figures: Mapping[str, float], where: str, model: Model, data: Dataset) -> None:
+    """Refuse figures that are no finite numbers; raises TrainingError with their names and the likely cause.
+
+    Args:
+        figures: by their names.
+        where: in training, for the message.
+        model: what was trained.
+        data: on what; each is sent through the model as it was before training, to tell a part that is at fault.
+    """
     bad = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
-    if bad:
-        raise TrainingError(
-            f"{where}: not finite: {', '.join(bad)}; lower training.optimizer.lr, or set training.clip_norm (1.0 is a "
-            "usual value)"
-        )
+    if not bad:
+        return
+    assert model.config is not None
+    with own_random_state(), evaluating(fresh := build(model.config, data.shape).to(model.device)):
+        cause = partwise.not_finite(fresh, data.batches(data.train, model.config.training.batch_size))
+    remedy = "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
+    raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {cause or remedy}")
 
 
-def _check_epoch(record: EpochRecord) -> None:
+def _check_epoch(record: EpochRecord, model: Model, data: Dataset) -> None:
     for split, scores in (("training", record.train), ("validation", record.validation)):
         if scores is not None:
             figures = {"loss": scores.loss, **scores.terms, **scores.critics}
-            check_finite(figures, f"epoch {record.epoch}, {split}")
+            check_finite(figures, f"epoch {record.epoch}, {split}", model, data)

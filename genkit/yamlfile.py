@@ -120,7 +120,16 @@ def _text(dumper: Any, value: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
+def _number(dumper: Any, value: float) -> Any:
+    """With a point, without which a reader of YAML 1.1 takes a number with an exponent for text."""
+    node = dumper.represent_float(value)
+    if "e" in node.value and "." not in node.value:
+        node.value = node.value.replace("e", ".0e")
+    return node
+
+
 _Representer.add_representer(str, _text)
+_Representer.add_representer(float, _number)
 
 
 def _with_short_lists(value: Any) -> Any:

@@ -287,11 +287,19 @@ def test_a_critics_loss_may_be_one_value_or_one_a_datum(variant: Make, shape: Sh
     assert list(made(**{**gan(), "loss": {"name": name, "critic": "mlp"}}).critics) == [name]
 
 
-def test_the_error_of_a_part_itself_is_left_as_it_is(variant: Make) -> None:
+def test_what_a_part_itself_says_of_a_shape_is_said_with_its_name(variant: Make) -> None:
     def init(*_: Any) -> None:
-        raise ComponentError("said by the part itself")
+        raise ComponentError("vectors alone")
 
-    assert refusal(decoder=variant(MLPDecoder, __init__=init)) == "said by the part itself"
+    name = variant(MLPDecoder, __init__=init)
+    assert refusal(decoder=name) == f"decoder '{name}' refuses shape (3,) and (1, 4, 4): vectors alone"
+
+
+def test_a_part_that_names_itself_is_not_named_twice(variant: Make) -> None:
+    def init(*_: Any) -> None:
+        raise ComponentError("decoder 'mine' takes vectors alone")
+
+    assert refusal(decoder=variant(MLPDecoder, __init__=init)) == "decoder 'mine' takes vectors alone"
 
 
 # What a term needs

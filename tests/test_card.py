@@ -164,7 +164,9 @@ def test_a_card_of_weights_alone_says_less_and_invents_nothing(finished, tmp_pat
 def test_nothing_is_overwritten(finished, tmp_path):
     out = tmp_path / "card.md"
     out.write_text("mine")
-    with pytest.raises(RunError, match=r"card\.md is there already and may be somebody's work; choose another --out"):
+    with pytest.raises(
+        RunError, match=r"card\.md is there already and was edited, or is somebody's work; choose another --out"
+    ):
         write_card(finished.directory.path, out)
     assert out.read_text() == "mine"
 

@@ -72,7 +72,7 @@ def test_odd_data_are_told_of(arrays):
     report = check(arrays(x, labels, "data.test=50"))
     assert report.errors == []
     assert report.doubts[0] == "1 of 8 values are the same in all training data"
-    assert report.doubts[1].startswith("classes with few training data, of 2: few (")
+    assert report.doubts[1].startswith("classes with few training data, of 2: 'few' with ")
     assert report.doubts[2] == "the test split has 50 data: figures of so few are noisy"
     assert check(arrays(np.ones((10, 8), np.uint8))).doubts[0] == "all training data are the same"
 
@@ -176,7 +176,48 @@ def test_classes_without_training_data_and_uneven_ones_are_told_of(arrays, monke
 
     x = np.random.default_rng(0).random((1000, 8), np.float32)
     labels = np.where(np.arange(1000) < 950, "a", "b")
-    assert "classes with few training data, of 2: b (50)" in check(arrays(x, labels)).doubts
+    assert "classes with few training data, of 2: 'b' with 50" in check(arrays(x, labels)).doubts
     load = Arrays.load
     monkeypatch.setattr(Arrays, "load", lambda self: load(self)._replace(classes=("a", "b", "c")))
-    assert "classes with few training data, of 3: b (50), c (0)" in check(arrays(x, labels)).doubts
+    assert "classes with few training data, of 3: 'b' with 50, 'c' with 0" in check(arrays(x, labels)).doubts
+
+
+def test_a_part_that_makes_of_a_datum_what_is_not_finite_is_named_with_the_datum(arrays, variant):
+    from genkit_mlp import MLPEncoder
+
+    def forward(self, x):
+        return MLPEncoder.forward(self, x / x.flatten(1).std(1).view(-1, *[1] * (x.ndim - 1)))
+
+    x = np.random.default_rng(0).random((100, 8), np.float32)
+    x[70] = 0
+    config = arrays(x, None, f"encoder={{name: {variant(MLPEncoder, forward=forward)}, hidden: [8]}}")
+    (error,) = check(config).errors
+    assert (
+        "encoder 'of-test' makes of training datum 70 what is not finite, before any training: a division by 0" in error
+    )
+    assert "lower training.optimizer.lr" not in error
+
+
+def test_values_without_a_density_are_told_beside_a_model_that_does_not_fit(arrays):
+    x = np.linspace(-1, 2, 800, dtype=np.float32).reshape(100, 8)
+    errors = check(arrays(x, None, "encoder={name: cnn}")).errors
+    assert [error.partition(" ")[0] for error in errors] == ["encoder", "the"]
+
+
+def test_labels_of_minus_one_and_a_single_class_are_told_of(arrays):
+    x = np.random.default_rng(0).random((100, 8), np.float32)
+    doubts = check(arrays(x, np.arange(100) % 3 - 1)).doubts
+    assert "the label -1 counts as a class; leave data without a label out, or their labels" in doubts
+    assert "all training data are of one class" in check(arrays(x, np.zeros(100, int))).doubts
+
+
+def test_a_part_that_exits_in_training_is_named(digits, variant):
+    from genkit_mlp import MLPEncoder
+
+    def forward(self, x):
+        if self.training:
+            raise SystemExit("bye")
+        return MLPEncoder.forward(self, x)
+
+    (error,) = check(encoder_of(variant, digits, forward)).errors
+    assert "encoder 'of-test' fails in training on input of shape (8, 1, 8, 8): SystemExit: bye" in error

@@ -165,3 +165,8 @@ def test_listener_within_a_block_that_fails_stops_nothing(registry):
         events.emit("epoch_ended", record=2)
     assert broken.heard == ["epoch_ended"]
     assert ear.heard == [("epoch_ended", 1), ("epoch_ended", 2)]
+
+
+def test_the_callers_own_listener_may_end_the_program():
+    with listening([Stopping(SystemExit(1))]), pytest.raises(SystemExit):
+        Events("the run").emit("run_started")

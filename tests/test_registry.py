@@ -6,10 +6,11 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import torch
+from pydantic import Field
 
 from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
@@ -67,7 +68,14 @@ class OtherKind(Nameless):
         name: Literal["other-kind"] = "other-kind"
 
 
+class BadDefault(Nameless):
+    class Config(Encoder.Config):
+        name: Literal["bad-default"] = "bad-default"
+        width: Annotated[int, Field(ge=1)] = 0
+
+
 NO_COMPONENTS = [
+    (BadDefault, "the default of option 'width' of BadDefault breaks its own rule: Input should be greater than or"),
     (OtherKind, "OtherKind says kind = 'decoder', and derives from Encoder: leave kind as it is"),
     (encoder("a/b c"), "encoder.<locals>.Made has the name 'a/b c': a name is of letters, digits, '-', '_' and '.'"),
     (Nameless, "Nameless.Config names nothing: derive it from the interface's and give it `name: Literal"),
@@ -362,7 +370,7 @@ def test_a_qualified_name_settles_whose_component_is_meant_and_is_kept_in_the_co
     assert isinstance(made, second.Config)
     assert settings.model_validate(made.model_dump()) == made
     assert here.settings("encoder", "bolt-dist/part") is settings
-    assert plugin.notes == ["encoder 'part' is also of acme-dist 1.0; as 'bolt-dist/part' it is meant surely"]
+    assert plugin.notes == ["encoder 'part' is also of acme-dist 1.0; to be unambiguous, write 'bolt-dist/part'"]
     assert "unknown encoder 'other-dist/part'" in message_of_find(here, "encoder", "other-dist/part")
 
 
@@ -534,3 +542,9 @@ def test_an_entry_point_of_a_name_that_is_not_there_says_where_to_mend_it(instal
     assert problem.endswith(
         "json:lost' under [project.entry-points.genkit] in its pyproject.toml, and install it again"
     )
+
+
+@pytest.mark.parametrize("brought", [None, Nameless])
+def test_what_is_no_list_of_classes_is_said(brought):
+    problems = added(Registry(), "acme", components=lambda: brought).problems
+    assert problems == [f"components() gives {brought!r}, and owes a list of classes, as [MyEncoder]"]

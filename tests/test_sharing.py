@@ -46,7 +46,7 @@ def test_what_is_missing_is_one_line_for_pip(cli, changed):
     assert "encoder 'wavelet' of genkit-wavelet 3.1, and sampler 'tide' of genkit-tide 3.1" in found.problem
     answer = cli("load", path)
     assert answer.code == 2
-    assert answer.out.endswith(f"cannot be loaded here\n{found.install}\n")
+    assert answer.out.endswith(f"cannot be loaded here\n{found.problem}\n{found.install}\n")
     assert "genkit-tide 3.1 (sampler/tide): it is not installed" in answer.out
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from genkit.errors import in_a_line, place
 from genkit.testing.subject import Blocked, ContractError, NotApplicable, Subject, seeded
@@ -37,6 +38,19 @@ def promise(*kinds: type[Any], after: tuple[str, ...] = ()) -> Callable[[Functio
         return function
 
     return noted
+
+
+class OnceEach(io.TextIOBase):
+    """A stream that lets each line through to stderr once: a part computes the same many times."""
+
+    seen: ClassVar[set[str]] = set()
+
+    def write(self, text: str) -> int:
+        """Lines that are new."""
+        new = [line for line in text.splitlines() if line not in self.seen]
+        self.seen.update(new)
+        sys.stderr.write("".join(f"{line}\n" for line in new if line))
+        return len(text)
 
 
 class Result(NamedTuple):
@@ -75,6 +89,7 @@ class Check:
 
     def __call__(self) -> None:
         """Check it; a second call says what the first said."""
+        __tracebackhide__ = True  # its message says all of it
         outcome = _outcome(self.subject, self.promise)
         if outcome is not None:
             raise outcome
@@ -122,7 +137,7 @@ def _tried(subject: Any, promise: Promise) -> Exception | None:
         if isinstance(_outcome(subject, owed[name]), ContractError | Blocked):
             return Blocked(f"it builds on '{name}', which has to be mended first")
     try:
-        with seeded(), contextlib.redirect_stdout(sys.stderr):  # what it prints is not what is found
+        with seeded(), contextlib.redirect_stdout(OnceEach()):  # what it prints is not what is found
             promise.function(subject)
     except (ContractError, NotApplicable) as error:
         return error

@@ -14,7 +14,7 @@ from genkit.testing.estimates import DRAWS, SIGMAS, off
 from genkit.testing.grids import Grid, grid_of
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
 
-PAIRS: tuple[Shape, ...] = ((2,), (1, 1, 2), (1, 2), (2, 1), (2, 1, 1))
+PAIRS: tuple[Shape, ...] = ((2,), (2, 1, 1), (1, 1, 2), (2, 1), (1, 2))
 """Data of two values, small enough to sum over all that they can be."""
 EXTREME = 20.0
 FEW = 2_000
@@ -113,7 +113,7 @@ def density(subject: Subject) -> None:
     for grid in _grids(subject):
         total = float(grid.density.sum())
         require(
-            abs(total - 1) < 0.02,
+            abs(total - 1) < 0.03,
             f"exp(log_prob) of all that two values can be {'sums' if grid.discrete else 'integrates'} to {total:.3f}, "
             "and has to be 1: sum log_prob over the datum (no mean), keep its normalizing constant, mind its sign, and "
             "state as support what has a density",
@@ -137,7 +137,8 @@ def samples(subject: Subject) -> None:
 
 def _grids(subject: Subject) -> list[Grid]:
     """All that data of two values can be, with their densities, for params near 0 and further off."""
-    for shape in PAIRS:
+    sizes = {len(shape) for shape in subject.shapes or PAIRS}
+    for shape in (pair for pair in PAIRS if len(pair) in sizes):
         try:
             case: LikelihoodCase = Subject(subject.component, subject.config, (shape,)).cases()[0]
         except ContractError:

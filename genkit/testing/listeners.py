@@ -131,13 +131,19 @@ def changes_nothing(subject: Listener) -> None:
     (alone, own, states), (run, files, other_states) = found
     values, others = alone.model.state_dict(), run.model.state_dict()
     require(
-        all(torch.equal(values[name], others[name]) for name in values) and states == other_states,
-        "a run that it follows comes out otherwise: it changes the model, or draws from a global generator (torch, "
-        "numpy, random); draw from one of its own",
+        all(torch.equal(values[name], others[name]) for name in values),
+        "a run that it follows comes out otherwise: it changes the model",
+    )
+    require(
+        states == other_states,
+        "it draws from a global generator (torch, numpy, random), on which the run depends: draw inside "
+        "torch.random.fork_rng(), or from one of its own",
     )
     lost = ", ".join(sorted(own - files))
     require(not lost, f"it removes or empties files of the run ({lost}): write files of its own")
-    require(len(run.history) == len(alone.history), "it changes run.history: read a copy of it")
+    epochs = [[record.epoch for record in each.history] for each in (run, alone)]
+    require(epochs[0] == epochs[1], "it changes run.history: read a copy of it")
+    require((run.evaluation is None) == (alone.evaluation is None), "it changes run.evaluation: leave it to the run")
     frozen = [name for name, p in run.model.named_parameters() if not p.requires_grad]
     require(not frozen, f"it freezes parameters of the model ({', '.join(frozen)})")
     hooked = [name or "model" for name, m in run.model.named_modules() if m._forward_hooks or m._forward_pre_hooks]

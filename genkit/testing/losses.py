@@ -141,11 +141,17 @@ def nats_per_datum(subject: Subject) -> None:
             except ComponentError:
                 continue
             with torch.no_grad():
-                one, two = case.part.eval()(passed).mean(), wide(widened(passed, axis, tiny_model(shape))).mean()
+                one = _value(case, passed)
+                try:
+                    with seeded():
+                        two = wide(widened(passed, axis, tiny_model(shape))).mean()
+                except RuntimeError as error:
+                    raise NotApplicable("it reads more of the model than the pass, which cannot be widened") from error
             require(
-                not close(one, two) or not one.any(),
+                abs(one - two) > 1e-3 * abs(one) or not one.any(),
                 f"the term is {one:.4f} for a datum and still {two:.4f} for one of twice as many values: it is a mean "
-                "over the values, and owes nats per datum; sum over them (flatten(1).sum(1))",
+                "over the values, and owes nats per datum; sum over them (flatten(1).sum(1)); one that has no scale by "
+                "design is marked as an expected failure",
             )
 
 

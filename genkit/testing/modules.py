@@ -146,6 +146,7 @@ def compiled(subject: Subject) -> None:
     case = subject.cases()[0]
     inputs = case.inputs(4)
     part = case.part.eval()
+    torch._dynamo.reset()  # what was traced before has no part in it
     options: dict[str, Any] = {"fullgraph": True, "backend": BACKEND, "isolate_recompiles": True}
     traced = torch.compile(lambda *given: case.read(part, *given), **options)
     try:

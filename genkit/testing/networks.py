@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genkit.errors import in_a_line, place
 from genkit.interfaces import Decoder, Encoder, Shape
@@ -13,6 +13,7 @@ from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, close, require
 
 COUNTS = (1, 2, 5)
+FAR = 5.0
 CONSTANT = "a datum without spread, as a black image, is divided by 0; add a small number to its spread"
 
 
@@ -36,6 +37,22 @@ def shapes(subject: Subject) -> None:
             output = _run(case, torch.full_like(case.inputs(2)[0], value), False)
             finite = output.isfinite().all()
             require(finite, f"for data that are all {value:g} it gives values that are not finite: {CONSTANT}")
+            _check_slopes(case.part, output, f"for data that are all {value:g}")
+        if isinstance(case.part, Decoder):
+            far = _run(case, FAR * case.inputs(5)[0], False)
+            require(far.isfinite().all(), f"for z of {FAR:g} standard deviations it gives values that are not finite")
+
+
+def _check_slopes(part: nn.Module, output: Tensor, what: str) -> None:
+    """The gradients of a finite output are finite too."""
+    parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
+    if not output.requires_grad or not parameters:
+        return
+    found = torch.autograd.grad(output.sum(), parameters, allow_unused=True)
+    require(
+        all(bool(slope.isfinite().all()) for slope in found if slope is not None),
+        f"{what} its gradients are not finite: the slope of a root at 0 is infinite; add a small number inside of it",
+    )
 
 
 def _owed(output: Any, owed: Shape, what: str) -> None:

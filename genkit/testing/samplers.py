@@ -13,7 +13,7 @@ from genkit.interfaces import Latent, Sampler, Shape
 from genkit.testing.cases import SamplerCase
 from genkit.testing.check import promise
 from genkit.testing.estimates import DRAWS, SIGMAS
-from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, stir
 
 MANY = 100
 BUILDS = 5
@@ -32,6 +32,7 @@ def shapes(subject: Subject) -> None:
         require(plain, f"its latent_shape is {size!r}: set it in __init__ to a tuple of whole numbers")
         for draws in (0, 1, 3):
             for count in (1, 5):
+                case.part.train(count > 1)  # batch normalization cannot train on one datum
                 try:
                     latent = case.posterior(count, draws)
                 except Exception as error:
@@ -82,8 +83,10 @@ def reparameterization(subject: Subject) -> None:
     """Gradients go through the draws back to the features."""
     for case in subject.cases():
         (features,) = case.inputs(8)
+        stir(case.part)
         z = case.part(features.requires_grad_(), 2).z
-        (found,) = torch.autograd.grad(z.square().sum(), features, allow_unused=True) if z.requires_grad else (None,)
+        total = (z * torch.randn_like(z)).sum()  # not its length, which may be fixed
+        (found,) = torch.autograd.grad(total, features, allow_unused=True) if z.requires_grad else (None,)
         require(
             found is not None and bool(found.any()),
             "no gradient goes through z to the features, so that the encoder cannot learn from the reconstruction: "
@@ -128,6 +131,7 @@ def mean_of_the_draws(subject: Subject) -> None:
     pairs = []
     for seed in range(BUILDS):
         for case in subject.cases(seed):
+            stir(case.part)
             latent = case.part.eval()(case.inputs(DATA, seed)[0], MANY)
             pairs.append([value - value.mean(0) for value in (latent.mean.flatten(1), latent.z.mean(0).flatten(1))])
     product = sum(float((mean * centre).sum()) for mean, centre in pairs)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from genkit.errors import ComponentError, ConfigError, in_a_line, place
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
@@ -50,6 +50,7 @@ class Blocked(NotApplicable):
 
 def require(kept: bool | Tensor, broken: str) -> None:
     """Raise ContractError where a promise is not kept."""
+    __tracebackhide__ = True
     if not bool(kept):
         raise ContractError(broken)
 
@@ -70,6 +71,13 @@ def seeded(seed: int = 0) -> Iterator[None]:
     finally:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
+
+
+def stir(part: nn.Module) -> None:
+    """Move the parameters a little: what starts at 0 lets no gradient through at first."""
+    with seeded(), torch.no_grad():
+        for parameter in part.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
 
 
 def generators() -> list[object]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
+from genkit.discovery import GROUP
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, Shape
 from genkit.registry import KINDS, Plugin, name_of, registry
@@ -93,10 +95,23 @@ def _plugins(name: str) -> list[Plugin]:
         if plugin in found:
             raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
     if not found:
+        if _is_installed(name):
+            raise ComponentError(
+                f"'{name}' is installed, and has no entry point in the group {GROUP}: in its pyproject.toml, under "
+                f"[project.entry-points.{GROUP}], name the module with its hooks, and install it again"
+            )
         names = {word for plugin in registry().plugins for word in (plugin.name, plugin.distribution)}
         names |= {_part(component) for plugin in registry().plugins for component in plugin.components}
         raise ComponentError(f"there is no plugin, distribution or part '{name}'; {nearest(name, names)}")
     return found
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _given(name: str, options: Iterable[str], parts: dict[str, type[Component]]) -> dict[str, dict[str, Any]]:
