@@ -19,10 +19,10 @@ from genkit.testing.subject import NotApplicable, Subject, require
 CONSTANTS = " (its sign is wrong where it is below 0 for all data), and its constants"
 HEAVY = 0.35
 """Importance weights with a heavier tail say nothing: their mean hangs on draws that are rarely made."""
-REACHES = ((1.0, 3.0), (1.0, 1.0), (1.0, 0.3), (0.5, 0.3), (0.2, 0.3))
-"""Factors of the parameters, and standard deviations of features: some posteriors are far from the prior, some near.
+REACHES = ((1.0, 3.0, False), (1.0, 1.0, True), (1.0, 0.3, False), (0.5, 0.3, False), (0.2, 0.3, True))
+"""Factors of the parameters, standard deviations of features, and the mode: some posteriors are far from the prior.
 
-What a sampler promises holds whatever its parameters are.
+What a sampler promises holds whatever its parameters are, in training as in eval mode.
 """
 
 
@@ -40,10 +40,10 @@ class Drawn(NamedTuple):
 
 
 def _drawn(subject: Subject) -> Iterator[Drawn]:
-    for factor, spread in REACHES:
+    for factor, spread, training in REACHES:
         for case in subject.cases():
             with torch.no_grad():
-                for parameter in case.part.eval().parameters():
+                for parameter in case.part.train(training).parameters():
                     parameter.mul_(factor)
                 latent = case.posterior(2, DRAWS, spread)
                 prior = case.part.prior(DRAWS).flatten(1) if case.part.has_prior else None

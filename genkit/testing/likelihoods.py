@@ -12,7 +12,7 @@ from genkit.testing.cases import LikelihoodCase
 from genkit.testing.check import promise
 from genkit.testing.estimates import DRAWS, SIGMAS, off
 from genkit.testing.grids import Grid, grid_of
-from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
 
 PAIRS: tuple[Shape, ...] = ((2,), (2, 1, 1), (1, 1, 2), (2, 1), (1, 2))
 """Data of two values, small enough to sum over all that they can be."""
@@ -144,5 +144,15 @@ def _grids(subject: Subject) -> list[Grid]:
         except ContractError:
             continue
         with torch.no_grad():
+            if not _varies(case):  # a code of one category is no choice
+                continue
             return [grid_of(case, scale) for scale in (0.3, 1.5)]
     raise NotApplicable("it takes no data of two values, over which to sum its density")
+
+
+def _varies(case: LikelihoodCase) -> bool:
+    """Whether each of the values of a datum can be more than one."""
+    with seeded(1):
+        params = torch.randn(1, 1, *case.part.params_shape)
+        drawn = case.part.sample(params.expand(1, FEW, *case.part.params_shape))
+    return bool((drawn.flatten(0, 1).flatten(1).std(0) > 0).all())

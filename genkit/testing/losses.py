@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
@@ -53,10 +55,10 @@ def gradients_reach_the_model(subject: Subject) -> None:
 @promise(Loss, after=("shapes", "eval determinism"))
 def batch_size(subject: Subject) -> None:
     """The same data twice in a batch leave the term as it is: nats per datum, whatever the size of the batch."""
-    for case in subject.cases():
+    for case, training in product(subject.cases(), (False, True)):
         passed = case.passed(6)
         with torch.no_grad():
-            once, again = _value(case, passed), _value(case, twice(passed))
+            once, again = _value(case, passed, training), _value(case, twice(passed), training)
         require(
             close(once, again, 1e-3),
             f"the term is {once:.4f} for a batch and {again:.4f} for one that holds each datum twice: it is summed "
@@ -65,10 +67,10 @@ def batch_size(subject: Subject) -> None:
         )
 
 
-def _value(case: LossCase, passed: Forward) -> Tensor:
+def _value(case: LossCase, passed: Forward, training: bool = False) -> Tensor:
     """The term of a pass, with the same random numbers at each call."""
     with seeded():
-        return case.part.eval()(passed).mean()  # type: ignore[no-any-return]
+        return case.part.train(training)(passed).mean()  # type: ignore[no-any-return]
 
 
 @promise(Loss, after=("shapes", "eval determinism"))
@@ -134,14 +136,14 @@ def nats_per_datum(subject: Subject) -> None:
         if any(True for _ in case.part.parameters()):
             raise NotApplicable("what a term with parameters makes of a wider datum is up to them")
         passed = with_equal_draws(case.passed(6))
-        for axis, length in enumerate(case.shape):
+        for (axis, length), training in product(enumerate(case.shape), (False, True)):
             shape = (*case.shape[:axis], 2 * length, *case.shape[axis + 1 :])
             try:
-                wide = subject.component(subject.config, shape).eval()
+                wide = subject.component(subject.config, shape).train(training)
             except ComponentError:
                 continue
             with torch.no_grad():
-                one = _value(case, passed)
+                one = _value(case, passed, training)
                 try:
                     with seeded():
                         two = wide(widened(passed, axis, tiny_model(shape))).mean()

@@ -88,6 +88,23 @@ def batch_independence(subject: Subject) -> None:
             )
 
 
+@promise(*NETWORKS, after=("shapes", "batch independence"))
+def order_in_training(subject: Subject) -> None:
+    """In training mode what comes of a datum depends on the batch as a whole at most, never on its place in it."""
+    for case in subject.cases():
+        (x,) = case.inputs(6)
+        turned = torch.tensor([1, 2, 0, 3, 5, 4])
+        with torch.no_grad():
+            part = case.part.train()
+            once, again, moved = part(x), part(x), part(x[turned])
+        if close(once, again):  # else it drops or adds noise, by place
+            require(
+                close(once[turned], moved),
+                "in training mode what comes of a datum changes with its place in the batch: a reshape, roll or sort "
+                "mixes data",
+            )
+
+
 @promise(*MODULES, after=("shapes",))
 def input_is_kept(subject: Subject) -> None:
     """What comes in is not changed in place."""
@@ -150,7 +167,8 @@ def compiled(subject: Subject) -> None:
     options: dict[str, Any] = {"fullgraph": True, "backend": BACKEND, "isolate_recompiles": True}
     traced = torch.compile(lambda *given: case.read(part, *given), **options)
     try:
-        with seeded(), torch.no_grad(), warnings.catch_warnings():
+        traceable = torch._dynamo.config.patch(trace_autograd_ops=True)  # as in training
+        with seeded(), torch.no_grad(), traceable, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch says to itself while it traces
             found = traced(*inputs)
     except torch._dynamo.exc.TorchDynamoException as error:

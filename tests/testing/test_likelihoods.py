@@ -235,6 +235,24 @@ class OneHot(Good):
         return drawn.to(params)
 
 
+class OneHotChannels(OneHot):
+    """One of the channels is 1."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        if len(shape) != 3:
+            raise ComponentError("images alone")
+
+    def log_prob(self, x, params):
+        return (x * params.log_softmax(-3)).flatten(2).sum(2)
+
+    def mean(self, params):
+        return params.softmax(-3)
+
+    def sample(self, params):
+        return super().sample(params.movedim(-3, -1)).movedim(-1, -3)
+
+
 WRONG = [
     (ForEverything, "density", "state as support what has a density"),
     (OnTheCPU, "second device", "what sample() draws stays on the CPU"),
@@ -255,7 +273,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Good, Zeros, Levels, LearnedScale, HeavyTails, OneHot])
+@pytest.mark.parametrize("component", [Good, Zeros, Levels, LearnedScale, HeavyTails, OneHot, OneHotChannels])
 def test_a_right_likelihood_passes(failures, component):
     assert failures(component) == {}
 

@@ -123,6 +123,13 @@ class Forgets(Good):
         run.history.clear()
 
 
+class TakesTheFigures(Good):
+    @hookimpl
+    def run_ended(self, run):
+        super().run_ended(run)
+        run.evaluation = None
+
+
 class Freezes(Good):
     @hookimpl
     def run_ended(self, run):
@@ -150,6 +157,7 @@ WRONG = [
     (Moves, NOTHING, "in run_started it changes the working directory"),
     (Removes, NOTHING, "it removes or empties files of the run (model.safetensors)"),
     (Forgets, NOTHING, "it changes run.history"),
+    (TakesTheFigures, NOTHING, "it changes run.evaluation"),
     (Freezes, NOTHING, "it freezes parameters of the model (decoder.layer.weight, decoder.layer.bias)"),
     (Hooks, NOTHING, "it leaves forward hooks on decoder: remove each with its handle"),
     (Exits, "follows a run", "it fails in run_ended: SystemExit: 0"),

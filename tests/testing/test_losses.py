@@ -148,6 +148,28 @@ class CountsCalls(Reconstruction):
         return super().forward(forward) * self.calls
 
 
+class SumsInTraining(Reconstruction):
+    """Sums over the batch in training."""
+
+    def forward(self, forward):
+        term = super().forward(forward)
+        return term.sum() if self.training else term
+
+
+class MeansInTraining(Reconstruction):
+    """Averages over the values in training."""
+
+    def forward(self, forward):
+        return super().forward(forward) / (forward.x[0].numel() if self.training else 1)
+
+
+class Decay(Reconstruction):
+    """The squares of the decoder's weights: it reads the model, and nothing of the pass."""
+
+    def forward(self, forward):
+        return torch.stack([p.square().sum() for p in forward.model.decoder.parameters()]).sum()
+
+
 class WeighsItself(Reconstruction):
     """Multiplies by its weight, as the core does."""
 
@@ -267,6 +289,8 @@ WRONG = [
     (EachDraw, "shapes", "the term is (1, 1) for 1 data, and owes (1,), one value a datum, or ()"),
     (AsNumber, "shapes", "the term is float: it owes a tensor"),
     (CountsCalls, "eval determinism", "two calls give different values"),
+    (SumsInTraining, "batch size", "it is summed over the batch"),
+    (MeansInTraining, "nats per datum", "it is a mean over the values"),
     (WeighsItself, "weight", "leave config.weight alone"),
     (Shrinks, "input is kept", "it changes its input in place"),
     (ReadsTheModel, "critic loss", "sends gradients into the model (decoder.layer.weight, decoder.layer.bias)"),
@@ -278,7 +302,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Reconstruction, Divergence, ImportanceWeighted, Discrepancy, Critic])
+@pytest.mark.parametrize("component", [Reconstruction, Divergence, ImportanceWeighted, Discrepancy, Decay, Critic])
 def test_a_right_term_passes(failures, component):
     assert failures(component) == {}
 

@@ -284,6 +284,40 @@ class InPieces(Good):
         return super().forward(x - x.mean(0) if len(x) > 8 else x)
 
 
+class RootOfTheVariance(Good):
+    """Has an infinite slope where a datum has no spread."""
+
+    def forward(self, x):
+        spread = self.layer(x.flatten(1)).mul(x.flatten(1).var(1, keepdim=True)).square().sum(1, keepdim=True).sqrt()
+        return super().forward(x) / (spread + 1)
+
+
+class RollsInTraining(Good):
+    """Gives each datum what another is owed."""
+
+    def forward(self, x):
+        features = super().forward(x)
+        return features.roll(1, 0) if self.training else features
+
+
+class NearOnly(GoodDecoder):
+    """Has no values for z further off."""
+
+    def forward(self, z):
+        return super().forward(z) * (16 - z.flatten(1)[:, :1].square()).sqrt().view(-1, *[1] * len(self.out_shape))
+
+
+class Normalized(Good):
+    """Normalizes over the batch, and drops."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.after = nn.Sequential(nn.BatchNorm1d(config.width), nn.Dropout(0.2))
+
+    def forward(self, x):
+        return self.after(super().forward(x))
+
+
 class TurnsOff(Good):
     """Ends training for good."""
 
@@ -370,6 +404,9 @@ WRONG = [
     (Standardizes, ["shapes"], "for data that are all 0 it gives values that are not finite"),
     (HalfBlind, [INPUT], "only 32 of the 64 values of a datum of shape (1, 8, 8) have a part in its output"),
     (InPieces, ["batch independence"], "computed over the batch"),
+    (RootOfTheVariance, ["shapes"], "its gradients are not finite: the slope of a root at 0 is infinite"),
+    (RollsInTraining, ["order in training"], "mixes data"),
+    (NearOnly, ["shapes"], "for z of 5 standard deviations it gives values that are not finite"),
     (TurnsOff, ["shapes"], "its forward changes its mode"),
     (HalfMute, [INPUT], "values that it gives change with z; the rest is constant"),
     (Undocumented, ["documentation"], "the class Undocumented has no docstring"),
@@ -379,7 +416,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Good, GoodDecoder, Recurrent])
+@pytest.mark.parametrize("component", [Good, GoodDecoder, Recurrent, Normalized])
 def test_a_right_network_passes(failures, component):
     assert failures(component) == {}
 

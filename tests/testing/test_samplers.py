@@ -244,6 +244,69 @@ class EstimatedKL(Good):
         return latent._replace(kl=estimate.unsqueeze(1))
 
 
+class LightInTraining(Good):
+    """Has a tenth of the KL in training."""
+
+    def kl(self, mean, log_var):
+        return super().kl(mean, log_var) * (0.1 if self.training else 1)
+
+
+class NegativeCategorical(Good):
+    """Has -KL of a categorical posterior, and no density."""
+
+    def forward(self, features, draws=1):
+        logits = self.heads(features.flatten(1))[:, : self.latent_shape[0]]
+        kl = -(logits.softmax(1) * (logits.log_softmax(1) + math.log(logits.shape[1]))).sum(1, keepdim=True)
+        noise = -torch.log(-torch.log(torch.rand(draws, *logits.shape, dtype=logits.dtype, device=logits.device)))
+        return Latent((logits + noise).softmax(-1), logits.softmax(1), kl, None)
+
+    def prior(self, n):
+        chosen = torch.randint(self.latent_shape[0], (n,), device=self.origin.device)
+        return torch.nn.functional.one_hot(chosen, self.latent_shape[0]).to(self.heads.weight)
+
+
+class OnTheCircle(Good):
+    """A point on the unit circle, of fixed length, by an angle with noise."""
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.latent_shape = (2,)
+
+    def forward(self, features, draws=1):
+        angle = self.heads(features.flatten(1))[:, 0]
+        drawn = angle + 0.3 * torch.randn(draws, *angle.shape, dtype=angle.dtype, device=angle.device)
+        z, mean = (torch.stack([value.cos(), value.sin()], -1) for value in (drawn, angle))
+        return Latent(z, mean, None, None)
+
+    def prior(self, n):
+        angle = 2 * math.pi * torch.rand(n, device=self.origin.device)
+        return torch.stack([angle.cos(), angle.sin()], -1)
+
+
+class ZeroHeads(Good):
+    """Starts from heads of 0."""
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        for parameter in self.heads.parameters():
+            nn.init.zeros_(parameter)
+
+
+class NormalizedHeads(Good):
+    """Normalizes its means over the batch (Zhu et al. 2020, arXiv:2004.12585)."""
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.normal = nn.BatchNorm1d(config.latent)
+
+    def forward(self, features, draws=1):
+        mean, log_var = self.heads(features.flatten(1)).chunk(2, 1)
+        mean = self.normal(mean)
+        eps = self.noise(draws, mean)
+        z = self.drawn(mean, log_var, eps)
+        return Latent(z, mean, self.kl(mean, log_var), self.log_ratio(z, mean, log_var, eps))
+
+
 class SeedsItself(Good):
     """Has the same weights in every run."""
 
@@ -274,6 +337,8 @@ WRONG = [
     (FixedPrior, "prior alone", "the same draws at every call"),
     (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
     (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and owes (1, 3), a column a dimension, or (1, 1)"),
+    (LightInTraining, "kl", "nats, and the mean of log q - log p"),
+    (NegativeCategorical, "kl", "no KL is below 0: check its sign"),
     (MeanIsLogVariance, "mean of the draws", "it is the posterior mean"),
     (QuietInEval, "independent draws", "it draws in training mode alone"),
     (NoiseBank, "independent draws", "two calls draw the same noise"),
@@ -288,6 +353,11 @@ def test_a_right_sampler_passes(failures):
     assert failures(Good) == {}
     assert failures(Good, Good.Config(latent=1)) == {}
     assert failures(Good, Good.Config(latent=16)) == {}
+
+
+@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads])
+def test_a_right_sampler_of_another_form_passes(failures, component):
+    assert failures(component) == {}
 
 
 @pytest.mark.parametrize(("component", "caught", "words"), WRONG, ids=lambda value: getattr(value, "__name__", ""))

@@ -194,6 +194,18 @@ WRONG = [
 ]
 
 
+class Counts(Good):
+    """Counts, many of which are alike."""
+
+    def load(self):
+        drawn = torch.from_numpy(np.random.default_rng(0).poisson(1.0, (400, 2)).astype(np.float32))
+        return RawData(Split(drawn[:300], None), Split(drawn[300:], None))
+
+
+def test_data_that_are_alike_by_chance_are_no_overlap(failures):
+    assert failures(Counts) == {}
+
+
 def test_a_right_source_passes(failures):
     assert failures(Good) == {}
 
