@@ -240,8 +240,8 @@ class OneHotChannels(OneHot):
 
     def __init__(self, config, shape):
         super().__init__(config, shape)
-        if len(shape) != 3:
-            raise ComponentError("images alone")
+        if len(shape) != 3 or shape[0] == 1:
+            raise ComponentError("images of two channels at least")
 
     def log_prob(self, x, params):
         return (x * params.log_softmax(-3)).flatten(2).sum(2)
