@@ -123,7 +123,7 @@ def test_twenty_plugins_of_which_some_are_broken_stop_nothing_and_are_told_apart
     assert all(rows[f"fine{number}"]["problems"] == rows[f"fine{number}"]["notes"] == [] for number in range(14))
     found = {name: "; ".join(rows[name]["problems"] + rows[name]["notes"]) for name in list(FAKES)[14:]}
     assert "its import failed: ModuleNotFoundError: No module named 'a_module_that_is_not_there'" in found["broken"]
-    assert found["raises"] == "its registration failed: RuntimeError: no licence (fake_raises.py:6)"
+    assert found["raises"].startswith("its registration failed: RuntimeError: no licence (fake_raises.py:")
     assert found["wrong"].startswith("dict is no component")
     assert found["twin"].startswith("encoder 'mlp' is also of genkit-torch")
     assert found["sleeps"].startswith("took 1.")

@@ -72,12 +72,14 @@ class Adversarial(LearnedLoss):
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,): of each generated datum."""
-        given = self.judge(_scaled(forward)[1])
+        assert forward.generated is not None
+        given = self.judge(_scaled(forward.generated, forward))
         return F.softplus(-given) if self.form == "non_saturating" else -given
 
     def critic_loss(self, forward: Forward) -> Tensor:
         """(B,): of each pair of a datum and a generated one."""
-        x, generated = _scaled(forward)
+        assert forward.generated is not None
+        x, generated = _scaled(forward.x, forward), _scaled(forward.generated, forward)
         real, fake = self.judge(x), self.judge(generated)
         if self.form == "non_saturating":
             return F.softplus(-real) + F.softplus(fake)
@@ -94,11 +96,10 @@ class Adversarial(LearnedLoss):
         return (norm - 1).square()
 
 
-def _scaled(forward: Forward) -> tuple[Tensor, Tensor]:
-    """Data and generated data (B, *shape) as the critic sees them: from −1 to 1 where the likelihood bounds them."""
-    assert forward.generated is not None
+def _scaled(x: Tensor, forward: Forward) -> Tensor:
+    """Data (B, *shape) as the critic sees them: from −1 to 1 where the likelihood bounds them."""
     low, high = forward.model.likelihood.support
     if math.isinf(low) or math.isinf(high):
-        return forward.x, forward.generated
+        return x
     middle, half = (low + high) / 2, (high - low) / 2
-    return (forward.x - middle) / half, (forward.generated - middle) / half
+    return x.mul(1 / half).sub_(middle / half)
