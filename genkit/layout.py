@@ -18,6 +18,8 @@ from torch.autograd import forward_ad
 
 SMALL = 2**22
 """Products of fewer multiplications are sooner done by what torch calls itself."""
+SMALL_EAGER = 2**26
+"""The same where nothing is compiled: each product, and each of its gradients, then takes a detour through Python."""
 
 _library = torch.library.Library("genkit", "DEF")
 _library.define("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
@@ -54,11 +56,15 @@ class Linear(nn.Linear):
         return product.view(*x.shape[:-1], self.out_features)
 
     def _fits(self, x: Tensor) -> bool:
-        if torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active():
+        if torch.compiler.is_exporting():  # of any number of rows
             return False
-        plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        ordinary = forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
-        return plain and ordinary and x.numel() * self.out_features >= SMALL
+        small = SMALL if torch.compiler.is_compiling() else SMALL_EAGER
+        if x.numel() * self.out_features < small or x.device.type != "cpu":
+            return False
+        if torch._C._are_functorch_transforms_active():
+            return False
+        plain = x.dtype == self.weight.dtype == torch.float32
+        return plain and forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
 
 
 @functools.cache

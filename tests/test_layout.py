@@ -4,6 +4,7 @@ from torch import nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genkit import layout
 from genkit.layout import Linear, like, settle
 
 
@@ -21,6 +22,12 @@ def gradients(layer, x):
     x = x.clone().requires_grad_()
     value = layer(x).tanh().square().sum()
     return torch.autograd.grad(value, [x, *layer.parameters()])
+
+
+@pytest.fixture(autouse=True)
+def _eager_as_compiled(monkeypatch):
+    """Products of a few rows count as large here."""
+    monkeypatch.setattr(layout, "SMALL_EAGER", layout.SMALL)
 
 
 @pytest.fixture
@@ -133,3 +140,11 @@ def test_compiled_products_are_those_of_torch():
     with torch._dynamo.config.patch(trace_autograd_ops=True):
         found = torch.compile(both, fullgraph=True)(settled, x)
     torch.testing.assert_close(found, both(plain, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "given"), [(500, []), (520, [(520, 256)])])
+def test_eager_products_are_left_to_torch_up_to_a_larger_size(monkeypatch, products, rows, given):
+    monkeypatch.setattr(layout, "SMALL_EAGER", 2**26)
+    _, settled = pair()
+    settled(torch.randn(rows, 256))
+    assert products == given
