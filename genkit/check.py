@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
@@ -131,11 +132,11 @@ def _traced(config: RunConfig, shape: Shape) -> Model:
         return build(config, shape)
 
 
-def _too_large(needed: int, free: int | None) -> str | None:
-    if free is None or needed <= free:
+def _too_large(needed: int, available: int | None) -> str | None:
+    if available is None or needed <= available:
         return None
     few = "a smaller training.batch_size or a smaller model takes less"
-    return f"training takes about {_size(needed)}, and {_size(free)} are free; {few}"
+    return f"training takes about {_size(needed)}, and {_size(available)} are free; {few}"
 
 
 def _size(count: int) -> str:
@@ -191,7 +192,7 @@ def _weights(model: Model, config: RunConfig) -> int:
     return weights * (2 + STATES.get(config.training.optimizer.name, 2))
 
 
-def _memory(model: Model, config: RunConfig, data: Dataset, free: int | None) -> int:
+def _memory(model: Model, config: RunConfig, data: Dataset, available: int | None) -> int:
     """Bytes of training a model: what the weights take, the most that a step makes beside them, and the data.
 
     Without numbers a whole batch takes no memory. A part that looks at its numbers gets some, and a few data.
@@ -201,13 +202,14 @@ def _memory(model: Model, config: RunConfig, data: Dataset, free: int | None) ->
     """
     kept = _weights(model, config) + sum(_bytes(split.x) for split in _splits(data).values())
     size = few = min(config.training.batch_size, len(data.train.x))
+    too_large = available is not None and kept > available
     recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())  # without numbers, other kernels
-    try:
-        if recurrent and (free is None or kept <= free):
-            raise NotImplementedError
-        step = _step_bytes(model, data.train.x[:size], model.device)
-    except Exception:
-        if free is not None and kept > free:
+    step = None
+    if too_large or not recurrent:
+        with contextlib.suppress(Exception):
+            step = _step_bytes(model, data.train.x[:size], model.device)
+    if step is None:
+        if too_large:
             return kept
         few = min(FEW, size)
         step = _step_bytes(build(config, data.shape), data.train.x[:few], torch.device("cpu"))

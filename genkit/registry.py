@@ -65,6 +65,7 @@ def name_of(component: type[Component]) -> str:
 
 
 NAME = r"[\w.-]+"
+"""Of a component. A slash stands between a distribution and it."""
 NO_METADATA = "its distribution has no METADATA, or none that can be read; install it again"
 NO_HOOK = (
     "it does nothing: its entry point has to name a module with a function components() that is marked with "
@@ -334,8 +335,8 @@ def why_no_component(candidate: Any) -> str | None:
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             if detail["type"] != "missing":
-                place = ".".join(map(str, detail["loc"]))
-                return f"the default of option '{place}' of {label} breaks its own rule: {detail['msg']}"
+                option = ".".join(map(str, detail["loc"]))
+                return f"the default of option '{option}' of {label} breaks its own rule: {detail['msg']}"
     if not re.fullmatch(NAME, str(name.default)):
         return f"{label} has the name {name.default!r}: a name is of letters, digits, '-', '_' and '.'"
     return None
@@ -343,9 +344,7 @@ def why_no_component(candidate: Any) -> str | None:
 
 def _remedy(error: BaseException, entry: EntryPoint) -> str:
     """What to do where an entry point names what its distribution does not have."""
-    lost = (
-        isinstance(error, ModuleNotFoundError) and error.name is not None and f"{entry.module}.".startswith(error.name)
-    )
+    lost = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
     if lost or (isinstance(error, AttributeError) and not place(error)):
         return (
             f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, and "
