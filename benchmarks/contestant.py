@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.peers.protocol import serve
 from genkit.data import Dataset
+from genkit.devices import choose_device
 from genkit.runs import as_config, prepare
-from genkit.training import Trainer, choose_device, fit, own_random_state, seed_everything
+from genkit.training import Trainer, fit, own_random_state, seed_everything
 
 PRODUCTS = (
     "aten::mm",

@@ -17,6 +17,7 @@ from genkit.assembly import build
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range, shape_of
 from genkit.data import load as load_data
+from genkit.devices import check_precision, choose_device
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
 from genkit.memory import Watch, free
@@ -26,8 +27,6 @@ from genkit.training import (
     Trainer,
     check_finite,
     check_last_batch,
-    check_precision,
-    choose_device,
     own_random_state,
     seed_everything,
 )

@@ -11,7 +11,8 @@ from typing import Any
 
 from genkit import hookspecs, interfaces, schema
 from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, RawData, Split
-from genkit.registry import EVENTS, INTERFACES, registry
+from genkit.kinds import INTERFACES
+from genkit.registry import EVENTS, registry
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)

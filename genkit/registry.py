@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import os
-import re
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import pluggy
-from pydantic import ValidationError
 
 from genkit import hookspecs
 from genkit.discovery import GROUP, UNKNOWN, Offer, apart, offers
 from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.interfaces import Component
+from genkit.kinds import name_of, why_no_component
 from genkit.selection import FIRST_PARTY, VARIABLE, Selection, canonical
 from genkit.settings import Settings, nearest
 
@@ -34,8 +32,6 @@ THIS_PROCESS = "this process"
 SLOW = 0.5
 """Seconds of an import that are worth a note."""
 EVENTS = ("run_started", "step_ended", "epoch_ended", "run_ended", "run_stopped")
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
-KINDS = tuple(interface.kind for interface in INTERFACES)
 
 C = TypeVar("C", bound=type[Component])
 
@@ -59,13 +55,6 @@ class Plugin:
         return f"{self.distribution} {self.version}".strip()
 
 
-def name_of(component: type[Component]) -> str:
-    """The name by which configs choose a component class."""
-    return str(component.Config.model_fields["name"].default)
-
-
-NAME = r"[\w.-]+"
-"""Of a component. A slash stands between a distribution and it."""
 NO_METADATA = "its distribution has no METADATA, or none that can be read; install it again"
 NO_HOOK = (
     "it does nothing: its entry point has to name a module with a function components() that is marked with "
@@ -312,34 +301,6 @@ class Registry:
 def _qualified(settings: type[Component.Config], name: str) -> type[Component.Config]:
     members = {"__annotations__": {"name": Literal[name]}, "name": name, "__module__": settings.__module__}
     return type(settings.__name__, (settings,), members)
-
-
-def why_no_component(candidate: Any) -> str | None:
-    """What keeps a class from being a component that configs can name; None: nothing."""
-    label = getattr(candidate, "__qualname__", repr(candidate))
-    if not (inspect.isclass(candidate) and issubclass(candidate, INTERFACES)):
-        return f"{label} is no component: it derives from none of {', '.join(i.__name__ for i in INTERFACES)}"
-    if inspect.isabstract(candidate):
-        missing = ", ".join(sorted(getattr(candidate, "__abstractmethods__", ())))
-        return f"{label} is abstract: it does not implement {missing}"
-    interface = next(known for known in INTERFACES if issubclass(candidate, known))
-    if candidate.kind != interface.kind:
-        return f"{label} says kind = {candidate.kind!r}, and derives from {interface.__name__}: leave kind as it is"
-    name = candidate.Config.model_fields.get("name") if issubclass(candidate.Config, Component.Config) else None
-    if name is None or get_args(name.annotation) != (name.default,):
-        return (
-            f'{label}.Config names nothing: derive it from the interface\'s and give it `name: Literal["..."] = "..."`'
-        )
-    try:
-        candidate.Config.model_validate({"name": name.default})
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            if detail["type"] != "missing":
-                option = ".".join(map(str, detail["loc"]))
-                return f"the default of option '{option}' of {label} breaks its own rule: {detail['msg']}"
-    if not re.fullmatch(NAME, str(name.default)):
-        return f"{label} has the name {name.default!r}: a name is of letters, digits, '-', '_' and '.'"
-    return None
 
 
 def _remedy(error: BaseException, entry: EntryPoint) -> str:

@@ -19,6 +19,7 @@ from genkit.compilation import Plan, plan
 from genkit.config import RunConfig
 from genkit.data import Dataset, check_range
 from genkit.data import load as load_data
+from genkit.devices import check_precision, choose_device
 from genkit.errors import ConfigError, GenkitError, RunError, WeightsError
 from genkit.evaluation import Evaluation, evaluate
 from genkit.events import Events, listening
@@ -29,8 +30,6 @@ from genkit.scores import EpochRecord, Progress
 from genkit.training import (
     Trainer,
     check_last_batch,
-    check_precision,
-    choose_device,
     fit,
     own_random_state,
     seed_everything,

@@ -10,7 +10,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from genkit.config import RunConfig
 from genkit.errors import GenkitError
-from genkit.registry import KINDS, registry
+from genkit.kinds import KINDS
+from genkit.registry import registry
 from genkit.settings import CHOICE, ChosenByName, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

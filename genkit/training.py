@@ -23,12 +23,13 @@ from genkit import compilation, partwise
 from genkit.assembly import build
 from genkit.config import TrainingConfig
 from genkit.data import Dataset, as_float, spans
+from genkit.devices import computing_in
 from genkit.errors import ComponentError, ConfigError, GenkitError, TrainingError
 from genkit.interfaces import Forward, LearnedLoss, Loss, Split
 from genkit.layout import like
 from genkit.model import Model, evaluating
 from genkit.optimizers import OptimizerConfig
-from genkit.processes import add_up, local_rank, mean, sharing
+from genkit.processes import add_up, mean, sharing
 from genkit.schedules import value_at
 from genkit.scores import EpochRecord, Figures, Progress, Scores, Total
 
@@ -266,45 +267,6 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
             f"training.batch_size: {count:,} data in batches of {batch_size} leave a last one of a single datum, over "
             "which batch normalization cannot average; choose another batch_size"
         ) from None
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a GPU where there is one."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available[name]:
-        raise ConfigError(f"training.device: '{name}' is not available on this machine; use auto or cpu")
-    return torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
-
-
-AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@contextlib.contextmanager
-def computing_in(precision: str, model: Model) -> Iterator[None]:
-    """Inside the block the networks of a model compute as `training.precision` says."""
-    if precision == "float32":
-        yield
-        return
-    before = torch.get_float32_matmul_precision() if precision == "tf32" else None
-    if before is not None:
-        torch.set_float32_matmul_precision("high")
-    model.autocast = AUTOCAST.get(precision)
-    try:
-        yield
-    finally:
-        model.autocast = None
-        if before is not None:
-            torch.set_float32_matmul_precision(before)
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse TensorFloat-32 where there is none; raises ConfigError."""
-    if precision == "tf32" and device.type != "cuda":
-        raise ConfigError(
-            f"training.precision: tf32 is of NVIDIA GPUs, and this run is on '{device.type}'; use bfloat16"
-        )
 
 
 def _critic_config(term: Loss.Config) -> OptimizerConfig:

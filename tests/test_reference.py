@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from genkit.interfaces import Encoder
+from genkit.kinds import INTERFACES, name_of
 from genkit.reference import COMMAND, reference
-from genkit.registry import EVENTS, INTERFACES, name_of, registry
+from genkit.registry import EVENTS, registry
 from genkit.selection import FIRST_PARTY, Selection
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"

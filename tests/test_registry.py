@@ -15,7 +15,8 @@ from pydantic import Field
 from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder, Loss
-from genkit.registry import EVENTS, KINDS, NO_HOOK, NO_METADATA, THIS_PROCESS, Plugin, Registry, name_of
+from genkit.kinds import KINDS
+from genkit.registry import EVENTS, NO_HOOK, NO_METADATA, THIS_PROCESS, Plugin, Registry
 from genkit.selection import Selection
 
 
@@ -167,10 +168,6 @@ def test_names_of_a_kind_are_sorted():
     assert registry.names("encoder") == ["a", "b"]
     assert registry.names("loss") == ["term"]
     assert registry.names("sampler") == []
-
-
-def test_name_of_a_component_is_the_one_that_configs_give():
-    assert name_of(encoder("part")) == "part"
 
 
 def test_same_name_may_serve_several_kinds():

@@ -10,9 +10,11 @@ from ruamel.yaml import YAML
 
 from genkit import config
 from genkit.errors import ConfigError, GenkitError
+from genkit.kinds import KINDS
 from genkit.reference import reference
-from genkit.registry import KINDS, Plugin, registry
+from genkit.registry import Plugin, registry
 from genkit.schema import options, parts, schema
+from genkit.selection import Selection
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WHOLE = {
@@ -131,6 +133,7 @@ def test_a_name_of_two_plugins_is_in_the_schema_under_both_qualified_names(monke
     from genkit_mlp import MLPEncoder
 
     found, made = registry(), []
+    monkeypatch.setattr(found, "chosen", Selection())  # whatever another test's config has chosen
     monkeypatch.setattr(found, "_claims", {key: list(claims) for key, claims in found._claims.items()})
     monkeypatch.setattr(found, "plugins", list(found.plugins))
     for distribution in ("one", "two"):

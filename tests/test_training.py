@@ -6,7 +6,7 @@ from torch.distributions import Normal, kl_divergence
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.runs import as_config, own_random_state, prepare, run, seed_everything
-from genkit.training import Trainer, check_last_batch, check_precision, choose_device, computing_in, fit, objective
+from genkit.training import Trainer, check_last_batch, fit, objective
 
 SMALL = ["encoder.hidden=[16]", "decoder.hidden=[16]", "training.epochs=2"]
 
@@ -174,14 +174,6 @@ def test_progress_is_reported_with_the_figures_so_far(digits, monkeypatch):
     assert reports[-1].scores == record.train
 
 
-def test_a_device_that_is_not_there_is_named():
-    assert choose_device("cpu") == torch.device("cpu")
-    for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
-        if not there:
-            with pytest.raises(ConfigError, match=f"training.device: '{name}' is not available.*use auto or cpu"):
-                choose_device(name)
-
-
 def test_frozen_parameters_stay_as_they_are(digits):
     trainer, data = trainer_of(digits)
     for parameter in trainer.model.encoder.parameters():
@@ -300,13 +292,3 @@ def test_a_float16_step_that_overflows_is_left_out_and_the_scale_goes_down(digit
         trainer.step(data.train.x[:64], torch.ones(2))
     assert not any(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
     assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
-
-
-def test_tf32_is_refused_where_there_is_none():
-    with pytest.raises(ConfigError, match=r"training\.precision: tf32 is of NVIDIA GPUs, and this run is on 'cpu'"):
-        check_precision("tf32", torch.device("cpu"))
-    check_precision("tf32", torch.device("cuda"))
-    before = torch.get_float32_matmul_precision()
-    with computing_in("tf32", torch.nn.Module()):
-        assert torch.get_float32_matmul_precision() == "high"
-    assert torch.get_float32_matmul_precision() == before

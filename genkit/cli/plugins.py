@@ -19,7 +19,8 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from genkit import tables
-    from genkit.registry import name_of, registry
+    from genkit.kinds import name_of
+    from genkit.registry import registry
 
     left_out = registry().left_out()
     rows = [

@@ -16,7 +16,8 @@ from pathlib import Path
 from genkit import atomic
 from genkit.discovery import GROUP
 from genkit.errors import ScaffoldError
-from genkit.registry import name_of, registry
+from genkit.kinds import name_of
+from genkit.registry import registry
 from genkit.selection import FIRST_PARTY
 
 HERE = Path(__file__).parent

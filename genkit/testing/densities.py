@@ -99,8 +99,8 @@ def kl(subject: Subject) -> None:
             least = float(drawn.kl.sum(1).min())
             require(
                 least > -ROUNDING,
-                f"the KL is {least:.4f} nats, and no KL is below 0: check its sign and its constants (where it is below "
-                "0 for all data, its sign is wrong)",
+                f"the KL is {least:.4f} nats, and no KL is below 0: check its sign and its constants (where it is "
+                "below 0 for all data, its sign is wrong)",
             )
         if drawn.kl is None or drawn.log_ratio is None:
             raise NotApplicable("it has no KL" if drawn.kl is None else "it has no log_ratio to average")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from genkit.errors import ComponentError, ConfigError, in_a_line, place
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
-from genkit.registry import name_of
+from genkit.kinds import name_of
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
 from genkit.yamlfile import dotted
 

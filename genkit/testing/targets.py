@@ -10,7 +10,8 @@ from typing import Any
 from genkit.discovery import GROUP
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, Shape
-from genkit.registry import KINDS, Plugin, name_of, registry
+from genkit.kinds import KINDS, name_of
+from genkit.registry import Plugin, registry
 from genkit.selection import canonical
 from genkit.settings import nearest
 from genkit.testing import checks

@@ -13,6 +13,7 @@ from genkit import hookimpl
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder
 from genkit.registry import Plugin, registry
+from genkit.selection import Selection
 from genkit.testing.targets import examine, shape_of
 
 
@@ -150,6 +151,7 @@ def test_shapes_are_read():
 def claimed(monkeypatch):
     """`claimed((name, distribution, component), ...)`: plugins that are there for the test."""
     found, hooks = registry(), []
+    monkeypatch.setattr(found, "chosen", Selection())  # whatever another test's config has chosen
     monkeypatch.setattr(found, "_claims", {key: list(claims) for key, claims in found._claims.items()})
     monkeypatch.setattr(found, "plugins", list(found.plugins))
 

@@ -1,0 +1,49 @@
+"""The kinds of components, and what a class has to be so that configs can name it as one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
+
+INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
+KINDS = tuple(interface.kind for interface in INTERFACES)
+NAME = r"[\w.-]+"
+"""Of a component. A slash stands between a distribution and it."""
+
+
+def name_of(component: type[Component]) -> str:
+    """The name by which configs choose a component class."""
+    return str(component.Config.model_fields["name"].default)
+
+
+def why_no_component(candidate: Any) -> str | None:
+    """What keeps a class from being a component that configs can name; None: nothing."""
+    label = getattr(candidate, "__qualname__", repr(candidate))
+    if not (inspect.isclass(candidate) and issubclass(candidate, INTERFACES)):
+        return f"{label} is no component: it derives from none of {', '.join(i.__name__ for i in INTERFACES)}"
+    if inspect.isabstract(candidate):
+        missing = ", ".join(sorted(getattr(candidate, "__abstractmethods__", ())))
+        return f"{label} is abstract: it does not implement {missing}"
+    interface = next(known for known in INTERFACES if issubclass(candidate, known))
+    if candidate.kind != interface.kind:
+        return f"{label} says kind = {candidate.kind!r}, and derives from {interface.__name__}: leave kind as it is"
+    name = candidate.Config.model_fields.get("name") if issubclass(candidate.Config, Component.Config) else None
+    if name is None or get_args(name.annotation) != (name.default,):
+        return (
+            f'{label}.Config names nothing: derive it from the interface\'s and give it `name: Literal["..."] = "..."`'
+        )
+    try:
+        candidate.Config.model_validate({"name": name.default})
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["type"] != "missing":
+                option = ".".join(map(str, detail["loc"]))
+                return f"the default of option '{option}' of {label} breaks its own rule: {detail['msg']}"
+    if not re.fullmatch(NAME, str(name.default)):
+        return f"{label} has the name {name.default!r}: a name is of letters, digits, '-', '_' and '.'"
+    return None
