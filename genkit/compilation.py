@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from genkit import layout, processes
+from genkit import decompositions, layout, processes
 from genkit.errors import ConfigError
 
 COMPILING = 15.0
@@ -137,7 +137,7 @@ class Compiled:
 
         with torch.compiler._compile_session_context():
             given = [*self.state.values(), *(tensor for tensor in batch if tensor is not None)]
-            return make_fx(flat, tracing_mode="fake")(*given), figures
+            return make_fx(flat, decompositions.table(), "fake")(*given), figures
 
     def _compiled(
         self, graph: torch.fx.GraphModule, batch: Sequence[Tensor | None], names: list[str]

@@ -42,9 +42,7 @@ class BernoulliLikelihood(Likelihood):
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
         """x (B, *shape), logits (K, B, *shape) -> (K, B) nats."""
-        # compiled, the second form shares its exponential with its gradient; eager, it takes more passes over memory
-        softplus = -F.logsigmoid(-params) if torch.compiler.is_compiling() else F.softplus(params)
-        return (x * params - softplus).flatten(2).sum(2)
+        return (x * params - F.softplus(params)).flatten(2).sum(2)
 
     def mean(self, params: Tensor) -> Tensor:
         """Probabilities."""
