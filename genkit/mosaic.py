@@ -58,9 +58,7 @@ def framed(pixels: Pixels, title: str) -> Figure:
     height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
     shown = max(width, 0.085 * len(title))
     figure = bare_figure((shown, height + 0.35))
-    axes = figure.add_axes(((shown - width) / 2 / shown, 0, width / shown, height / (height + 0.35)))
-    axes.imshow(pixels, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
+    figure.figimage(pixels, xo=round((shown - width) / 2 * 100))
     figure.suptitle(title, fontsize=9, y=1 - 0.08 / (height + 0.35))
     return figure
 

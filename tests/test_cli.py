@@ -224,6 +224,28 @@ def test_python_finds_the_command_line_as_a_module():
     assert "no-such-command" in done.stderr
 
 
+KNOT = """
+import gc, sys
+from genkit.cli import main
+class Knot:
+    def __init__(self): self.own = self
+    def __del__(self): print("found")
+gc.disable()
+Knot()
+if sys.argv[1:]:
+    main()
+"""
+
+
+def test_a_command_does_not_end_with_a_search_for_cycles():
+    def said(*arguments):
+        return subprocess.run([sys.executable, "-c", KNOT, *arguments], capture_output=True, text=True).stdout
+
+    assert "found" in said()
+    assert said("--version").startswith("genkit-torch ")
+    assert "found" not in said("--version")
+
+
 HELP_IN_ANOTHER_PROCESS = """
 import sys
 from genkit.cli import main

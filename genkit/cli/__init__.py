@@ -1,5 +1,7 @@
 """The command line. Each command is a few lines around the Python interface, which is imported when it runs."""
 
+import atexit
+import gc
 import os
 import traceback
 
@@ -20,6 +22,7 @@ def main() -> None:
     """
     from genkit.errors import GenkitError
 
+    atexit.register(gc.freeze)  # or Python ends by looking for cycles in all of torch, which takes half a second
     try:
         with warning_lines():
             app()
