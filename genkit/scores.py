@@ -18,6 +18,10 @@ Figures = dict[str, Tensor]
 """Means over a batch, () each, detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
 
 
+KEPT = 64
+"""Batches whose figures are added up at once."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Means over the data of a split, in nats per datum."""
@@ -92,27 +96,49 @@ class Total:
         self.names: list[str] = []
         self.sum: Tensor | None = None
         self.count = 0
+        self.kept: list[Tensor] = []
+        """Figures of batches that are not in the sum yet: one call for many costs less than a call for each."""
+        self.sizes: list[int] = []
 
     def add(self, figures: Figures, size: int) -> None:
         """Add the figures of a batch of so many data."""
-        row = torch.stack(list(figures.values())).to(self.dtype) * size
         self.names = list(figures)
-        self.sum = row if self.sum is None else self.sum + row
+        self.kept += figures.values()
+        self.sizes.append(size)
         self.count += size
+        if len(self.sizes) == KEPT:
+            self._add_kept()
+
+    def _add_kept(self) -> None:
+        if self.sizes:
+            rows = torch.stack(self.kept).to(self.dtype).view(len(self.sizes), -1)
+            added = torch.tensor(self.sizes, dtype=self.dtype, device=rows.device) @ rows
+            self.sum = added if self.sum is None else self.sum + added
+            self.kept, self.sizes = [], []
 
     def gather(self) -> None:
         """Add up what the processes hold: each knows the figures of its own part of every batch."""
+        self._add_kept()
         processes.add_up([self.sum])
 
     def so_far(self, weights: dict[str, float]) -> Scores:
         """About what `scores` will give: from this process's own part of the batches, without waiting for others."""
-        assert self.sum is not None
-        own = Total(self.dtype)
-        own.names, own.sum, own.count = self.names, self.sum * processes.count(), self.count
+        own = Total(self.dtype)  # what is kept here stays so: when one asks, by a clock, must not change how sums round
+        own.names, own.sum, own.count, own.kept, own.sizes = (
+            self.names,
+            self.sum,
+            self.count,
+            [*self.kept],
+            [*self.sizes],
+        )
+        own._add_kept()
+        assert own.sum is not None
+        own.sum = own.sum * processes.count()
         return own.scores(weights)
 
     def scores(self, weights: dict[str, float]) -> Scores:
         """The means over all data added, the terms weighted so."""
+        self._add_kept()
         assert self.sum is not None
         means = dict(zip(self.names, (self.sum / self.count).tolist(), strict=True))
         terms = {name: means[f"term/{name}"] for name in weights}
