@@ -15,7 +15,8 @@ from torch import Tensor
 from genkit.data import Dataset
 from genkit.errors import DataError
 from genkit.interfaces import Forward
-from genkit.model import BATCH, Model, evaluating
+from genkit.memory import MOST
+from genkit.model import Model, evaluating
 
 ACTIVE = 0.01
 """The variance of a posterior mean over the data above which it is active (Burda et al. 2016, arXiv:1509.00519)."""
@@ -84,7 +85,7 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     sums = _Sums()
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
-        for x in data.batches(part, max(1, BATCH // draws)):
+        for x in data.batches(part, max(1, MOST // draws)):
             sums.add(model(x.to(model.device), draws), model.wide)
     return sums.evaluation(split, draws)
 

@@ -17,8 +17,7 @@ from genkit.config import RunConfig
 from genkit.data import DataSignature, as_float
 from genkit.errors import ComponentError, DataError
 from genkit.interfaces import Decoder, Encoder, Forward, LearnedLoss, Likelihood, Loss, Sampler, Shape
-
-BATCH = 1024
+from genkit.memory import Batches
 
 
 class Model(nn.Module):
@@ -48,6 +47,7 @@ class Model(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
+        self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
         self.autocast: torch.dtype | None = None
         """What encoder and decoder compute in, where it is not float32; all else is float32 in any case."""
         self.config: RunConfig | None = None
@@ -95,14 +95,14 @@ class Model(nn.Module):
         encoder = self.encoder
         if encoder is None:
             raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
-        return self._streamed(lambda batch: self.sampler(encoder(batch), 0).mean, self._checked(x))
+        return self._streamed(lambda batch: self.sampler(encoder(batch), 0).mean, self._checked(x), "encode")
 
     def decode(self, z: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
         z = _tensor(z)
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
-        return self._streamed(lambda batch: self.likelihood.mean(self.decoder(batch)), z.to(torch.float32))
+        return self._streamed(lambda batch: self.likelihood.mean(self.decoder(batch)), z.to(torch.float32), "decode")
 
     def reconstruct(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape)."""
@@ -118,10 +118,12 @@ class Model(nn.Module):
         if n < 0:
             raise DataError(f"sample cannot make {n} data")
         read = self.likelihood.sample if noise else self.likelihood.mean
-        for start in range(0, n, BATCH):
+
+        def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
-                batch = read(self.decoder(self.sampler.prior(min(BATCH, n - start))))
-            yield batch
+                return read(self.decoder(self.sampler.prior(stop - start)))
+
+        return self.batches["sample"].over(n, drawn, self.device)
 
     def interpolate(self, first: Tensor, last: Tensor, steps: int = 11) -> Tensor:
         """What lies between two data x (*shape): decoded from points in equal steps between their codes.
@@ -141,11 +143,14 @@ class Model(nn.Module):
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         return x
 
-    def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor, work: str) -> Tensor:
         """`function` over batches of inputs, in eval mode and without gradients."""
+
+        def made(start: int, stop: int) -> Tensor:
+            return function(as_float(inputs[start:stop].to(self.device)))
+
         with evaluating(self):
-            parts = [function(as_float(batch.to(self.device))) for batch in inputs.split(BATCH)]
-        return torch.cat(parts)
+            return torch.cat(list(self.batches[work].over(len(inputs), made, self.device)) or [made(0, 0)])
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:

@@ -155,7 +155,7 @@ def test_many_data_are_streamed_to_the_same_figures(monkeypatch: pytest.MonkeyPa
         model.sampler.log_var.bias.fill_(-60)  # the draws are the means
     at_once, seen = evaluate(model, data, draws=2).to_json(), []
     model.encoder.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    monkeypatch.setattr("genkit.evaluation.BATCH", 8)
+    monkeypatch.setattr("genkit.evaluation.MOST", 8)
     streamed = evaluate(model, data, draws=2).to_json()
     assert seen == [4, 4, 2]
     assert streamed.pop("kl_per_latent") == pytest.approx(at_once.pop("kl_per_latent"))

@@ -13,7 +13,8 @@ from genkit.assembly import build
 from genkit.config import parse
 from genkit.errors import DataError
 from genkit.interfaces import Shape
-from genkit.model import BATCH, Model
+from genkit.memory import FEW, MOST
+from genkit.model import Model
 from genkit_mlp import MLPEncoder
 
 SHAPE = (1, 4, 4)
@@ -103,7 +104,7 @@ def test_what_comes_out_has_no_gradient() -> None:
         assert not result.requires_grad
 
 
-@pytest.mark.parametrize("n", [0, 1, 5, BATCH + 3])
+@pytest.mark.parametrize("n", [0, 1, 5, MOST + 3])
 @pytest.mark.parametrize("noise", [False, True])
 def test_samples_are_as_many_as_asked_for(n: int, noise: bool) -> None:
     assert made().sample(n, noise).shape == (n, *SHAPE)
@@ -155,18 +156,19 @@ def test_the_mode_is_put_back_after_a_failure_too(monkeypatch: pytest.MonkeyPatc
 
 
 def test_many_data_are_streamed_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, x = made(), torch.rand(10, *SHAPE)
-    at_once = model.encode(x), model.reconstruct(x)
+    model, x = made(), torch.rand(2 * FEW + 5, *SHAPE)
+    at_once = model.sampler(model.encoder(x), 0).mean
+    at_once = at_once, model.likelihood.mean(model.decoder(at_once))
     seen: list[int] = []
     model.encoder.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    monkeypatch.setattr("genkit.model.BATCH", 4)
+    monkeypatch.setattr("genkit.memory.CACHED", 1)
     torch.testing.assert_close((model.encode(x), model.reconstruct(x)), at_once)
-    assert seen == [4, 4, 2] * 2
+    assert seen == [FEW, FEW, 5] * 2
     assert model.sample(10).shape == (10, *SHAPE)
 
 
 def test_more_data_than_a_batch_keep_their_order() -> None:
-    model, x = made(), torch.rand(BATCH + 5, *SHAPE)
+    model, x = made(), torch.rand(MOST + 5, *SHAPE)
     torch.testing.assert_close(model.encode(x)[-7:], model.encode(x[-7:]))
 
 
