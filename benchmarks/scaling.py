@@ -1,8 +1,9 @@
 """How the cost of training grows: with the number of data, their size, the latent space, the batch, the processes.
 
 `python -m benchmarks.scaling` trains the dense VAE on random images. Each quantity grows in steps; the exponent is the
-slope of log cost over log quantity between the last two, where constant parts weigh least: 1 is linear. Memory is what
-the process takes beyond the libraries. Then two processes with one thread each are set beside one with one thread.
+slope of log cost over log quantity between the last two, where constant parts weigh least: 1 is linear. All steps of a
+quantity take turns, and ratios are the medians of the rounds' own. Memory is what the process takes beyond the
+libraries. Then two processes with one thread each are set beside one with one thread.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,34 +39,55 @@ AXES = {
 COLUMNS = ["quantity", "from", "to", "exponent of time", "exponent of memory", "peak MiB at the end"]
 
 
-def measured(axis: str, value: int, rounds: int, folder: Path) -> dict[str, float]:
-    """Seconds of an epoch (data) or of a step (else), and the peak memory of the process."""
+def measured(axis: str, values: Sequence[int], rounds: int, folder: Path) -> list[dict[str, float]]:
+    """What each value costs, all taking turns, so that what the machine does besides weighs alike on all.
+
+    Returns:
+        Of each the `seconds` of an epoch (data) or of a step (else), how many times those of the value before they are
+        (`growth`), and the peak memory of the process (`bytes`).
+    """
+    commands = {str(value): genkit(CONFIG, _overrides(axis, value, folder), "eager") for value in values}
+    steps = {str(value): _steps(axis, value) for value in values}
+    with contest(commands) as contestants:
+        for each in contestants.values():
+            each.ask("steps", 5)
+        times = interleaved(contestants, "steps", steps, rounds)
+        peaks = {name: each.ask("memory").value for name, each in contestants.items()}
+    points: list[dict[str, float]] = []
+    for before, value in zip((values[0], *values), values, strict=False):
+        now, then = str(value), str(before)
+        of_one = {name: steps[name] if axis == "data" else 1 for name in (now, then)}
+        growth = times.ratio(then, now) * of_one[now] / of_one[then]
+        peak = peaks[now]
+        assert peak is not None
+        points.append({"value": value, "seconds": times.median(now) * of_one[now], "growth": growth, "bytes": peak})
+    return points
+
+
+def _overrides(axis: str, value: int, folder: Path) -> list[str]:
     count, side = (value if axis == "data" else N), (math.isqrt(value) if axis == "pixels" else SIDE)
     path = folder / f"{count}-{side}.npy"
     if not path.is_file():
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, 1, side, side), np.uint8))
-    overrides = [
+    return [
         f"data={{name: arrays, path: {path}, validation: 0, test: 0}}",
         f"sampler.latent={value if axis == 'latent' else LATENT}",
         f"training.batch_size={value if axis == 'batch' else BATCH}",
     ]
-    steps = count // BATCH if axis == "data" else 100 if axis != "batch" else max(5, 20_000 // value)
-    with contest({axis: genkit(CONFIG, overrides, "eager")}) as contestants:
-        contestants[axis].ask("steps", 5)
-        seconds = interleaved(contestants, "steps", {axis: steps}, rounds).median(axis)
-        peak = contestants[axis].ask("memory").value
-        assert peak is not None
-        return {
-            "value": value,
-            "seconds": seconds * (steps if axis == "data" else 1),
-            "bytes": peak,
-        }
 
 
-def exponent(points: list[dict[str, float]], key: str) -> float:
-    """The slope between the last two points."""
+def _steps(axis: str, value: int) -> int:
+    """How many steps make a turn."""
+    if axis == "data":
+        return value // BATCH
+    return max(5, 20_000 // value) if axis == "batch" else 100
+
+
+def exponents(points: list[dict[str, float]]) -> dict[str, float]:
+    """The slopes between the last two points, of time and of memory."""
     before, last = points[-2:]
-    return math.log(last[key] / before[key]) / math.log(last["value"] / before["value"])
+    grown = {"seconds": last["growth"], "bytes": last["bytes"] / before["bytes"]}
+    return {key: math.log(ratio) / math.log(last["value"] / before["value"]) for key, ratio in grown.items()}
 
 
 def efficiency(rounds: int) -> dict[str, float]:
@@ -98,12 +121,12 @@ def main() -> None:
     results: dict[str, Any] = {}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        alone = measured("pixels", 1, 1, Path(folder))["bytes"]  # what the libraries take
+        alone = measured("pixels", [1], 1, Path(folder))[0]["bytes"]  # what the libraries take
         for axis, values in AXES.items():
-            points = [measured(axis, value, arguments.rounds, Path(folder)) for value in values]
+            points = measured(axis, values, arguments.rounds, Path(folder))
             for point in points:
                 point["bytes"] -= alone
-            found = {key: exponent(points, key) for key in ("seconds", "bytes")}
+            found = exponents(points)
             results[axis] = {"points": points, "exponents": found}
             peak = f"{(points[-1]['bytes'] + alone) / 2**20:,.0f}"
             rows.append([axis, f"{values[0]:,}", f"{values[-1]:,}", *(f"{e:.2f}" for e in found.values()), peak])
