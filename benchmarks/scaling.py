@@ -53,14 +53,13 @@ def measured(axis: str, values: Sequence[int], rounds: int, folder: Path) -> lis
             each.ask("steps", 5)
         times = interleaved(contestants, "steps", steps, rounds)
         peaks = {name: each.ask("memory").value for name, each in contestants.items()}
+    in_figure = {name: count if axis == "data" else 1 for name, count in steps.items()}
     points: list[dict[str, float]] = []
     for before, value in zip((values[0], *values), values, strict=False):
-        now, then = str(value), str(before)
-        of_one = {name: steps[name] if axis == "data" else 1 for name in (now, then)}
-        growth = times.ratio(then, now) * of_one[now] / of_one[then]
-        peak = peaks[now]
+        now, then, peak = str(value), str(before), peaks[str(value)]
         assert peak is not None
-        points.append({"value": value, "seconds": times.median(now) * of_one[now], "growth": growth, "bytes": peak})
+        growth = times.ratio(then, now) * in_figure[now] / in_figure[then]
+        points.append({"value": value, "seconds": times.median(now) * in_figure[now], "growth": growth, "bytes": peak})
     return points
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genkit.batches import MOST
 from genkit.data import Dataset
 from genkit.errors import DataError
 from genkit.interfaces import Forward
-from genkit.memory import MOST
 from genkit.model import Model, evaluating
 
 ACTIVE = 0.01

@@ -15,10 +15,6 @@ from torch.utils._pytree import tree_leaves
 
 ABSURD = 2**60
 """Bytes of a limit that stands for none."""
-CACHED = 2**24
-"""Bytes that the caches of a processor hold, about: a batch whose tensors take more waits for the memory."""
-FEW, MOST = 32, 1024
-"""Data in a batch, where nothing is kept for gradients."""
 
 
 class Watch(TorchDispatchMode):
@@ -61,37 +57,6 @@ class Watch(TorchDispatchMode):
 
 def _key(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
-
-
-class Batches:
-    """Work in batches, without gradients; on a CPU of as many data as its caches hold the tensors of.
-
-    Layers of convolutions are many times as large as a datum: in batches that the caches hold they take two thirds of
-    the time. The first batch is a small one, which is watched once.
-    """
-
-    def __init__(self) -> None:
-        self.size: int | None = None
-        """Data in a batch, FEW or a multiple of it; None: not known yet."""
-
-    def over(self, count: int, function: Callable[[int, int], Tensor], device: torch.device) -> Iterator[Tensor]:
-        """What a function makes of the data from one number up to another, batch by batch, over `count` data."""
-        if device.type != "cpu":
-            yield from (function(start, min(count, start + MOST)) for start in range(0, count, MOST))
-            return
-        if count:
-            yield self._first(min(count, FEW), function)
-        if count > FEW:
-            assert self.size is not None
-            yield from (function(start, min(count, start + self.size)) for start in range(FEW, count, self.size))
-
-    def _first(self, count: int, function: Callable[[int, int], Tensor]) -> Tensor:
-        if self.size is not None or count < FEW:
-            return function(0, count)
-        with Watch() as watch:
-            made = function(0, count)
-        self.size = min(MOST, max(FEW, CACHED // max(1, watch.peak) * FEW))
-        return made
 
 
 def free(device: torch.device) -> int | None:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genkit.batches import Batches
 from genkit.config import RunConfig
 from genkit.data import DataSignature, as_float
 from genkit.errors import ComponentError, DataError
 from genkit.interfaces import Decoder, Encoder, Forward, LearnedLoss, Likelihood, Loss, Sampler, Shape
-from genkit.memory import Batches
 
 
 class Model(nn.Module):

@@ -5,6 +5,7 @@ All are means over data, in nats per datum.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +17,6 @@ from genkit import processes
 
 Figures = dict[str, Tensor]
 """Means over a batch, () each, detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
-
 
 KEPT = 64
 """Batches whose figures are added up at once."""
@@ -123,14 +123,7 @@ class Total:
 
     def so_far(self, weights: dict[str, float]) -> Scores:
         """About what `scores` will give: from this process's own part of the batches, without waiting for others."""
-        own = Total(self.dtype)  # what is kept here stays so: when one asks, by a clock, must not change how sums round
-        own.names, own.sum, own.count, own.kept, own.sizes = (
-            self.names,
-            self.sum,
-            self.count,
-            [*self.kept],
-            [*self.sizes],
-        )
+        own = copy.copy(self)  # to ask, which goes by a clock, must not change how sums round
         own._add_kept()
         assert own.sum is not None
         own.sum = own.sum * processes.count()

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genkit.assembly import build
+from genkit.batches import FEW, MOST
 from genkit.config import parse
 from genkit.errors import DataError
 from genkit.interfaces import Shape
-from genkit.memory import FEW, MOST
 from genkit.model import Model
 from genkit_mlp import MLPEncoder
 
@@ -161,7 +161,7 @@ def test_many_data_are_streamed_to_the_same_result(monkeypatch: pytest.MonkeyPat
     at_once = at_once, model.likelihood.mean(model.decoder(at_once))
     seen: list[int] = []
     model.encoder.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    monkeypatch.setattr("genkit.memory.CACHED", 1)
+    monkeypatch.setattr("genkit.batches.CACHED", 1)
     torch.testing.assert_close((model.encode(x), model.reconstruct(x)), at_once)
     assert seen == [FEW, FEW, 5] * 2
     assert model.sample(10).shape == (10, *SHAPE)
