@@ -17,10 +17,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.peers.protocol import serve
-from genkit.data import Dataset
-from genkit.devices import choose_device
-from genkit.runs import as_config, prepare
-from genkit.training import Trainer, fit, own_random_state, seed_everything
+from genkit.data.dataset import Dataset
+from genkit.runs.opening import as_config, prepare
+from genkit.training.devices import choose_device
+from genkit.training.epochs import fit
+from genkit.training.seeds import own_random_state, seed_everything
+from genkit.training.trainer import Trainer
 
 PRODUCTS = (
     "aten::mm",
@@ -63,7 +65,7 @@ class Contestant:
         n, size = len(self.data.train.x), self.config.training.batch_size
         while True:
             order = torch.randperm(n).to(self.device)[: max(size, n // size * size)]
-            yield from self.data.rows(self.data.train, size, order)
+            yield from (batch.x for batch in self.data.batches(self.data.train, size, order))
 
     def steps(self, count: int) -> float:
         """As many training steps, or the products of as many."""

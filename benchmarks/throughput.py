@@ -26,7 +26,7 @@ from benchmarks.machine import write
 from benchmarks.peers import HAND, PEERS
 from benchmarks.turns import Contestant, Times, contest, genkit, interleaved
 from genkit.errors import DataError
-from genkit.runs import as_config, prepare
+from genkit.runs.opening import as_config, prepare
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 OWN = ("eager", "compiled", "floor")

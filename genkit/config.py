@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from genkit import yamlfile
 from genkit.errors import ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
-from genkit.optimizers import Adam, Optimizer
-from genkit.registry import choose, registry
-from genkit.settings import ChosenByName, Settings
-from genkit.yamlfile import Document, dotted
+from genkit.registry.registry import choose, registry
+from genkit.settings import yaml
+from genkit.settings.base import ChosenByName, Settings
+from genkit.settings.optimizers import Adam, Optimizer
+from genkit.settings.yaml import Document, dotted
 
 
 def component(kind: str) -> ChosenByName:
@@ -125,7 +125,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     Raises:
         ConfigError: everything that is wrong, a line each, with file, line and column, in the order of the file.
     """
-    document = yamlfile.read(path)
+    document = yaml.read(path)
     document.values.setdefault("name", _as_name(Path(path).stem))
     return validated(document, overrides)
 

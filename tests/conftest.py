@@ -13,11 +13,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from genkit import features, pictures, weights
-from genkit.comparison import Compared, compare
+from genkit.evaluation import classifier
 from genkit.interfaces import Component
-from genkit.registry import EVENTS, register, registry
-from genkit.runs import Run, run
+from genkit.pictures import plots
+from genkit.record.run import Run
+from genkit.registry.registry import EVENTS, register, registry
+from genkit.runs.comparison import Compared, compare
+from genkit.runs.running import run
+from genkit.sharing import weights
 
 # Small models gain nothing from threads, and lose much where other processes have work too.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -60,7 +63,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _strip(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "draw_all", lambda *_: [])
+    monkeypatch.setattr(plots, "draw_all", lambda *_: [])
     manager = registry().manager
     listening = [plugin for name, plugin in manager.list_name_plugin() if hasattr(plugin, "run_started")]
     for plugin in listening:
@@ -93,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 def compared(trained: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> Compared:
     """The three of them side by side, by features of a classifier that has seen little."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "STEPS", 50)
+        patched.setattr(classifier, "STEPS", 50)
         paths = [one.directory.path for one in trained.values()]
         return compare(paths, cache=tmp_path_factory.mktemp("features"))
 

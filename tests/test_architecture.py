@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genkit.registry import registry
+from genkit.registry.registry import registry
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "genkit").rglob("*.py"))

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from genkit import config, yamlfile
+from genkit import config
 from genkit.errors import ConfigError
-from genkit.optimizers import SGD, Adam
-from genkit.schedules import Ramp
+from genkit.settings import yaml
+from genkit.settings.optimizers import SGD, Adam
+from genkit.settings.schedules import Ramp
 from genkit_data import Digits
 from genkit_mlp import MLPDecoder, MLPEncoder
 from genkit_vae import KL, BernoulliLikelihood, GaussianSampler, Reconstruction
@@ -293,7 +294,7 @@ CONFIGS = st.fixed_dictionaries(
 def test_resolved_config_comes_back_from_yaml_as_it_was(tmp_path_factory, values):
     made = config.parse(values)
     path = tmp_path_factory.mktemp("resolved") / "config.yaml"
-    path.write_text(yamlfile.write(made.resolved()), encoding="utf-8")
+    path.write_text(yaml.write(made.resolved()), encoding="utf-8")
     assert config.load(path) == made
     assert config.load(path).resolved() == made.resolved()
 
@@ -302,7 +303,7 @@ def test_resolved_config_comes_back_from_yaml_as_it_was(tmp_path_factory, values
 def test_examples_are_valid_and_come_back_from_yaml_as_they_were(tmp_path, path):
     made = config.load(path)
     copy = tmp_path / "copy.yaml"
-    copy.write_text(yamlfile.write(made.resolved()), encoding="utf-8")
+    copy.write_text(yaml.write(made.resolved()), encoding="utf-8")
     assert config.load(copy) == made
 
 

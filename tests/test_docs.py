@@ -15,8 +15,8 @@ import torch
 from genkit import config
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder
-from genkit.registry import registry
-from genkit.runs import as_config
+from genkit.registry.registry import registry
+from genkit.runs.opening import as_config
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -22,7 +22,8 @@ def sample(
     """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png)."""
     import torch
 
-    from genkit import outputs, weights
+    from genkit.cli import outputs
+    from genkit.sharing import weights
 
     outputs.check_suffix(out, [".png"])
     if grid and out.suffix != ".png":
@@ -39,8 +40,8 @@ def sample(
 @app.command()
 def encode(run: RunPath, out: Out, data: DataOverrides = None, split: SplitName = "test") -> None:
     """Write the latents of data (the posterior mean, so always the same) and their labels."""
-    from genkit import outputs
-    from genkit.runs import reopen
+    from genkit.cli import outputs
+    from genkit.runs.opening import reopen
 
     outputs.check_suffix(out)
     model, dataset = reopen(run, data or ())
@@ -61,15 +62,16 @@ def reconstruct(
     n: Annotated[int | None, typer.Option("-n", "--n", min=1, help="The first so many; by default all.")] = None,
 ) -> None:
     """Write data beside what the model makes of them: arrays x and reconstruction, or a picture (.png)."""
-    from genkit import outputs, pictures
-    from genkit.data import as_float
-    from genkit.runs import reopen
+    from genkit.cli import outputs
+    from genkit.data.dataset import as_float
+    from genkit.pictures import plots
+    from genkit.runs.opening import reopen
 
     outputs.check_suffix(out, [".png"])
     model, dataset = reopen(run, data or ())
     x = dataset.split(split).x[:n]
     if out.suffix == ".png":
-        outputs.write_picture(out, pictures.reconstructions(model, x, count=n or 24))
+        outputs.write_picture(out, plots.reconstructions(model, x, count=n or 24))
     else:
         outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
     print(out)
@@ -86,9 +88,9 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, help="Points in all, the two included.")] = 11,
 ) -> None:
     """Write what lies between two data in latent space: an array, or a picture (.png)."""
-    from genkit import outputs
-    from genkit.data import as_float
-    from genkit.runs import reopen
+    from genkit.cli import outputs
+    from genkit.data.dataset import as_float
+    from genkit.runs.opening import reopen
 
     outputs.check_suffix(out, [".png"])
     model, dataset = reopen(run, data or ())
@@ -110,9 +112,9 @@ def export(
     ] = None,
 ) -> None:
     """Write a model for other programs, with any batch size, and compare the file with the model."""
-    from genkit import hub, weights
-    from genkit.export import SUFFIXES
-    from genkit.export import export as write
+    from genkit.sharing import hub, weights
+    from genkit.sharing.export import SUFFIXES
+    from genkit.sharing.export import export as write
 
     model = weights.load(run)
     folder = Path() if hub.is_address(run) else run if run.is_dir() else run.parent

@@ -26,10 +26,11 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show each layer of a model with its output shape and parameters, in the order that data flow."""
-    from genkit import hub, tables, weights
-    from genkit.describe import describe as rows_of
-    from genkit.describe import part_of
-    from genkit.runs import as_config, prepare
+    from genkit.cli import tables
+    from genkit.model.summary import describe as rows_of
+    from genkit.model.summary import part_of
+    from genkit.runs.opening import as_config, prepare
+    from genkit.sharing import hub, weights
 
     if source.is_dir() or source.suffix == ".safetensors" or hub.is_address(source):
         if overrides:
@@ -54,9 +55,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with a config, its parts and its data, and what a run will take, before any training."""
-    from genkit import tables
-    from genkit.check import check as checked
-    from genkit.runs import as_config
+    from genkit.cli import tables
+    from genkit.runs.opening import as_config
+    from genkit.runs.preflight import check as checked
 
     report = checked(as_config(config, overrides or ()), probe)
     if as_json:
@@ -77,10 +78,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Estimate the ELBO and its parts, in nats per datum, and what the latents know of the labels."""
-    from genkit import tables
-    from genkit.evaluation import evaluate as figures_of
-    from genkit.probes import probe
-    from genkit.runs import reopen
+    from genkit.cli import tables
+    from genkit.evaluation.figures import evaluate as figures_of
+    from genkit.evaluation.probes import probe
+    from genkit.runs.opening import reopen
 
     model, dataset = reopen(run, data or ())
     assert model.config is not None
@@ -105,9 +106,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put trained models side by side: figures in a table, samples, reconstructions and latents on a page."""
-    from genkit import tables
-    from genkit.comparison import compare as compared
-    from genkit.page import draw
+    from genkit.cli import tables
+    from genkit.runs.comparison import compare as compared
+    from genkit.runs.comparison_page import draw
 
     if out.suffix != ".png":
         fail(f"--out {out}: the page is a .png; call it {out.with_suffix('.png').name}")

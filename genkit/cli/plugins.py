@@ -18,9 +18,9 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
     """List the installed plugins: whose they are, what they bring, what failed to load and what is left out."""
     if context.invoked_subcommand is not None:
         return
-    from genkit import tables
-    from genkit.kinds import name_of
-    from genkit.registry import registry
+    from genkit.cli import tables
+    from genkit.registry.kinds import name_of
+    from genkit.registry.registry import registry
 
     left_out = registry().left_out()
     rows = [
@@ -48,8 +48,9 @@ def show(
     """Show what a part is, whose it is, and its options with their defaults."""
     import inspect
 
-    from genkit import schema, tables
-    from genkit.registry import registry
+    from genkit.cli import tables
+    from genkit.registry import schema
+    from genkit.registry.registry import registry
 
     kind, name = schema.parts(part)
     component = registry().find(kind, name)
@@ -65,8 +66,8 @@ def reference(
     out: Annotated[Path | None, typer.Option("--out", help="The file; by default it is printed.")] = None,
 ) -> None:
     """Print the reference of hooks, kinds and options, with everything installed, as Markdown."""
-    from genkit import atomic
-    from genkit.reference import reference as made
+    from genkit.files import atomic
+    from genkit.registry.reference import reference as made
 
     if out is None:
         print(made(), end="")
@@ -93,7 +94,7 @@ def check_plugin(
     as_json: Json = False,
 ) -> None:
     """Check that a plugin's parts keep what their interfaces promise; exit code 1 if one does not."""
-    from genkit import tables
+    from genkit.cli import tables
     from genkit.testing.targets import examine, shape_of
 
     reports = examine(name, options or (), [shape_of(text) for text in shape] if shape else None)
@@ -140,8 +141,8 @@ def schema(
     """Print the JSON Schema of a config with everything installed, for editors."""
     import json
 
-    from genkit import atomic
-    from genkit.schema import schema as made
+    from genkit.files import atomic
+    from genkit.registry.schema import schema as made
 
     text = json.dumps(made(), indent=2, ensure_ascii=False) + "\n"
     if out is None:

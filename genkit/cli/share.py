@@ -19,8 +19,8 @@ def load(
     as_json: Json = False,
 ) -> None:
     """Fetch a model, say what it is, and whether the plugins that it was made with are here; exit code 2 if not."""
-    from genkit import tables
-    from genkit.sharing import inspect
+    from genkit.cli import tables
+    from genkit.sharing.push import inspect
 
     found = inspect(run, out)
     if as_json:
@@ -41,7 +41,7 @@ def card(
     ] = None,
 ) -> None:
     """Write a model card: what the model is, how to load it, its figures, and what it was made with."""
-    from genkit.sharing import write_card
+    from genkit.sharing.push import write_card
 
     print(write_card(run, out, license, repository))
 
@@ -54,7 +54,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="A new repository is for you alone.")] = False,
 ) -> None:
     """Put a model on the Hugging Face Hub with its card, config, figures and pictures, and no checkpoint."""
-    from genkit.sharing import push as pushed
+    from genkit.sharing.push import push as pushed
 
     commit, files = pushed(run, target, license, private)
     print("\n".join(files))

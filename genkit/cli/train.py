@@ -45,10 +45,10 @@ def _following() -> Iterator[Any]:
     """A progress bar for a run; Ctrl-C says how to go on."""
     from rich.console import Console
 
-    from genkit import processes
-    from genkit.progress import ProgressBar
+    from genkit.cli.progress import ProgressBar
+    from genkit.parallel import group
 
-    progress = ProgressBar(Console(quiet=not processes.leads()))
+    progress = ProgressBar(Console(quiet=not group.is_leader()))
     try:
         yield progress
     except KeyboardInterrupt:
@@ -64,9 +64,9 @@ def _following() -> Iterator[Any]:
 
 
 def _show_finished(directory: Any) -> None:
-    from genkit import processes
+    from genkit.parallel import group
 
-    if not processes.leads():
+    if not group.is_leader():
         return
     print(f"pictures: {directory.pictures}")
     print(f"weights: {directory.model}")

@@ -13,12 +13,12 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from genkit import atomic
-from genkit.discovery import GROUP
 from genkit.errors import ScaffoldError
-from genkit.kinds import name_of
-from genkit.registry import registry
-from genkit.selection import FIRST_PARTY
+from genkit.files import atomic
+from genkit.registry.discovery import GROUP
+from genkit.registry.kinds import name_of
+from genkit.registry.registry import registry
+from genkit.registry.selection import FIRST_PARTY
 
 HERE = Path(__file__).parent
 KINDS = tuple(sorted(path.stem for path in (HERE / "kinds").glob("*.py")))

@@ -34,8 +34,8 @@ from typing import Any
 
 from genkit.errors import ComponentError
 from genkit.interfaces import Component, Shape
-from genkit.kinds import why_no_component
-from genkit.settings import nearest
+from genkit.registry.kinds import why_no_component
+from genkit.settings.base import nearest
 from genkit.testing import (  # noqa: F401 - each adds its checks
     densities,
     gradients,

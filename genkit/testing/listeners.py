@@ -14,17 +14,19 @@ import torch
 from pydantic import Field
 
 from genkit import config as configs
-from genkit import hookspecs, weights
 from genkit.errors import in_a_line, place
-from genkit.evaluation import evaluate
+from genkit.evaluation.figures import evaluate
 from genkit.interfaces import DataSource, Forward, Loss, RawData, Split
-from genkit.registry import EVENTS, registry
-from genkit.rundir import RunDirectory
-from genkit.runs import Run, prepare
+from genkit.record.run import Run
+from genkit.registry import hooks as hookspecs
+from genkit.registry.registry import EVENTS, registry
+from genkit.runs.opening import create_directory, prepare
+from genkit.sharing import weights
 from genkit.testing.check import promise
 from genkit.testing.passes import NAME, TinyDecoder, TinyEncoder, TinyLikelihood, TinySampler
 from genkit.testing.subject import ContractError, generators, require, seeded
-from genkit.training import Trainer, fit
+from genkit.training.epochs import fit
+from genkit.training.trainer import Trainer
 
 EPOCHS = 2
 
@@ -52,8 +54,8 @@ class Listener:
             manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise ContractError(
-                f"a hook of it does not fit: {' '.join(str(error).split())}; see genkit/hookspecs.py for the hooks and "
-                "the names of their arguments"
+                f"a hook of it does not fit: {' '.join(str(error).split())}; genkit/registry/hooks.py has the hooks "
+                "and the names of their arguments"
             ) from error
         return {event: getattr(manager.hook, event) for event in EVENTS if getattr(manager.hook, event).get_hookimpls()}
 
@@ -158,11 +160,11 @@ def _follow(
     resumed: Run | None = None,
     faults: list[str] | None = None,
 ) -> Run:
-    """A run of a small model that a listener is told of, as `genkit.runs` tells; faults: what it left changed."""
+    """A run of a small model that a listener is told of, as `runs.events` tells; faults: what it left changed."""
     tell = _teller(subject, [] if faults is None else faults)
     parts = (TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term)
     chosen = registry().chosen
-    with registry().lent(*parts):
+    with registry().registered_within(*parts):
         try:
             run = _begun(folder, overrides, resumed)
             try:
@@ -212,7 +214,7 @@ def _begun(folder: Path, overrides: tuple[str, ...], resumed: Run | None) -> Run
     data, model = prepare(config)
     if resumed is not None:
         return Run(config, resumed.directory, data, model, list(resumed.history))
-    return Run(config, RunDirectory.create(config, folder / "run"), data, model)
+    return Run(config, create_directory(config, folder / "run"), data, model)
 
 
 def _fit(run: Run, tell: Callable[..., None]) -> None:

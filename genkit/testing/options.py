@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from genkit import yamlfile
 from genkit.errors import ConfigError
 from genkit.interfaces import Component
+from genkit.settings import yaml
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, require
 
@@ -99,8 +99,8 @@ def _settings_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _through_yaml(plain: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "options.yaml"
-        path.write_text(yamlfile.write(plain), encoding="utf-8")
-        return yamlfile.read(path).values
+        path.write_text(yaml.write(plain), encoding="utf-8")
+        return yaml.read(path).values
 
 
 def _first_line(error: Exception) -> str:

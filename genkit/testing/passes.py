@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.interfaces import (
-    OF_THE_ENCODER,
+    ENCODER_NEEDS,
     Component,
     Decoder,
     Encoder,
@@ -23,7 +23,7 @@ from genkit.interfaces import (
     Sampler,
     Shape,
 )
-from genkit.model import Model
+from genkit.model.model import Model
 
 D = 3
 NAME: Literal["genkit-testing"] = "genkit-testing"
@@ -166,7 +166,7 @@ def drawn_twice(passed: Forward) -> Forward:
 def lacking(needs: tuple[Need, ...]) -> list[Need]:
     """What a model may lack whose terms have these needs."""
     each: list[Need] = ["kl", "log_ratio", "generated"]
-    if not OF_THE_ENCODER & set(needs):
+    if not ENCODER_NEEDS & set(needs):
         each.append("encoder")
     return [need for need in each if need not in needs]
 

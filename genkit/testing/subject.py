@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from genkit.errors import ComponentError, ConfigError, in_a_line, place
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
-from genkit.kinds import name_of
+from genkit.registry.kinds import name_of
+from genkit.settings.yaml import dotted
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
-from genkit.yamlfile import dotted
 
 SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 9, 7), (12,), (10, 4))
 LARGER: tuple[Shape, ...] = ((1, 28, 28), (3, 64, 64), (64, 8), (1, 8, 8, 8), (3, 224, 224))

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from genkit.discovery import GROUP
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, Shape
-from genkit.kinds import KINDS, name_of
-from genkit.registry import Plugin, registry
-from genkit.selection import canonical
-from genkit.settings import nearest
+from genkit.registry.discovery import GROUP
+from genkit.registry.kinds import KINDS, name_of
+from genkit.registry.registry import Plugin, registry
+from genkit.registry.selection import canonical
+from genkit.settings.base import nearest
+from genkit.settings.yaml import Document
 from genkit.testing import checks
 from genkit.testing.check import Result
 from genkit.testing.subject import settings_of
-from genkit.yamlfile import Document
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Convolutional networks: an encoder and a decoder for images, signals and volumes of any size."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_cnn.decoder import CNNDecoder
 from genkit_cnn.encoder import CNNEncoder
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genkit.activations import Activation, activation
 from genkit.errors import ComponentError
 from genkit.interfaces import Shape
-from genkit.settings import Settings
+from genkit.settings.base import Settings
 
 Normalization = Literal["batch", "group", "none"]
 Dense = Annotated[

@@ -1,7 +1,7 @@
 """Where data come from: bundled digits, MNIST in its IDX files, arrays, folders of images, waves of a formula."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_data.arrays import Arrays
 from genkit_data.digits import Digits
 from genkit_data.images import Images

@@ -1,7 +1,7 @@
 """The generative adversarial network (Goodfellow et al. 2014, arXiv:1406.2661): its discriminator is a learned loss."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_gan.losses import Adversarial
 
 __all__ = ["Adversarial"]

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genkit.assembly import make
 from genkit.config import component
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Forward, LearnedLoss, Shape
-from genkit.optimizers import Adam, Optimizer
-from genkit.processes import uniform
+from genkit.model.building import make
+from genkit.parallel.draws import uniform
+from genkit.settings.optimizers import Adam, Optimizer
 
 
 class Adversarial(LearnedLoss):

@@ -1,7 +1,7 @@
 """Multilayer perceptrons: an encoder and a decoder for data of any shape."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_mlp.decoder import MLPDecoder
 from genkit_mlp.encoder import MLPEncoder
 

@@ -1,7 +1,7 @@
 """Recurrent networks: an encoder and a decoder for sequences, and for images read row by row."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_rnn.decoder import RNNDecoder
 from genkit_rnn.encoder import RNNEncoder
 

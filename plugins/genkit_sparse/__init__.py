@@ -1,7 +1,7 @@
 """Autoencoders and what makes their codes sparse: a point instead of a distribution, and penalties on activations."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_sparse.losses import L1, Sparsity
 from genkit_sparse.samplers import PointSampler
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from genkit.interfaces import Forward, Loss, Shape
-from genkit.processes import batch_mean
+from genkit.parallel.draws import batch_mean
 
 SMALLEST = 1e-6
 """Mean activations are kept so far from 0 and 1, where the logarithms end."""

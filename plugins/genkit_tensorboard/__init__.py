@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genkit.hookspecs import hookimpl
+from genkit.registry.hooks import hookimpl
 
 if TYPE_CHECKING:
-    from genkit.runs import Run
-    from genkit.scores import EpochRecord
+    from genkit.record.run import Run
+    from genkit.record.scores import EpochRecord
     from genkit_tensorboard.writer import RunWriter
 
 _done: dict[int, int] = {}

@@ -9,11 +9,11 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from genkit import pictures
-from genkit.data import as_float
-from genkit.mosaic import is_image
-from genkit.runs import Run
-from genkit.scores import EpochRecord, Scores
+from genkit.data.dataset import as_float
+from genkit.pictures import plots
+from genkit.pictures.mosaic import is_image
+from genkit.record.run import Run
+from genkit.record.scores import EpochRecord, Scores
 
 FOLDER = "tensorboard"
 THUMBNAILS = 1000
@@ -32,7 +32,7 @@ class RunWriter:
         self.writer = SummaryWriter(str(run.directory.path / FOLDER), purge_step=done + 1 if done else None)
 
     def write_epoch(self, run: Run, record: EpochRecord) -> None:
-        """Each term unweighted and its weight, the true ELBO, learning rate, throughput; sometimes pictures."""
+        """Each term unweighted and its weight, the true ELBO, learning rate, throughput; sometimes plots."""
         epoch = record.epoch
         for split, scores in (("train", record.train), ("validation", record.validation)):
             if scores is not None:
@@ -75,10 +75,10 @@ class RunWriter:
     def _images(self, run: Run, epoch: int) -> None:
         if run.model.encoder is not None:
             held_out = run.data.test or run.data.validation or run.data.train
-            rebuilt = pictures.reconstructions(run.model, held_out.x)
+            rebuilt = plots.reconstructions(run.model, held_out.x)
             self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
         if run.model.sampler.has_prior:
-            self.writer.add_image("samples", pictures.samples(run.model), epoch, dataformats="HWC")
+            self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 
     def _projector(self, run: Run) -> None:
         held_out = run.data.test or run.data.validation or run.data.train

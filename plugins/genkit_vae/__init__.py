@@ -1,7 +1,7 @@
 """The variational autoencoder of Kingma & Welling 2014 (arXiv:1312.6114): its sampler, likelihoods and loss terms."""
 
-from genkit.hookspecs import hookimpl
 from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
 from genkit_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genkit_vae.losses import KL, Reconstruction
 from genkit_vae.samplers import GaussianSampler

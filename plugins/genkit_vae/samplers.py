@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genkit.interfaces import Latent, Sampler, Shape
-from genkit.processes import normal
+from genkit.parallel.draws import normal
 
 
 class GaussianSampler(Sampler):

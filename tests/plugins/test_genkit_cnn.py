@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from genkit.assembly import build
 from genkit.config import parse
-from genkit.describe import Row, describe
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Shape
-from genkit.model import Model
-from genkit.runs import as_config, prepare
+from genkit.model.building import build
+from genkit.model.model import Model
+from genkit.model.summary import Row, describe
+from genkit.runs.opening import as_config, prepare
 from genkit_cnn import CNNDecoder, CNNEncoder
 from genkit_cnn.layers import Convolution, Deconvolution, Layer
 

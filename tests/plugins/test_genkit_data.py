@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 
-from genkit import data
+from genkit.data import loading
+from genkit.data.dataset import SPLITS
 from genkit.errors import DataError
 from genkit.interfaces import RawData
 from genkit_data import MNIST, Arrays, Digits, idx
@@ -45,7 +46,8 @@ def small_mnist(folder: Path, zipped: bool = False) -> Path:
     arrays = (images(5), np.array([3, 1, 4, 1, 5]), images(3)[::-1], np.array([9, 2, 6]))
     for name, array in zip(PUBLISHED, arrays, strict=True):
         content = idx_bytes(array)
-        (folder / (f"{name}.gz" if zipped else name)).write_bytes(gzip.compress(content) if zipped else content)
+        stored = gzip.compress(content, mtime=0) if zipped else content
+        (folder / (f"{name}.gz" if zipped else name)).write_bytes(stored)
     return folder
 
 
@@ -92,7 +94,7 @@ def test_idx_files_are_read_back(tmp_path: Path, shape: tuple[int, ...], zipped:
     array = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape) + 250  # wraps: all bytes are values
     content = idx_bytes(array)
     path = tmp_path / "file-without-a-telling-name"
-    path.write_bytes(gzip.compress(content) if zipped else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     read = idx.read(path)
     assert read.dtype == torch.uint8
     np.testing.assert_array_equal(read.numpy(), array.astype(np.uint8))
@@ -105,7 +107,7 @@ GOOD = idx_bytes(images(4))
     ("content", "message"),
     [
         (b"", "is empty"),
-        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"", mtime=0), "is empty"),
         (GOOD[:3], "is no IDX file of bytes"),
         (GOOD[:9], "promises its sizes"),
         (GOOD[:-1], "promises 4x3x2 and holds 23 values"),
@@ -113,10 +115,10 @@ GOOD = idx_bytes(images(4))
         (b"\0\0\x0d" + GOOD[3:], "starts with 0x00000d03"),
         (b"\0\0\x08\0" + GOOD[4:], "starts with 0x00000800"),
         (b"\x89PNG" + GOOD[4:], "starts with 0x89504e47"),
-        (gzip.compress(GOOD)[:-9], "gzip file is damaged or cut short"),
-        (gzip.compress(GOOD)[:20], "gzip file is damaged or cut short"),
-        (gzip.compress(GOOD)[:-6] + b"\0\0\0\0\0\0", "gzip file is damaged or cut short"),
-        (gzip.compress(GOOD)[:10] + b"\xff" * 30, "gzip file is damaged or cut short"),
+        (gzip.compress(GOOD, mtime=0)[:-9], "gzip file is damaged or cut short"),
+        (gzip.compress(GOOD, mtime=0)[:20], "gzip file is damaged or cut short"),
+        (gzip.compress(GOOD, mtime=0)[:-6] + b"\0\0\0\0\0\0", "gzip file is damaged or cut short"),
+        (gzip.compress(GOOD, mtime=0)[:10] + b"\xff" * 30, "gzip file is damaged or cut short"),
     ],
 )
 def test_damaged_idx_files_are_named_with_what_is_wrong(tmp_path: Path, content: bytes, message: str) -> None:
@@ -174,8 +176,8 @@ def test_mnist_files_in_each_others_place_are_refused(tmp_path: Path) -> None:
 
 
 def test_mnist_keeps_its_own_test_split_and_shares_out_validation(tmp_path: Path) -> None:
-    loaded = data.load(MNIST.Config(root=str(small_mnist(tmp_path)), validation=2))
-    assert [len(loaded.split(name).x) for name in data.SPLITS] == [3, 2, 3]
+    loaded = loading.load(MNIST.Config(root=str(small_mnist(tmp_path)), validation=2))
+    assert [len(loaded.split(name).x) for name in SPLITS] == [3, 2, 3]
     np.testing.assert_array_equal(loaded.test.x.numpy(), images(3)[::-1, None])
 
 
@@ -247,7 +249,7 @@ def test_bytes_stay_bytes_and_stand_for_shares_of_255(tmp_path: Path, suffix: st
     x = np.array([[0, 51], [255, 102]], dtype=np.uint8)
     raw = arrays(saved(tmp_path / f"data{suffix}", x=x))
     assert raw.train.x.dtype == torch.uint8
-    torch.testing.assert_close(data.as_float(raw.train.x), torch.tensor([[0, 0.2], [1, 0.4]]))
+    torch.testing.assert_close(loading.as_float(raw.train.x), torch.tensor([[0, 0.2], [1, 0.4]]))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int32, np.int64, np.uint16, np.bool_, ">f4"])
@@ -339,7 +341,7 @@ def test_labels_that_are_none_are_refused(tmp_path: Path, labels: Array) -> None
 def test_labels_of_another_number_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "data.npz", x=np.zeros((30, 2)), labels=np.arange(29))
     with pytest.raises(DataError, match=r"data 'arrays': 30 data, but labels of shape \(29,\)"):
-        data.load(Arrays.Config(path=str(path)))
+        loading.load(Arrays.Config(path=str(path)))
 
 
 # Arrays that cannot be read

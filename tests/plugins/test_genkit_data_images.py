@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genkit import data
+from genkit.data import loading
 from genkit.errors import DataError
 from genkit_data import Images
 
@@ -58,7 +58,7 @@ def test_any_size_is_brought_to_the_one_asked_for_by_cutting_out_the_middle(tmp_
 
 
 def test_the_folder_loads_as_a_data_set(folder):
-    loaded = data.load(Images.Config(root=str(folder), size=(8, 8), test=1, validation=1))
+    loaded = loading.load(Images.Config(root=str(folder), size=(8, 8), test=1, validation=1))
     assert loaded.shape == (1, 8, 8)
     assert [len(part.x) for part in (loaded.train, loaded.validation, loaded.test)] == [3, 1, 1]
 

@@ -10,7 +10,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from genkit import config, data
+from genkit import config
+from genkit.data import loading
+from genkit.data.dataset import SPLITS
 from genkit.errors import ConfigError, DataError
 from genkit_data import Waves
 
@@ -143,8 +145,8 @@ def test_the_seed_alone_decides() -> None:
 
 
 def test_the_splits_are_disjoint_and_together_all() -> None:
-    loaded = data.load(Waves.Config(count=100, length=8))
-    parts = [loaded.split(name).x for name in data.SPLITS]
+    loaded = loading.load(Waves.Config(count=100, length=8))
+    parts = [loaded.split(name).x for name in SPLITS]
     assert [len(part) for part in parts] == [70, 10, 20]
     rows = {tuple(row) for part in parts for row in part.flatten(1).tolist()}
     assert rows == {tuple(row) for row in waves(count=100, length=8)[0].reshape(100, 8).tolist()}
@@ -189,4 +191,4 @@ def test_options_of_the_wrong_kind_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_waves_are_no_probabilities() -> None:
     with pytest.raises(DataError, match="binarize: dynamic takes values from 0 to 1, and the data go from -"):
-        data.load(Waves.Config(count=50, binarize="dynamic"))
+        loading.load(Waves.Config(count=50, binarize="dynamic"))

@@ -15,17 +15,20 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import genkit
-from genkit import checkpoint, pictures
-from genkit.assembly import build
 from genkit.config import load, parse
-from genkit.describe import describe
 from genkit.errors import ComponentError, ConfigError
-from genkit.evaluation import evaluate
-from genkit.hookspecs import hookimpl
+from genkit.evaluation.figures import evaluate
 from genkit.interfaces import Forward, Shape
-from genkit.model import Model
-from genkit.runs import as_config, own_random_state, prepare, resume, run
-from genkit.training import Trainer, fit
+from genkit.model.building import build
+from genkit.model.model import Model
+from genkit.model.summary import describe
+from genkit.pictures import plots
+from genkit.registry.hooks import hookimpl
+from genkit.runs.opening import as_config, prepare
+from genkit.runs.running import own_random_state, resume, run
+from genkit.training import checkpoint
+from genkit.training.epochs import fit
+from genkit.training.trainer import Trainer
 from genkit_gan import Adversarial
 
 SHAPE = (1, 8, 8)
@@ -532,7 +535,7 @@ def test_its_pictures_are_those_that_need_no_encoder(tmp_path: Path, latent: int
     data, model = prepare(config)
     with own_random_state():
         history = list(fit(trainer_of(model), data, seed=0))
-    made = pictures.draw_all(model, data, history, tmp_path)
+    made = plots.draw_all(model, data, history, tmp_path)
     assert {path.stem for path in made} == {"loss", "samples", drawn}
     assert all(path.stat().st_size > 0 for path in made)
 

@@ -13,15 +13,17 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.distributions import Bernoulli, kl_divergence
 
-from genkit.assembly import build
 from genkit.config import parse
-from genkit.describe import describe
 from genkit.errors import ComponentError
-from genkit.evaluation import evaluate
+from genkit.evaluation.figures import evaluate
 from genkit.interfaces import Forward, Latent, Shape
-from genkit.model import Model
-from genkit.runs import as_config, own_random_state, prepare, run
-from genkit.training import Trainer, fit
+from genkit.model.building import build
+from genkit.model.model import Model
+from genkit.model.summary import describe
+from genkit.runs.opening import as_config, prepare
+from genkit.runs.running import own_random_state, run
+from genkit.training.epochs import fit
+from genkit.training.trainer import Trainer
 from genkit_sparse import L1, PointSampler, Sparsity
 
 

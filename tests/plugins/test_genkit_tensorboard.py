@@ -13,10 +13,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import genkit
 import genkit_tensorboard
-from genkit import pictures
-from genkit.data import as_float
+from genkit.data.dataset import as_float
 from genkit.errors import TrainingError
-from genkit.runs import Run, resume
+from genkit.pictures import plots
+from genkit.record.run import Run
+from genkit.runs.running import resume
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "vae-digits.yaml"
 
@@ -100,7 +101,7 @@ def test_pictures_are_written_and_can_be_decoded(example: Run, tag: str) -> None
     shown = [np.asarray(Image.open(io.BytesIO(event.encoded_image_string))) for event in found]
     assert not np.array_equal(*shown)
     model, data = example.model, example.data.test
-    expected = pictures.samples(model) if tag == "samples" else pictures.reconstructions(model, data.x)
+    expected = plots.samples(model) if tag == "samples" else plots.reconstructions(model, data.x)
     assert np.array_equal(shown[1], expected)
 
 

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from genkit.assembly import build
 from genkit.config import RunConfig, parse
 from genkit.interfaces import Forward, Latent
-from genkit.scores import Total
-from genkit.training import Trainer, objective
+from genkit.model.building import build
+from genkit.record.scores import Total
+from genkit.training.objective import objective
+from genkit.training.trainer import Trainer
 from genkit_vae import KL, BernoulliLikelihood, GaussianLikelihood, GaussianSampler, Reconstruction
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import genkit_tensorboard
-from genkit.registry import registry
+from genkit.registry.registry import registry
 from genkit.testing import checks, contract
 from genkit_gan import Adversarial
 from genkit_rnn import RNNDecoder, RNNEncoder

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from genkit.hookspecs import hookimpl
-from genkit.registry import registry
+from genkit.registry.hooks import hookimpl
+from genkit.registry.registry import registry
 
 
 class Good:
@@ -164,7 +164,7 @@ WRONG = [
     (Validates, "follows without held out data", "it fails in epoch_ended: AttributeError: 'NoneType' object"),
     (Fresh, "follows a resumed run", "it fails in epoch_ended: AssertionError"),
     (Raises, "follows a run", "it fails in epoch_ended: ConnectionError: no server"),
-    (Misnamed, "hooks", "see genkit/hookspecs.py for the hooks and the names of their arguments"),
+    (Misnamed, "hooks", "genkit/registry/hooks.py has the hooks and the names of their arguments"),
     (Unknown, "hooks", "epoch_finished"),
     (Nothing, "hooks", "it implements none of the hooks that follow a run: run_started, step_ended"),
     (Draws, NOTHING, "draws from a global generator"),

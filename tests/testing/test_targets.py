@@ -12,8 +12,8 @@ from torch import nn
 from genkit import hookimpl
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder
-from genkit.registry import Plugin, registry
-from genkit.selection import Selection
+from genkit.registry.registry import Plugin, registry
+from genkit.registry.selection import Selection
 from genkit.testing.targets import examine, shape_of
 
 
@@ -46,7 +46,7 @@ class Cramped(Mine):
 
 @pytest.fixture
 def mine():
-    with registry().lent(Mine, Cramped):
+    with registry().registered_within(Mine, Cramped):
         yield
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from genkit import hookimpl, resume
 from genkit.errors import TrainingError
-from genkit.runs import Run
+from genkit.record.run import Run
 from mlflow.entities import Run as Tracked
 from mlflow.tracking import MlflowClient
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genkit import hookimpl
-from genkit.atomic import write_text
+from genkit.files.atomic import write_text
 
 if TYPE_CHECKING:
     from genkit import Run
-    from genkit.scores import EpochRecord
+    from genkit.record.scores import EpochRecord
 
 FIGURES = ("loss", "reconstruction", "kl", "elbo")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import torch
 from genkit import Latent, Sampler, Shape, hookimpl
-from genkit.processes import uniform
+from genkit.parallel.draws import uniform
 from pydantic import Field
 from torch import Tensor, nn
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from genkit import Shape
 from genkit.errors import ComponentError
-from genkit.settings import nearest
+from genkit.settings.base import nearest
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig
 from transformers.models.auto import modeling_auto

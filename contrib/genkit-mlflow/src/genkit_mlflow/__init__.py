@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from genkit import hookimpl
 
 if TYPE_CHECKING:
-    from genkit.runs import Run
+    from genkit.record.run import Run
 
     from genkit_mlflow.tracker import RunTracker
 

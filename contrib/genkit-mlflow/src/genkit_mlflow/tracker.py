@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genkit import atomic
-from genkit.runs import Run
-from genkit.scores import EpochRecord, Scores
+from genkit.files import atomic
+from genkit.record.run import Run
+from genkit.record.scores import EpochRecord, Scores
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
 

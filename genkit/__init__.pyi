@@ -1,0 +1,28 @@
+# The public interface: each name with its home. genkit/__init__.py reads it.
+from .config import RunConfig as RunConfig
+from .errors import ComponentError as ComponentError, DataError as DataError, GenkitError as GenkitError
+from .evaluation.figures import evaluate as evaluate
+from .interfaces import (
+    DataSource as DataSource,
+    Decoder as Decoder,
+    Encoder as Encoder,
+    Forward as Forward,
+    Latent as Latent,
+    LearnedLoss as LearnedLoss,
+    Likelihood as Likelihood,
+    Loss as Loss,
+    RawData as RawData,
+    Sampler as Sampler,
+    Shape as Shape,
+    Split as Split,
+)
+from .model.building import build as build
+from .model.model import Model as Model
+from .parallel.draws import batch_mean as batch_mean, normal as normal, uniform as uniform
+from .record.run import Run as Run
+from .registry.hooks import hookimpl as hookimpl
+from .registry.registry import register as register
+from .runs.comparison import compare as compare
+from .runs.opening import reopen as reopen
+from .runs.running import resume as resume, run as run
+from .sharing.weights import load as load

@@ -1,0 +1,131 @@
+"""Arrays to files, in the format that the file's suffix names."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from genkit.errors import RunError
+from genkit.files import atomic
+
+Array = np.ndarray[Any, Any]
+
+
+def write(path: Path, arrays: dict[str, Array]) -> None:
+    """Write named arrays of one length N, whole or not at all; a file of that name is replaced.
+
+    .npy takes the first array alone; in .csv and .parquet an array of shape (N, D) becomes columns name_0, name_1, ...
+
+    Raises:
+        RunError: the suffix is not one of these, or the file cannot be written.
+    """
+    if path.suffix not in _WRITERS:
+        raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(_WRITERS)}")
+    with atomic.replacing(path) as temporary:
+        _WRITERS[path.suffix](temporary, arrays)
+
+
+def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
+    """Write float32 parts one after the other as a .npy file of that shape, whole or not at all, in flat memory.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with atomic.replacing(path) as temporary:
+        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        start = 0
+        for part in parts:
+            target[start : start + len(part)] = part
+            start += len(part)
+        target.flush()
+        del target
+
+
+def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) -> None:
+    """Write data (N, *shape) as `write` does, or as a picture (.png), values between the limits as dark to bright."""
+    if path.suffix != ".png":
+        write(path, {"x": x})
+        return
+    import torch
+
+    from genkit.pictures.mosaic import mosaic
+
+    write_picture(path, mosaic(torch.from_numpy(x), columns, limits))
+
+
+def write_picture(path: Path, pixels: Array) -> None:
+    """Write colours (H, W, 3) as a .png, whole or not at all."""
+    from PIL import Image
+
+    with atomic.replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+
+
+def check_suffix(path: Path, suffixes: Iterable[str] = ()) -> None:
+    """Refuse a file name that `write` would refuse, before any work is done for it; `suffixes` are allowed too."""
+    allowed = [*_WRITERS, *suffixes]
+    if path.suffix not in allowed:
+        raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(allowed)}")
+    if path.suffix == ".parquet":
+        _pyarrow()
+
+
+def _npy(path: Path, arrays: dict[str, Array]) -> None:
+    np.save(path, next(iter(arrays.values())), allow_pickle=False)
+
+
+def _npz(path: Path, arrays: dict[str, Array]) -> None:
+    np.savez(path, **cast("dict[str, Any]", arrays))
+
+
+def _safetensors(path: Path, arrays: dict[str, Array]) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def _csv(path: Path, arrays: dict[str, Array]) -> None:
+    columns = _columns(arrays)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+
+def _parquet(path: Path, arrays: dict[str, Array]) -> None:
+    pyarrow = _pyarrow()
+    pyarrow.parquet.write_table(pyarrow.table(_columns(arrays)), path)
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise RunError(".parquet needs pyarrow; pip install 'genkit-torch[parquet]'") from None
+    return pyarrow
+
+
+_WRITERS: dict[str, Callable[[Path, dict[str, Array]], None]] = {
+    ".npz": _npz,
+    ".npy": _npy,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".safetensors": _safetensors,
+}
+
+
+def _columns(arrays: dict[str, Array]) -> dict[str, Array]:
+    columns: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if array.ndim == 1:
+            columns[name] = array
+            continue
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        columns |= {f"{name}_{index}": flat[:, index] for index in range(flat.shape[1])}
+    return columns

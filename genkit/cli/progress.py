@@ -1,0 +1,119 @@
+"""What the terminal shows of a run while it goes on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from genkit.registry.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from genkit.record.run import Run
+    from genkit.record.scores import EpochRecord, Scores
+    from genkit.record.scores import Progress as EpochProgress
+
+SECONDS_BETWEEN_LINES = 2.0
+
+COLLAPSED = (
+    "note: no latent dimension is active: the latents say nothing of the data (posterior collapse); train for "
+    "longer, or give the KL a smaller weight, or one that rises from 0"
+)
+
+
+class ProgressBar:
+    """A bar with throughput, time left and the terms in nats, and a line an epoch; without a terminal only lines.
+
+    Where epochs are short, only one line in a few seconds is printed; the first and the last always are.
+
+    Args:
+        console: where to print.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.run: Run | None = None
+        self.last_line = 0.0
+        self.task: TaskID | None = None
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    @hookimpl
+    def run_started(self, run: Run) -> None:
+        """Say what is trained on what, and start the bar."""
+        self.run = run
+        parameters = sum(parameter.numel() for parameter in run.model.parameters())
+        counts = run.data.signature("").counts
+        data = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        self.console.print(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
+        if run.plan is not None:
+            how = "compiled" if run.plan.compiled else "not compiled"
+            self.console.print(f"steps are {how}: {run.plan.reason}", highlight=False, soft_wrap=True)
+        if run.history:
+            self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.config.training.epochs}")
+        self.bar.start()
+        self.task = self.bar.add_task("training", total=run.config.training.epochs, note="")
+        self.bar.update(self.task, completed=len(run.history))
+
+    @hookimpl
+    def step_ended(self, run: Run, progress: EpochProgress) -> None:
+        """Move the bar."""
+        assert self.task is not None
+        note = f"{progress.examples_per_second:,.0f} examples/s  {terms(progress.scores, progress.weights)}"
+        done = progress.epoch - 1 + progress.step / progress.steps
+        description = f"epoch {progress.epoch}/{progress.epochs}"
+        self.bar.update(self.task, completed=done, description=description, note=note)
+
+    @hookimpl
+    def epoch_ended(self, run: Run, record: EpochRecord) -> None:
+        """Print the epoch's line."""
+        assert self.task is not None
+        epochs = run.config.training.epochs
+        self.bar.update(self.task, completed=record.epoch, description=f"epoch {record.epoch}/{epochs}")
+        now = time.monotonic()
+        if record.epoch not in (1, epochs) and now - self.last_line < SECONDS_BETWEEN_LINES:
+            return
+        self.last_line = now
+        line = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  train {terms(record.train, record.weights)}"
+        if record.validation is not None:
+            line += f"  validation {record.validation.loss:.2f}"
+        rate, left = record.examples_per_second, record.seconds * (epochs - record.epoch)
+        self.console.print(f"{line}  {rate:,.0f} examples/s, {left:,.0f} s left", highlight=False, soft_wrap=True)
+        if record.epoch == epochs:
+            self.bar.update(self.task, description="figures and pictures", note="")
+
+    @hookimpl
+    def run_ended(self, run: Run) -> None:
+        """Print the figures of the test split."""
+        test = run.evaluation
+        if test is not None and test.reconstruction is not None:
+            figures = f"reconstruction {test.reconstruction:.2f}"
+            if test.elbo is not None:
+                figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
+            self.console.print(f"test: {figures} nats per datum", highlight=False)
+        if test is not None and test.active_units == 0:
+            self.console.print(COLLAPSED, highlight=False)
+
+    @hookimpl
+    def run_stopped(self, run: Run) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+
+def terms(scores: Scores, weights: dict[str, float]) -> str:
+    """`loss 92.7 (reconstruction 80.10 + 0.5 × kl 25.10)`, in nats per datum; a weight of 1 is left unsaid."""
+    factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
+    parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
+    critics = "".join(f", critic of {name} {value:.2f}" for name, value in scores.critics.items())
+    return f"loss {scores.loss:.2f} ({parts}{critics})"

@@ -1,0 +1,110 @@
+"""A run's data once they are read: three splits, handed out in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
+from genkit.interfaces import Shape, Split
+from genkit.parallel.draws import rows_of
+from genkit.settings.base import Settings
+
+SPLITS = ("train", "validation", "test")
+
+
+class DataSignature(Settings):
+    """What a model has to know of its data once they are gone; travels with the weights."""
+
+    source: str
+    shape: tuple[int, ...]
+    range: tuple[float, float]
+    """The least and greatest value of the training data, as the model sees them."""
+    classes: tuple[str, ...] | None
+    counts: dict[str, int]
+    """How many data each split has."""
+
+
+class Batch(NamedTuple):
+    """Some data that one step sees."""
+
+    x: Tensor
+    """(B, *shape), as they are kept: uint8 stands for x / 255. Binarized data are float32."""
+    total: int
+    """How many data the batch has in all processes; x is all of it where one process works alone."""
+
+
+class Dataset(NamedTuple):
+    """Checked data in their three splits; an empty split is None."""
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    classes: tuple[str, ...] | None
+    binarize: bool
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of one datum."""
+        return tuple(self.train.x.shape[1:])
+
+    def split(self, name: str) -> Split:
+        """The split of that name, or `all` of them in turn; raises DataError where it is empty."""
+        if name == "all":
+            parts = [part for part in (self.train, self.validation, self.test) if part is not None]
+            labels = [part.labels for part in parts if part.labels is not None]
+            whole = torch.cat(labels) if len(labels) == len(parts) else None
+            return Split(torch.cat([part.x for part in parts]), whole)
+        if name not in SPLITS:
+            raise DataError(f"there is no split '{name}'; choose from {', '.join((*SPLITS, 'all'))}")
+        found: Split | None = getattr(self, name)
+        if found is None:
+            raise DataError(f"the {name} split is empty; hold more data out for it, for example data.{name}=0.1")
+        return found
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same data on a device."""
+        moved = [
+            part and Split(part.x.to(device), None if part.labels is None else part.labels.to(device))
+            for part in (self.train, self.validation, self.test)
+        ]
+        assert moved[0] is not None
+        return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
+
+    def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
+        """The split in batches of `size`, the last of which may have fewer.
+
+        Binarized data are drawn here, for the whole batch.
+
+        Args:
+            split: one of this data set.
+            size: the number of data in a batch.
+            order: (N,) the rows to take, in their order; None: all as they lie.
+            whole: every process gets all rows of a batch, not its own alone.
+        """
+        for start, total in spans(len(split.x if order is None else order), size):
+            own = slice(0, total) if whole else slice(*rows_of(total)[:2])
+            taken = slice(0, total) if self.binarize else own
+            rows = slice(start + taken.start, start + taken.stop)
+            x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
+            yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
+
+    def signature(self, source: str) -> DataSignature:
+        """What to remember of the data."""
+        low, high = (float(as_float(value)) for value in (self.train.x.amin(), self.train.x.amax()))
+        parts = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
+        counts = {name: len(part.x) for name, part in parts if part is not None}
+        return DataSignature(source=source, shape=self.shape, range=(low, high), classes=self.classes, counts=counts)
+
+
+def as_float(x: Tensor) -> Tensor:
+    """The values as the model sees them: uint8 stands for x / 255, anything else for itself; float32."""
+    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+def spans(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where each batch of `size` starts in so many data, and how many it has: the last one may have fewer."""
+    return ((start, min(size, count - start)) for start in range(0, count, size))

@@ -1,0 +1,135 @@
+"""A run's data: read by a data source, checked, split in a way that can be repeated, and handed out in batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.data.dataset import Dataset, as_float
+from genkit.errors import DataError, GenkitError, in_a_line, place
+from genkit.interfaces import DataSource, RawData, Shape, Split
+from genkit.registry.registry import registry
+
+
+def load(config: DataSource.Config) -> Dataset:
+    """Read, check and split the data that a config names.
+
+    Raises:
+        DataError: unreadable, empty, not finite, or fewer than the splits take; with the source and the remedy.
+    """
+    where = f"data '{config.name}'"
+    raw = _read(config)
+    _check(raw.train, where if raw.test is None else f"{where}, training split", raw.classes)
+    if raw.test is not None:
+        _check(raw.test, f"{where}, test split", raw.classes)
+        if raw.test.x.shape[1:] != raw.train.x.shape[1:]:
+            shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(raw.test.x.shape[1:])} for test"
+            raise DataError(f"{where}: the splits differ in shape: {shapes}")
+    train, validation, test = _split(raw, config, where)
+    binarize = config.binarize == "dynamic"
+    if binarize:
+        for part in filter(None, (train, validation, test)):
+            check_range(part.x, 0.0, 1.0, f"{where}: binarize: dynamic")
+    return Dataset(train, validation, test, raw.classes, binarize)
+
+
+def shape_of(config: DataSource.Config) -> Shape | None:
+    """The shape of one datum, whatever else is wrong with the data; None where they cannot be read."""
+    try:
+        x = _read(config).train.x
+    except GenkitError:
+        return None
+    return tuple(x.shape[1:]) if isinstance(x, Tensor) and x.ndim > 1 and x.numel() else None
+
+
+def _read(config: DataSource.Config) -> RawData:
+    """What the source gives, labels as int64."""
+    source: Any = registry().find("data", config.name)
+    try:
+        raw = source(config).load()
+    except GenkitError:
+        raise
+    except Exception as error:
+        raise DataError(f"data '{config.name}' cannot be loaded: {in_a_line(error)}{place(error)}") from error
+    if not isinstance(raw, RawData):
+        raise DataError(f"data '{config.name}': load() gives {type(raw).__name__}, and owes a genkit.RawData")
+    train, test = _whole(raw.train), None if raw.test is None else _whole(raw.test)
+    return raw._replace(train=train, test=test)
+
+
+def _whole(split: Split) -> Split:
+    """The split with labels of the one type that counts can be made of."""
+    labels = split.labels
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        return split
+    return split._replace(labels=labels.long())
+
+
+def check_range(x: Tensor, low: float, high: float, who: str) -> None:
+    """Refuse values outside [low, high]; `who` takes only these."""
+    least, greatest = float(as_float(x.amin())), float(as_float(x.amax()))
+    if least < low or greatest > high:
+        raise DataError(
+            f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
+            "bring them into that range, with data.range where the source has that option, or choose another likelihood"
+        )
+
+
+def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
+    x, labels = split
+    if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
+        raise DataError(f"{where}: the source owes tensors, and gave {type(x).__name__} and {type(labels).__name__}")
+    if x.ndim < 2 or x.numel() == 0:
+        raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
+    finite = torch.isfinite(x) if x.is_floating_point() else None
+    if finite is not None and not bool(finite.all()):
+        bad = (~finite).flatten(1).any(1).nonzero().flatten()
+        value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
+        raise DataError(
+            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values "
+            f"(the first: datum {int(bad[0])}, {value}); remove or replace them"
+        )
+    if labels is None:
+        return
+    if labels.shape != x.shape[:1]:
+        raise DataError(f"{where}: {len(x)} data, but labels of shape {tuple(labels.shape)}; one label a datum")
+    if labels.is_floating_point() or labels.is_complex():
+        raise DataError(f"{where}: labels are whole numbers, not {labels.dtype}")
+    low, high = int(labels.min()), int(labels.max())
+    if classes is not None and (low < 0 or high >= len(classes)):
+        raise DataError(f"{where}: labels go from {low} to {high}; classes: {len(classes)}")
+    if low < 0:
+        raise DataError(f"{where}: the least label is {low}; labels are whole numbers from 0 on, one a datum")
+
+
+def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:
+    """Validation and, where the source has none, test: the first of a seeded permutation of the training data."""
+    total = len(raw.train.x)
+    n_test = 0 if raw.test is not None else _count(config.test, total)
+    n_validation = _count(config.validation, total)
+    if n_test + n_validation >= total:
+        raise DataError(
+            f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
+            "lower data.validation or data.test"
+        )
+    if n_test + n_validation == 0:
+        return raw.train, None, raw.test
+    order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
+    test = raw.test if raw.test is not None else _take(raw.train, order[:n_test])
+    validation = _take(raw.train, order[n_test : n_test + n_validation])
+    train = _take(raw.train, order[n_test + n_validation :].sort().values)
+    assert train is not None
+    return train, validation, test
+
+
+def _count(share: float, total: int) -> int:
+    return int(share) if share >= 1 else round(share * total)
+
+
+def _take(split: Split, index: Tensor) -> Split | None:
+    if len(index) == 0:
+        return None
+    return Split(split.x[index], None if split.labels is None else split.labels[index])

@@ -1,0 +1,150 @@
+"""What data are compared in: the last hidden layer of a small classifier, trained on the data's own labels and kept.
+
+Nothing is downloaded, so that the figures depend on the data alone. Without labels the same network with random
+weights serves: coarser, but it tells distributions apart too (Naeem et al. 2020, arXiv:2002.09797, section 4).
+
+N data, F features, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genkit.data.dataset import Dataset, as_float
+from genkit.errors import GenkitError
+from genkit.files import tensors
+from genkit.interfaces import Shape, Split
+from genkit.model.model import evaluating
+
+RECIPE = "1"
+"""Changes with the network or its training, so that what was kept of another is not taken for it."""
+FEATURES = 64
+STEPS = 1500
+BATCH = 128
+RATE = 2e-3
+LARGEST_MAP = 7
+"""Maps of larger images are averaged down to so many rows and columns."""
+
+
+class FeatureNetwork(nn.Module):
+    """A classifier whose last hidden layer, before its activation, are the features: x (N, *shape) -> (N, 64).
+
+    Two convolutions for data of shape (C, H, W), a dense layer for any other. `read` gives the features in units of
+    their standard deviation over the training data, so that no figure depends on the scale of a layer.
+
+    Args:
+        shape: of a datum.
+        classes: how many; 0 for a network that is only to have random weights.
+    """
+
+    def __init__(self, shape: Shape, classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*(_convolutions(shape) if len(shape) == 3 else _dense(shape)))
+        self.classes = classes
+        self.last = nn.Sequential(nn.ReLU(), nn.Linear(FEATURES, classes)) if classes else None
+        self.mean, self.deviation = nn.Buffer(torch.zeros(FEATURES)), nn.Buffer(torch.ones(FEATURES))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """x (N, *shape) -> features (N, 64), and the logits of the classes (N, classes)."""
+        features: Tensor = self.features(x)
+        return features, None if self.last is None else self.last(features)
+
+    def read(self, x: Tensor, size: int = 1000) -> tuple[Tensor, Tensor | None]:
+        """Features (N, 64) of x (N, *shape), uint8 or not, and the class that each looks like (N,), in batches."""
+        with evaluating(self):
+            parts = [self(as_float(batch)) for batch in x.split(size)]
+        looks = [logits.argmax(1) for _, logits in parts if logits is not None]
+        features = (torch.cat([features for features, _ in parts]) - self.mean) / self.deviation
+        return features, torch.cat(looks) if looks else None
+
+    def learn_scale(self, x: Tensor) -> None:
+        """Take mean and standard deviation of each feature from data x (N, *shape)."""
+        features = self.read(x)[0]
+        self.mean.copy_(features.mean(0))
+        self.deviation.copy_(features.std(0, correction=0).clamp_min(1e-6))
+
+    def accuracy(self, split: Split) -> float | None:
+        """The share of a split's data whose class is found; None without labels."""
+        looks = self.read(split.x)[1]
+        if looks is None or split.labels is None:
+            return None
+        return float((looks == split.labels).double().mean())
+
+
+def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
+    """The network for these data: from the cache, or trained now and kept there.
+
+    Args:
+        data: its training split is learned from.
+        cache: a folder; by default the user's own. One that cannot be written is done without.
+    """
+    train = Split(data.train.x.cpu(), None if data.train.labels is None else data.train.labels.cpu())
+    classes = 0 if train.labels is None else int(train.labels.max()) + 1
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = FeatureNetwork(data.shape, classes if classes > 1 else 0)
+        if network.last is None or train.labels is None:
+            network.learn_scale(train.x)
+            return network.eval()
+        file = (cache or _users_cache()) / f"{_key(train)}.safetensors"
+        # where there is none yet, or it is damaged, the one that is trained now takes its place
+        with contextlib.suppress(GenkitError, OSError):
+            tensors.fill(network, tensors.read_tensors(file)[0], file)
+            return network.eval()
+        _train(network, train.x, train.labels)
+        network.learn_scale(train.x)
+    with contextlib.suppress(GenkitError, OSError):
+        tensors.write_tensors(file, network.state_dict(), {})
+    return network.eval()
+
+
+def _train(network: FeatureNetwork, x: Tensor, labels: Tensor) -> None:
+    """Cross-entropy by Adam, the rate going to 0."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for _ in range(STEPS):
+        rows = torch.randint(len(x), (BATCH,))
+        loss = F.cross_entropy(network(as_float(x[rows]))[1], labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rate.step()
+
+
+def _convolutions(shape: Shape) -> list[nn.Module]:
+    height, width = (min(LARGEST_MAP, math.ceil(size / 4)) for size in shape[1:])
+    return [
+        nn.Conv2d(shape[0], 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d((height, width)),
+        nn.Flatten(),
+        nn.Linear(64 * height * width, FEATURES),
+    ]
+
+
+def _dense(shape: Shape) -> list[nn.Module]:
+    return [nn.Flatten(), nn.Linear(math.prod(shape), 256), nn.ReLU(), nn.Linear(256, FEATURES)]
+
+
+def _key(train: Split) -> str:
+    """Of the data, labels and recipe: another content has another key."""
+    digest = hashlib.sha256(f"{RECIPE} {torch.__version__} {tuple(train.x.shape)} {train.x.dtype}".encode())
+    for tensor in (train.x, train.labels):
+        assert tensor is not None
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:24]
+
+
+def _users_cache() -> Path:
+    import pooch
+
+    return Path(pooch.os_cache("genkit")) / "features"

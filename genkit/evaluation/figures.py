@@ -1,0 +1,150 @@
+"""The figures of a trained model, in nats per datum.
+
+B data, K draws, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.data.dataset import Dataset, as_float
+from genkit.errors import DataError
+from genkit.interfaces import Forward
+from genkit.model.batches import MOST
+from genkit.model.model import Model, evaluating
+
+ACTIVE = 0.01
+"""The variance of a posterior mean over the data above which it is active (Burda et al. 2016, arXiv:1509.00519)."""
+QUIET = 1e-3
+"""The magnitude of a code's unit below which it is not active for a datum."""
+
+
+@dataclass(frozen=True)
+class CodeStatistics:
+    """How sparse the codes of a model without a KL are, over a split."""
+
+    mean_activation: list[float]
+    """Of each unit, over the data; a sparsity penalty draws it to its rho."""
+    l0: float
+    """Active units a datum, those of a magnitude above 0.001."""
+    dead: float
+    """The share of units that are active for no datum."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over a split, in nats per datum; None where the model has no encoder, or its sampler no KL."""
+
+    split: str
+    count: int
+    """How many data."""
+    draws: int
+    """Draws from q(z|x) a datum."""
+    latents: int
+    """Latent dimensions."""
+    elbo: float | None = None
+    """The evidence lower bound: -reconstruction - kl."""
+    reconstruction: float | None = None
+    """E_q[-log p(x|z)]."""
+    kl: float | None = None
+    """KL(q(z|x) || p(z))."""
+    bits_per_dim: float | None = None
+    """-elbo / (ln 2 · values in a datum)."""
+    kl_per_latent: list[float] | None = None
+    """The KL's part of each latent dimension; near 0 where it is not used."""
+    active_units: int | None = None
+    """Latent dimensions whose posterior mean varies by more than 0.01 over the data."""
+    unexplained: float | None = None
+    """The fraction of variance unexplained: Σ‖x − x̂‖² / Σ‖x − x̄‖², with x̂ decoded from the posterior mean."""
+    code: CodeStatistics | None = None
+    """Where there is no KL: how sparse the codes are."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, seed: int = 0) -> Evaluation:
+    """Estimate the ELBO and its parts on a split; the same seed gives the same figures.
+
+    Raises:
+        DataError: the split is empty, or its data do not fit the model.
+    """
+    part = data.split(split)
+    if tuple(part.x.shape[1:]) != model.shape:
+        raise DataError(f"the data have shape {tuple(part.x.shape[1:])}, and the model is for {model.shape}")
+    if draws < 1:
+        raise DataError(f"the ELBO needs at least one draw a datum, not {draws}")
+    if model.encoder is None:
+        return Evaluation(split, len(part.x), draws, math.prod(model.sampler.latent_shape))
+    sums = _Sums()
+    with torch.random.fork_rng(), evaluating(model):
+        torch.manual_seed(seed)
+        for batch in data.batches(part, max(1, MOST // draws)):
+            sums.add(model(as_float(batch.x.to(model.device)), draws), model.sum_dtype)
+    return sums.evaluation(split, draws)
+
+
+class _Sums:
+    """Sums over the data of a split, from which its figures are made."""
+
+    def __init__(self) -> None:
+        self.reconstruction = 0.0
+        self.kl: Tensor | None = None
+        self.means: list[Tensor] = []
+        self.x, self.squares, self.errors = torch.zeros(()), 0.0, 0.0
+        self.values = 0
+
+    def add(self, passed: Forward, wide: torch.dtype) -> None:
+        """Add a batch."""
+        assert passed.latent is not None
+        assert passed.log_prob is not None
+        model, x, mean = passed.model, passed.x.to(wide), passed.latent.mean
+        rebuilt = model.likelihood.mean(model.decoder(mean)).to(wide)
+        self.reconstruction -= float(passed.log_prob.to(wide).mean(0).sum())
+        if passed.latent.kl is not None:
+            row = passed.latent.kl.to(wide).sum(0).cpu()
+            self.kl = row if self.kl is None else self.kl + row
+        self.means.append(mean.flatten(1).cpu())
+        self.x = self.x + x.sum(0).cpu()
+        self.squares += float(x.square().sum())
+        self.errors += float((x - rebuilt).square().sum())
+        self.values = math.prod(model.shape)
+
+    def evaluation(self, split: str, draws: int) -> Evaluation:
+        """The means."""
+        means = torch.cat(self.means)
+        count = len(means)
+        variance = self.squares - float(self.x.square().sum()) / count
+        reconstruction = self.reconstruction / count
+        kl = None if self.kl is None else float(self.kl.sum()) / count
+        elbo = None if kl is None else -reconstruction - kl
+        return Evaluation(
+            split=split,
+            count=count,
+            draws=draws,
+            latents=means.shape[1],
+            elbo=elbo,
+            reconstruction=reconstruction,
+            kl=kl,
+            bits_per_dim=None if elbo is None else -elbo / (math.log(2) * self.values),
+            kl_per_latent=None if self.kl is None else (self.kl / count).tolist(),
+            active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
+            unexplained=self.errors / variance if variance > 0 else None,
+            code=_code_statistics(means) if self.kl is None else None,
+        )
+
+
+def _code_statistics(codes: Tensor) -> CodeStatistics:
+    """Of codes (N, D)."""
+    active = codes.abs() > QUIET
+    return CodeStatistics(
+        mean_activation=codes.double().mean(0).tolist(),
+        l0=float(active.double().sum(1).mean()),
+        dead=float((~active.any(0)).double().mean()),
+    )

@@ -1,0 +1,81 @@
+"""What a model's latents know of the labels: simple classifiers on them, beside the same on principal components.
+
+N data, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from genkit.data.dataset import Dataset, as_float
+from genkit.model.model import Model
+
+NEIGHBOURS = 5
+MOST = 10_000
+"""So many training data at most, the first of them: more take long and move the accuracies little."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Accuracies on a split of classifiers that were fitted to the training split, from 0 to 1."""
+
+    knn: float
+    """The 5 nearest neighbours in latent space."""
+    linear: float
+    """Logistic regression on the latents."""
+    knn_pca: float
+    """The 5 nearest neighbours in as many principal components of the data."""
+    linear_pca: float
+    """Logistic regression on these."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def probe(model: Model, data: Dataset, split: str = "test") -> Probes | None:
+    """How well simple classifiers tell the labels apart; None without an encoder, without labels or with one class.
+
+    Raises:
+        DataError: the split is empty, or its data do not fit the model.
+    """
+    part, train = data.split(split), data.train
+    if model.encoder is None or part.labels is None or train.labels is None:
+        return None
+    labels, known = part.labels.cpu().numpy(), train.labels[:MOST].cpu().numpy()
+    if len(np.unique(known)) < 2:
+        return None
+    from sklearn.decomposition import PCA
+
+    z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (part.x, train.x[:MOST]))
+    x, x_train = (_flat(x) for x in (part.x, train.x[:MOST]))
+    pca = PCA(min(z.shape[1], *x_train.shape), random_state=0).fit(x_train)
+    components, components_train = pca.transform(x), pca.transform(x_train)
+    return Probes(*_accuracies(z_train, known, z, labels), *_accuracies(components_train, known, components, labels))
+
+
+def _flat(x: Tensor) -> Array:
+    flat: Array = as_float(x).flatten(1).cpu().numpy()
+    return flat
+
+
+def _accuracies(train: Array, known: Array, x: Array, labels: Array) -> tuple[float, float]:
+    """Of the nearest neighbours and of logistic regression, on features (N, D) scaled to variance 1 for the latter."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    neighbours = KNeighborsClassifier(NEIGHBOURS if len(train) >= NEIGHBOURS else 1).fit(train, known)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stopped before the last digit: the accuracy is the same
+        linear.fit(train, known)
+    return float(neighbours.score(x, labels)), float(linear.score(x, labels))

@@ -1,0 +1,42 @@
+"""The interfaces that plugins fill in, a file for each kind. They are all that the author of a component has to read.
+
+A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood; training minimises the weighted sum of
+a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch only by the core.
+
+Shapes: B data in a batch, K draws from the posterior, D latent dimensions; `shape`, `out_shape` and their like leave
+the batch dimension out. Parts take their random numbers from `genkit.normal` and `genkit.uniform`, which do not depend
+on how many processes share a batch.
+"""
+
+from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.data import DataSource, RawData, Share, Split
+from genkit.interfaces.decoder import Decoder
+from genkit.interfaces.encoder import Encoder
+from genkit.interfaces.likelihood import Likelihood
+from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
+from genkit.interfaces.sampler import Latent, Sampler
+
+INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
+"""The kinds of components, in the order in which a config names them."""
+KINDS = tuple(interface.kind for interface in INTERFACES)
+
+__all__ = [
+    "ENCODER_NEEDS",
+    "INTERFACES",
+    "KINDS",
+    "Component",
+    "DataSource",
+    "Decoder",
+    "Encoder",
+    "Forward",
+    "Latent",
+    "LearnedLoss",
+    "Likelihood",
+    "Loss",
+    "Need",
+    "RawData",
+    "Sampler",
+    "Shape",
+    "Share",
+    "Split",
+]

@@ -1,0 +1,23 @@
+"""A component: anything that a config chooses by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from genkit.settings.base import Settings
+
+Shape = tuple[int, ...]
+
+
+class Component:
+    """Something that a config chooses by name. Its options are the fields of its nested `Config`."""
+
+    kind: ClassVar[str]
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `genkit.testing` that a component cannot pass, by their names, each with the reason."""
+
+    class Config(Settings):
+        """The component's options. A subclass gives `name: Literal["..."] = "..."` and describes each field."""
+
+        name: str

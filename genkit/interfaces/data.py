@@ -1,0 +1,79 @@
+"""Data sources: where the data of a run come from.
+
+N data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from torch import Tensor
+
+from genkit.interfaces.component import Component
+
+
+def _share(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (0 <= value < 1 or (isinstance(value, int) and value >= 1)):
+        return value
+    raise PydanticCustomError("share", "must be a share from 0 to below 1, or a whole number of data")
+
+
+Share = Annotated[
+    Any,
+    BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)]),
+]
+"""A config field: a part of the data, as a share below 1 or as a number of data."""
+
+
+class Split(NamedTuple):
+    """Some data, with their labels if there are any."""
+
+    x: Tensor
+    """(N, *shape): float32, or uint8, which stands for x / 255."""
+    labels: Tensor | None
+    """(N,) int64: indices into the classes."""
+
+
+class RawData(NamedTuple):
+    """What a data source reads. The core splits what the source itself does not, and checks all of it."""
+
+    train: Split
+    """All data, or those for training where there is a test split."""
+    test: Split | None = None
+    """Where the source comes with a test split of its own."""
+    classes: tuple[str, ...] | None = None
+    """The names of the labels; None: their numbers."""
+
+
+class DataSource(Component, ABC):
+    """Where data come from.
+
+    Args:
+        config: the source's options.
+    """
+
+    kind = "data"
+
+    class Config(Component.Config):
+        """Options that every data source has."""
+
+        validation: Annotated[Share, Field(description="held out of training: a share below 1, or how many")] = 0.1
+        test: Annotated[
+            Share, Field(description="held out for the final figures, where the source has no test split of its own")
+        ] = 0.2
+        split_seed: Annotated[int, Field(ge=0, description="which data are held out; not the run's seed")] = 0
+        binarize: Annotated[
+            Literal["dynamic"] | None,
+            Field(description="dynamic: each value is drawn anew from Bernoulli(value) whenever it is used"),
+        ] = None
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def load(self) -> RawData:
+        """Read the data; raises DataError with the path and the remedy."""

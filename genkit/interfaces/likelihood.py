@@ -1,0 +1,43 @@
+"""Likelihoods: what the decoder gives, read as p(x|z).
+
+B data, K draws.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from genkit.interfaces.component import Component, Shape
+
+
+class Likelihood(Component, nn.Module, ABC):
+    """p(x|z), read from what the decoder gives for z.
+
+    Args:
+        config: the likelihood's options.
+        shape: the shape of one datum.
+    """
+
+    kind = "likelihood"
+    params_shape: Shape
+    """What the decoder has to give for one datum; set in `__init__`."""
+    support: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
+    """The least and the greatest value of x that have a density; data outside are refused before training."""
+
+    def __init__(self, config: Component.Config, shape: Shape) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+        """Log p(x|z) in nats, summed over a datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
+
+    @abstractmethod
+    def mean(self, params: Tensor) -> Tensor:
+        """The mean of p(x|z): (..., *params_shape) -> (..., *shape)."""
+
+    @abstractmethod
+    def sample(self, params: Tensor) -> Tensor:
+        """A draw from p(x|z): (..., *params_shape) -> (..., *shape)."""

@@ -1,0 +1,100 @@
+"""Loss terms, and the pass through the model that they read.
+
+B data, K draws.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.sampler import Latent
+from genkit.settings.optimizers import Adam, Optimizer
+from genkit.settings.schedules import Schedule
+
+if TYPE_CHECKING:
+    from genkit.model.model import Model
+
+
+class Forward(NamedTuple):
+    """One pass through the model, computed once and read by every loss term."""
+
+    x: Tensor
+    """(B, *shape)"""
+    latent: Latent | None
+    """None: the model has no encoder."""
+    params: Tensor | None
+    """(K, B, *params_shape): what the decoder gave for the draws; None: the model has no encoder."""
+    log_prob: Tensor | None
+    """(K, B): log p(x|z) in nats; None: the model has no encoder."""
+    generated: Tensor | None
+    """(B, *shape): the mean of p(x|z) for z from the prior; None where no term needs it."""
+    model: Model
+    """What the pass went through."""
+
+    def detached(self) -> Forward:
+        """The same numbers, through which no gradient goes back into the model."""
+        latent = self.latent
+        if latent is not None:
+            latent = Latent(latent.z.detach(), latent.mean.detach(), _detached(latent.kl), _detached(latent.log_ratio))
+        rest = (_detached(self.params), _detached(self.log_prob), _detached(self.generated))
+        return Forward(self.x, latent, *rest, self.model)
+
+
+def _detached(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.detach()
+
+
+Need = Literal["encoder", "kl", "log_ratio", "unit_interval", "generated"]
+"""An encoder; a KL; a density; latents from 0 to 1; data generated from the prior."""
+ENCODER_NEEDS: frozenset[Need] = frozenset({"encoder", "kl", "log_ratio", "unit_interval"})
+"""The needs that only a model with an encoder meets."""
+
+
+class Loss(Component, nn.Module, ABC):
+    """One term of what is minimised, in nats per datum.
+
+    Args:
+        config: the term's options.
+        shape: the shape of one datum.
+    """
+
+    kind = "loss"
+    needs: ClassVar[tuple[Need, ...]] = ("encoder",)
+    """What the term reads of a pass; a model that does not give it is refused when it is built."""
+    draws: int = 1
+    """How many draws from q(z|x) the term needs; the model makes as many as the most demanding term."""
+
+    class Config(Component.Config):
+        """Options that every loss term has."""
+
+        weight: Annotated[Schedule, Field(description="the factor in the objective: a number or a ramp")] = 1.0
+
+    def __init__(self, config: Component.Config, shape: Shape) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, forward: Forward) -> Tensor:
+        """The unweighted term: (B,), one value a datum, or (), a statistic of the batch."""
+
+
+class LearnedLoss(Loss, ABC):
+    """A term with parameters of its own (a critic), which are trained against the model, by an optimizer of their own.
+
+    Args:
+        config: the term's options.
+        shape: the shape of one datum.
+    """
+
+    class Config(Loss.Config):
+        """Options that every learned term has."""
+
+        optimizer: Annotated[Optimizer, Field(description="of the term's own parameters")] = Adam()
+
+    @abstractmethod
+    def critic_loss(self, forward: Forward) -> Tensor:
+        """What the term's own parameters minimise, on a detached pass: (B,) or ()."""

@@ -1,0 +1,54 @@
+"""Samplers: features -> a posterior q(z|x), its draws, and the prior p(z).
+
+B data, K draws, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from genkit.interfaces.component import Component, Shape
+
+
+class Latent(NamedTuple):
+    """What a sampler makes of the features of B data."""
+
+    z: Tensor
+    """(K, B, *latent_shape): K draws from q(z|x), differentiable with respect to its parameters."""
+    mean: Tensor
+    """(B, *latent_shape): the point that stands for the datum, the same on every call; `encode` returns it."""
+    kl: Tensor | None
+    """(B, D): KL(q(z|x) || p(z)) in nats, a column a dimension where it factorizes, else (B, 1); None: it has none."""
+    log_ratio: Tensor | None
+    """(K, B): log q(z|x) - log p(z) at the draws, in nats; None where q has no density."""
+
+
+class Sampler(Component, nn.Module, ABC):
+    """features -> q(z|x), and the prior p(z) that it is measured against. It owns its heads (mean, log-variance, ...).
+
+    Args:
+        config: the sampler's options.
+        features: the shape of one datum's features; None: there is no encoder, and only `prior` is used.
+    """
+
+    kind = "sampler"
+    latent_shape: Shape
+    """The shape of one draw; set in `__init__`."""
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    """The least and the greatest value that `Latent.mean` can take."""
+    has_prior: ClassVar[bool] = True
+    """Whether there is a p(z) to draw from; without one nothing can be generated."""
+
+    def __init__(self, config: Component.Config, features: Shape | None) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, features: Tensor, draws: int = 1) -> Latent:
+        """Draw from q(z|x): features (B, *features) -> Latent with K = draws. No random number is drawn for 0 draws."""
+
+    @abstractmethod
+    def prior(self, n: int) -> Tensor:
+        """Draw n times from p(z): (n, *latent_shape), on the device of the model."""

@@ -1,0 +1,99 @@
+"""From a config to a model whose parts fit: each is built, then tried on two data, and the first misfit is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from genkit.config import RunConfig
+from genkit.errors import ComponentError, GenkitError, in_a_line, place
+from genkit.interfaces import ENCODER_NEEDS, Component, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
+from genkit.model import trial
+from genkit.model.model import Model, evaluating
+from genkit.registry.registry import registry
+from genkit.speed.layout import arrange_memory
+
+
+def build(config: RunConfig, shape: Shape) -> Model:
+    """The model that a config describes, for data of a shape. Parameters are drawn from torch's current random state.
+
+    Raises:
+        ComponentError: a part cannot be built, two parts do not fit, or a term needs what the model does not give.
+    """
+    encoder: Encoder | None = None if config.encoder is None else make("encoder", config.encoder, shape)
+    features = None if encoder is None else _promised("encoder", config.encoder, encoder, "out_shape")
+    sampler: Sampler = make("sampler", config.sampler, features)
+    latent_shape = _promised("sampler", config.sampler, sampler, "latent_shape")
+    likelihood: Likelihood = make("likelihood", config.likelihood, shape)
+    params_shape = _promised("likelihood", config.likelihood, likelihood, "params_shape")
+    decoder: Decoder = make("decoder", config.decoder, latent_shape, params_shape)
+    losses: dict[str, Loss] = {}
+    for term in config.loss:
+        losses[_new_name(term.name, losses)] = make("loss", term, shape)
+    _check_needs(config, sampler, losses)
+    model = Model(encoder, sampler, decoder, likelihood, losses, shape)
+    model.config = config
+    with torch.random.fork_rng(), evaluating(model):
+        trial.try_parts(model, torch.zeros(2, *model.shape))
+    arrange_memory(model)
+    return model
+
+
+def make(kind: str, config: Component.Config | None, *arguments: Any) -> Any:
+    """A component from its options; raises ComponentError naming it where it cannot be built."""
+    assert config is not None
+    component: Any = registry().find(kind, config.name)
+    try:
+        return component(config, *arguments)
+    except GenkitError as error:
+        if str(error).startswith(f"{kind} '"):
+            raise
+        shapes = " and ".join(str(argument) for argument in arguments)
+        raise ComponentError(f"{kind} '{config.name}' refuses shape {shapes}: {error}") from error
+    except Exception as error:
+        shapes = " and ".join(str(argument) for argument in arguments)
+        message = f"{kind} '{config.name}' cannot be built for shape {shapes}: {in_a_line(error)}{place(error)}"
+        raise ComponentError(message) from error
+
+
+def _promised(kind: str, config: Component.Config | None, part: Any, attribute: str) -> Shape:
+    shape = getattr(part, attribute, None)
+    if not isinstance(shape, tuple) or not all(isinstance(size, int) for size in shape):
+        assert config is not None
+        raise ComponentError(f"{kind} '{config.name}' owes `{attribute}`, a tuple of whole numbers, and has {shape!r}")
+    return shape
+
+
+def _new_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The name itself, or name-2, name-3, ... where a config has a term twice."""
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def _check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss]) -> None:
+    """Refuse a term that needs what the model lacks, and an encoder that no term reads."""
+    if config.encoder is None and not sampler.has_prior:
+        raise ComponentError(
+            f"sampler '{config.sampler.name}' has no prior to draw from, so the model needs an encoder"
+        )
+    for name, loss in losses.items():
+        if config.encoder is None and set(loss.needs) & ENCODER_NEEDS:
+            raise ComponentError(f"loss '{name}' needs an encoder, and the config has none: say which encoder it uses")
+        if "generated" in loss.needs and not sampler.has_prior:
+            raise ComponentError(
+                f"loss '{name}' needs a sampler with a prior; sampler '{config.sampler.name}' has none"
+            )
+        low, high = sampler.bounds
+        if "unit_interval" in loss.needs and not (low >= 0 and high <= 1):
+            raise ComponentError(
+                f"loss '{name}' needs latents from 0 to 1; those of sampler '{config.sampler.name}' go from {low:g} "
+                f"to {high:g}; give it an activation that bounds them (sigmoid)"
+            )
+    if config.encoder is not None and not any(set(loss.needs) & ENCODER_NEEDS for loss in losses.values()):
+        terms = ", ".join(f"'{name}'" for name in losses)
+        raise ComponentError(f"encoder '{config.encoder.name}' is read by no loss term ({terms}); leave it out")

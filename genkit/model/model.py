@@ -1,0 +1,175 @@
+"""The parts put together: one model class for every system.
+
+B data, K draws; see `genkit.interfaces`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genkit.config import RunConfig
+from genkit.data.dataset import DataSignature, as_float
+from genkit.errors import ComponentError, DataError
+from genkit.interfaces import Decoder, Encoder, Forward, LearnedLoss, Likelihood, Loss, Sampler, Shape
+from genkit.model.batches import Batches
+
+
+class Model(nn.Module):
+    """Encoder, sampler, decoder and likelihood, with the loss terms that they are fitted by.
+
+    Without an encoder the model only generates: the decoder reads what the sampler's prior draws.
+
+    `config` and `data` say what the model was built from and for; both are None for a model put together in Python.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | None,
+        sampler: Sampler,
+        decoder: Decoder,
+        likelihood: Likelihood,
+        losses: Mapping[str, Loss],
+        shape: Shape,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.sampler = sampler
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.losses = nn.ModuleDict(losses)
+        self.shape = tuple(shape)
+        self.draws = max((loss.draws for loss in losses.values()), default=1)
+        self.generates = any("generated" in loss.needs for loss in losses.values())
+        self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
+        self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
+        self.autocast: torch.dtype | None = None
+        """What encoder and decoder compute in, where it is not float32; all else is float32 in any case."""
+        self.config: RunConfig | None = None
+        self.data: DataSignature | None = None
+
+    def forward(self, x: Tensor, draws: int | None = None) -> Forward:
+        """One pass: x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need."""
+        latent = params = log_prob = generated = None
+        if self.encoder is not None:
+            latent = self.sampler(self._through(self.encoder, x), self.draws if draws is None else draws)
+            params = self._through(self.decoder, latent.z.flatten(0, 1)).unflatten(0, latent.z.shape[:2])
+            log_prob = self.likelihood.log_prob(x, params)
+        if self.generates:
+            generated = self.likelihood.mean(self._through(self.decoder, self.sampler.prior(len(x))))
+        return Forward(x, latent, params, log_prob, generated, self)
+
+    def _through(self, network: nn.Module, x: Tensor) -> Tensor:
+        if self.autocast is None:
+            plain: Tensor = network(x)
+            return plain
+        with torch.autocast(x.device.type, self.autocast):
+            output: Tensor = network(x)
+        return output.float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """The type in which figures are summed: float64 where the device has it."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and greatest value of the data, for pictures; 0 and 1 for a model that knows none."""
+        return self.data.range if self.data is not None else (0.0, 1.0)
+
+    def encode(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """The points in latent space that stand for data: x (N, *shape) -> (N, *latent_shape).
+
+        Always the same for the same x: the posterior mean, never a draw. uint8 stands for x / 255.
+        """
+        encoder = self.encoder
+        if encoder is None:
+            raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
+        return self._streamed(lambda batch: self.sampler(encoder(batch), 0).mean, self._checked(x), "encode")
+
+    def decode(self, z: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
+        z = _tensor(z)
+        if tuple(z.shape[1:]) != self.sampler.latent_shape:
+            raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
+        return self._streamed(lambda batch: self.likelihood.mean(self.decoder(batch)), z.to(torch.float32), "decode")
+
+    def reconstruct(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """`decode(encode(x))`: (N, *shape) -> (N, *shape)."""
+        return self.decode(self.encode(x))
+
+    def sample(self, n: int, noise: bool = False) -> Tensor:
+        """Generate n data (n, *shape): the mean of p(x|z) for z from the prior; with `noise`, a draw from p(x|z)."""
+        parts = list(self.sampled(n, noise))
+        return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
+
+    def sampled(self, n: int, noise: bool = False) -> Iterator[Tensor]:
+        """The same data as `sample` gives, a batch (<= 1024, *shape) at a time: memory stays flat whatever n is."""
+        if n < 0:
+            raise DataError(f"sample cannot make {n} data")
+        read = self.likelihood.sample if noise else self.likelihood.mean
+
+        def drawn(start: int, stop: int) -> Tensor:
+            with evaluating(self):
+                return read(self.decoder(self.sampler.prior(stop - start)))
+
+        return self.batches["sample"].over(n, drawn, self.device)
+
+    def interpolate(self, first: Tensor, last: Tensor, steps: int = 11) -> Tensor:
+        """What lies between two data x (*shape): decoded from points in equal steps between their codes.
+
+        Returns:
+            (steps, *shape), the reconstructions of the two at its ends.
+        """
+        if steps < 2:
+            raise DataError(f"an interpolation has at least its two ends, not {steps} steps")
+        one, other = self.encode(torch.stack([first, last]))
+        share = torch.linspace(0, 1, steps, device=one.device).view(-1, *[1] * one.ndim)
+        return self.decode(torch.lerp(one, other, share))
+
+    def _checked(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        x = _tensor(x)
+        if tuple(x.shape[1:]) != self.shape:
+            raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
+        return x
+
+    def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor, work: str) -> Tensor:
+        """`function` over batches of inputs, in eval mode and without gradients."""
+
+        def made(start: int, stop: int) -> Tensor:
+            return function(as_float(inputs[start:stop].to(self.device)))
+
+        with evaluating(self):
+            return torch.cat(list(self.batches[work].over(len(inputs), made, self.device)) or [made(0, 0)])
+
+
+def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    """The values as a tensor, whatever the strides and flags of an array."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients inside the block."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def commas(shape: Shape) -> str:
+    """The numbers of a shape, to stand after a batch dimension."""
+    return ", ".join(map(str, shape))

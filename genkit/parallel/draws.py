@@ -1,0 +1,127 @@
+"""Random numbers and means of a batch that are the same however many processes share the batch.
+
+Every process seeds its generators alike, so `torch.randn` in a part gives each process the same noise for other data.
+`normal` and `uniform` draw for the whole batch, and give each process its own rows of that.
+
+B data: those of this process where a batch is shared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from genkit.parallel.group import count, rank
+
+
+class Rows(NamedTuple):
+    """The rows of a batch that belong to one process."""
+
+    start: int
+    stop: int
+    total: int
+    """Of the whole batch."""
+
+
+_at_hand: Rows | None = None  # not a ContextVar, at which torch.compile breaks its graph
+
+
+def rows_of(total: int) -> Rows:
+    """The rows that this process takes of a batch of so many data: all of them, where it is alone."""
+    own, processes = rank(), count()
+    return Rows(total * own // processes, total * (own + 1) // processes, total)
+
+
+def rows_at_hand() -> Rows | None:
+    """The rows of the batch that this process works on now; None: it has the whole batch."""
+    return _at_hand
+
+
+@contextlib.contextmanager
+def sharing(total: int) -> Iterator[None]:
+    """Inside the block the batch at hand is this process's rows of one of so many data."""
+    with taking(rows_of(total) if count() > 1 else None):
+        yield
+
+
+@contextlib.contextmanager
+def taking(rows: Rows | None) -> Iterator[None]:
+    """Inside the block the batch at hand is those rows of a larger one; None: it is a whole batch."""
+    global _at_hand
+    before, _at_hand = _at_hand, rows
+    try:
+        yield
+    finally:
+        _at_hand = before
+
+
+def normal(*shape: int, batch: int, like: Tensor) -> Tensor:
+    """Draws from N(0, 1), which do not depend on how many processes share the batch.
+
+    Args:
+        shape: the shape of the draws.
+        batch: the dimension that counts the data, from 0.
+        like: a tensor of the type and on the device that the draws are to have.
+
+    Example:
+        >>> mean = torch.zeros(8, 2)
+        >>> genkit.normal(5, *mean.shape, batch=1, like=mean).shape  # K = 5 draws for B = 8 data
+        torch.Size([5, 8, 2])
+    """
+    return _drawn(torch.randn, shape, batch, like)
+
+
+def uniform(*shape: int, batch: int, like: Tensor) -> Tensor:
+    """Draws from U(0, 1), as `normal`."""
+    return _drawn(torch.rand, shape, batch, like)
+
+
+def _drawn(draw: Callable[..., Tensor], shape: tuple[int, ...], batch: int, like: Tensor) -> Tensor:
+    if _at_hand is None or shape[batch] != _at_hand.stop - _at_hand.start:
+        return draw(shape, dtype=like.dtype, device=like.device)
+    whole = draw((*shape[:batch], _at_hand.total, *shape[batch + 1 :]), dtype=like.dtype, device=like.device)
+    return whole.narrow(batch, _at_hand.start, shape[batch])
+
+
+def mean(values: Tensor) -> Tensor:
+    """This process's summand of the mean of a term over the whole batch: (B,), or a statistic of the batch (), -> ().
+
+    Added up over the processes, the summands are the mean; of a statistic, the mean of what the processes find, which
+    is the same in all of them where it is made of `batch_mean`.
+    """
+    if _at_hand is None:
+        return values.mean()
+    return values.sum() / _at_hand.total if values.ndim else values / count()
+
+
+def batch_mean(values: Tensor) -> Tensor:
+    """The mean over the whole batch, the same in every process: (B, ...) -> (...). Gradients go back through it."""
+    if _at_hand is None:
+        return values.mean(0)
+    return counted_mean(values)[0]
+
+
+def counted_mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean over the rows (N, ...) of all processes, and how many rows they have: (...) and ()."""
+    own = torch.cat([values.sum(0).flatten(), values.new_full((1,), len(values))])
+    total: Tensor = _Sum.apply(own) if count() > 1 else own  # type: ignore[no-untyped-call]
+    return (total[:-1] / total[-1]).view(values.shape[1:]), total[-1].detach()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor) -> Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradients[0])

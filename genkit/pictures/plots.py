@@ -1,0 +1,245 @@
+"""Pictures of a model: what it rebuilds, what it generates, how it arranges the data in latent space.
+
+A picture of data is made by `mosaic`, whatever the data are: images side by side, or a small curve for each datum.
+N data, C channels, H and W pixels, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from genkit.data.dataset import Dataset, as_float
+from genkit.files import atomic
+from genkit.interfaces import Split
+from genkit.model.model import Model
+from genkit.pictures.mosaic import Pixels, framed, mosaic
+from genkit.record.scores import EpochRecord, Scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
+    """Write every picture that this model and these data have; returns the files.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    held_out = data.test or data.validation or data.train
+    drawn: dict[str, Figure] = {"loss": losses(history)}
+    if model.encoder is not None:
+        title = "originals (odd rows) and reconstructions (even rows)"
+        drawn["reconstructions"] = framed(reconstructions(model, held_out.x), title)
+        drawn["latents"] = latents(model, held_out, data.classes)
+        if (weights := first_weights(model)) is not None:
+            drawn["filters"] = framed(
+                filters(weights), "what the first layer's units look for: weights, 0 is grey, each to its own largest"
+            )
+    if model.encoder is not None and not model.sampler.has_prior:
+        drawn["activations"] = activations(model, held_out.x)
+    if model.sampler.has_prior:
+        drawn["samples"] = framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
+    if model.sampler.latent_shape == (2,):
+        title = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
+        drawn["manifold"] = framed(manifold(model, held_out.x), title)
+    elif len(model.sampler.latent_shape) == 1:
+        title = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
+        drawn["traversals"] = framed(traversals(model, held_out.x), title)
+    return [save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+
+
+def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
+    """The first data of x (N, *shape), and below each row of them what the model makes of it."""
+    x = as_float(x[:count])
+    pairs = zip(x.split(columns), model.reconstruct(x).split(columns), strict=True)
+    return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
+
+
+def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> Pixels:
+    """Generated data, the same for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return mosaic(model.sample(count), columns, model.limits)
+
+
+def first_weights(model: Model) -> Tensor | None:
+    """The weights (N, *shape) of the first linear layer, if it reads the data as they are; largest norm first."""
+    layers = (layer for part in (model.encoder, model.sampler) if part is not None for layer in part.modules())
+    first = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
+    if not isinstance(first, nn.Linear) or first.in_features != math.prod(model.shape):
+        return None
+    order = first.weight.norm(dim=1).argsort(descending=True)
+    return first.weight.detach()[order].reshape(-1, *model.shape)
+
+
+def filters(weights: Tensor, most: int = 100) -> Pixels:
+    """Weights (N, *shape) as pictures: 0 is the middle grey, and each reaches black or white at its largest weight."""
+    shown = weights[:most]
+    largest = shown.flatten(1).abs().amax(1).clamp_min(1e-12)
+    scaled = shown / largest.view(-1, *[1] * (shown.ndim - 1))
+    return mosaic(scaled, max(1, math.ceil(len(shown) ** 0.5)), (-1.0, 1.0))
+
+
+def activations(model: Model, x: Tensor) -> Figure:
+    """How active the units of the code are: the distribution of their means over x (N, *shape)."""
+    means = model.encode(x).flatten(1).mean(0).cpu().numpy()
+    figure, axes = _axes((5.0, 3.4))
+    axes.hist(means, bins=50)
+    axes.axvline(float(means.mean()), color="C1", label=f"mean {means.mean():.3f}")
+    axes.set(title="mean activation of each unit over held-out data", xlabel="mean activation", ylabel="units")
+    axes.legend()
+    return figure
+
+
+def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:
+    """What a 2-D latent space decodes to on a grid of quantiles, which covers it evenly.
+
+    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. For x see `latent_quantiles`.
+    """
+    steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
+    across, up = latent_quantiles(model, x, steps).unbind(1)
+    z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
+    return mosaic(model.decode(z), side, model.limits, gap=3)
+
+
+def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
+    """One point with one latent at a time moved: the latents whose means vary most, one a row.
+
+    The point is that of the datum x[0]; without an encoder it is a draw from the prior.
+    """
+    quantiles = latent_quantiles(model, x, torch.linspace(0.01, 0.99, columns))
+    z = model.encode(x[:2000]) if model.encoder is not None else _from_prior(model, 2000)
+    order = z.var(0, correction=0).argsort(descending=True)[:most].tolist()
+    grid = z[0].repeat(len(order), columns, 1)
+    for row, latent in enumerate(order):
+        grid[row, :, latent] = quantiles[:, latent]
+    return mosaic(model.decode(grid.flatten(0, 1)), columns, model.limits)
+
+
+def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = 100_000) -> Tensor:
+    """Quantiles of each latent, (P,) -> (P, D): of many draws from the prior, or of the data's codes if there is none.
+
+    From draws, so that no prior needs to know its own quantiles.
+    """
+    z = _from_prior(model, draws) if model.sampler.has_prior else model.encode(x)
+    return torch.quantile(z.flatten(1), probabilities.to(z.device, z.dtype), dim=0)
+
+
+def _from_prior(model: Model, n: int) -> Tensor:
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        return model.sampler.prior(n)
+
+
+def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:
+    """The data of a split in latent space, coloured by label."""
+    figure, axes = _axes((6.4, 6.0))
+    axes.set(title=f"posterior means of held-out data{draw_latents(axes, model, split, classes)}")
+    return figure
+
+
+def draw_latents(
+    axes: Axes, model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000, legend: bool = True
+) -> str:
+    """Draw a split in latent space; more than two dimensions are seen along their two principal ones, and it says so.
+
+    Returns:
+        What to add to a title: nothing, or how many dimensions there are.
+    """
+    z = model.encode(split.x[:most]).flatten(1).cpu()
+    dimensions, seen = z.shape[1], ""
+    if dimensions == 2:
+        axes.set(xlabel="z1", ylabel="z2")
+    elif dimensions > 2:
+        z, shares = _principal(z)
+        first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
+        axes.set(xlabel=first, ylabel=second)
+        seen = f", {dimensions} dimensions seen along two"
+    else:
+        z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
+        axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
+    labels = None if split.labels is None else split.labels[:most].cpu().numpy()
+    _scatter(axes, z.numpy(), labels, classes)
+    if labels is not None and legend:
+        axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return seen
+
+
+def losses(history: Sequence[EpochRecord]) -> Figure:
+    """The objective, its unweighted terms and the critics' own over the epochs, training and validation."""
+    titles = list(_panels(history[0].train))
+    figure, all_axes = _axes_row(len(titles), (4.0, 3.2))
+    marker = "." if len(history) < 30 else ""
+    for axes, title in zip(all_axes, titles, strict=True):
+        training = [(record.epoch, _panels(record.train)[title]) for record in history]
+        known = [(record.epoch, _panels(record.validation)) for record in history if record.validation is not None]
+        held_out = [(epoch, panels[title]) for epoch, panels in known if title in panels]
+        axes.plot(*zip(*training, strict=True), label="training", marker=marker)
+        if held_out:
+            axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")
+        axes.set(title=title, xlabel="epoch", ylabel="nats per datum")
+        axes.legend()
+    return figure
+
+
+def _panels(scores: Scores) -> dict[str, float]:
+    """What is drawn of an epoch, by title."""
+    critics = {f"critic of {name}": value for name, value in scores.critics.items()}
+    return {"objective": scores.loss, **scores.terms, **critics}
+
+
+def _padded(rows: Tensor, n: int) -> Tensor:
+    """Rows up to n, the added ones without a value: `mosaic` leaves their cells empty."""
+    return torch.cat([rows, rows.new_full((n - len(rows), *rows.shape[1:]), math.nan)])
+
+
+def _principal(z: Tensor) -> tuple[Tensor, list[float]]:
+    """The first two principal components (N, 2) and their shares of the variance."""
+    centred = z.double() - z.double().mean(0)
+    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    shares = singular.square() / singular.square().sum().clamp_min(1e-12)
+    return (centred @ directions[:2].T).float(), shares[:2].tolist()
+
+
+def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> None:
+    if labels is None:
+        axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.6, linewidths=0)
+        return
+    present = sorted(set(labels.tolist()))
+    for position, label in enumerate(present):
+        chosen = labels == label
+        colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
+        name = classes[label] if classes else str(label)
+        axes.scatter(points[chosen, 0], points[chosen, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=name)
+
+
+def _rainbow(position: float) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["nipy_spectral"](0.05 + 0.9 * position)
+
+
+def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure, (axes,) = _axes_row(1, size)
+    return figure, axes
+
+
+def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(size[0] * count, size[1]), dpi=100, layout="constrained")
+    return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
+
+
+def save(figure: Figure, path: Path, cut: bool = False) -> Path:
+    """Write a figure as a .png, whole or not at all, `cut` to what is on it; raises RunError where it cannot be."""
+    with atomic.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", bbox_inches="tight" if cut else None)
+    return path

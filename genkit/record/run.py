@@ -1,0 +1,29 @@
+"""A run: what it was asked for, what it works on, and what came of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from genkit.config import RunConfig
+from genkit.data.dataset import Dataset
+from genkit.evaluation.figures import Evaluation
+from genkit.model.model import Model
+from genkit.record.directory import RunDirectory
+from genkit.record.scores import EpochRecord
+from genkit.speed.compiled import Plan
+
+
+@dataclass
+class Run:
+    """A run: what it was asked for, what it works on, and what came of it so far."""
+
+    config: RunConfig
+    directory: RunDirectory
+    data: Dataset
+    model: Model
+    history: list[EpochRecord] = field(default_factory=list)
+    plan: Plan | None = None
+    """Whether its steps are compiled, and why; None before it starts."""
+    evaluation: Evaluation | None = None
+    """The figures of the test split, once training is over; None where there is no test split, or this process is not
+    the first of several: only that one writes, evaluates and draws."""

@@ -1,0 +1,99 @@
+"""What distributions offer as plugins, whether it was made for this genkit, and how it is kept at arm's length."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from packaging.requirements import InvalidRequirement, Requirement
+
+from genkit.registry.selection import FIRST_PARTY, canonical
+
+GROUP = "genkit"
+"""Of the entry points."""
+UNKNOWN = "unknown distribution"
+
+
+class Offer(NamedTuple):
+    """An entry point that names a plugin, which is not imported yet."""
+
+    distribution: str
+    """Its name, or UNKNOWN where its metadata cannot be read."""
+    entry: metadata.EntryPoint
+    source: metadata.Distribution
+
+    def misfit(self) -> str | None:
+        """Why it was not made for this genkit, by its distribution's own requirements; None: it may have been."""
+        for text in self.source.requires or []:
+            if not canonical(text).startswith(FIRST_PARTY):
+                continue
+            try:
+                required = Requirement(text)
+            except InvalidRequirement:
+                continue
+            if canonical(required.name) != FIRST_PARTY:
+                continue
+            if required.marker and not required.marker.evaluate({"extra": ""}):
+                continue
+            here = metadata.version(FIRST_PARTY)
+            if not required.specifier.contains(here, prereleases=True):
+                return (
+                    f"it needs {FIRST_PARTY}{required.specifier}, and this is {here}; pip install --upgrade "
+                    f"{self.source.name} {FIRST_PARTY}"
+                )
+        return None
+
+
+def offers() -> list[Offer]:
+    """What all installed distributions offer, in an order that does not change; of the same twice, the first found."""
+    found: dict[tuple[str, str], Offer] = {}
+    for source in metadata.distributions():
+        for entry in _entries(source):
+            name = _name_of(source)
+            found.setdefault((name, entry.name), Offer(name, entry, source))
+    return [found[key] for key in sorted(found)]
+
+
+def _entries(source: metadata.Distribution) -> list[metadata.EntryPoint]:
+    """The plugins of a distribution; none where its list of entry points cannot be read."""
+    try:
+        return list(source.entry_points.select(group=GROUP))
+    except Exception:  # some other package's damaged files
+        return []
+
+
+def _name_of(source: metadata.Distribution) -> str:
+    try:
+        name: str | None = source.name
+    except Exception:
+        name = None
+    return name or UNKNOWN
+
+
+@contextlib.contextmanager
+def contained(notes: list[str]) -> Iterator[None]:
+    """Let a plugin's code run inside the block without its changing what all others compute with.
+
+    What it prints goes to stderr, so that what a command prints stays readable by programs. The working directory and
+    torch's default type and device are put back, with a note.
+    """
+    folder, dtype, device = Path.cwd(), torch.get_default_dtype(), torch.get_default_device()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if Path.cwd() != folder:
+            notes.append("changed the working directory; it was put back")
+            os.chdir(folder)
+        if torch.get_default_dtype() != dtype:
+            notes.append(f"set torch's default type to {torch.get_default_dtype()}; it was put back")
+            torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            notes.append(f"set torch's default device to {torch.get_default_device()}; it was put back")
+            torch.set_default_device(None if device.type == "cpu" else device)

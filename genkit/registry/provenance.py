@@ -1,0 +1,238 @@
+"""Whose parts a model uses, of which version and with which code, and whether those that are here are the same."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import inspect
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from genkit.config import RunConfig
+from genkit.errors import ComponentError, GenkitError, GenkitWarning
+from genkit.interfaces import Component
+from genkit.registry.registry import THIS_PROCESS, Plugin, registry
+from genkit.registry.selection import canonical
+from genkit.settings.base import Settings
+
+State = Literal["the same", "another version", "other code", "another distribution", "missing", "unusable"]
+
+
+class PluginRecord(Settings):
+    """A distribution whose components a model uses, or a class that was registered in a process only."""
+
+    distribution: str
+    version: str
+    components: tuple[str, ...]
+    """`kind/name` of each component used."""
+    sha256: str | None = None
+    """See `code_hash` and `source_hash`; None: not known."""
+
+    @property
+    def owner(self) -> str:
+        """The distribution and its version, as messages name them; the classes themselves where there is none."""
+        return named(self.components) if self.distribution == THIS_PROCESS else f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What has become of a plugin that a model was made with."""
+
+    record: PluginRecord
+    state: State
+    message: str = ""
+    """What a user should know; empty where it is the same."""
+    lost: tuple[str, ...] = ()
+    """`kind/name` of each component that is not to be had here."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "record": self.record.model_dump(mode="json")}
+
+
+def plugins_of(config: RunConfig) -> tuple[PluginRecord, ...]:
+    """The distributions that brought the components of a config, those inside of other components included."""
+    used: dict[tuple[str, str, str | None], list[str]] = {}
+    for kind, name in _parts(config):
+        component = registry().find(kind, name)
+        plugin = registry().owner(component)
+        used.setdefault((plugin.distribution, plugin.version, _hash(plugin, component)), []).append(f"{kind}/{name}")
+    return tuple(
+        PluginRecord(distribution=d, version=v, components=tuple(dict.fromkeys(parts)), sha256=sha256)
+        for (d, v, sha256), parts in used.items()
+    )
+
+
+def compare(records: Iterable[PluginRecord]) -> list[Finding]:
+    """What has become of each plugin, among those that the config that was parsed last wants."""
+    return [_finding(record) for record in records]
+
+
+def pip_line(records: Iterable[PluginRecord]) -> str:
+    """The one command that installs these very versions; empty where no distribution brings any of them."""
+    brought = [f"'{r.distribution}=={r.version}'" for r in records if r.distribution != THIS_PROCESS]
+    return f"pip install {' '.join(dict.fromkeys(brought))}" if brought else ""
+
+
+def warn_of_changes(records: Iterable[PluginRecord], path: str | Path) -> None:
+    """Warn (GenkitWarning) of every plugin that is not as it was when the model or run of that path was made."""
+    for finding in compare(records):
+        if finding.message:
+            message = f"{path}: may give other figures: made with {finding.record.owner}, and {finding.message}"
+            warnings.warn(message, GenkitWarning, stacklevel=3)
+
+
+def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path) -> GenkitError:
+    """An error in the making of a model from a file or a run: what has become of its plugins, where that explains it.
+
+    Args:
+        error: what went wrong.
+        records: of the plugins that the model was made with.
+        path: the file or the run, for the message.
+
+    Returns:
+        A ComponentError with all that is missing or other than it was, and the pip install line; else the same error.
+    """
+    findings = compare(records)
+    missing = [finding for finding in findings if finding.state == "missing"]
+    lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
+    if missing:
+        wanted = ", and ".join(
+            f"{named(f.lost)} of {f.record.distribution} {f.record.version}".rstrip() for f in missing
+        )
+        remedies = [pip_line(finding.record for finding in missing)]
+        if any(finding.record.distribution == THIS_PROCESS for finding in missing):
+            remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
+        verb = "is" if len(missing) == 1 else "are"
+        lines.append(f"{path}: needs {wanted}, which {verb} not installed; {'; '.join(filter(None, remedies))}")
+    if not lines:
+        changed = [finding for finding in findings if finding.message]
+        lines = [f"{path}: made with {finding.record.owner}, and {finding.message}" for finding in changed]
+        lines = [*str(error).splitlines(), *lines] if lines else []
+    return ComponentError("\n".join(lines)) if lines else error
+
+
+@functools.cache
+def code_hash(distribution: str) -> str | None:
+    """The sha256 of a distribution's own code; None where it has no Python file.
+
+    Over the `.py` files of the packages and modules that the distribution's entry points name, in the order of their
+    paths: of each its path from the package on and its content, line ends as in Unix. A wheel and an editable install
+    of the same code have the same hash, wherever they lie; byte code, data files and compiled extensions do not count.
+    It is computed once a process: later edits are not what was imported.
+    """
+    try:
+        entries = metadata.distribution(distribution).entry_points
+    except metadata.PackageNotFoundError:
+        return None
+    files: dict[str, Path] = {}
+    for package in {_package(entry.module) for entry in entries}:
+        files |= _sources(package)
+    whole = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        content = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+        whole.update(f"{name}\n{content}\n".encode())
+    return whole.hexdigest() if files else None
+
+
+def source_hash(component: type[Component]) -> str | None:
+    """The sha256 of a class's own source text; None where Python does not know it, as of a class made by a call."""
+    try:
+        return hashlib.sha256(inspect.getsource(component).encode()).hexdigest()
+    except (OSError, TypeError, SyntaxError):
+        return None
+
+
+def _hash(plugin: Plugin, component: type[Component]) -> str | None:
+    return source_hash(component) if plugin.distribution == THIS_PROCESS else code_hash(plugin.distribution)
+
+
+def _package(module: str) -> str:
+    """The package that a module is in: the first part of its name, or more where that is a namespace of many."""
+    parts = module.split(".")
+    for end in range(1, len(parts)):
+        name = ".".join(parts[:end])
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is not None:
+            return name
+    return module
+
+
+def _sources(package: str) -> dict[str, Path]:
+    """The Python files of a package or module, by their paths from it on; nothing of it is run."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return {}
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return {}
+    origin, name = Path(spec.origin), package.replace(".", "/")
+    if spec.submodule_search_locations is None:
+        return {f"{name}.py": origin} if origin.suffix == ".py" else {}
+    return {f"{name}/{path.relative_to(origin.parent).as_posix()}": path for path in origin.parent.rglob("*.py")}
+
+
+def _parts(config: RunConfig) -> Iterator[tuple[str, str]]:
+    for kind, settings in config.components():
+        yield kind, settings.name
+        yield from _inside(settings)
+
+
+def _inside(settings: Component.Config) -> Iterator[tuple[str, str]]:
+    """The components that an option of another names, as a learned loss names an encoder."""
+    known = [component for plugin in registry().plugins for component in plugin.components]
+    for value in vars(settings).values():
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Component.Config):
+                yield next(component.kind for component in known if isinstance(part, component.Config)), part.name
+                yield from _inside(part)
+
+
+def named(parts: Iterable[str]) -> str:
+    """Components as messages name them: encoder 'a', loss 'b'."""
+    split = [part.partition("/") for part in parts]
+    return ", ".join(f"{kind} '{name}'" for kind, _, name in split)
+
+
+def _finding(record: PluginRecord) -> Finding:
+    found, lost = [], {}
+    for part in record.components:
+        kind, _, name = part.partition("/")
+        try:
+            found.append((part, registry().find(kind, name)))
+        except ComponentError as error:
+            lost[part] = str(error)
+    if lost:
+        return _lost(record, lost)
+    for part, component in found:
+        plugin = registry().owner(component)
+        if canonical(plugin.distribution) != canonical(record.distribution):
+            return Finding(record, "another distribution", f"{named([part])} is here that of {plugin.owner}")
+        if plugin.version != record.version:
+            message = f"{plugin.owner} is installed; for the same: {pip_line([record])}"
+            return Finding(record, "another version", message)
+        sha256 = _hash(plugin, component)
+        if None not in (sha256, record.sha256) and sha256 != record.sha256:
+            here = "the class that is registered here" if record.distribution == THIS_PROCESS else "what is installed"
+            return Finding(record, "other code", f"{here} is other code (sha256 {sha256}, and was {record.sha256})")
+    return Finding(record, "the same")
+
+
+def _lost(record: PluginRecord, causes: dict[str, str]) -> Finding:
+    """Of a record of which some components are not to be had, each with the cause."""
+    parts = tuple(causes)
+    if record.distribution == THIS_PROCESS:
+        message = f"{named(parts)} is not registered here; no distribution brings it: genkit.register"
+        return Finding(record, "missing", message, parts)
+    here = [plugin for plugin in registry().plugins if canonical(plugin.distribution) == canonical(record.distribution)]
+    if not here:
+        return Finding(record, "missing", f"it is not installed; {pip_line([record])}", parts)
+    message = "; ".join(dict.fromkeys(causes.values()))
+    if here[0].version != record.version:
+        message += f"; {here[0].owner} is installed; for the same: {pip_line([record])}"
+    return Finding(record, "unusable", message, parts)

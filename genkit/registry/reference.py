@@ -1,0 +1,146 @@
+"""The reference, as Markdown, made of the code itself: hooks, kinds, and the options of every part."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
+from genkit.registry import hooks, schema
+from genkit.registry.kinds import INTERFACES
+from genkit.registry.registry import EVENTS, registry
+
+COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
+DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
+PASSED = (Latent, Forward, Split, RawData)
+"""What is passed between parts."""
+
+
+def reference() -> str:
+    """The whole page, for every plugin that is wanted."""
+    legend = "B: data in a batch. K: draws from the posterior. D: latent dimensions. `shape` and its like leave B out."
+    head = ("# Reference\n", f"Made of the code by `{COMMAND}`.\n", f"{legend}\n")
+    return "\n".join((*head, *_hooks(), *_kinds(), *_passed(), *_components()))
+
+
+def _hooks() -> Iterator[str]:
+    yield "## Hooks\n"
+    yield "A plugin is a module that implements some of them, marked with `genkit.hookimpl`.\n"
+    yield from _table(
+        ("hook", "what"),
+        ((_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *EVENTS)),
+    )
+
+
+def _kinds() -> Iterator[str]:
+    yield "## Kinds\n"
+    for interface in DESCRIBED:
+        yield f"### {interface.__name__}\n"
+        yield f"`genkit.{interface.__name__}`, of the kind `{interface.kind}`. {_prose(interface)}\n"
+        arguments = _arguments(interface)
+        if arguments:
+            yield from _table(("argument", "what"), ((f"`{name}`", text) for name, text in arguments))
+        methods = [getattr(interface, name) for name in sorted(getattr(interface, "__abstractmethods__", ()))]
+        yield from _table(("to implement", "what"), ((_call(method), _prose(method)) for method in methods))
+        yield from _attributes(interface)
+        if interface is Loss:
+            needed = " ".join(_documented(inspect.getmodule(Loss))["Need"][1].split())
+            yield f"A need is one of {_shown(Need)}. {needed}\n"
+
+
+def _attributes(cls: type) -> Iterator[str]:
+    found = _documented(cls)
+    if found:
+        rows = ((f"`{name}: {annotation}`", text) for name, (annotation, text) in found.items())
+        yield from _table(("attribute", "what"), rows)
+
+
+def _passed() -> Iterator[str]:
+    yield "## What is passed\n"
+    for cls in PASSED:
+        yield f"### {cls.__name__}\n"
+        yield f"{_prose(cls)}\n"
+        yield from _attributes(cls)
+
+
+def _components() -> Iterator[str]:
+    yield "## Parts\n"
+    for interface in INTERFACES:
+        for name in registry().spellings(interface.kind):
+            component = registry().find(interface.kind, name)
+            yield f"### {interface.kind}/{name}\n"
+            yield f"{_prose(component)}\n"
+            if issubclass(component, Loss):
+                yield f"It needs: {', '.join(component.needs)}.\n"
+            yield from _options(interface, name)
+
+
+def _options(interface: type[Component], name: str) -> Iterator[str]:
+    rows = [
+        (f"`{option.name}`", f"`{option.type}`", f"`{option.default}`" if option.default else "needed", option.what)
+        for option in schema.described(schema.options(interface.kind, name))
+    ]
+    if rows:
+        yield from _table(("option", "type", "default", "what"), rows)
+    else:
+        yield "No options.\n"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    titles = list(head)
+    yield _line(titles)
+    yield "|" + "---|" * len(titles)
+    for row in rows:
+        yield _line(row)
+    yield ""
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _call(function: Any) -> str:
+    """A function with its arguments: `epoch_ended(run, record)`."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    return f"`{function.__name__}({', '.join(names)})`"
+
+
+def _prose(documented: Any) -> str:
+    """A docstring up to its sections, in paragraphs of one line; in a table there is one."""
+    text = re.split(r"\n\n(?=(?:Args|Raises|Example|Returns):\n)", inspect.getdoc(documented) or "")[0]
+    return _plain(" ".join(text.split()) if inspect.isfunction(documented) else text)
+
+
+def _plain(text: str) -> str:
+    """Prose whose stars are no emphasis: (B, *shape)."""
+    return re.sub(r"(`[^`]*`)|\*", lambda found: found[1] or "\\*", text)
+
+
+def _arguments(cls: type) -> list[tuple[str, str]]:
+    """The arguments that a docstring lists."""
+    section = re.search(r"(?s)\n\nArgs:\n(.*?)(\n\n|$)", inspect.getdoc(cls) or "")
+    found = re.findall(r"(?ms)^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", section[1] if section else "")
+    return [(name, _plain(" ".join(text.split()))) for name, text in found]
+
+
+def _documented(owner: Any) -> dict[str, tuple[str, str]]:
+    """The type and the docstring of each attribute of a class or a module that has one."""
+    tree: ast.Module | ast.stmt = ast.parse(inspect.getsource(owner))
+    if isinstance(owner, type) and isinstance(tree, ast.Module):
+        tree = tree.body[0]
+    found = {}
+    for node, after in itertools.pairwise(getattr(tree, "body", [])):
+        text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
+        if isinstance(text, str) and isinstance(node, ast.AnnAssign | ast.Assign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            annotation = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
+            found[ast.unparse(target)] = (annotation, _plain(" ".join(text.split())))
+    return found
+
+
+def _shown(choice: Any) -> str:
+    return ", ".join(f"`{value}`" for value in choice.__args__)

@@ -1,0 +1,1 @@
+"""Whole runs from a config to weights and pictures, the check before them, and comparisons after them."""

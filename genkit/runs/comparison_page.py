@@ -1,0 +1,72 @@
+"""One page of pictures of models that are compared: a column each, samples, reconstructions and latents in rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genkit.model.model import Model
+from genkit.pictures.mosaic import Pixels
+from genkit.pictures.plots import draw_latents, reconstructions, samples, save
+from genkit.runs.comparison import Compared, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 4.2
+"""Of a column, in inches."""
+
+
+def draw(compared: Compared, path: Path) -> Path:
+    """Write the page as a .png, whole or not at all.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    models, data = compared.models, compared.data
+    held_out = data.split("test")
+    rows = 3 if any(model.encoder is not None for model in models) else 1
+    figure = Figure(figsize=(WIDTH * len(models), WIDTH * 1.12 * rows), dpi=120, layout="compressed")
+    figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr,call-arg]
+    grid = figure.subplots(rows, len(models), squeeze=False)
+    last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
+    for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
+        drawn = samples(model) if model.sampler.has_prior else None
+        _show(grid[0][column], drawn, _heading(entry), "no prior: nothing to sample from")
+        if rows == 1:
+            continue
+        rebuilt = None if model.encoder is None else reconstructions(model, held_out.x, count=32, columns=8)
+        title = "" if rebuilt is None else "originals and, below each, reconstructions"
+        _show(grid[1][column], rebuilt, title, "no encoder: nothing to rebuild")
+        _latents(grid[2][column], model, compared, legend=column == last)
+    return save(figure, path, cut=True)
+
+
+def _heading(entry: Entry) -> str:
+    elbo = "" if entry.evaluation.elbo is None else f"ELBO {entry.evaluation.elbo:.1f}"
+    judged = (
+        "" if entry.samples is None else f"Fréchet {entry.samples.frechet:.1f}, coverage {entry.samples.coverage:.2f}"
+    )
+    below = "" if entry.samples is None else "samples"
+    return "\n".join(filter(None, (entry.name, ", ".join(filter(None, (elbo, judged))), below)))
+
+
+def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:
+    """A picture under its title, or a word in its place."""
+    axes.set_title(title, fontsize=10)
+    axes.set_axis_off()
+    if pixels is None:
+        axes.set_box_aspect(1)
+        axes.text(0.5, 0.5, instead, ha="center", va="center", color="0.4")
+    else:
+        axes.imshow(pixels, interpolation="nearest" if pixels.shape[1] < 400 else "antialiased")
+
+
+def _latents(axes: Axes, model: Model, compared: Compared, legend: bool) -> None:
+    if model.encoder is None:
+        _show(axes, None, "", "no encoder: no latents of data")
+        return
+    seen = draw_latents(axes, model, compared.data.split("test"), compared.data.classes, legend=legend)
+    axes.set_title(f"posterior means{seen}", fontsize=10)

@@ -1,0 +1,71 @@
+"""How much memory work takes, and how much there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+ABSURD = 2**60
+"""Bytes of a limit that stands for none."""
+
+
+def free(device: torch.device) -> int | None:
+    """Bytes that a process can still take on a device: of its memory, or what its control group leaves of it.
+
+    None: not told on this system.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = [known for known in (_available(), _left_by_group()) if known is not None]
+    return min(found, default=None)
+
+
+def _available() -> int | None:
+    """What Linux can give without swapping, caches that it would drop included; elsewhere the free pages."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _left_by_group(root: Path = Path("/sys/fs/cgroup"), mine: Path = Path("/proc/self/cgroup")) -> int | None:
+    """What the limits of this process's control group, and of those around it, leave; None: there is no limit."""
+    try:
+        lines = mine.read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers in ("", "memory"):  # the second version has all in one tree
+            base = root / controllers
+            group = base / path.lstrip("/")
+            found += [left for each in (group, *group.parents) if each.is_relative_to(base) for left in _left(each)]
+    return min(found, default=None)
+
+
+def _left(group: Path) -> Iterator[int]:
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            most, taken = (group / limit).read_text().strip(), int((group / used).read_text())
+        except (OSError, ValueError):
+            continue
+        if most.isdigit() and int(most) < ABSURD:
+            yield max(0, int(most) - taken + _droppable(group))
+
+
+def _droppable(group: Path) -> int:
+    """Bytes of files that a group has read and that count as taken, which Linux drops where memory is wanted."""
+    try:
+        lines = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int(lines.get("inactive_file", lines.get("total_inactive_file", 0)))
+    except (OSError, ValueError):
+        return 0

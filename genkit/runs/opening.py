@@ -1,0 +1,127 @@
+"""A config opened to work on: its data, its model, and the directory of its run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from genkit import config
+from genkit.config import RunConfig
+from genkit.config import load as load_config
+from genkit.data.dataset import Dataset
+from genkit.data.loading import check_range
+from genkit.data.loading import load as load_data
+from genkit.errors import ConfigError
+from genkit.files import atomic
+from genkit.model.building import build
+from genkit.model.model import Model
+from genkit.record.directory import ROOT, RunDirectory
+from genkit.registry.provenance import PluginRecord, code_hash, explained, plugins_of
+from genkit.registry.registry import registry
+from genkit.settings import yaml
+from genkit.sharing import weights
+from genkit.training.guards import check_last_batch
+from genkit.training.seeds import own_random_state, seed_everything
+
+
+def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
+    """The config that any of the accepted forms stands for."""
+    if isinstance(source, str | Path):
+        return config.load(source, overrides)
+    values = source.resolved() if isinstance(source, RunConfig) else source
+    return config.parse(values, overrides)
+
+
+def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
+    """The data of a config, and its model with fresh weights, each checked against the other."""
+    data = load_data(run_config.data)
+    with own_random_state():
+        seed_everything(run_config.seed, 0)
+        model = build(run_config, data.shape)
+    for part in filter(None, (data.train, data.validation, data.test)):
+        check_range(part.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
+    check_last_batch(model, len(data.train.x), run_config.training.batch_size)
+    model.data = data.signature(run_config.data.name)
+    return data, model
+
+
+def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Dataset]:
+    """A trained model, and the data of its config, or others: `overrides` such as `data.root=DIR` or `data=NAME`.
+
+    Raises:
+        ConfigError: an override is of something else than the data.
+        GenkitError: as loading the model and its data do.
+    """
+    model = weights.load(path)
+    for assignment in overrides:
+        if re.split(r"[.=\[]", assignment)[0] != "data":
+            raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
+    assert model.config is not None
+    return model, load_data(config.parse(model.config.resolved(), overrides).data)
+
+
+def environment(config: RunConfig) -> dict[str, Any]:
+    """What a run was made with: versions, the machine, and the plugins that it uses, with the hashes of their code."""
+    packages = ("genkit-torch", "torch", "numpy", "pluggy", "pydantic", "safetensors")
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+        },
+        "platform": platform.platform(),
+        "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(config)],
+        "listeners": [
+            {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": code_hash(p.distribution)}
+            for p in registry().plugins
+            if p.events and registry().wants(p)
+        ],
+    }
+
+
+def create_directory(config: RunConfig, out: Path | None = None) -> RunDirectory:
+    """A new directory for a run: `out`, or one in runs/; the resolved config is the first file in it.
+
+    Raises:
+        RunError: `out` is there already and not empty, or it cannot be written.
+    """
+    directory = RunDirectory.claim(config.name, out)
+    atomic.write_text(directory.config, yaml.write(config.resolved()))
+    atomic.write_text(directory.environment, json.dumps(environment(config), indent=2) + "\n")
+    return directory
+
+
+def unfinished_directory(config: RunConfig, out: Path | None = None) -> RunDirectory | None:
+    """The latest directory of this very config in which a run was begun and not finished, if there is one."""
+    paths = [out] if out is not None else ROOT.glob(f"{config.name}*")
+    begun = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
+    for directory in sorted(begun, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
+        if config_of(directory) == config:
+            return directory
+    return None
+
+
+def config_of(directory: RunDirectory) -> RunConfig:
+    """The resolved config of a run.
+
+    Raises:
+        ComponentError: a plugin that it was made with is not here, or is another; with the pip install line.
+        ConfigError: it is damaged.
+    """
+    try:
+        return load_config(directory.config)
+    except ConfigError as error:
+        raise explained(error, recorded_plugins(directory), directory.path) from None
+
+
+def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:
+    """The plugins that a run was made with; none where its record cannot be read."""
+    try:
+        records = json.loads(directory.environment.read_text("utf-8"))["plugins"]
+        return [PluginRecord.model_validate(record) for record in records]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

@@ -1,0 +1,172 @@
+"""A run from its config to its weights and pictures, and the same run taken up again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genkit import config
+from genkit.config import RunConfig
+from genkit.errors import GenkitError, RunError, WeightsError
+from genkit.evaluation.figures import evaluate
+from genkit.files import atomic
+from genkit.parallel import group, normalization
+from genkit.pictures import plots
+from genkit.record.directory import RunDirectory
+from genkit.record.run import Run
+from genkit.record.scores import Progress
+from genkit.registry.provenance import explained, warn_of_changes
+from genkit.runs.events import Events, listening
+from genkit.runs.opening import as_config, config_of, create_directory, prepare, recorded_plugins, unfinished_directory
+from genkit.runs.preflight import check
+from genkit.settings import yaml
+from genkit.sharing import weights
+from genkit.speed.compiled import Plan, plan
+from genkit.training import checkpoint
+from genkit.training.devices import check_precision, choose_device
+from genkit.training.epochs import fit
+from genkit.training.seeds import own_random_state
+from genkit.training.trainer import Trainer
+
+
+def run(
+    source: str | Path | Mapping[str, Any] | RunConfig,
+    overrides: Iterable[str] = (),
+    out: str | Path | None = None,
+    listeners: Iterable[object] = (),
+) -> Run:
+    """Train what a config describes, evaluate it, draw its pictures and save its weights.
+
+    Args:
+        source: a YAML file, plain values, or a RunConfig.
+        overrides: `key=value` assignments, as on the command line.
+        out: the run's directory, which must not hold anything; by default a new one in runs/.
+        listeners: objects with hook implementations that follow this run alone.
+
+    Raises:
+        GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
+    """
+    run_config = as_config(source, overrides)
+    try:
+        device = _device(run_config)
+        data, model = prepare(run_config)
+    except GenkitError as error:
+        raise _all_of(error, run_config) from None
+    with group.joined(device):
+        path = _directory(run_config, None if out is None else Path(out)) if group.is_leader() else None
+        directory = RunDirectory(Path(group.broadcast_text("directory", path)))
+        return _train(Run(run_config, directory, data, model), device, listeners)
+
+
+def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
+    """The same error, with all else that is wrong."""
+    found = check(run_config, probe=False).errors
+    return type(error)("\n".join(found)) if found else error
+
+
+def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
+    """Go on with an interrupted run from its last whole epoch; the result is that of a run never interrupted.
+
+    Warns (GenkitWarning) where a plugin is here in another version, or with other code, than the run began with.
+
+    Args:
+        path: the run's directory.
+        epochs: train up to so many epochs instead of the number in the config.
+        listeners: as for `run`.
+
+    Raises:
+        RunError: it is no run, or it is finished.
+        ComponentError: a plugin that it began with is not here, or is too different; with the pip install line.
+    """
+    directory = RunDirectory.open(path)
+    run_config = config_of(directory)
+    if epochs is not None:
+        run_config = config.parse(run_config.resolved(), [f"training.epochs={epochs}"])
+    done = checkpoint.epochs_done(directory.checkpoint)
+    if directory.model.is_file() and done >= run_config.training.epochs:
+        raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
+    warn_of_changes(recorded_plugins(directory), path)
+    device = _device(run_config)
+    data, model = prepare(run_config)
+    if epochs is not None and group.is_leader():
+        atomic.write_text(directory.config, yaml.write(run_config.resolved()))
+    with group.joined(device):
+        return _train(Run(run_config, directory, data, model), device, listeners)
+
+
+def _directory(run_config: RunConfig, out: Path | None) -> str:
+    """A new directory for a run; where torchrun starts the run anew after a failure, the one that it had."""
+    found = unfinished_directory(run_config, out) if group.restarted() else None
+    return str((found or create_directory(run_config, out)).path)
+
+
+def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
+    run.model.to(device)
+    run.data = run.data.to(device)
+    normalization.share_normalization(run.model)
+    run.plan = _plan(run, device)
+    trainer = Trainer(run.model, run.config.training, run.plan.compiled)
+    done = 0
+    if run.directory.checkpoint.is_file():
+        try:
+            done = checkpoint.restore(run.directory.checkpoint, trainer)
+        except WeightsError as error:
+            raise explained(error, recorded_plugins(run.directory), run.directory.path) from None
+    group.wait()  # nobody writes before all have read
+    if not group.is_leader():
+        with own_random_state():
+            run.history = list(fit(trainer, run.data, run.config.seed, first=done + 1))
+        group.leave_group()
+        return run
+    run.history = run.directory.cut_history(done)
+    events = Events(run)
+    with own_random_state(), listening(listeners):
+        try:
+            _fit(run, trainer, done, events)
+            group.leave_group()
+            _finish(run)
+            events.emit("run_ended")
+        finally:
+            events.emit("run_stopped")
+    return run
+
+
+def _device(run_config: RunConfig) -> torch.device:
+    device = choose_device(run_config.training.device)
+    check_precision(run_config.training.precision, device)
+    return device
+
+
+def _plan(run: Run, device: torch.device) -> Plan:
+    training, x = run.config.training, run.data.train.x
+    size = min(training.batch_size, len(x))
+    steps = training.epochs * math.ceil(len(x) / size)
+    return plan(training.compile, run.model, device, steps, size * math.prod(x.shape[1:]))
+
+
+def _fit(run: Run, trainer: Trainer, done: int, events: Events) -> None:
+    events.emit("run_started")
+
+    def report(progress: Progress) -> None:
+        events.emit("step_ended", progress=progress)
+
+    for record in fit(trainer, run.data, run.config.seed, first=done + 1, report=report):
+        run.directory.append_metrics(record)
+        checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
+        run.history.append(record)  # only now: what it holds is what an interruption keeps
+        events.emit("epoch_ended", record=record)
+
+
+def _finish(run: Run) -> None:
+    """Figures and pictures; the weights last, so that their file says that the run is whole."""
+    run.model.eval()
+    if run.data.test is not None:
+        run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)
+        atomic.write_text(run.directory.evaluation, json.dumps(run.evaluation.to_json(), indent=2) + "\n")
+    plots.draw_all(run.model, run.data, run.history, run.directory.pictures)
+    weights.save(run.directory.model, run.model)

@@ -1,0 +1,141 @@
+"""The base of everything that a user writes in a config: strict, frozen, and helpful about typos."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from genkit.errors import GenkitError
+
+CHOICE = "x-genkit-choice"
+"""In a JSON Schema under way: whose options belong here."""
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """A sentence that helps with a misspelt word: the nearest candidate, else all of them."""
+    known = sorted(candidates)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else "none is known"
+
+
+class Settings(BaseModel):
+    """A group of options. Unknown keys and wrong types are errors; numbers are never guessed from text."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
+        validate_default=True,
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _validate(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, Mapping):
+            value = {key: _as_tuples(item) if key in cls._tuples() else item for key, item in value.items()}
+        try:
+            return handler(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            details = [cls._explained(detail) for detail in found if not _is_hollow(detail, found)]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+
+    @classmethod
+    def _tuples(cls) -> set[str]:
+        """The keys of fields that hold tuples: YAML and JSON can only write lists for them."""
+        fields = cls.model_fields.items()
+        return {field.alias or name for name, field in fields if _takes_tuple(field.annotation)}
+
+    @classmethod
+    def _explained(cls, detail: Any) -> InitErrorDetails:
+        kind, message, location = detail["type"], detail["msg"], detail["loc"]
+        if kind == "extra_forbidden" and len(location) == 1:
+            keys = [field.alias or name for name, field in cls.model_fields.items()]
+            kind, message = "unknown_key", f"unknown key '{location[0]}'; {nearest(str(location[0]), keys)}"
+        return InitErrorDetails(type=PydanticCustomError(kind, message), loc=location, input=detail["input"])
+
+
+def _is_hollow(detail: Any, others: list[Any]) -> bool:
+    """Whether a list counts as too short only because what is in it is wrong."""
+    depth = len(detail["loc"])
+    inside = any(len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others)
+    return bool(detail["type"] == "too_short" and inside)
+
+
+def _takes_tuple(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(_takes_tuple(part) for part in get_args(annotation))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+class ChosenByName:
+    """A field whose `name` chooses the settings that validate it; a bare string stands for `{name: string}`.
+
+    Args:
+        what: what is chosen, for messages ("encoder", "optimizer").
+        find: gives the settings class of a name; raises GenkitError where there is none.
+        known: gives all names, and every spelling of each.
+        default: the name that a mapping without one has.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        find: Callable[[str], type[Settings]],
+        known: Callable[[], Mapping[str, Sequence[str]]],
+        default: str | None = None,
+    ) -> None:
+        self.what = what
+        self.find = find
+        self.known = known
+        self.default = default
+
+    def validate(self, value: Any) -> Settings:
+        """The settings that `value` (settings, a mapping with a name, or a name) stands for."""
+        if isinstance(value, Settings):
+            value = value.model_dump(by_alias=True)
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("choice_type", f"must be a name, or a mapping with a name: which {self.what}?")
+        if self.default is not None:
+            value = {"name": self.default, **value}
+        if not isinstance(value.get("name"), str):
+            raise PydanticCustomError("choice_name", f"says no name: which {self.what}?")
+        try:
+            settings = self.find(value["name"])
+        except GenkitError as error:
+            raise PydanticCustomError("choice_unknown", str(error)) from None
+        return settings.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda settings: settings.model_dump(mode="json", by_alias=True)
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A name alone, or a mapping whose `name` says which options it has; `registry.schema` writes those out."""
+        known = dict(sorted(self.known().items()))
+        branches = [{"required": [] if name == self.default else ["name"], CHOICE: [self, name]} for name in known]
+        return {"anyOf": [{"enum": [spelling for each in known.values() for spelling in each]}, *branches]}

@@ -1,0 +1,223 @@
+"""YAML as its writer sees it: plain values, and the line and column of each, so that errors can point at them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarbool import ScalarBoolean
+
+from genkit.errors import ConfigError
+from genkit.settings.base import nearest
+
+Location = tuple[str | int, ...]
+
+
+@dataclass
+class Document:
+    """What a YAML file says, and where it says it."""
+
+    source: str
+    values: dict[str, Any]
+    places: dict[Location, str] = field(default_factory=dict)
+
+    def place(self, location: Location) -> str:
+        """Where the value at `location` is written; for what is not written, where its parent is."""
+        for end in range(len(location), 0, -1):
+            if location[:end] in self.places:
+                return self.places[location[:end]]
+        return self.source
+
+    def order(self, location: Location) -> tuple[int, int, int]:
+        """What sorts locations as they are written: by line and column; what is not in the file comes last."""
+        found = re.fullmatch(r":(\d+):(\d+)", self.place(location).removeprefix(self.source))
+        return (0, int(found[1]), int(found[2])) if found else (1, 0, 0)
+
+    def make_list(self, key: str) -> None:
+        """Let a single value at a top-level key stand in a list of its own, and its places with it."""
+        if isinstance(self.values.get(key), str | Mapping):
+            self.values = {**self.values, key: [self.values[key]]}
+            inside = {location: place for location, place in self.places.items() if location[:1] == (key,)}
+            self.places |= {(key, 0, *location[1:]): place for location, place in inside.items()}
+
+    def override(self, assignment: str) -> None:
+        """Apply `key.key=value` as a person types it on the command line; the value is YAML.
+
+        A list's items are named by their number or, where they have one, their `name`, which a new value keeps.
+        """
+        path, equals, text = assignment.partition("=")
+        path = re.sub(r"\[(\w+)\]", r".\1", path)  # messages write loss[1]
+        if not equals or not all(path.split(".")):
+            raise ConfigError(f"'{assignment}' is no override; write key=value, for example training.epochs=5")
+        place = f"'{assignment}'"
+        try:
+            value = _plain(YAML(typ="rt").load(text))
+        except YAMLError as error:
+            problem = error.problem if isinstance(error, MarkedYAMLError) else None
+            raise ConfigError(f"{place}: the value is not YAML: {problem or _first_line(error)}") from None
+        self.values = _assigned(self.values, path.split("."), value, (), place, self.places)
+
+
+def read(path: str | Path) -> Document:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        ConfigError: it is missing, unreadable, broken (with line and column), or no mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = sorted(each.name for each in Path(path).parent.glob("*.y*ml"))
+        near = nearest(Path(path).name, there)
+        hint = f"; {near}" if near.startswith("did you mean") else ""
+        raise ConfigError(f"{path}: there is no such file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        loaded = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: the YAML is broken: {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: the YAML is broken: {_first_line(error)}") from None
+    if not isinstance(loaded, CommentedMap):
+        raise ConfigError(f"{path}: a config is a mapping of keys to values, and this is none")
+    document = Document(str(path), _plain(loaded))
+    _note_places(loaded, (), document)
+    return document
+
+
+def write(values: Mapping[str, Any]) -> str:
+    """The YAML text of some plain values; lists of numbers stand on one line."""
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.width = sys.maxsize
+    stream = StringIO()
+    yaml.dump(_with_short_lists(values), stream)
+    return stream.getvalue()
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes what is not there as null, not as nothing."""
+
+
+_Representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
+def _text(dumper: Any, value: str) -> Any:
+    """Quoted where a reader of YAML 1.1, as most are, takes it for a truth value."""
+    style = "'" if value.lower() in ("y", "n", "yes", "no", "on", "off") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _number(dumper: Any, value: float) -> Any:
+    """With a point, without which a reader of YAML 1.1 takes a number with an exponent for text."""
+    node = dumper.represent_float(value)
+    if "e" in node.value and "." not in node.value:
+        node.value = node.value.replace("e", ".0e")
+    return node
+
+
+_Representer.add_representer(str, _text)
+_Representer.add_representer(float, _number)
+
+
+def _with_short_lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_short_lists(item) for key, item in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    items = CommentedSeq(_with_short_lists(item) for item in value)
+    if all(isinstance(item, int | float) for item in value):
+        items.fa.set_flow_style()
+    return items
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _plain(value: Any) -> Any:
+    """Without ruamel's own types, which remember comments and notation."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, ScalarBoolean):
+        return bool(value)
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def _note_places(value: Any, location: Location, document: Document) -> None:
+    items: list[tuple[str | int, tuple[int, int], Any]]
+    if isinstance(value, CommentedMap):
+        written = value.lc.data or {}  # without the keys that a merge (<<) brings
+        items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in written]
+    elif isinstance(value, CommentedSeq):
+        known = value.lc.data or {}  # nothing is known of what bears a tag
+        start = (value.lc.line, value.lc.col)
+        items = [(i, value.lc.item(i) if i in known else start, item) for i, item in enumerate(value)]
+    else:
+        return
+    for key, (line, column), item in items:
+        document.places[(*location, key)] = f"{document.source}:{line + 1}:{column + 1}"
+        _note_places(item, (*location, key), document)
+
+
+def _assigned(
+    target: Any, keys: list[str], value: Any, above: Location, place: str, places: dict[Location, str]
+) -> Any:
+    """`target` with the value at `keys` replaced, the original left as it was; notes the place of what is new."""
+    if not keys:
+        for location in [known for known in places if known[: len(above)] == above]:
+            del places[location]
+        places[above] = place
+        return value
+    key, rest = keys[0], keys[1:]
+    if isinstance(target, list):
+        index = _item(target, key, above, place)
+        if not rest and isinstance(value, Mapping) and not key.isdecimal():
+            value = {"name": key, **value}
+        return [
+            _assigned(item, rest, value, (*above, index), place, places) if position == index else item
+            for position, item in enumerate(target)
+        ]
+    if isinstance(target, str) and above:
+        target = {"name": target}
+    if not isinstance(target, Mapping):
+        places[above] = place
+    known = dict(target) if isinstance(target, Mapping) else {}
+    known[key] = _assigned(known.get(key), rest, value, (*above, key), place, places)
+    return known
+
+
+def _item(items: list[Any], key: str, above: Location, place: str) -> int:
+    names = [item.get("name") if isinstance(item, Mapping) else item for item in items]
+    if key in names:
+        return names.index(key)
+    if key.isdecimal() and int(key) < len(items):
+        return int(key)
+    raise ConfigError(f"{place}: {dotted(above)} has no item '{key}'; it has {', '.join(map(str, names))}")
+
+
+def dotted(location: Location) -> str:
+    """A location as people write it: `loss[1].weight`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

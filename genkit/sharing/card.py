@@ -1,0 +1,216 @@
+"""A model card: what a trained model is, how to load it and what it was made with, as Markdown with YAML before it.
+
+The YAML is what the Hugging Face Hub reads: https://huggingface.co/docs/hub/model-cards.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from genkit.data.dataset import DataSignature
+from genkit.model.model import Model
+from genkit.pictures.mosaic import is_image
+from genkit.record.directory import MODEL_FILE
+from genkit.registry.provenance import PluginRecord, pip_line
+from genkit.registry.registry import THIS_PROCESS
+from genkit.registry.selection import FIRST_PARTY
+from genkit.settings import yaml
+from genkit.sharing.facts import UNITLESS, Facts
+
+FIRST = ("samples", "reconstructions", "manifold", "latents")
+"""The pictures that say most, in their order; the others follow."""
+
+
+def write(facts: Facts, folder: Path, license: str | None = None, repository: str | None = None) -> str:
+    """The whole card.
+
+    Args:
+        facts: see `genkit.facts`.
+        folder: where the card will lie: its links to pictures start from there.
+        license: as the Hub names it, such as apache-2.0; None: the card says nothing of one.
+        repository: the address from which the model will be loaded, hf://USER/REPO.
+    """
+    sections = {
+        "Use": _use(facts, repository),
+        "Figures": _figures(facts),
+        "Pictures": _pictures(facts.pictures, folder),
+        "Parts": _parts(facts.model),
+        "Data": _data(facts.data),
+        "Training": _training(facts),
+        "Plugins": _plugins(facts.plugins),
+        "Config": f"```yaml\n{yaml.write(facts.config.resolved())}```",
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
+    matter = yaml.write(front_matter(facts, license))
+    return f"---\n{matter}---\n\n# {facts.config.name}\n\n{_summary(facts)}\n\n{body}\n"
+
+
+def front_matter(facts: Facts, license: str | None = None) -> dict[str, Any]:
+    """What the Hub reads: library, tags, task, and the figures as a model index."""
+    parts = [f"{kind}-{settings.name.rpartition('/')[2]}" for kind, settings in facts.config.components()]
+    matter: dict[str, Any] = {"library_name": "genkit", "tags": ["genkit", "generative-model", *dict.fromkeys(parts)]}
+    if license is not None:
+        matter["license"] = license
+    task = _task(facts.model)
+    if task is not None:
+        matter["pipeline_tag"] = task
+    metrics = [
+        {"type": key, "value": round(value, 4), "name": name if key in UNITLESS else f"{name}, nats per datum"}
+        for key, name, value in facts.figures()
+    ]
+    if metrics and facts.evaluation is not None:
+        source = facts.data.source
+        dataset = {"type": source, "name": source, "split": facts.evaluation["split"]}
+        result = {"task": {"type": task or "other"}, "dataset": dataset, "metrics": metrics}
+        matter["model-index"] = [{"name": facts.config.name, "results": [result]}]
+    return matter
+
+
+def _task(model: Model) -> str | None:
+    """The Hub's name for what the model does, where it has one."""
+    if not is_image(model.shape):
+        return None
+    return "unconditional-image-generation" if model.sampler.has_prior else "image-feature-extraction"
+
+
+def _summary(facts: Facts) -> str:
+    model = facts.model
+    what = f"{'images of' if is_image(model.shape) else 'data of'} shape {_times(model.shape)}"
+    does = []
+    if model.encoder is not None:
+        does.append(f"encodes {what} into {_latents(model)} and decodes them again")
+    if model.sampler.has_prior:
+        does.append("generates new ones" if does else f"generates {what}")
+    start = f"A model with a latent space, made with genkit: it {', and '.join(does)}."
+    return f"{start} It has {_size(model):,} parameters and was trained on `{facts.data.source}`."
+
+
+def _use(facts: Facts, repository: str | None) -> str:
+    model = facts.model
+    install = pip_line(facts.plugins)
+    if repository:  # loading from there takes the extra
+        install = install.replace(f"'{FIRST_PARTY}==", f"'{FIRST_PARTY}[hub]==")
+    lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
+    shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
+    if model.sampler.has_prior:
+        lines += [f"x = model.sample(64)  # (64, {shape}), values from {low:g} to {high:g}"]
+    else:
+        lines.insert(1, "import torch")
+        lines += [f"x = torch.rand(64, {shape})  # in place of your own data, values from {low:g} to {high:g}"]
+    if model.encoder is not None:
+        lines += ["z = model.encode(x)  # of these, or of your own data"]
+        lines += [f"x = model.decode(z)  # (64, {shape})"]
+    code = "\n".join(lines)
+    notes = [
+        f"It needs {record.owner}, which no distribution brings: register the same class first, with `genkit.register`."
+        for record in facts.plugins
+        if record.distribution == THIS_PROCESS
+    ]
+    end = "Loading reads a safetensors file and runs no code from it."
+    return "\n\n".join([f"```console\n{install}\n```", *notes, f"```python\n{code}\n```", end])
+
+
+def _figures(facts: Facts) -> str:
+    rows = [(name, f"{v:,.4g}" if key in UNITLESS else f"{v:,.2f} nats per datum") for key, name, v in facts.figures()]
+    if not rows or facts.evaluation is None:
+        return ""
+    split, count, draws = (facts.evaluation[key] for key in ("split", "count", "draws"))
+    where = f"On the {split} split, {count:,} data, with {draws} draw{'s' if draws > 1 else ''} of z for each"
+    return f"{where}.\n\n{_table(('figure', 'value'), rows)}"
+
+
+def _pictures(pictures: Iterable[Path], folder: Path) -> str:
+    links = []
+    for picture in sorted(pictures, key=lambda picture: (_place(picture.stem), picture.stem)):
+        relative = Path(os.path.relpath(picture, folder)).as_posix()
+        title = picture.stem.replace("_", " ").replace("-", " ").capitalize()
+        links.append(f"**{title}**\n\n![{title}]({quote(relative)})")
+    return "\n\n".join(links)
+
+
+def _place(stem: str) -> int:
+    return FIRST.index(stem) if stem in FIRST else len(FIRST)
+
+
+def _parts(model: Model) -> str:
+    assert model.config is not None
+    held: list[tuple[str, str, Any]] = []
+    for kind in ("encoder", "sampler", "decoder", "likelihood"):
+        if getattr(model, kind) is not None:
+            held.append((kind, getattr(model.config, kind).name, getattr(model, kind)))
+    held += [("loss", name, term) for name, term in model.losses.items()]
+    return _table(("part", "which", "parameters"), [(kind, f"`{name}`", f"{_size(m):,}") for kind, name, m in held])
+
+
+def _data(data: DataSignature) -> str:
+    rows = [
+        ("source", f"`{data.source}`"),
+        ("shape of a datum", _times(data.shape)),
+        ("values", f"{data.range[0]:g} to {data.range[1]:g}"),
+        *((f"{split} split", f"{count:,} data") for split, count in data.counts.items()),
+    ]
+    if data.classes is not None:
+        rows.append(("classes", ", ".join(data.classes)))
+    return _table(("what", "value"), rows)
+
+
+def _training(facts: Facts) -> str:
+    if not facts.history:
+        return ""
+    last, config = facts.history[-1], facts.config.training
+    rows = [
+        ("epochs", f"{last.epoch:,}"),
+        ("steps", f"{last.steps:,}, of up to {config.batch_size:,} data each"),
+        ("optimizer", f"{config.optimizer.name}, learning rate {last.lr:g} in the last epoch"),
+        ("seconds", f"{math.fsum(record.seconds for record in facts.history):,.1f}"),
+        ("objective, training data", f"{last.train.loss:,.2f} nats per datum"),
+    ]
+    if last.validation is not None:
+        rows.append(("objective, validation data", f"{last.validation.loss:,.2f} nats per datum"))
+    if facts.environment is not None:
+        versions = facts.environment.get("versions", {})
+        rows.append(("made with", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    return _table(("what", "value"), rows)
+
+
+def _plugins(records: Iterable[PluginRecord]) -> str:
+    rows = [
+        (
+            record.distribution,
+            record.version,
+            ", ".join(f"`{component}`" for component in record.components),
+            f"`{record.sha256}`" if record.sha256 else "not known",
+        )
+        for record in records
+    ]
+    said = "The hash is of the distribution's Python files; it does not depend on where they are installed."
+    return f"{_table(('distribution', 'version', 'parts used', 'sha256'), rows)}\n\n{said}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text in one cell of a table, whatever is in it; code in backquotes stays as it is."""
+    plain = " ".join(text.split()).replace("|", "\\|")
+    return plain if plain.startswith("`") else plain.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _latents(model: Model) -> str:
+    shape = model.sampler.latent_shape
+    return f"{shape[0]} latent dimensions" if len(shape) == 1 else f"latents of shape {_times(shape)}"
+
+
+def _size(part: Any) -> int:
+    return sum(parameter.numel() for parameter in part.parameters())

@@ -1,0 +1,116 @@
+"""How a model lies in memory and which library multiplies for it: the same numbers, sooner.
+
+Convolutions keep their weights channels last. On a CPU, torch leaves matrix products to MKL, which on processors that
+are not Intel's holds back their widest instructions; there the larger products of dense layers go to oneDNN, which
+comes with torch too. `python -m benchmarks.throughput` measures both.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+SMALL = 2**22
+"""Products of fewer multiplications are sooner done by what torch calls itself."""
+SMALL_EAGER = 2**26
+"""The same where nothing is compiled: each product, and each of its gradients, then takes a detour through Python."""
+
+_library = torch.library.Library("genkit", "DEF")
+_library.define("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear`, whose large products on a CPU are left to oneDNN."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        if not self._fits(x):
+            return super().forward(x)
+        flat = x.reshape(-1, self.in_features)
+        product: Tensor = torch.ops.genkit.product(flat, self.weight, self.bias)
+        return product.view(*x.shape[:-1], self.out_features)
+
+    def _fits(self, x: Tensor) -> bool:
+        if torch.compiler.is_exporting():  # of any number of rows
+            return False
+        small = SMALL if torch.compiler.is_compiling() else SMALL_EAGER
+        if x.numel() * self.out_features < small or x.device.type != "cpu":
+            return False
+        if torch._C._are_functorch_transforms_active():
+            return False
+        plain = x.dtype == self.weight.dtype == torch.float32
+        return plain and forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
+
+
+@functools.cache
+def teach_compiler() -> None:
+    """Let compiled code call oneDNN itself where it would call `genkit::product`, which is a detour through Python.
+
+    Weights are passed as they lie: oneDNN reads a transposed one as it is, and a copy would cost half the product.
+    """
+    from torch._inductor import ir
+    from torch._inductor.lowering import register_lowering
+    from torch._inductor.mkldnn_ir import LinearUnary
+
+    def product(x: Any, weight: Any, bias: Any) -> Any:
+        x, weight = LinearUnary.require_contiguous(LinearUnary.realize_input(x)), LinearUnary.realize_input(weight)
+        size = [x.get_size()[0], weight.get_size()[0]]
+        inputs: list[Any] = [x, weight, *([] if bias is None else [LinearUnary.realize_input(bias)])]
+        rest: list[Any] = [*([None] if bias is None else []), "none", [-1], ""]
+        call = LinearUnary(ir.FixedLayout(x.get_device(), x.get_dtype(), size), inputs, rest)
+        output = ir.MultiOutput(call.get_layout(), call, [])
+        call.layout, call.outputs = ir.MultiOutputLayout(device=output.get_layout().device), [output]
+        return ir.TensorBox.create(output)
+
+    register_lowering(torch.ops.genkit.product.default, type_promotion_kind=None)(product)
+
+
+@functools.cache
+def gains() -> bool:
+    """Whether oneDNN is there and the processor one that MKL does not make full use of."""
+    known = Path("/proc/cpuinfo")
+    processor = known.read_text(encoding="utf-8") if known.is_file() else platform.processor()
+    return torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available() and "AuthenticAMD" in processor
+
+
+# x Wᵀ + b for x (N, I), W (O, I), b (O,) or None -> (N, O); its gradients are such products again.
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    return product
+
+
+def _shape(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[0])
+
+
+def _saved(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:2])
+
+
+def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    (x, weight), wanted = ctx.saved_tensors, ctx.needs_input_grad
+    return (
+        torch.ops.genkit.product(gradient, weight.t(), None) if wanted[0] else None,
+        _slope(gradient, x) if wanted[1] else None,
+        gradient.sum(0) if wanted[2] else None,
+    )
+
+
+# gradientᵀ x for gradient (N, O), x (N, I) -> (O, I). oneDNN would copy the transposed gradient, the larger it is the
+# more to its loss; MKL is slow only where the result is wider than high.
+def _slope(gradient: Tensor, x: Tensor) -> Tensor:
+    if gradient.shape[1] < x.shape[1]:
+        product: Tensor = torch.ops.genkit.product(gradient.t(), x.t(), None)
+        return product
+    return torch.mm(gradient.t(), x)
+
+
+_library.impl("product", _product, "CPU")
+_library.impl("product", _shape, "Meta")
+torch.library.register_autograd("genkit::product", _gradients, setup_context=_saved, lib=_library)

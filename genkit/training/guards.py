@@ -1,0 +1,71 @@
+"""Refusals of training that cannot come to anything: figures that are not finite, a last batch of one datum."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from genkit.data.dataset import Dataset
+from genkit.errors import ConfigError, TrainingError
+from genkit.model import trial
+from genkit.model.building import build
+from genkit.model.model import Model, evaluating
+from genkit.record.scores import EpochRecord
+from genkit.training.seeds import own_random_state
+
+
+def check_last_batch(model: Model, count: int, batch_size: int) -> None:
+    """Refuse a last batch of one datum where batch normalization has nothing to average over in it.
+
+    Args:
+        model: fresh; it stays as it is.
+        count: of the training data.
+        batch_size: as the config says.
+
+    Raises:
+        ConfigError: such a batch would come.
+    """
+    if count % batch_size != 1 % batch_size or not any(isinstance(part, _BatchNorm) for part in model.modules()):
+        return
+    tried = copy.deepcopy(model).train()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            passed = tried(torch.zeros(1, *model.shape, device=model.device))
+            for loss in tried.losses.values():
+                loss(passed)
+    except ValueError:
+        raise ConfigError(
+            f"training.batch_size: {count:,} data in batches of {batch_size} leave a last one of a single datum, over "
+            "which batch normalization cannot average; choose another batch_size"
+        ) from None
+
+
+def check_finite(figures: Mapping[str, float], where: str, model: Model, data: Dataset) -> None:
+    """Refuse figures that are no finite numbers; raises TrainingError with their names and the likely cause.
+
+    Args:
+        figures: by their names.
+        where: in training, for the message.
+        model: what was trained.
+        data: on what; each is sent through the model as it was before training, to tell a part that is at fault.
+    """
+    bad = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
+    if not bad:
+        return
+    assert model.config is not None
+    with own_random_state(), evaluating(fresh := build(model.config, data.shape).to(model.device)):
+        cause = trial.not_finite(fresh, data.batches(data.train, model.config.training.batch_size, whole=True))
+    remedy = "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
+    raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {cause or remedy}")
+
+
+def check_epoch(record: EpochRecord, model: Model, data: Dataset) -> None:
+    """Refuse an epoch whose figures are not finite; raises TrainingError as `check_finite` does."""
+    for split, scores in (("training", record.train), ("validation", record.validation)):
+        if scores is not None:
+            figures = {"loss": scores.loss, **scores.terms, **scores.critics}
+            check_finite(figures, f"epoch {record.epoch}, {split}", model, data)

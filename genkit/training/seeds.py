@@ -1,0 +1,30 @@
+"""The random state of each epoch of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int, epoch: int) -> None:
+    """Put every global random generator into the state that belongs to an epoch of a run (0: before the first)."""
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
+    torch.manual_seed(int(words[0] >> np.uint64(1)))
+    np.random.seed(int(words[1] & np.uint64(0xFFFFFFFF)))
+    random.seed(int(words[1]))
+
+
+@contextlib.contextmanager
+def own_random_state() -> Iterator[None]:
+    """Leave every global random generator as it was before the block."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)

@@ -1,0 +1,186 @@
+"""Two processes under torchrun on one machine, on CPU with gloo, against one."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from genkit.parallel import draws, group, normalization
+from genkit.parallel.draws import Rows, batch_mean, mean, normal, rows_of, sharing
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SMALL = ["data.size=8", "training.epochs=2", "training.batch_size=101"]
+VARIANTS = {
+    "vae": ["vae-digits", "data.binarize=dynamic", "training.clip_norm=5.0"],
+    "gan": ["gan", "decoder.hidden=[16]"],
+    "wasserstein": ["gan", "loss.adversarial.form=wasserstein", "training.epochs=1"],
+    "sparse": ["sparse-autoencoder"],
+}
+UNDETERMINED = re.compile(r"critic\.2\.bias|decoder\.layers\.([14]\.bias|[25]\.running_mean)")
+"""Biases of a GAN whose gradient is zero but for rounding, as batch normalization or the difference of the critic's two
+means takes them out, so that Adam moves them by chance; and running means that follow them."""
+
+
+def torchrun(*arguments: str, environment: dict[str, str], nproc: int = 2, restarts: int = 0) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
+    command = [sys.executable, *launcher, f"--max-restarts={restarts}", *arguments]
+    environment = {**environment, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    try:
+        printed, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    return printed
+
+
+def records(path: Path) -> list[dict]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_give_what_one_gives(variant, tmp_path, environment):
+    example, *overrides = VARIANTS[variant]
+    command = ["-m", "genkit", "run", str(EXAMPLES / f"{example}.yaml"), *SMALL, *overrides, "--out"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = [sys.executable, *command, str(one)]
+    subprocess.run(alone, env={**environment, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
+    printed = finish(torchrun(*command, str(two), environment=environment))
+    assert printed.count("weights: ") == 1  # only the first process speaks
+    undetermined = 0.01 if variant == "wasserstein" else 1e-5  # by the critic's bias
+    for mine, theirs in zip(records(one), records(two), strict=True):
+        for split in ("train", "validation"):
+            if mine[split] is not None:
+                assert theirs[split]["terms"] == pytest.approx(mine[split]["terms"], rel=1e-4, abs=undetermined), split
+                assert theirs[split]["critics"] == pytest.approx(mine[split]["critics"], rel=1e-4, abs=1e-5), split
+    weights, others = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert weights.keys() == others.keys()
+    for name, value in weights.items():
+        if example != "gan" or not UNDETERMINED.search(name):
+            torch.testing.assert_close(others[name], value, rtol=1e-3, atol=1e-4, msg=name)
+    assert files(two) == files(one)
+
+
+def files(path: Path) -> list[str]:
+    """What there is, but for the numbers in the names of event files."""
+    names = [found.name.partition(".tfevents")[0] for found in path.rglob("*")]
+    return sorted(names)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_restarted_from_the_last_checkpoint(tmp_path, environment):
+    command = ["-m", "genkit", "run", str(EXAMPLES / "vae-digits.yaml"), *SMALL, "training.epochs=40", "--out"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(torchrun(*command, str(whole), environment=environment))
+    process = torchrun(*command, str(killed), environment=environment, restarts=1)
+    deadline = time.monotonic() + 120
+    while not (killed / "checkpoint.safetensors").is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(workers(process.pid)[-1], signal.SIGKILL)
+    printed = finish(process)
+    assert "going on after epoch" in printed
+    assert [record["epoch"] for record in records(killed)] == list(range(1, 41))
+    weights, others = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
+    for name, value in weights.items():
+        torch.testing.assert_close(others[name], value, msg=name)
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that a torchrun has started."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+@pytest.mark.slow
+def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environment):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import torch
+        from torch import nn
+        from genkit.parallel import draws, group, normalization
+
+        torch.manual_seed(0)
+        x = torch.randn(7, 3, 2, 2, dtype=torch.float64) * 3 + 1
+        plain, model = nn.BatchNorm2d(3).double(), nn.Sequential(nn.BatchNorm2d(3)).double()
+        with group.joined(torch.device("cpu")):
+            normalization.share_normalization(model)
+            assert model.state_dict().keys() == {f"0.{name}" for name in plain.state_dict()}
+            whole, own = x.clone().requires_grad_(), x.clone().requires_grad_()
+            rows = slice(*draws.rows_of(7)[:2])
+            with draws.sharing(7):
+                given = model(own[rows])
+            given.pow(3).sum().backward()
+            wanted = plain(whole)
+            wanted.pow(3).sum().backward()
+            torch.testing.assert_close(given, wanted[rows])
+            torch.testing.assert_close(own.grad[rows], whole.grad[rows])
+            gradients = [parameter.grad for parameter in model.parameters()]
+            group.add_up(gradients)
+            torch.testing.assert_close(gradients, [parameter.grad for parameter in plain.parameters()])
+            for name, value in plain.state_dict().items():
+                torch.testing.assert_close(model.state_dict()[f"0.{name}"], value, msg=name)
+            assert group.broadcast_text("key", "runs/é" if group.is_leader() else None) == "runs/é"
+            torch.testing.assert_close(model.eval()(x), plain.eval()(x))
+        """)
+    )
+    finish(torchrun(str(script), environment=environment))
+
+
+@pytest.mark.parametrize("total", [0, 1, 2, 3, 100, 101])
+@pytest.mark.parametrize("processes_in_all", [1, 2, 3, 7])
+def test_the_parts_of_a_batch_are_all_of_it_once(total, processes_in_all, monkeypatch):
+    monkeypatch.setattr(draws, "count", lambda: processes_in_all)
+    rows = []
+    for rank in range(processes_in_all):
+        monkeypatch.setattr(draws, "rank", lambda rank=rank: rank)
+        start, stop, whole = rows_of(total)
+        assert whole == total
+        rows += range(start, stop)
+    assert rows == list(range(total))
+
+
+def test_the_draws_of_all_parts_are_those_of_the_whole(monkeypatch):
+    torch.manual_seed(0)
+    whole = normal(2, 5, 3, batch=1, like=torch.zeros(()))
+    found = []
+    for start, stop in ((0, 2), (2, 5)):
+        monkeypatch.setattr(draws, "_at_hand", Rows(start, stop, 5))
+        torch.manual_seed(0)
+        found.append(normal(2, stop - start, 3, batch=1, like=torch.zeros(())))
+    assert torch.equal(torch.cat(found, 1), whole)
+
+
+def test_what_the_parts_add_up_to_is_the_mean(monkeypatch):
+    values = torch.rand(5)
+    found = []
+    for start, stop in ((0, 2), (2, 5), (5, 5)):
+        monkeypatch.setattr(draws, "_at_hand", Rows(start, stop, 5))
+        found.append(mean(values[start:stop]))
+    torch.testing.assert_close(sum(found), values.mean())
+
+
+def test_alone_nothing_is_shared():
+    values = torch.rand(4, 3)
+    layer = nn.Sequential(nn.BatchNorm1d(3))
+    with sharing(10):  # one process has the whole batch, whatever is said
+        assert torch.equal(batch_mean(values), values.mean(0))
+        assert torch.equal(mean(values[:, 0]), values[:, 0].mean())
+    normalization.share_normalization(layer)
+    assert type(layer[0]) is nn.BatchNorm1d
+    assert group.is_leader()
+    assert not group.restarted()
+    assert group.broadcast_text("key", "here") == "here"

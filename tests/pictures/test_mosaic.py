@@ -1,0 +1,130 @@
+"""Data side by side in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genkit.interfaces import Shape
+from genkit.pictures.mosaic import framed, is_image, mosaic
+
+GAP = [60, 60, 60]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        yield
+
+
+def grey(value: float) -> list[int]:
+    return [round(255 * value)] * 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1, 2, 2), True),
+        ((3, 5, 6), True),
+        ((8, 8), True),
+        ((28, 9), True),
+        ((7, 30), False),
+        ((2, 8, 8), False),
+        ((64,), False),
+        ((1, 2, 8, 8), False),
+    ],
+)
+def test_which_data_are_images(shape: Shape, expected: bool) -> None:
+    assert is_image(shape) is expected
+
+
+def test_grey_images_are_enlarged_and_lie_row_by_row() -> None:
+    x = torch.tensor([[[[0.0, 0.2], [0.4, 1.0]]], [[[0.6, 0.6], [0.6, 0.6]]], [[[0.8, 0.8], [0.8, 0.8]]]])
+    picture = mosaic(x, columns=2, limits=(0, 1))
+    assert picture.shape == (2 * 58 + 2, 2 * 58 + 2, 3)  # cells of 2x2, enlarged 28 times
+    assert picture.dtype == np.uint8
+    first = picture[2:58, 2:58]
+    for (row, column), value in (((0, 0), 0.0), ((0, 1), 0.2), ((1, 0), 0.4), ((1, 1), 1.0)):
+        block = first[28 * row : 28 * row + 28, 28 * column : 28 * column + 28]
+        assert (block == grey(value)).all()
+    assert (picture[2:58, 60:116] == grey(0.6)).all()
+    assert (picture[60:116, 2:58] == grey(0.8)).all()
+    assert (picture[60:116, 60:116] == GAP).all()  # there is no fourth datum
+    assert (picture[:2] == GAP).all()
+    assert (picture[:, 58:60] == GAP).all()
+
+
+def test_the_gap_is_as_wide_as_asked_for_and_large_images_keep_their_size() -> None:
+    picture = mosaic(torch.ones(2, 1, 60, 57), columns=2, limits=(0, 1), gap=1)
+    assert picture.shape == (62, 2 * 58 + 1, 3)
+    assert (picture[1:61, 1:58] == 255).all()
+    assert picture[0, 0].tolist() == picture[30, 58].tolist() == GAP
+
+
+def test_colour_images_keep_their_channels() -> None:
+    x = torch.zeros(1, 3, 2, 2)
+    x[0, :, 0, 0], x[0, :, 1, 1] = torch.tensor([1.0, 0.2, 0.4]), torch.tensor([0.0, 0.6, 0.8])
+    picture = mosaic(x, columns=1, limits=(0, 1))
+    assert picture[2, 2].tolist() == [255, 51, 102]
+    assert picture[57, 57].tolist() == [0, 153, 204]
+    assert picture[2, 57].tolist() == [0, 0, 0]
+
+
+def test_matrices_are_images_without_channels() -> None:
+    x = torch.zeros(2, 8, 9)
+    x[1, 0, 8] = 1
+    assert np.array_equal(mosaic(x, 2, (0, 1)), mosaic(x.unsqueeze(1), 2, (0, 1)))
+    assert mosaic(x, 2, (0, 1))[2, 2 + 54 + 2 + 53].tolist() == [255, 255, 255]
+
+
+def test_limits_are_black_and_white_and_what_lies_outside_is_cut() -> None:
+    x = torch.tensor([[[[-3.0, -1.0], [0.0, 7.0]]]])
+    picture = mosaic(x, 1, (-1, 1))
+    assert [int(picture[row, column, 0]) for row, column in ((2, 2), (2, 40), (40, 2), (40, 40))] == [0, 0, 128, 255]
+
+
+def test_data_of_a_single_value_can_be_shown() -> None:
+    assert (mosaic(torch.full((1, 1, 2, 2), 0.5), 1, (0.5, 0.5))[2:58, 2:58] == 0).all()
+
+
+def height(cell: np.ndarray[Any, Any], colour: tuple[int, int, int] = (31, 119, 180)) -> float:
+    """How far up the line of a colour (the first curve's) lies on average, from 0 to 1; a cell's frame is black."""
+    found = (np.abs(cell.astype(int) - colour) < 40).all(2)
+    return 1 - float(np.nonzero(found)[0].mean()) / len(cell)
+
+
+@pytest.mark.parametrize("shape", [(20,), (1, 20), (1, 5, 2, 2)])
+def test_other_data_are_curves_on_a_common_scale(shape: Shape) -> None:
+    x = torch.stack([torch.full(shape, value) for value in (0.25, 0.75, 0.0)])
+    x[2].view(-1)[-1] = 1  # the third goes over the whole scale
+    picture = mosaic(x, columns=2, limits=(0, 1))
+    assert picture.shape == (140, 180, 3)
+    assert height(picture[:70, :90]) == pytest.approx(0.25, abs=0.1)
+    assert height(picture[:70, 90:]) == pytest.approx(0.75, abs=0.1)
+    assert (picture[72:, 90:] == 255).all()  # there is no fourth datum
+
+
+def test_a_datum_of_several_curves_shows_each() -> None:
+    x = torch.tensor([0.2, 0.8, 0.0, 1.0]).reshape(1, 4, 1).repeat(1, 1, 12)  # (1, 4 curves, 12 steps)
+    picture = mosaic(x, 1, (0, 1))
+    assert height(picture) == pytest.approx(0.2, abs=0.1)
+    assert height(picture, (255, 127, 14)) == pytest.approx(0.8, abs=0.1)
+
+
+def test_the_longer_axis_of_a_sequence_is_time() -> None:
+    curves = torch.tensor([[0.2, 0.8, 0.0, 1.0]]).unsqueeze(1).repeat(1, 12, 1)  # (1, 12 steps, 4 curves)
+    assert np.array_equal(mosaic(curves, 1, (0, 1)), mosaic(curves.movedim(1, 2), 1, (0, 1)))
+
+
+def test_a_framed_picture_is_shown_pixel_for_pixel(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 400, 3), dtype=np.uint8)
+    framed(pixels, "short").savefig(tmp_path / "framed.png")
+    shown = np.asarray(Image.open(tmp_path / "framed.png").convert("RGB"))
+    assert np.array_equal(shown[-90:], pixels)

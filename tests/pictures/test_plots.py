@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.decomposition import PCA
+from torch.distributions import Normal
+
+from genkit.config import parse
+from genkit.data.dataset import Dataset, DataSignature
+from genkit.interfaces import Shape, Split
+from genkit.model.building import build
+from genkit.model.model import Model
+from genkit.pictures import plots
+from genkit.record.scores import EpochRecord, Scores
+
+GAP = [60, 60, 60]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(41)
+        yield
+
+
+def linear(latent: int, shape: Shape, likelihood: str = "gaussian") -> Model:
+    """A model that shows z itself where the data have as many values: every map is the identity."""
+    config = {
+        "data": "digits",
+        "encoder": {"name": "mlp", "hidden": []},
+        "sampler": {"name": "gaussian", "latent": latent},
+        "decoder": {"name": "mlp", "hidden": []},
+        "likelihood": likelihood,
+        "loss": ["reconstruction", "kl"],
+    }
+    model = build(parse(config), shape)
+    with torch.no_grad():
+        for layer in (model.sampler.mean, model.decoder.layers[1]):
+            torch.nn.init.eye_(layer.weight)
+            layer.bias.zero_()
+    return model
+
+
+def between(model: Model, low: float, high: float) -> Model:
+    """The model, with data that go from `low` to `high`."""
+    model.data = DataSignature(source="test", shape=model.shape, range=(low, high), classes=None, counts={})
+    return model
+
+
+def record(epoch: int, validation: bool = True) -> EpochRecord:
+    def scores(offset: float) -> Scores:
+        terms = {"reconstruction": 30.0 / epoch + offset, "kl": 2.0 + offset}
+        return Scores(sum(terms.values()), terms, {}, terms["reconstruction"], terms["kl"], -sum(terms.values()))
+
+    held_out = scores(0.5) if validation else None
+    return EpochRecord(epoch, 10 * epoch, 1.0, 100.0, 1e-3, {"reconstruction": 1, "kl": 1}, scores(0), held_out)
+
+
+def split(n: int, shape: Shape, labelled: bool = True) -> Split:
+    return Split(torch.rand(n, *shape), torch.arange(n) % 3 if labelled else None)
+
+
+def cells(picture: np.ndarray[Any, Any], rows: int, columns: int, height: int, width: int) -> np.ndarray[Any, Any]:
+    """The grey cells of a mosaic as (rows, columns, height, width), its gaps left out."""
+    gap = (len(picture) - rows * height) // (rows + 1)
+    assert gap > 0
+    assert picture.shape == (rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
+    grid = picture[gap:, gap:, 0].reshape(rows, height + gap, columns, width + gap)
+    return grid[:, :height, :, :width].swapaxes(1, 2)
+
+
+# Pictures of a model
+
+
+def test_reconstructions_lie_below_their_originals() -> None:
+    model: Any = SimpleNamespace(reconstruct=lambda x: 1 - x, limits=(0.0, 1.0))
+    x = torch.tensor([0.0, 0.2, 0.4, 0.6]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
+    shown = cells(plots.reconstructions(model, x, count=3, columns=2), 4, 2, 56, 56)
+    assert (shown == shown[:, :, :1, :1]).all()
+    assert shown[:, :, 0, 0].tolist() == [[0, 51], [255, 204], [102, 60], [153, 60]]
+
+
+def test_reconstructions_take_bytes() -> None:
+    model = linear(4, (1, 2, 2))
+    raw = torch.tensor([[[[0, 51], [102, 255]]]], dtype=torch.uint8)
+    shown = cells(plots.reconstructions(model, raw, columns=1), 2, 1, 56, 56)
+    assert shown[:, 0, ::28, ::28].tolist() == [[[0, 51], [102, 255]]] * 2
+
+
+def test_samples_are_the_same_for_the_same_seed_and_leave_the_random_state() -> None:
+    model = linear(4, (1, 2, 2), "bernoulli")
+    before = torch.get_rng_state()
+    first = plots.samples(model, count=4, columns=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(plots.samples(model, count=4, columns=2), first)
+    assert not np.array_equal(plots.samples(model, count=4, columns=2, seed=1), first)
+
+
+def test_prior_quantiles_are_those_of_the_prior() -> None:
+    model, probabilities = linear(3, (3,)), torch.tensor([0.01, 0.1, 0.5, 0.9, 0.99])
+    before = torch.get_rng_state()
+    found = plots.latent_quantiles(model, torch.zeros(1, 3), probabilities)
+    assert torch.equal(torch.get_rng_state(), before)
+    expected = Normal(0.0, 1.0).icdf(probabilities)
+    density = Normal(0.0, 1.0).log_prob(expected).exp()
+    error = (probabilities * (1 - probabilities) / 100_000).sqrt() / density
+    assert found.shape == (5, 3)
+    assert ((found - expected.unsqueeze(1)).abs() < 5 * error.unsqueeze(1)).all()
+
+
+def test_the_manifold_has_z1_across_and_z2_up_over_the_quantiles() -> None:
+    side = 4
+    picture = plots.manifold(between(linear(2, (1, 1, 2)), -2, 2), torch.zeros(1, 1, 1, 2), side)
+    shown = cells(picture, side, side, 28, 56) / 255 * 4 - 2  # z1 to the left of each cell, z2 to the right
+    z1, z2 = shown[:, :, 0, 0], shown[:, :, 0, -1]
+    quantiles = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side).numpy()
+    np.testing.assert_allclose(z1, np.tile(quantiles, (side, 1)), atol=0.03)
+    np.testing.assert_allclose(z2, np.tile(quantiles[::-1, None], (1, side)), atol=0.03)
+
+
+def test_traversals_move_one_latent_a_row_the_most_varying_first() -> None:
+    model = between(linear(3, (1, 1, 3)), -3, 3)
+    x = torch.randn(50, 1, 1, 3) * torch.tensor([0.1, 0.9, 0.4])
+    picture = plots.traversals(model, x, columns=5, most=2)
+    z = cells(picture, 2, 5, 18, 54)[:, :, 0, ::18] / 255 * 6 - 3  # (row, column, latent): 1x3 enlarged 18 times
+    moved = Normal(0.0, 1.0).icdf(torch.linspace(0.01, 0.99, 5)).numpy()
+    expected = np.tile(x[0, 0, 0].numpy(), (2, 5, 1))
+    expected[0, :, 1], expected[1, :, 2] = moved, moved
+    np.testing.assert_allclose(z, expected, atol=0.04)
+
+
+# Figures
+
+
+def points(figure: Any) -> np.ndarray[Any, Any]:
+    return np.concatenate([np.asarray(group.get_offsets()) for group in figure.axes[0].collections])
+
+
+def test_two_latents_are_shown_as_they_are() -> None:
+    data = Split(torch.randn(30, 2), None)
+    np.testing.assert_allclose(points(plots.latents(linear(2, (2,)), data, None)), data.x.numpy(), atol=1e-6)
+
+
+def test_more_latents_are_shown_by_their_principal_components() -> None:
+    data = Split(torch.randn(40, 3) * torch.tensor([0.3, 2.0, 1.0]), None)
+    figure = plots.latents(linear(3, (3,)), data, None)
+    pca = PCA(2)
+    expected, found = pca.fit_transform(data.x.numpy()), points(figure)
+    signs = np.sign((expected * found).sum(0))
+    np.testing.assert_allclose(found * signs, expected, atol=1e-4)
+    for label, share in zip(
+        (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()), pca.explained_variance_ratio_, strict=True
+    ):
+        assert f"{share:.0%}" in label
+
+
+def test_a_single_latent_is_spread_out_beside_itself() -> None:
+    data = Split(torch.randn(30, 1), None)
+    found = points(plots.latents(linear(1, (1,)), data, None))
+    np.testing.assert_allclose(found[:, 0], data.x[:, 0], atol=1e-6)
+    assert len(np.unique(found[:, 1])) == 30
+
+
+@pytest.mark.parametrize("classes", [None, ("pear", "apple", "plum")])
+def test_each_class_has_a_colour_and_a_name(classes: tuple[str, ...] | None) -> None:
+    data = split(12, (2,))
+    axes = plots.latents(linear(2, (2,)), data, classes).axes[0]
+    for label, group in enumerate(axes.collections):
+        np.testing.assert_allclose(group.get_offsets(), data.x[data.labels == label], atol=1e-6)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(classes or "012")
+    assert len({tuple(group.get_facecolor()[0]) for group in axes.collections}) == 3
+
+
+def test_more_than_ten_classes_still_have_a_colour_each() -> None:
+    data = Split(torch.randn(24, 2), torch.arange(24) % 12)
+    axes = plots.latents(linear(2, (2,)), data, None).axes[0]
+    assert len({tuple(group.get_facecolor()[0]) for group in axes.collections}) == 12
+
+
+def test_without_labels_there_is_no_legend() -> None:
+    assert plots.latents(linear(2, (2,)), split(12, (2,), labelled=False), None).axes[0].get_legend() is None
+
+
+def axes_of_two() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    return tuple(Figure().subplots(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("latent", "said"), [(1, ""), (2, ""), (3, ", 3 dimensions seen along two"), (7, ", 7 dimensions seen along two")]
+)
+def test_latents_are_drawn_into_given_axes_and_it_says_how_many_dimensions_there_are(latent: int, said: str) -> None:
+    drawn, left = axes_of_two()
+    data = Split(torch.randn(30, latent), torch.arange(30) % 3)
+    assert plots.draw_latents(drawn, linear(latent, (latent,)), data, None) == said
+    alone = plots.latents(linear(latent, (latent,)), data, None)
+    assert alone.axes[0].get_title() == f"posterior means of held-out data{said}"
+    found = np.concatenate([np.asarray(group.get_offsets()) for group in drawn.collections])
+    np.testing.assert_allclose(found, points(alone))
+    assert drawn.get_title() == ""
+    assert not left.collections
+
+
+def test_a_legend_can_be_left_out() -> None:
+    shown, hidden = axes_of_two()
+    model, data = linear(2, (2,)), split(12, (2,))
+    plots.draw_latents(shown, model, data, ("pear", "apple", "plum"))
+    plots.draw_latents(hidden, model, data, ("pear", "apple", "plum"), legend=False)
+    assert [text.get_text() for text in shown.get_legend().get_texts()] == ["pear", "apple", "plum"]
+    assert hidden.get_legend() is None
+    assert len(hidden.collections) == len(shown.collections) == 3
+
+
+def test_of_many_data_the_first_are_drawn_each_in_its_colour() -> None:
+    axes, _ = axes_of_two()
+    data = split(40, (2,))
+    plots.draw_latents(axes, linear(2, (2,)), data, None, most=10)
+    assert [len(group.get_offsets()) for group in axes.collections] == [4, 3, 3]
+    for label, group in enumerate(axes.collections):
+        np.testing.assert_allclose(group.get_offsets(), data.x[:10][data.labels[:10] == label], atol=1e-6)
+
+
+@pytest.mark.parametrize("latent", [1, 3])
+def test_drawing_latents_leaves_the_random_state_as_it_was(latent: int) -> None:
+    model, data = linear(latent, (latent,)), split(12, (latent,))
+    before = torch.get_rng_state()
+    plots.draw_latents(axes_of_two()[0], model, data, None)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_losses_show_the_objective_and_each_term(validation: bool) -> None:
+    history = [record(epoch, validation) for epoch in (1, 2, 3)]
+    figure = plots.losses(history)
+    shown = {axes.get_title(): [list(line.get_ydata()) for line in axes.lines] for axes in figure.axes}
+    splits = [[one.train for one in history], [one.validation for one in history]][: 1 + validation]
+    assert shown == {
+        "objective": [[scores.loss for scores in part] for part in splits],
+        "reconstruction": [[scores.terms["reconstruction"] for scores in part] for part in splits],
+        "kl": [[scores.terms["kl"] for scores in part] for part in splits],
+    }
+    assert [list(line.get_xdata()) for line in figure.axes[0].lines] == [[1, 2, 3]] * len(splits)
+
+
+ALWAYS = {"filters.png", "reconstructions.png", "samples.png", "latents.png", "loss.png"}
+
+
+@pytest.mark.parametrize(
+    ("latent", "shape", "labelled", "more"),
+    [
+        (2, (1, 4, 4), True, {"manifold.png"}),
+        (2, (8, 8), False, {"manifold.png"}),
+        (3, (3, 4, 4), False, {"traversals.png"}),
+        (1, (6,), True, {"traversals.png"}),
+    ],
+)
+def test_every_picture_that_there_is_gets_written(
+    tmp_path: Path, latent: int, shape: Shape, labelled: bool, more: set[str]
+) -> None:
+    model = linear(latent, shape, "bernoulli")
+    data = Dataset(split(20, shape, labelled), None, split(9, shape, labelled), None, False)
+    written = plots.draw_all(model, data, [record(1, False), record(2, False)], tmp_path / "pictures")
+    assert {path.name for path in written} == ALWAYS | more
+    assert set((tmp_path / "pictures").iterdir()) == set(written)
+    for path in written:
+        with Image.open(path) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert len(image.convert("L").getcolors() or range(256)) > 2, path.name
+
+
+@pytest.mark.parametrize(("held_out", "expected"), [("test", 4), ("validation", 5), (None, 6)])
+def test_held_out_data_are_shown_where_there_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: str | None, expected: int
+) -> None:
+    parts = [split(6, (2,)), split(5, (2,)) if held_out else None, split(4, (2,)) if held_out == "test" else None]
+    shown: list[int] = []
+    monkeypatch.setattr(plots, "reconstructions", lambda _, x: shown.append(len(x)) or np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(plots, "samples", lambda _: np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(plots, "manifold", lambda *_: np.zeros((9, 9, 3), np.uint8))
+    plots.draw_all(linear(2, (2,)), Dataset(*parts, None, False), [record(1)], tmp_path)
+    assert shown == [expected]
+
+
+def test_drawing_needs_no_display_and_leaves_nothing_global(tmp_path: Path) -> None:
+    plots.draw_all(linear(2, (1, 2, 2)), Dataset(split(4, (1, 2, 2)), None, None, None, False), [record(1)], tmp_path)
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+# Weights and activations
+
+
+def test_filters_are_the_first_layers_weights_with_zero_in_the_middle_the_largest_first() -> None:
+    model = linear(2, (1, 2, 2))
+    weights = plots.first_weights(model)
+    assert weights is not None
+    norms = weights.flatten(1).norm(dim=1)
+    assert torch.equal(norms, norms.sort(descending=True).values)
+    shown = cells(plots.filters(torch.tensor([[[[2.0, 0.0], [-2.0, 1.0]]]])), 1, 1, 56, 56)
+    assert shown[0, 0, 0, 0] == 255
+    assert shown[0, 0, 0, -1] == 128
+    assert shown[0, 0, -1, 0] == 0
+    assert shown[0, 0, -1, -1] == 191
+
+
+def test_activations_show_the_mean_of_each_unit() -> None:
+    data = torch.rand(40, 2) + torch.tensor([0.0, 3.0])
+    axes = plots.activations(linear(2, (2,)), data).axes[0]
+    heights = [patch.get_height() for patch in axes.patches]
+    assert sum(heights) == 2
+    lefts = [patch.get_x() for patch in axes.patches if patch.get_height() > 0]
+    assert lefts[0] == pytest.approx(data[:, 0].mean().item(), abs=0.1)
+    assert lefts[1] == pytest.approx(data[:, 1].mean().item(), abs=0.1)

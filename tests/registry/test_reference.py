@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from genkit.interfaces import Encoder
+from genkit.registry.kinds import INTERFACES, name_of
+from genkit.registry.reference import COMMAND, reference
+from genkit.registry.registry import EVENTS, registry
+from genkit.registry.selection import FIRST_PARTY, Selection
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """As where nothing else is installed."""
+    monkeypatch.setattr(registry(), "wanted", Selection.of("none", "test"))
+
+
+def section(title):
+    return reference().split(f"\n### {title}\n")[1].split("\n#")[0]
+
+
+def test_the_committed_page_is_current(alone):
+    assert PAGE.read_text(encoding="utf-8") == reference(), f"make it anew: {COMMAND}"
+
+
+def test_it_has_every_hook_kind_and_part(alone):
+    page = reference()
+    for hook in ("components", *EVENTS):
+        assert f"| `{hook}(" in page
+    for interface in INTERFACES:
+        assert f"of the kind `{interface.kind}`" in section(interface.__name__)
+    for plugin in registry().plugins:
+        for component in plugin.components if plugin.distribution == FIRST_PARTY else ():
+            shown = section(f"{component.kind}/{name_of(component)}")
+            for name, option in component.Config.model_fields.items():
+                assert name == "name" or f"| `{option.alias or name}` |" in shown
+
+
+def test_what_it_says_of_a_kind_and_of_a_part():
+    sampler = section("Sampler")
+    assert (
+        "| `features` | the shape of one datum's features; None: there is no encoder, and only `prior` is used. |"
+        in (sampler)
+    )
+    assert "| `prior(n)` | Draw n times from p(z): (n, \\*latent_shape), on the device of the model. |" in sampler
+    assert (
+        "| `bounds: tuple[float, float]` | The least and the greatest value that `Latent.mean` can take. |" in sampler
+    )
+    assert "A need is one of `encoder`, `kl`, `log_ratio`, `unit_interval`, `generated`." in section("Loss")
+    assert "It needs: encoder, kl." in section("loss/kl")
+    arrays = section("data/arrays")
+    assert "| `path` | `string` | needed | the file: .npy, .npz or .safetensors |" in arrays
+    assert "| `labels` | `string \\| null` | `null` |" in arrays
+    assert "No options." in section("likelihood/bernoulli")
+
+
+def test_another_part_is_in_it_once_it_is_there(variant):
+    name = variant(Encoder, forward=lambda self, x: x, __doc__="An encoder (B, *shape).\n\nArgs:\n    config: none.\n")
+    assert section(f"encoder/{name}").strip() == "An encoder (B, \\*shape).\n\nNo options."
+
+
+def test_the_command_writes_and_prints_it(cli, tmp_path):
+    written = cli("plugins", "reference", "--out", tmp_path / "reference.md")
+    assert written.code == 0
+    assert written.out.strip() == str(tmp_path / "reference.md")
+    assert (tmp_path / "reference.md").read_text(encoding="utf-8") == reference()
+    assert cli("plugins", "reference").out == reference()

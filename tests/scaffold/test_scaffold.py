@@ -1,0 +1,167 @@
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from genkit import scaffold
+from genkit.errors import ScaffoldError
+from genkit.registry.selection import FIRST_PARTY
+from genkit.scaffold import KINDS, LICENSES, new_plugin
+
+ROOT = Path(__file__).parents[2]
+
+
+def filled(folder):
+    """Every file of a distribution and its text."""
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_distribution_is_whole_and_nothing_in_it_is_left_to_fill_in(kind, tmp_path):
+    folder = new_plugin("genkit-wave-let", kind, tmp_path / "new", author="Ada L. <ada@example.org>")
+    files = filled(folder)
+    assert files.keys() == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        ".gitignore",
+        ".github/workflows/ci.yml",
+        "example.yaml",
+        "src/genkit_wave_let/__init__.py",
+        "tests/test_genkit_wave_let.py",
+    }
+    assert not [path for path, text in files.items() if "sketch" in text.lower()]
+    project = tomllib.loads(files["pyproject.toml"])["project"]
+    assert project["name"] == "genkit-wave-let"
+    assert project["entry-points"]["genkit"] == {"wave-let": "genkit_wave_let"}
+    assert project["license"] == "MIT"
+    assert project["authors"] == [{"name": "Ada L.", "email": "ada@example.org"}]
+    assert project["dependencies"][0].startswith(f"{FIRST_PARTY}>=")
+    assert "Ada L." in files["LICENSE"]
+    compile(files["src/genkit_wave_let/__init__.py"], "plugin", "exec")
+
+
+@pytest.mark.parametrize("license", LICENSES)
+def test_the_license_is_the_one_asked_for(license, tmp_path):
+    files = filled(new_plugin("genkit-new", out=tmp_path / "new", license=license))
+    assert tomllib.loads(files["pyproject.toml"])["project"]["license"] == license
+    words = {"MIT": "MIT License", "BSD-3-Clause": "BSD 3-Clause", "Apache-2.0": "Apache License"}
+    assert words[license] in files["LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "Wavelet"}, "'Wavelet' is no name for a plugin: .*; write genkit-wavelet"),
+        ({"name": "genkit-mlp"}, "'genkit-mlp' belongs to genkit-torch itself"),
+        ({"name": "genkit-torch"}, "belongs to genkit-torch itself"),
+        (
+            {"name": "genkit-raw", "kind": "data"},
+            "'genkit-raw': its class would be RawData, which is a name of genkit's",
+        ),
+        ({"name": "genkit-kl", "kind": "loss"}, "loss 'kl' comes with genkit-torch.* such as genkit-my-kl"),
+        ({"name": "genkit-true"}, "does not read true as a name"),
+        ({"kind": "critic"}, "--kind: there is no kind 'critic'; choose data, decoder"),
+        ({"license": "GPL"}, "--license: 'GPL' is none of Apache-2.0, BSD-3-Clause, MIT"),
+        ({"author": " "}, "--author: must be a name in one line"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(options, said, tmp_path):
+    with pytest.raises(ScaffoldError, match=said):
+        new_plugin(**{"name": "genkit-new", "out": tmp_path / "new", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_never_written_over(tmp_path, cli):
+    (tmp_path / "kept.txt").write_text("mine")
+    answer = cli("new-plugin", "genkit-new", "--out", tmp_path)
+    assert answer.code == 2
+    assert "is there already and not empty; choose another place with --out DIR" in answer.err
+    assert filled(tmp_path) == {"kept.txt": "mine"}
+
+
+def test_what_is_written_is_clean_code(tmp_path):
+    for kind in KINDS:
+        new_plugin(f"genkit-{kind}-of-mine", kind, tmp_path / kind)
+    line = ["--isolated", "--line-length=120"]
+    lint = ["check", *line, "--select=E,F,W,I,B,UP,SIM,RUF", "--ignore=RUF002,RUF003"]  # × and − are meant
+    for command in (lint, ["format", "--check", *line]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = cli("new-plugin", "genkit-fold", "--kind", "loss", "--license", "BSD-3-Clause")
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "genkit-fold",
+        "next:",
+        "  cd genkit-fold",
+        "  pip install -e '.[dev]'",
+        "  pytest",
+        "  genkit check-plugin genkit-fold",
+        "  genkit run example.yaml",
+    ]
+    assert "loss: [reconstruction, kl, fold]\n" in Path("genkit-fold/example.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_what_plugins_are_made_from(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("genkit_torch-*.whl")
+    files = [path.relative_to(ROOT).as_posix() for path in scaffold.HERE.rglob("*") if path.is_file()]
+    needed = {path for path in files if "__pycache__" not in path}
+    assert {"genkit/scaffold/files/gitignore", "genkit/scaffold/licenses/MIT.txt"} <= needed
+    assert needed <= set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A new plugin of each kind, installed from their wheels; the folder of them all."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for kind in KINDS:
+        new_plugin(f"genkit-new-{kind}", kind, folder / kind)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
+    sources = [folder / kind for kind in KINDS]
+    subprocess.run([*pip, "--no-build-isolation", "--target", folder / "site", *sources], check=True)
+    return folder
+
+
+@pytest.fixture
+def done(installed, environment):
+    """`done(kind, command, ...)`: what a command prints in the folder of that kind's plugin; it has to succeed."""
+    path = os.pathsep.join([str(installed / "site"), environment.get("PYTHONPATH", "")])
+
+    def run(kind, *command):
+        there = {**environment, "PYTHONPATH": path, "GENKIT_PLUGINS": f"genkit-new-{kind}"}
+        ended = subprocess.run(command, cwd=installed / kind, env=there, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_passes_its_own_tests(kind, done):
+    """The contract of its kind, and a run of its example."""
+    assert " passed" in done(kind, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@pytest.mark.slow
+def test_a_new_plugin_is_found_checked_and_run_by_the_commands_that_are_printed(done, installed):
+    rows = {row["distribution"]: row for row in json.loads(done("encoder", "genkit", "plugins", "--json"))}
+    assert rows["genkit-new-encoder"]["components"] == ["encoder/new-encoder"]
+    assert rows["genkit-new-encoder"]["problems"] == rows["genkit-new-encoder"]["notes"] == []
+    assert "FAILED" not in done("encoder", "genkit", "check-plugin", "genkit-new-encoder")
+    done("encoder", "genkit", "run", "example.yaml", "training.epochs=1", "--out", "run")
+    assert (installed / "encoder" / "run" / "model.safetensors").is_file()

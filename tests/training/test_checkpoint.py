@@ -1,0 +1,78 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from genkit.errors import WeightsError
+from genkit.runs.opening import as_config, prepare
+from genkit.training import checkpoint
+from genkit.training.trainer import Trainer
+
+
+def trainer_of(digits, *overrides):
+    config = as_config(digits, ["encoder.hidden=[8]", "decoder.hidden=[8]", *overrides])
+    data, model = prepare(config)
+    return Trainer(model, config.training), data
+
+
+def steps(trainer, data, count):
+    torch.manual_seed(0)
+    for index in range(count):
+        trainer.step(data.train.x[index * 32 : (index + 1) * 32], torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adamax", "rmsprop", "sgd"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_restored_trainer_takes_the_same_next_step(tmp_path, digits, name, momentum):
+    option = [f"training.optimizer={{name: {name}, momentum: {momentum}}}"] if name in ("rmsprop", "sgd") else []
+    option = option or [f"training.optimizer={name}"]
+    original, data = trainer_of(digits, *option)
+    steps(original, data, 3)
+    checkpoint.save(tmp_path / "c.safetensors", original, epoch=7)
+    restored, _ = trainer_of(digits, *option, "seed=9")
+    assert checkpoint.restore(tmp_path / "c.safetensors", restored) == 7
+    for trainer in (original, restored):
+        steps(trainer, data, 2)
+    for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+LAID_OUT = [  # weights of convolutions lie channels last
+    "encoder={name: cnn, layers: [{channels: 4, kernel: 3, stride: 2}, {channels: 8, kernel: 3}]}",
+    "decoder={name: cnn, layers: [{channels: 4, kernel: 3, stride: 2}, {kernel: 3}]}",
+]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamax", "sgd"])
+def test_moments_come_back_in_the_layout_of_their_parameters(tmp_path, digits, name):
+    options = [*LAID_OUT, f"training.optimizer={'{name: sgd, momentum: 0.9}' if name == 'sgd' else name}"]
+    config = as_config(digits, options)
+    (data, model), (_, fresh) = prepare(config), prepare(config)
+    original, restored = Trainer(model, config.training), Trainer(fresh, config.training)
+    steps(original, data, 3)
+    checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
+    checkpoint.restore(tmp_path / "c.safetensors", restored)
+    for trainer in (original, restored):
+        steps(trainer, data, 2)
+    for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_number_of_epochs_is_read_without_the_model(tmp_path, digits):
+    assert checkpoint.epochs_done(tmp_path / "c.safetensors") == 0
+    trainer, _ = trainer_of(digits)
+    checkpoint.save(tmp_path / "c.safetensors", trainer, epoch=3)
+    assert checkpoint.epochs_done(tmp_path / "c.safetensors") == 3
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, digits):
+    trainer, _ = trainer_of(digits)
+    checkpoint.save(tmp_path / "c.safetensors", trainer, epoch=1)
+    other, _ = trainer_of(digits, "encoder.hidden=[9]")
+    with pytest.raises(WeightsError, match=r"c\.safetensors: .*do not fit"):
+        checkpoint.restore(tmp_path / "c.safetensors", other)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, digits):
+    save_file({"w": torch.zeros(1)}, tmp_path / "c.safetensors")
+    with pytest.raises(WeightsError, match="is no checkpoint"):
+        checkpoint.restore(tmp_path / "c.safetensors", trainer_of(digits)[0])
