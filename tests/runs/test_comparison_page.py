@@ -72,7 +72,7 @@ def test_what_a_model_cannot_show_stays_nearly_empty(compared: Compared, tmp_pat
 
 
 def words(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All the text of the comparison_page."""
+    """All the text of the page."""
     from matplotlib.text import Text
 
     found: list[str] = []
@@ -110,9 +110,7 @@ def test_the_classes_are_named_once(compared: Compared, monkeypatch: pytest.Monk
     from matplotlib.legend import Legend
 
     legends = []
-    monkeypatch.setattr(
-        comparison_page, "save", lambda figure, path, **_: legends.append(figure.findobj(Legend)) or path
-    )
+    monkeypatch.setattr(page, "save", lambda figure, path, **_: legends.append(figure.findobj(Legend)) or path)
     page.draw(of(compared, "vae-digits", "autoencoder"), Path("page.png"))
     assert [[text.get_text() for text in legend.get_texts()] for legend in legends[0]] == [list("0123456789")]
 
