@@ -16,7 +16,7 @@ from .interfaces import (
     Shape as Shape,
     Split as Split,
 )
-from .model.building import build as build
+from .model.building import build as build, build_part as build_part
 from .model.model import Model as Model
 from .parallel.draws import batch_mean as batch_mean, normal as normal, uniform as uniform
 from .record.run import Run as Run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,23 +12,17 @@ from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
-from genkit.registry.registry import choose, registry
 from genkit.settings import yaml
-from genkit.settings.base import ChosenByName, Settings
+from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.yaml import Document, dotted
-
-
-def component(kind: str) -> ChosenByName:
-    """A config field that takes any registered component of a kind."""
-    return ChosenByName(kind, lambda name: registry().settings(kind, name), lambda: registry().spellings(kind))
 
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str | Mapping) else value
 
 
-Term = Annotated[Loss.Config, component("loss")]
+Term = Annotated[Loss.Config, ChosenByName("loss")]
 Terms = Annotated[
     tuple[Term, ...],
     BeforeValidator(_listed, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
@@ -98,14 +92,14 @@ class RunConfig(Settings):
             "distributions, or all but those with a minus"
         ),
     ] = "all"
-    data: Annotated[DataSource.Config, component("data"), Field(description="where the data come from")]
+    data: Annotated[DataSource.Config, ChosenByName("data"), Field(description="where the data come from")]
     encoder: Annotated[
-        Annotated[Encoder.Config, component("encoder")] | None,
+        Annotated[Encoder.Config, ChosenByName("encoder")] | None,
         Field(description="x -> features; null for a model that only generates"),
     ] = None
-    sampler: Annotated[Sampler.Config, component("sampler"), Field(description="features -> q(z|x), and the prior")]
-    decoder: Annotated[Decoder.Config, component("decoder"), Field(description="z -> the parameters of p(x|z)")]
-    likelihood: Annotated[Likelihood.Config, component("likelihood"), Field(description="p(x|z)")]
+    sampler: Annotated[Sampler.Config, ChosenByName("sampler"), Field(description="features -> q(z|x), and the prior")]
+    decoder: Annotated[Decoder.Config, ChosenByName("decoder"), Field(description="z -> the parameters of p(x|z)")]
+    likelihood: Annotated[Likelihood.Config, ChosenByName("likelihood"), Field(description="p(x|z)")]
     loss: Terms
     training: Annotated[TrainingConfig, Field(description="how the model is fitted")] = TrainingConfig()
 
@@ -114,52 +108,66 @@ class RunConfig(Settings):
         return self.model_dump(mode="json", by_alias=True)
 
     def components(self) -> list[tuple[str, Component.Config]]:
-        """The settings of every component that the config names, each with its kind."""
-        named = [(kind, getattr(self, kind)) for kind in ("data", "encoder", "sampler", "decoder", "likelihood")]
-        return [*((kind, part) for kind, part in named if part is not None), *(("loss", term) for term in self.loss)]
+        """The settings of every component that the config names, each with its kind, in the order of the fields."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        each = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+        return [(part.component.kind, part) for part in each if isinstance(part, Component.Config)]
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+LookUp = Callable[[str | Iterable[str]], Choices]
+"""Gives the components of the plugins that a config wants; raises ConfigError where that is no choice of plugins."""
+
+
+def load(path: str | Path, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config and apply `key=value` overrides.
+
+    Args:
+        path: the file.
+        look_up: see `LookUp`.
+        overrides: assignments as on the command line.
 
     Raises:
         ConfigError: everything that is wrong, a line each, with file, line and column, in the order of the file.
     """
     document = yaml.read(path)
     document.values.setdefault("name", _as_name(Path(path).stem))
-    return validated(document, overrides)
+    return validated(document, look_up, overrides)
 
 
 def _as_name(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip(".-_") or "run"
 
 
-def parse(values: Mapping[str, Any], overrides: Iterable[str] = (), source: str = "config") -> RunConfig:
+def parse(
+    values: Mapping[str, Any], look_up: LookUp, overrides: Iterable[str] = (), source: str = "config"
+) -> RunConfig:
     """A config from plain values; raises ConfigError as `load` does, with `source` in place of the file."""
-    return validated(Document(source, dict(values)), overrides)
+    return validated(Document(source, dict(values)), look_up, overrides)
 
 
-def validated(document: Document, overrides: Iterable[str] = ()) -> RunConfig:
+def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
     """The config that a document with overrides stands for; raises ConfigError."""
     document.make_list("loss")
     for assignment in overrides:
         document.override(assignment)
-    _choose_plugins(document)
+    choices = _choices(document, look_up)
     try:
-        return RunConfig.model_validate(document.values)
+        return RunConfig.model_validate(document.values, context={CHOICES: choices})
     except ValidationError as error:
         found = error.errors(include_url=False)
         found.sort(key=lambda detail: document.order(tuple(detail["loc"])))
         raise ConfigError("\n".join(_line(document, detail) for detail in found)) from None
 
 
-def _choose_plugins(document: Document) -> None:
+def _choices(document: Document, look_up: LookUp) -> Choices:
     wanted = document.values.get("plugins", "all")
-    if isinstance(wanted, str) or (isinstance(wanted, list | tuple) and all(isinstance(word, str) for word in wanted)):
-        try:
-            choose(wanted)
-        except ConfigError as error:
-            raise ConfigError(f"{document.place(('plugins',))}: {error}") from None
+    words = wanted if isinstance(wanted, list | tuple) else [wanted]
+    if not all(isinstance(word, str) for word in words):
+        return look_up("all")  # it is refused with all else that is wrong
+    try:
+        return look_up(wanted)
+    except ConfigError as error:
+        raise ConfigError(f"{document.place(('plugins',))}: {error}") from None
 
 
 def _line(document: Document, detail: Any) -> str:

@@ -17,7 +17,7 @@ from genkit.evaluation import classifier
 from genkit.interfaces import Component
 from genkit.pictures import plots
 from genkit.record.run import Run
-from genkit.registry.registry import EVENTS, register, registry
+from genkit.registry.registry import EVENTS, installed, register, registry
 from genkit.runs.comparison import Compared, compare
 from genkit.runs.running import run
 from genkit.sharing import weights
@@ -64,6 +64,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _strip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "draw_all", lambda *_: [])
+    installed()
     manager = registry().manager
     listening = [plugin for name, plugin in manager.list_name_plugin() if hasattr(plugin, "run_started")]
     for plugin in listening:
@@ -136,6 +137,7 @@ def environment() -> dict[str, str]:
 @pytest.fixture
 def variant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Registers a component with other members under a name of its own, for one test; returns the name."""
+    installed()  # or what this test imports would be forgotten with it
     monkeypatch.setattr(registry(), "_claims", {key: list(claims) for key, claims in registry()._claims.items()})
     monkeypatch.setattr(registry(), "plugins", list(registry().plugins))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "genkit").rglob("*.py"))
@@ -37,8 +37,8 @@ def identifiers(path):
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
 def test_the_core_names_no_component(path):
-    names = {component.Config.model_fields["name"].default for p in registry().plugins for component in p.components}
-    classes = {component.__name__ for plugin in registry().plugins for component in plugin.components}
+    names = {component.Config.model_fields["name"].default for p in installed().plugins for component in p.components}
+    classes = {component.__name__ for plugin in installed().plugins for component in plugin.components}
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"\bgenkit_(mlp|cnn|rnn|vae|sparse|gan|data|tensorboard)\b", text)
     assert not identifiers(path) & classes
@@ -58,7 +58,7 @@ def test_nothing_reads_or_writes_pickles(path):
 
 def test_no_shipped_class_overrides_a_concrete_method_of_another():
     overridden = []
-    for plugin in registry().plugins:
+    for plugin in installed().plugins:
         for component in plugin.components:
             for base in component.__mro__[1:]:
                 if not base.__module__.startswith("genkit"):
@@ -73,7 +73,7 @@ def test_no_shipped_class_overrides_a_concrete_method_of_another():
 
 
 def test_every_option_of_every_component_is_described():
-    for plugin in registry().plugins:
+    for plugin in installed().plugins:
         for component in plugin.components:
             for name, field in component.Config.model_fields.items():
                 assert name == "name" or field.description, f"{component.__name__}.Config.{name}"

@@ -1,14 +1,20 @@
 """Configs from YAML and Python: what they come to, and what is said where they are wrong."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from genkit import config
+from genkit import RunConfig, config
 from genkit.errors import ConfigError
+from genkit.interfaces import Encoder
+from genkit.model.building import build
+from genkit.registry.parts import settings_of
+from genkit.registry.registry import installed
+from genkit.runs.opening import as_config
 from genkit.settings import yaml
 from genkit.settings.optimizers import SGD, Adam
 from genkit.settings.schedules import Ramp
@@ -42,7 +48,7 @@ EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.yaml"))
 def load(tmp_path, *overrides, text=TEXT):
     path = tmp_path / "tiny.yaml"
     path.write_text(text, encoding="utf-8")
-    return config.load(path, overrides)
+    return as_config(path, overrides)
 
 
 def problems(tmp_path, *overrides, text=TEXT):
@@ -72,18 +78,18 @@ def test_learning_rate_without_a_point_is_a_number(tmp_path):
 
 @pytest.mark.parametrize("loss", [["reconstruction", "kl"], [{"name": "reconstruction"}, {"name": "kl"}]])
 def test_bare_string_stands_for_a_mapping_with_its_name(loss):
-    assert config.parse({**VALUES, "loss": loss, "decoder": {"name": "mlp"}}) == config.parse(VALUES)
+    assert as_config({**VALUES, "loss": loss, "decoder": {"name": "mlp"}}) == as_config(VALUES)
 
 
 def test_run_without_a_name_is_called_as_its_file(tmp_path):
     assert load(tmp_path, text=changed("name: tiny\n", "")).name == "tiny"
-    assert config.parse(VALUES).name == "run"
+    assert as_config(VALUES).name == "run"
 
 
 @pytest.mark.parametrize("name", ["a b", "", ".hidden", "a/b", "-x", "x\n"])
 def test_name_that_is_no_good_directory_is_refused(name):
     with pytest.raises(ConfigError, match=r"^config: name: "):
-        config.parse({**VALUES, "name": name})
+        as_config({**VALUES, "name": name})
 
 
 def test_components_are_listed_with_their_kinds(tmp_path):
@@ -110,7 +116,7 @@ def test_config_can_be_made_in_python():
     )
     plain = {"loss": ["reconstruction", {"name": "kl", "weight": 0.5}]}
     plain["training"] = {"optimizer": {"name": "sgd", "momentum": 0.9}}
-    assert made == config.parse({**VALUES, **plain})
+    assert made == as_config({**VALUES, **plain})
 
 
 def test_config_is_frozen(tmp_path):
@@ -155,7 +161,7 @@ def test_error_says_where_it_is_and_what_to_write(tmp_path, line, new, problem):
 
 def test_device_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(ConfigError, match=r"training\.device: must be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"):
-        config.parse({**VALUES, "training": {"device": "gpu"}})
+        as_config({**VALUES, "training": {"device": "gpu"}})
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path):
@@ -177,23 +183,23 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path):
 @pytest.mark.parametrize("loss", [[], None, 5])
 def test_loss_needs_a_term(loss):
     with pytest.raises(ConfigError, match=r"^config: loss: "):
-        config.parse({**VALUES, "loss": loss})
+        as_config({**VALUES, "loss": loss})
 
 
 def test_values_from_python_are_refused_with_their_source_in_place_of_a_file():
     with pytest.raises(ConfigError, match=r"^model\.safetensors: seed: must be a valid integer, not '1'$"):
-        config.parse({**VALUES, "seed": "1"}, source="model.safetensors")
+        config.parse({**VALUES, "seed": "1"}, installed, source="model.safetensors")
 
 
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])
 def test_seed_may_be_any_whole_number_of_63_bits(seed):
-    assert config.parse({**VALUES, "seed": seed}).seed == seed
+    assert as_config({**VALUES, "seed": seed}).seed == seed
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.0, None])
 def test_other_seeds_are_refused(seed):
     with pytest.raises(ConfigError, match=r"^config: seed: must be"):
-        config.parse({**VALUES, "seed": seed})
+        as_config({**VALUES, "seed": seed})
 
 
 def test_overrides_reach_every_depth(tmp_path):
@@ -246,7 +252,7 @@ def test_bad_override_stops_everything(tmp_path):
 
 def test_values_that_are_parsed_are_left_as_they_were():
     values = {**VALUES, "loss": ["reconstruction", {"name": "kl"}]}
-    config.parse(values, ["loss.kl.weight=3", "seed=1", "encoder.hidden=[1]"])
+    as_config(values, ["loss.kl.weight=3", "seed=1", "encoder.hidden=[1]"])
     assert values == {**VALUES, "loss": ["reconstruction", {"name": "kl"}]}
 
 
@@ -292,19 +298,19 @@ CONFIGS = st.fixed_dictionaries(
 @given(values=CONFIGS)
 @settings(deadline=None, database=None, max_examples=30)
 def test_resolved_config_comes_back_from_yaml_as_it_was(tmp_path_factory, values):
-    made = config.parse(values)
+    made = as_config(values)
     path = tmp_path_factory.mktemp("resolved") / "config.yaml"
     path.write_text(yaml.write(made.resolved()), encoding="utf-8")
-    assert config.load(path) == made
-    assert config.load(path).resolved() == made.resolved()
+    assert as_config(path) == made
+    assert as_config(path).resolved() == made.resolved()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_valid_and_come_back_from_yaml_as_they_were(tmp_path, path):
-    made = config.load(path)
+    made = as_config(path)
     copy = tmp_path / "copy.yaml"
     copy.write_text(yaml.write(made.resolved()), encoding="utf-8")
-    assert config.load(copy) == made
+    assert as_config(copy) == made
 
 
 def test_there_are_examples():
@@ -313,7 +319,7 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize("loss", ["kl", {"name": "kl", "weight": 2}])
 def test_one_term_stands_for_a_list_of_one(loss):
-    (term,) = config.parse({**VALUES, "loss": loss}).loss
+    (term,) = as_config({**VALUES, "loss": loss}).loss
     assert isinstance(term, KL.Config)
 
 
@@ -336,24 +342,24 @@ def test_one_term_stands_for_a_list_of_one(loss):
 def test_an_override_that_cannot_be_is_named_with_what_it_breaks(override, message):
     values = {**VALUES, "loss": ["reconstruction", "kl"]}
     with pytest.raises(ConfigError) as caught:
-        config.parse(values, [override])
+        as_config(values, [override])
     assert str(caught.value).startswith(f"'{override}': {message}")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_an_option_of_the_default_optimizer_needs_no_name():
-    assert config.parse(VALUES, ["training.optimizer.lr=0.5"]).training.optimizer == Adam(lr=0.5)
+    assert as_config(VALUES, ["training.optimizer.lr=0.5"]).training.optimizer == Adam(lr=0.5)
 
 
 def test_brackets_name_an_item_as_messages_do():
     values = {**VALUES, "loss": ["reconstruction", "kl"]}
-    assert config.parse(values, ["loss[1].weight=3"]).loss[1].weight == 3
+    assert as_config(values, ["loss[1].weight=3"]).loss[1].weight == 3
 
 
 def test_a_file_name_that_is_no_run_name_becomes_one(tmp_path):
     path = tmp_path / "my first, VAE.yaml"
     path.write_text(TEXT.replace("name: tiny\n", ""))
-    assert config.load(path).name == "my-first-VAE"
+    assert as_config(path).name == "my-first-VAE"
 
 
 def test_a_single_term_is_overridden_and_placed_like_one_of_a_list(tmp_path):
@@ -383,7 +389,7 @@ data: digits
 """
     (tmp_path / "wrong.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
-        config.load(tmp_path / "wrong.yaml", ["seed=-1"])
+        as_config(tmp_path / "wrong.yaml", ["seed=-1"])
     lines = [line.removeprefix(f"{tmp_path}/wrong.yaml:") for line in str(caught.value).splitlines()]
     places = [line.split(": ")[:2] for line in lines]
     assert places == [
@@ -399,3 +405,43 @@ data: digits
         ["9:1", "encoder"],
         ["'seed=-1'", "seed"],
     ]
+
+
+def test_a_config_that_denies_a_plugin_changes_nothing_of_another(digits):
+    whole = as_config(digits)
+    with pytest.raises(ConfigError, match=r"encoder: unknown encoder 'mlp'.*left out by plugins=-genkit-torch/mlp"):
+        as_config(digits, ["plugins=[-genkit-torch/mlp]"])
+    assert build(whole, (1, 8, 8)).encoder is not None
+    assert as_config(whole.resolved()) == whole
+
+
+def test_settings_know_the_class_that_they_are_options_of(digits):
+    for kind, options in as_config(digits).components():
+        assert options.component.kind == kind
+        assert isinstance(options, options.component.Config)
+
+
+def test_settings_from_python_need_no_look_up():
+    class Own(Encoder):
+        class Config(Encoder.Config):
+            name: Literal["own"] = "own"
+
+        def forward(self, x):
+            return x
+
+    made = RunConfig.model_validate({**VALUES, "encoder": Own.Config()})
+    assert made.encoder.component is Own
+    with pytest.raises(ValidationError, match="unknown sampler 'own'"):
+        RunConfig.model_validate({**VALUES, "sampler": Own.Config()})
+
+
+def test_a_class_that_shares_its_options_with_another_is_still_the_one_that_is_built():
+    from genkit_mlp import MLPEncoder
+
+    class Shares(MLPEncoder):
+        pass
+
+    assert MLPEncoder.Config.component is MLPEncoder
+    assert settings_of(Shares).component is Shares
+    assert settings_of(Shares) is settings_of(Shares)
+    assert settings_of(MLPEncoder) is MLPEncoder.Config

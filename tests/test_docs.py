@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from genkit import config
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed
 from genkit.runs.opening import as_config
 
 ROOT = Path(__file__).parents[1]
@@ -39,9 +38,9 @@ def test_the_config_in_the_readme_is_the_example(tmp_path, digits):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_example_is_a_valid_config_that_stays_the_same_when_resolved(path):
-    loaded = config.load(path)
+    loaded = as_config(path)
     assert loaded.name == path.stem
-    assert config.parse(loaded.resolved()) == loaded
+    assert as_config(loaded.resolved()) == loaded
     assert path.read_text().startswith("# ")
 
 
@@ -51,7 +50,7 @@ def test_the_mistakes_in_the_readme_are_answered_as_shown(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text("\n".join(lines))
     with pytest.raises(GenkitError) as caught:
-        config.load("config.yaml")
+        as_config("config.yaml")
     shown = [line.removeprefix("error: ") for line in blocks("text")[0].splitlines()]
     assert str(caught.value).splitlines() == shown
 
@@ -152,7 +151,7 @@ def test_the_changelog_has_a_place_for_what_comes():
 @pytest.mark.slow
 def test_docstring_examples_run():
     tried = 0
-    for plugin in registry().plugins:
+    for plugin in installed().plugins:
         for component in plugin.components:
             module = importlib.import_module(component.__module__)
             tests = doctest.DocTestFinder().find(component, module=module, globs={**vars(module), "torch": torch})

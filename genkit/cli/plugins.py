@@ -20,9 +20,9 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
         return
     from genkit.cli import tables
     from genkit.registry.kinds import name_of
-    from genkit.registry.registry import registry
+    from genkit.registry.registry import installed
 
-    left_out = registry().left_out()
+    left_out = installed().left_out()
     rows = [
         {
             "name": plugin.name,
@@ -33,7 +33,7 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
             "problems": plugin.problems,
             "notes": [*plugin.notes, *(f"left out by {source}" for left, source in left_out if left is plugin)],
         }
-        for plugin in registry().plugins
+        for plugin in installed().plugins
     ]
     if as_json:
         tables.print_json(rows)
@@ -50,15 +50,17 @@ def show(
 
     from genkit.cli import tables
     from genkit.registry import schema
-    from genkit.registry.registry import registry
+    from genkit.registry.registry import installed
 
     kind, name = schema.parts(part)
-    component = registry().find(kind, name)
+    component = installed().find(kind, name)
     options = schema.options(kind, name)
     if as_json:
         tables.print_json(options)
     else:
-        tables.print_part(f"{kind}/{name}", registry().owner(component).owner, inspect.getdoc(component) or "", options)
+        tables.print_part(
+            f"{kind}/{name}", installed().owner(component).owner, inspect.getdoc(component) or "", options
+        )
 
 
 @plugins.command()

@@ -11,7 +11,6 @@ from torch import Tensor
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Split
-from genkit.registry.registry import registry
 
 
 def load(config: DataSource.Config) -> Dataset:
@@ -47,7 +46,7 @@ def shape_of(config: DataSource.Config) -> Shape | None:
 
 def _read(config: DataSource.Config) -> RawData:
     """What the source gives, labels as int64."""
-    source: Any = registry().find("data", config.name)
+    source: Any = config.component
     try:
         raw = source(config).load()
     except GenkitError:

@@ -15,6 +15,7 @@ from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.sampler import Latent, Sampler
+from genkit.settings.base import ChosenByName
 
 INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
 """The kinds of components, in the order in which a config names them."""
@@ -24,6 +25,7 @@ __all__ = [
     "ENCODER_NEEDS",
     "INTERFACES",
     "KINDS",
+    "ChosenByName",
     "Component",
     "DataSource",
     "Decoder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from genkit.settings.base import Settings
 
@@ -20,4 +20,15 @@ class Component:
     class Config(Settings):
         """The component's options. A subclass gives `name: Literal["..."] = "..."` and describes each field."""
 
+        component: ClassVar[type[Component]]
+        """The class whose options these are."""
         name: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        settings = vars(cls).get("Config")
+        if isinstance(settings, type) and "component" not in vars(settings):
+            settings.component = cls  # type: ignore[attr-defined]
+
+
+Component.Config.component = Component

@@ -12,7 +12,6 @@ from genkit.errors import ComponentError, GenkitError, in_a_line, place
 from genkit.interfaces import ENCODER_NEEDS, Component, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
 from genkit.model import trial
 from genkit.model.model import Model, evaluating
-from genkit.registry.registry import registry
 from genkit.speed.layout import arrange_memory
 
 
@@ -22,16 +21,16 @@ def build(config: RunConfig, shape: Shape) -> Model:
     Raises:
         ComponentError: a part cannot be built, two parts do not fit, or a term needs what the model does not give.
     """
-    encoder: Encoder | None = None if config.encoder is None else make("encoder", config.encoder, shape)
-    features = None if encoder is None else _promised("encoder", config.encoder, encoder, "out_shape")
-    sampler: Sampler = make("sampler", config.sampler, features)
-    latent_shape = _promised("sampler", config.sampler, sampler, "latent_shape")
-    likelihood: Likelihood = make("likelihood", config.likelihood, shape)
-    params_shape = _promised("likelihood", config.likelihood, likelihood, "params_shape")
-    decoder: Decoder = make("decoder", config.decoder, latent_shape, params_shape)
+    encoder: Encoder | None = None if config.encoder is None else build_part(config.encoder, shape)
+    features = None if config.encoder is None else _promised(config.encoder, encoder, "out_shape")
+    sampler: Sampler = build_part(config.sampler, features)
+    latent_shape = _promised(config.sampler, sampler, "latent_shape")
+    likelihood: Likelihood = build_part(config.likelihood, shape)
+    params_shape = _promised(config.likelihood, likelihood, "params_shape")
+    decoder: Decoder = build_part(config.decoder, latent_shape, params_shape)
     losses: dict[str, Loss] = {}
     for term in config.loss:
-        losses[_new_name(term.name, losses)] = make("loss", term, shape)
+        losses[_new_name(term.name, losses)] = build_part(term, shape)
     _check_needs(config, sampler, losses)
     model = Model(encoder, sampler, decoder, likelihood, losses, shape)
     model.config = config
@@ -41,10 +40,15 @@ def build(config: RunConfig, shape: Shape) -> Model:
     return model
 
 
-def make(kind: str, config: Component.Config | None, *arguments: Any) -> Any:
-    """A component from its options; raises ComponentError naming it where it cannot be built."""
-    assert config is not None
-    component: Any = registry().find(kind, config.name)
+def build_part(config: Component.Config, *arguments: Any) -> Any:
+    """The component that some options are of; raises ComponentError naming it where it cannot be built.
+
+    Args:
+        config: the options.
+        arguments: the shapes that its class takes beside them.
+    """
+    component: Any = config.component
+    kind = component.kind
     try:
         return component(config, *arguments)
     except GenkitError as error:
@@ -58,11 +62,12 @@ def make(kind: str, config: Component.Config | None, *arguments: Any) -> Any:
         raise ComponentError(message) from error
 
 
-def _promised(kind: str, config: Component.Config | None, part: Any, attribute: str) -> Shape:
+def _promised(config: Component.Config, part: Any, attribute: str) -> Shape:
     shape = getattr(part, attribute, None)
     if not isinstance(shape, tuple) or not all(isinstance(size, int) for size in shape):
-        assert config is not None
-        raise ComponentError(f"{kind} '{config.name}' owes `{attribute}`, a tuple of whole numbers, and has {shape!r}")
+        raise ComponentError(
+            f"{part.kind} '{config.name}' owes `{attribute}`, a tuple of whole numbers, and has {shape!r}"
+        )
     return shape
 
 

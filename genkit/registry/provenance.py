@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genkit.config import RunConfig
-from genkit.errors import ComponentError, GenkitError, GenkitWarning
+from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.interfaces import Component
-from genkit.registry.registry import THIS_PROCESS, Plugin, registry
+from genkit.registry.parts import Parts
+from genkit.registry.plugin import THIS_PROCESS, Plugin
+from genkit.registry.registry import installed, registry
 from genkit.registry.selection import canonical
 from genkit.settings.base import Settings
 
@@ -58,19 +60,29 @@ class Finding:
 def plugins_of(config: RunConfig) -> tuple[PluginRecord, ...]:
     """The distributions that brought the components of a config, those inside of other components included."""
     used: dict[tuple[str, str, str | None], list[str]] = {}
-    for kind, name in _parts(config):
-        component = registry().find(kind, name)
-        plugin = registry().owner(component)
-        used.setdefault((plugin.distribution, plugin.version, _hash(plugin, component)), []).append(f"{kind}/{name}")
+    view = installed(config.plugins)
+    for kind, settings in _settings_of(config):
+        plugin = view.owner(settings.component)
+        origin = (plugin.distribution, plugin.version, _hash(plugin, settings.component))
+        used.setdefault(origin, []).append(f"{kind}/{settings.name}")
     return tuple(
-        PluginRecord(distribution=d, version=v, components=tuple(dict.fromkeys(parts)), sha256=sha256)
-        for (d, v, sha256), parts in used.items()
+        PluginRecord(distribution=d, version=v, components=tuple(dict.fromkeys(components)), sha256=sha256)
+        for (d, v, sha256), components in used.items()
     )
 
 
-def compare(records: Iterable[PluginRecord]) -> list[Finding]:
-    """What has become of each plugin, among those that the config that was parsed last wants."""
-    return [_finding(record) for record in records]
+def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Finding]:
+    """What has become of each plugin, among those that are wanted.
+
+    Args:
+        records: of the plugins that a model was made with.
+        wanted: the option `plugins` of its config, as it was read; what is no choice stands for all.
+    """
+    try:
+        view = installed(wanted)
+    except (ConfigError, TypeError, AttributeError):
+        view = installed()
+    return [_finding(record, view) for record in records]
 
 
 def pip_line(records: Iterable[PluginRecord]) -> str:
@@ -79,26 +91,27 @@ def pip_line(records: Iterable[PluginRecord]) -> str:
     return f"pip install {' '.join(dict.fromkeys(brought))}" if brought else ""
 
 
-def warn_of_changes(records: Iterable[PluginRecord], path: str | Path) -> None:
+def warn_of_changes(records: Iterable[PluginRecord], path: str | Path, wanted: Any = "all") -> None:
     """Warn (GenkitWarning) of every plugin that is not as it was when the model or run of that path was made."""
-    for finding in compare(records):
+    for finding in compare(records, wanted):
         if finding.message:
             message = f"{path}: may give other figures: made with {finding.record.owner}, and {finding.message}"
             warnings.warn(message, GenkitWarning, stacklevel=3)
 
 
-def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path) -> GenkitError:
+def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path, wanted: Any = "all") -> GenkitError:
     """An error in the making of a model from a file or a run: what has become of its plugins, where that explains it.
 
     Args:
         error: what went wrong.
         records: of the plugins that the model was made with.
         path: the file or the run, for the message.
+        wanted: see `compare`.
 
     Returns:
         A ComponentError with all that is missing or other than it was, and the pip install line; else the same error.
     """
-    findings = compare(records)
+    findings = compare(records, wanted)
     missing = [finding for finding in findings if finding.state == "missing"]
     lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
     if missing:
@@ -177,40 +190,39 @@ def _sources(package: str) -> dict[str, Path]:
     return {f"{name}/{path.relative_to(origin.parent).as_posix()}": path for path in origin.parent.rglob("*.py")}
 
 
-def _parts(config: RunConfig) -> Iterator[tuple[str, str]]:
+def _settings_of(config: RunConfig) -> Iterator[tuple[str, Component.Config]]:
     for kind, settings in config.components():
-        yield kind, settings.name
+        yield kind, settings
         yield from _inside(settings)
 
 
-def _inside(settings: Component.Config) -> Iterator[tuple[str, str]]:
+def _inside(settings: Component.Config) -> Iterator[tuple[str, Component.Config]]:
     """The components that an option of another names, as a learned loss names an encoder."""
-    known = [component for plugin in registry().plugins for component in plugin.components]
     for value in vars(settings).values():
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component.Config):
-                yield next(component.kind for component in known if isinstance(part, component.Config)), part.name
+                yield part.component.kind, part
                 yield from _inside(part)
 
 
-def named(parts: Iterable[str]) -> str:
+def named(components: Iterable[str]) -> str:
     """Components as messages name them: encoder 'a', loss 'b'."""
-    split = [part.partition("/") for part in parts]
+    split = [component.partition("/") for component in components]
     return ", ".join(f"{kind} '{name}'" for kind, _, name in split)
 
 
-def _finding(record: PluginRecord) -> Finding:
-    found, lost = [], {}
+def _finding(record: PluginRecord, view: Parts) -> Finding:
+    here, lost = [], {}
     for part in record.components:
         kind, _, name = part.partition("/")
         try:
-            found.append((part, registry().find(kind, name)))
+            here.append((part, view.find(kind, name)))
         except ComponentError as error:
             lost[part] = str(error)
     if lost:
         return _lost(record, lost)
-    for part, component in found:
-        plugin = registry().owner(component)
+    for part, component in here:
+        plugin = view.owner(component)
         if canonical(plugin.distribution) != canonical(record.distribution):
             return Finding(record, "another distribution", f"{named([part])} is here that of {plugin.owner}")
         if plugin.version != record.version:
@@ -218,8 +230,8 @@ def _finding(record: PluginRecord) -> Finding:
             return Finding(record, "another version", message)
         sha256 = _hash(plugin, component)
         if None not in (sha256, record.sha256) and sha256 != record.sha256:
-            here = "the class that is registered here" if record.distribution == THIS_PROCESS else "what is installed"
-            return Finding(record, "other code", f"{here} is other code (sha256 {sha256}, and was {record.sha256})")
+            which = "the class that is registered here" if record.distribution == THIS_PROCESS else "what is installed"
+            return Finding(record, "other code", f"{which} is other code (sha256 {sha256}, and was {record.sha256})")
     return Finding(record, "the same")
 
 

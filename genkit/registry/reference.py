@@ -12,7 +12,7 @@ from typing import Any
 from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
 from genkit.registry import hooks, schema
 from genkit.registry.kinds import INTERFACES
-from genkit.registry.registry import EVENTS, registry
+from genkit.registry.registry import EVENTS, installed
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
@@ -70,8 +70,8 @@ def _passed() -> Iterator[str]:
 def _components() -> Iterator[str]:
     yield "## Parts\n"
     for interface in INTERFACES:
-        for name in registry().spellings(interface.kind):
-            component = registry().find(interface.kind, name)
+        for name in installed().spellings(interface.kind):
+            component = installed().find(interface.kind, name)
             yield f"### {interface.kind}/{name}\n"
             yield f"{_prose(component)}\n"
             if issubclass(component, Loss):

@@ -1,10 +1,9 @@
-"""Which components there are, who brought them, and what failed to load.
+"""The registry: every installed plugin, the components that it brings, and what failed to load.
 
 Plugins are found through the entry-point group `genkit`. One that fails to load, was made for another genkit, or brings
 something that is no component, breaks nothing but itself: its failure is kept and shown where somebody asks for its
 parts. What is not wanted (`genkit.registry.selection`) is never imported. A component may be named with its
-distribution,
-`distribution/name`; a bare name is that of genkit's own component where it has one.
+distribution, `distribution/name`; a bare name is that of genkit's own component where it has one.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import pluggy
 
@@ -26,35 +24,16 @@ from genkit.interfaces import Component
 from genkit.registry import hooks
 from genkit.registry.discovery import GROUP, UNKNOWN, Offer, contained, offers
 from genkit.registry.kinds import name_of, why_no_component
-from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical
-from genkit.settings.base import Settings, nearest
+from genkit.registry.parts import Claims, Parts
+from genkit.registry.plugin import THIS_PROCESS, Plugin
+from genkit.registry.selection import VARIABLE, Selection, canonical
+from genkit.settings.base import ChosenByName, nearest
 
-THIS_PROCESS = "this process"
 SLOW = 0.5
 """Seconds of an import that are worth a note."""
 EVENTS = ("run_started", "step_ended", "epoch_ended", "run_ended", "run_stopped")
 
 C = TypeVar("C", bound=type[Component])
-
-
-@dataclass
-class Plugin:
-    """One plugin: where it came from, what it brings, and what went wrong with it."""
-
-    name: str
-    distribution: str
-    version: str
-    components: list[type[Component]] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What is worth knowing and no fault: that it was left out, is slow, or shares a name."""
-
-    @property
-    def owner(self) -> str:
-        """The distribution and its version, as messages name them."""
-        return f"{self.distribution} {self.version}".strip()
-
 
 NO_METADATA = "its distribution has no METADATA, or none that can be read; install it again"
 NO_HOOK = (
@@ -72,10 +51,26 @@ class Registry:
         self.manager.add_hookspecs(hooks)
         self.wanted = wanted or Selection()
         """What the environment asks for."""
-        self.chosen = Selection()
-        """What the config that was read last asks for."""
-        self._claims: dict[tuple[str, str], list[tuple[type[Component], Plugin]]] = {}
+        self._claims: Claims = {}
         self._waiting: list[tuple[Offer, Plugin]] = []
+        self._warned_of: set[Selection] = set()
+
+    def parts(self, wanted: str | Iterable[str] = "all") -> Parts:
+        """The components that a config can choose from, whose plugins are imported now where they are not yet.
+
+        Args:
+            wanted: the plugins that the config asks for, within what the environment asks for.
+
+        Raises:
+            ConfigError: `wanted` is no choice of plugins.
+        """
+        choice = Selection.of(wanted, "plugins")
+        if choice not in self._warned_of:
+            self._warned_of.add(choice)
+            self.warn_of_unknown(choice)
+        view = Parts(self.plugins, self._claims, self.manager, (self.wanted, choice))
+        self._load_wanted(view)
+        return view
 
     def find_installed(self) -> None:
         """Find every installed distribution's plugins, in an order that does not change; none is imported yet."""
@@ -87,11 +82,11 @@ class Registry:
             self.plugins.append(plugin)
             self._waiting.append((offer, plugin))
 
-    def load_wanted(self) -> None:
-        """Import what is wanted and has not been imported yet, each on its own."""
+    def _load_wanted(self, view: Parts) -> None:
+        """Import what a view wants and has not been imported yet, each on its own."""
         waiting, self._waiting = self._waiting, []
         for offer, plugin in waiting:
-            if not self.wants(plugin):
+            if not view.wants(plugin):
                 self._waiting.append((offer, plugin))
             elif (misfit := offer.misfit()) is not None:
                 plugin.problems.append(misfit)
@@ -113,31 +108,15 @@ class Registry:
         if seconds > SLOW:
             plugin.notes.append(f"took {seconds:.1f} s to import")
 
-    def wants(self, plugin: Plugin) -> bool:
-        """Whether both the environment and the config want a plugin."""
-        if plugin.distribution == THIS_PROCESS:
-            return True
-        return all(choice.allows(plugin.distribution, plugin.name) for choice in (self.wanted, self.chosen))
-
     def warn_of_unknown(self, choice: Selection) -> None:
         """Warn (GenkitWarning) of names in a choice that no installed plugin has, and that are much like one's."""
-        installed = {canonical(plugin.distribution) for plugin in self.plugins}
-        installed |= {f"{canonical(plugin.distribution)}/{plugin.name}" for plugin in self.plugins}
+        names = {canonical(plugin.distribution) for plugin in self.plugins}
+        names |= {f"{canonical(plugin.distribution)}/{plugin.name}" for plugin in self.plugins}
         for name in sorted((choice.allowed or frozenset()) | choice.denied):
-            remedy = nearest(name, installed)
-            if name not in installed and remedy.startswith("did you mean"):  # others are those of other machines
+            remedy = nearest(name, names)
+            if name not in names and remedy.startswith("did you mean"):  # others are those of other machines
                 message = f"{choice.source}: no plugin '{name}' is installed; {remedy}"
                 warnings.warn(message, GenkitWarning, stacklevel=2)
-
-    def left_out(self) -> list[tuple[Plugin, str]]:
-        """The plugins that are not wanted, and what says so."""
-        return [
-            (plugin, choice.source)
-            for plugin in self.plugins
-            if plugin.distribution != THIS_PROCESS
-            for choice in (self.wanted, self.chosen)
-            if not choice.allows(plugin.distribution, plugin.name)
-        ]
 
     def add(self, module: object, plugin: Plugin) -> Plugin:
         """Register a module (or any object with hook implementations) as a plugin."""
@@ -218,90 +197,7 @@ class Registry:
         finally:
             for component in components:
                 self._claims.pop((component.kind, name_of(component)), None)
-            self.plugins = [each for each in self.plugins if not set(each.components) & set(components)]
-
-    def find(self, kind: str, name: str) -> type[Component]:
-        """The component of that kind and name, or `distribution/name`.
-
-        Raises:
-            ComponentError: there is none (with the nearest name, and what failed to load), or two plugins claim it.
-        """
-        distribution, _, bare = name.rpartition("/")
-        claims = [claim for claim in self._claims.get((kind, bare), []) if self.wants(claim[1])]
-        if distribution:
-            claims = [claim for claim in claims if canonical(claim[1].distribution) == canonical(distribution)]
-        elif len(claims) > 1:
-            claims = [claim for claim in claims if claim[1].distribution == FIRST_PARTY] or claims
-        if len(claims) == 1:
-            return claims[0][0]
-        if claims:
-            owners = " and ".join(plugin.owner for _, plugin in claims)
-            choices = " or ".join(f"'{canonical(plugin.distribution)}/{bare}'" for _, plugin in claims)
-            raise ComponentError(f"{kind} '{name}' is claimed by {owners}; write {choices}")
-        message = f"unknown {kind} '{name}'; {nearest(bare, self.names(kind))}"
-        left_out: dict[str, list[Plugin]] = {}
-        for plugin, source in self.left_out():
-            left_out.setdefault(source, []).append(plugin)
-        for plugin in self.plugins:
-            for problem in plugin.problems if self.wants(plugin) else []:
-                message += f" (plugin '{plugin.name}' of {plugin.owner} has a problem: {problem})"
-        for source, plugins in left_out.items():
-            owners = ", ".join(dict.fromkeys(plugin.owner for plugin in plugins))
-            message += f" (left out by {source}: {owners}; allow there what brings it)"
-        raise ComponentError(message)
-
-    def settings(self, kind: str, name: str) -> type[Settings]:
-        """The options of a component; those of a qualified name keep it, so that a written config means the same."""
-        component = self.find(kind, name)
-        if "/" not in name:
-            return component.Config
-        return _qualified(component.Config, name)
-
-    def names(self, kind: str) -> list[str]:
-        """The names of all components of a kind, sorted."""
-        claimed = self._claims.items()
-        return sorted(n for (k, n), claims in claimed if k == kind and any(self.wants(plugin) for _, plugin in claims))
-
-    def spellings(self, kind: str) -> dict[str, list[str]]:
-        """The components of a kind by the shortest name that surely means each, with all names that mean it."""
-        found = {}
-        for bare in self.names(kind):
-            for component, plugin in self._claims[kind, bare]:
-                means = [
-                    name
-                    for name in (bare, f"{canonical(plugin.distribution)}/{bare}")
-                    if self._is(kind, name, component)
-                ]
-                if means:
-                    found[means[0]] = means
-        return found
-
-    def _is(self, kind: str, name: str, component: type[Component]) -> bool:
-        try:
-            return self.find(kind, name) is component
-        except ComponentError:
-            return False
-
-    def owner(self, component: type[Component]) -> Plugin:
-        """The plugin that brought a component class."""
-        return next(plugin for plugin in self.plugins if component in plugin.components)
-
-    def is_plugin(self, name: str) -> bool:
-        """Whether listeners of that name, `distribution/plugin`, are those of a plugin."""
-        return any(name == f"{plugin.distribution}/{plugin.name}" for plugin in self.plugins)
-
-    def listeners(self, event: str) -> Iterator[tuple[str, Any]]:
-        """The implementations of an event's hook, each with its plugin's name."""
-        for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
-            plugin = next((p for p in self.plugins if f"{p.distribution}/{p.name}" == implementation.plugin_name), None)
-            if plugin is None or self.wants(plugin):
-                yield implementation.plugin_name, implementation
-
-
-@functools.cache
-def _qualified(settings: type[Component.Config], name: str) -> type[Component.Config]:
-    members = {"__annotations__": {"name": Literal[name]}, "name": name, "__module__": settings.__module__}
-    return type(settings.__name__, (settings,), members)
+            self.plugins[:] = [each for each in self.plugins if not set(each.components) & set(components)]
 
 
 def _remedy(error: BaseException, entry: EntryPoint) -> str:
@@ -316,29 +212,24 @@ def _remedy(error: BaseException, entry: EntryPoint) -> str:
 
 
 @functools.cache
-def _made() -> Registry:
-    made = Registry(Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE))
-    made.find_installed()
-    made.warn_of_unknown(made.wanted)
-    return made
-
-
 def registry() -> Registry:
-    """The registry of this process, with every installed plugin that is wanted; made at the first call.
+    """The registry of this process, which knows every installed plugin; made at the first call.
 
     Raises:
         ConfigError: the environment variable GENKIT_PLUGINS is no choice of plugins.
     """
-    made = _made()
-    made.load_wanted()
-    return made
+    whole = Registry(Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE))
+    whole.find_installed()
+    whole.warn_of_unknown(whole.wanted)
+    return whole
 
 
-def choose(wanted: str | Iterable[str]) -> None:
-    """Let a config say which plugins it wants, within what the environment wants; raises ConfigError."""
-    made = _made()
-    made.chosen = Selection.of(wanted, "plugins")
-    made.warn_of_unknown(made.chosen)
+def installed(wanted: str | Iterable[str] = "all") -> Parts:
+    """What a config that wants these plugins can choose from; raises as `Registry.parts` does."""
+    return registry().parts(wanted)
+
+
+ChosenByName.look_up = staticmethod(installed)
 
 
 def register(component: C) -> C:
@@ -350,5 +241,6 @@ def register(component: C) -> C:
     Raises:
         ComponentError: it is no component, or an installed plugin has its name.
     """
+    installed()
     registry().claim_here(component)
     return component

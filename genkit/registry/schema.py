@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from genkit.config import RunConfig
 from genkit.errors import GenkitError
+from genkit.interfaces import Component
 from genkit.registry.kinds import KINDS
-from genkit.registry.registry import registry
-from genkit.settings.base import CHOICE, ChosenByName, Settings
+from genkit.registry.registry import installed
+from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
     """The schema of a config. What it accepts may still be refused where parts do not fit each other."""
-    definitions: dict[str, Any] = {}
-    made = _gathered("config", RunConfig, definitions)
-    return {"$schema": DIALECT, **made, "title": "genkit config", "$defs": dict(sorted(definitions.items()))}
+    definitions = _Definitions(installed())
+    config = definitions.gathered("config", RunConfig)
+    return {"$schema": DIALECT, **config, "title": "genkit config", "$defs": dict(sorted(definitions.written.items()))}
 
 
 def options(kind: str, name: str) -> dict[str, Any]:
     """The schema of one component's options, by their keys, with `required`."""
-    return _gathered(f"{kind}.{name}", registry().find(kind, name).Config, {})
+    view = installed()
+    return _Definitions(view).gathered(f"{kind}.{name}", view.find(kind, name).Config)
 
 
 class Option(NamedTuple):
@@ -85,40 +88,65 @@ class _Generator(GenerateJsonSchema):
         return {}
 
 
-def _gathered(key: str, settings: type[Settings], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of some settings; what it refers to goes into the definitions."""
-    made = settings.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_Generator)
-    for name, inner in made.pop("$defs", {}).items():
-        definitions[f"{key}.{name}"] = _resolved(inner, definitions)
-    resolved: dict[str, Any] = _resolved(made, definitions)
-    return resolved
+class _Definitions:
+    """The schemas that another schema refers to, each written once.
 
+    Args:
+        choices: the components that a config can choose from.
+    """
 
-def _resolved(value: Any, definitions: dict[str, Any]) -> Any:
-    """With references in place of choices, and without the titles that repeat the keys."""
-    if isinstance(value, list):
-        return [_resolved(item, definitions) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if CHOICE not in value:
-        return {key: _resolved(item, definitions) for key, item in value.items() if not _is_title(key, item)}
-    chooser, name = value[CHOICE]
-    key = f"{chooser.what}.{name.replace('/', '.')}"  # in a reference a slash would be a step down
-    if key not in definitions:
-        definitions[key] = {}  # a component may take others of its kind
-        definitions[key] = {**_gathered(key, chooser.find(name), definitions), **_described(chooser, name)}
-        if len(chooser.known()[name]) > 1:
-            definitions[key]["properties"]["name"] = {"default": name, "enum": chooser.known()[name]}
-    return {"type": "object", "required": value["required"], "$ref": f"#/$defs/{key}"}
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
+        self.written: dict[str, Any] = {}
+
+    def gathered(self, key: str, settings: type[Settings]) -> dict[str, Any]:
+        """The schema of some settings; what it refers to is written under that key."""
+        schema = settings.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_Generator)
+        for name, inner in schema.pop("$defs", {}).items():
+            self.written[f"{key}.{name}"] = self._resolved(inner)
+        resolved: dict[str, Any] = self._resolved(schema)
+        return resolved
+
+    def _resolved(self, value: Any) -> Any:
+        """With choices written out, and without the titles that repeat the keys."""
+        if isinstance(value, list):
+            return [self._resolved(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        plain = {
+            key: self._resolved(item) for key, item in value.items() if key != CHOICES and not _is_title(key, item)
+        }
+        if "anyOf" in plain:  # a choice in a choice is one choice
+            inner = [each["anyOf"] if [*each] == ["anyOf"] else [each] for each in plain["anyOf"]]
+            plain["anyOf"] = [each for several in inner for each in several]
+        return {**self._choice(value[CHOICES]), **plain} if CHOICES in value else plain
+
+    def _choice(self, field: ChosenByName) -> dict[str, Any]:
+        """A name alone, or a mapping whose `name` says which options it has."""
+        choices = field.choices or self.choices
+        spellings = dict(sorted(choices.spellings(field.kind).items()))
+        branches = []
+        for name, means in spellings.items():
+            required = [] if name == field.default else ["name"]
+            key = self._option(field.kind, name, choices.settings(field.kind, name), means)
+            branches.append({"type": "object", "required": required, "$ref": f"#/$defs/{key}"})
+        return {"anyOf": [{"enum": [spelling for means in spellings.values() for spelling in means]}, *branches]}
+
+    def _option(self, kind: str, name: str, settings: type[Settings], means: Sequence[str]) -> str:
+        """The key under which the options of a choice are written."""
+        key = f"{kind}.{name.replace('/', '.')}"  # in a reference a slash would be a step down
+        if key not in self.written:
+            self.written[key] = {}  # a component may take others of its kind
+            described = settings.component if issubclass(settings, Component.Config) else settings
+            title = {"title": f"{kind} {name}", "description": summary(described)}
+            self.written[key] = {**self.gathered(key, settings), **title}
+            if len(means) > 1:
+                self.written[key]["properties"]["name"] = {"default": name, "enum": list(means)}
+        return key
 
 
 def _is_title(key: str, item: Any) -> bool:
     return key == "title" and isinstance(item, str)
-
-
-def _described(chooser: ChosenByName, name: str) -> dict[str, str]:
-    described: type = registry().find(chooser.what, name) if chooser.what in KINDS else chooser.find(name)
-    return {"title": f"{chooser.what} {name}", "description": summary(described)}
 
 
 def parts(reference: str) -> tuple[str, str]:

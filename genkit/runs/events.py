@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from genkit.errors import in_a_line, place
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed, registry
 
 
 class Events:
@@ -22,18 +22,19 @@ class Events:
 
     def __init__(self, run: Any) -> None:
         self.run = run
+        self.parts = installed(run.config.plugins)
         self.silenced: set[str] = set()
 
     def emit(self, event: str, **arguments: Any) -> None:
         """Call everybody who listens to `event`."""
         known = {"run": self.run, **arguments}
-        for name, implementation in registry().listeners(event):
+        for name, implementation in self.parts.listeners(event):
             if name in self.silenced:
                 continue
             try:
                 implementation.function(**{argument: known[argument] for argument in implementation.argnames})
             except (Exception, SystemExit) as error:
-                if isinstance(error, SystemExit) and not registry().is_plugin(name):
+                if isinstance(error, SystemExit) and not self.parts.is_plugin(name):
                     raise  # the caller's own listener ends the program, as a progress bar does whose pipe is closed
                 self.silenced.add(name)
                 message = f"plugin '{name}' failed in {event} and hears no more of this run"

@@ -12,7 +12,6 @@ from typing import Any
 
 from genkit import config
 from genkit.config import RunConfig
-from genkit.config import load as load_config
 from genkit.data.dataset import Dataset
 from genkit.data.loading import check_range
 from genkit.data.loading import load as load_data
@@ -22,7 +21,7 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.provenance import PluginRecord, code_hash, explained, plugins_of
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed
 from genkit.settings import yaml
 from genkit.sharing import weights
 from genkit.training.guards import check_last_batch
@@ -31,10 +30,13 @@ from genkit.training.seeds import own_random_state, seed_everything
 
 def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
     """The config that any of the accepted forms stands for."""
+    overrides = list(overrides)
+    if isinstance(source, RunConfig) and not overrides:
+        return source
     if isinstance(source, str | Path):
-        return config.load(source, overrides)
+        return config.load(source, installed, overrides)
     values = source.resolved() if isinstance(source, RunConfig) else source
-    return config.parse(values, overrides)
+    return config.parse(values, installed, overrides)
 
 
 def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
@@ -62,11 +64,12 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
-    return model, load_data(config.parse(model.config.resolved(), overrides).data)
+    return model, load_data(as_config(model.config, overrides).data)
 
 
-def environment(config: RunConfig) -> dict[str, Any]:
+def environment(run_config: RunConfig) -> dict[str, Any]:
     """What a run was made with: versions, the machine, and the plugins that it uses, with the hashes of their code."""
+    view = installed(run_config.plugins)
     packages = ("genkit-torch", "torch", "numpy", "pluggy", "pydantic", "safetensors")
     return {
         "versions": {
@@ -74,33 +77,33 @@ def environment(config: RunConfig) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "platform": platform.platform(),
-        "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(config)],
+        "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "listeners": [
             {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": code_hash(p.distribution)}
-            for p in registry().plugins
-            if p.events and registry().wants(p)
+            for p in view.plugins
+            if p.events and view.wants(p)
         ],
     }
 
 
-def create_directory(config: RunConfig, out: Path | None = None) -> RunDirectory:
+def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory:
     """A new directory for a run: `out`, or one in runs/; the resolved config is the first file in it.
 
     Raises:
         RunError: `out` is there already and not empty, or it cannot be written.
     """
-    directory = RunDirectory.claim(config.name, out)
-    atomic.write_text(directory.config, yaml.write(config.resolved()))
-    atomic.write_text(directory.environment, json.dumps(environment(config), indent=2) + "\n")
+    directory = RunDirectory.claim(run_config.name, out)
+    atomic.write_text(directory.config, yaml.write(run_config.resolved()))
+    atomic.write_text(directory.environment, json.dumps(environment(run_config), indent=2) + "\n")
     return directory
 
 
-def unfinished_directory(config: RunConfig, out: Path | None = None) -> RunDirectory | None:
+def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory | None:
     """The latest directory of this very config in which a run was begun and not finished, if there is one."""
-    paths = [out] if out is not None else ROOT.glob(f"{config.name}*")
+    paths = [out] if out is not None else ROOT.glob(f"{run_config.name}*")
     begun = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
     for directory in sorted(begun, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
-        if config_of(directory) == config:
+        if config_of(directory) == run_config:
             return directory
     return None
 
@@ -113,9 +116,10 @@ def config_of(directory: RunDirectory) -> RunConfig:
         ConfigError: it is damaged.
     """
     try:
-        return load_config(directory.config)
+        return config.load(directory.config, installed)
     except ConfigError as error:
-        raise explained(error, recorded_plugins(directory), directory.path) from None
+        wanted = yaml.read(directory.config).values.get("plugins", "all")
+        raise explained(error, recorded_plugins(directory), directory.path, wanted) from None
 
 
 def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:

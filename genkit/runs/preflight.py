@@ -22,7 +22,6 @@ from genkit.interfaces import Shape, Split
 from genkit.model.building import build
 from genkit.model.footprint import Watch
 from genkit.model.model import Model
-from genkit.registry.registry import registry
 from genkit.runs.memory import free
 from genkit.training.devices import check_precision, choose_device
 from genkit.training.guards import check_finite, check_last_batch
@@ -111,7 +110,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
 
 def _check_support(config: RunConfig, data: Dataset) -> None:
     """Refuse data that have no density; raises DataError of the first split that has some."""
-    likelihood: Any = registry().find("likelihood", config.likelihood.name)
+    likelihood: Any = config.likelihood.component
     for name, split in _splits(data).items():
         low, high = likelihood.support
         check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'")

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from genkit import config
 from genkit.config import RunConfig
 from genkit.errors import GenkitError, RunError, WeightsError
 from genkit.evaluation.figures import evaluate
@@ -86,11 +85,11 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
     directory = RunDirectory.open(path)
     run_config = config_of(directory)
     if epochs is not None:
-        run_config = config.parse(run_config.resolved(), [f"training.epochs={epochs}"])
+        run_config = as_config(run_config, [f"training.epochs={epochs}"])
     done = checkpoint.epochs_done(directory.checkpoint)
     if directory.model.is_file() and done >= run_config.training.epochs:
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
-    warn_of_changes(recorded_plugins(directory), path)
+    warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
     device = _device(run_config)
     data, model = prepare(run_config)
     if epochs is not None and group.is_leader():
@@ -116,7 +115,7 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
         try:
             done = checkpoint.restore(run.directory.checkpoint, trainer)
         except WeightsError as error:
-            raise explained(error, recorded_plugins(run.directory), run.directory.path) from None
+            raise explained(error, recorded_plugins(run.directory), run.directory.path, run.config.plugins) from None
     group.wait()  # nobody writes before all have read
     if not group.is_leader():
         with own_random_state():

@@ -17,7 +17,7 @@ from genkit.errors import ScaffoldError
 from genkit.files import atomic
 from genkit.registry.discovery import GROUP
 from genkit.registry.kinds import name_of
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed
 from genkit.registry.selection import FIRST_PARTY
 
 HERE = Path(__file__).parent
@@ -71,7 +71,7 @@ def _named_wrong(name: str, kind: str) -> list[str]:
         return [f"'{name}' belongs to {FIRST_PARTY} itself; choose another name"]
     if kind in KINDS and (label := _camel(word) + kind.capitalize()) in _imported(kind):
         return [f"'{name}': its class would be {label}, which is a name of genkit's own; choose another name"]
-    own = [part for plugin in registry().plugins if plugin.distribution == FIRST_PARTY for part in plugin.components]
+    own = [part for plugin in installed().plugins if plugin.distribution == FIRST_PARTY for part in plugin.components]
     if any(part.kind == kind and name_of(part) == word for part in own):
         return [
             f"'{name}': {kind} '{word}' comes with {FIRST_PARTY}, and that is what a config would take; "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, ClassVar, Protocol, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     GetJsonSchemaHandler,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     model_validator,
 )
@@ -18,8 +19,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from genkit.errors import GenkitError
 
-CHOICE = "x-genkit-choice"
-"""In a JSON Schema under way: whose options belong here."""
+CHOICES = "x-genkit-choices"
+"""The key of what there is to choose from: in the context of a validation, and in a JSON Schema under way."""
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
@@ -86,48 +87,67 @@ def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+class Choices(Protocol):
+    """The names that a config can choose from, and the options that each stands for."""
+
+    def settings(self, kind: str, name: str) -> type[Settings]:
+        """The options of the choice of a kind that has a name; raises GenkitError where there is none."""
+
+    def spellings(self, kind: str) -> Mapping[str, Sequence[str]]:
+        """All names of a kind, and every spelling of each."""
+
+
 class ChosenByName:
     """A field whose `name` chooses the settings that validate it; a bare string stands for `{name: string}`.
 
+    Components are looked up where the config that is being read says (`CHOICES` in pydantic's context), else among all
+    that are installed.
+
     Args:
-        what: what is chosen, for messages ("encoder", "optimizer").
-        find: gives the settings class of a name; raises GenkitError where there is none.
-        known: gives all names, and every spelling of each.
+        kind: what is chosen, for look-ups and messages ("encoder", "optimizer").
+        choices: what there is to choose from, where that does not depend on what is installed.
         default: the name that a mapping without one has.
     """
 
-    def __init__(
-        self,
-        what: str,
-        find: Callable[[str], type[Settings]],
-        known: Callable[[], Mapping[str, Sequence[str]]],
-        default: str | None = None,
-    ) -> None:
-        self.what = what
-        self.find = find
-        self.known = known
+    look_up: ClassVar[Callable[[], Choices] | None] = None
+    """Gives all that is installed; `genkit.registry`, a floor above, sets it."""
+
+    def __init__(self, kind: str, choices: Choices | None = None, default: str | None = None) -> None:
+        self.kind = kind
+        self.choices = choices
         self.default = default
 
-    def validate(self, value: Any) -> Settings:
+    def validate(self, value: Any, info: ValidationInfo) -> Settings:
         """The settings that `value` (settings, a mapping with a name, or a name) stands for."""
+        if isinstance(value, Settings) and getattr(getattr(value, "component", None), "kind", None) == self.kind:
+            return value
         if isinstance(value, Settings):
             value = value.model_dump(by_alias=True)
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("choice_type", f"must be a name, or a mapping with a name: which {self.what}?")
+            raise PydanticCustomError("choice_type", f"must be a name, or a mapping with a name: which {self.kind}?")
         if self.default is not None:
             value = {"name": self.default, **value}
         if not isinstance(value.get("name"), str):
-            raise PydanticCustomError("choice_name", f"says no name: which {self.what}?")
+            raise PydanticCustomError("choice_name", f"says no name: which {self.kind}?")
         try:
-            settings = self.find(value["name"])
+            settings = self._choices(info).settings(self.kind, value["name"])
         except GenkitError as error:
             raise PydanticCustomError("choice_unknown", str(error)) from None
-        return settings.model_validate(value)
+        return settings.model_validate(value, context=info.context)
+
+    def _choices(self, info: ValidationInfo) -> Choices:
+        context = info.context or {}
+        choices: Choices | None = self.choices or context.get(CHOICES)
+        if choices is not None:
+            return choices
+        if ChosenByName.look_up is None:
+            raise GenkitError(f"no {self.kind} is known yet by its name; import genkit.registry.registry first")
+        return ChosenByName.look_up()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
+        return core_schema.with_info_plain_validator_function(
             self.validate,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda settings: settings.model_dump(mode="json", by_alias=True)
@@ -135,7 +155,5 @@ class ChosenByName:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """A name alone, or a mapping whose `name` says which options it has; `registry.schema` writes those out."""
-        known = dict(sorted(self.known().items()))
-        branches = [{"required": [] if name == self.default else ["name"], CHOICE: [self, name]} for name in known]
-        return {"anyOf": [{"enum": [spelling for each in known.values() for spelling in each]}, *branches]}
+        """This field itself; `genkit.registry.schema` writes out its choices in its place."""
+        return {CHOICES: self}

@@ -168,13 +168,17 @@ def _ordered(tensor: Tensor) -> Tensor:
 KERNELS = {torch.optim.Adam: torch._fused_adam_, torch.optim.AdamW: torch._fused_adamw_}
 
 
-def _find(name: str) -> type[OptimizerConfig]:
-    if name not in OPTIMIZERS:
-        raise ConfigError(f"unknown optimizer '{name}'; {nearest(name, OPTIMIZERS)}")
-    return OPTIMIZERS[name][0]
+class _Optimizers:
+    """The optimizers as choices of a config."""
+
+    def settings(self, kind: str, name: str) -> type[OptimizerConfig]:
+        if name not in OPTIMIZERS:
+            raise ConfigError(f"unknown {kind} '{name}'; {nearest(name, OPTIMIZERS)}")
+        return OPTIMIZERS[name][0]
+
+    def spellings(self, kind: str) -> dict[str, list[str]]:
+        return {name: [name] for name in OPTIMIZERS}
 
 
-Optimizer = Annotated[
-    OptimizerConfig, ChosenByName("optimizer", _find, lambda: {name: [name] for name in OPTIMIZERS}, default="adam")
-]
+Optimizer = Annotated[OptimizerConfig, ChosenByName("optimizer", _Optimizers(), default="adam")]
 """A config field: one of the optimizers, by its name."""

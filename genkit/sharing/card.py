@@ -16,8 +16,8 @@ from genkit.data.dataset import DataSignature
 from genkit.model.model import Model
 from genkit.pictures.mosaic import is_image
 from genkit.record.directory import MODEL_FILE
+from genkit.registry.plugin import THIS_PROCESS
 from genkit.registry.provenance import PluginRecord, pip_line
-from genkit.registry.registry import THIS_PROCESS
 from genkit.registry.selection import FIRST_PARTY
 from genkit.settings import yaml
 from genkit.sharing.facts import UNITLESS, Facts

@@ -66,7 +66,7 @@ def inspect(source: str | Path, out: Path | None = None) -> Inspection:
             parameters = sum(parameter.numel() for parameter in weights.load(file).parameters())
     except ComponentError as error:
         problem = str(error)
-    findings = tuple(compare(header.plugins))
+    findings = tuple(compare(header.plugins, header.config.get("plugins", "all")))
     wanted = ("missing", "another version") if problem else ("missing",)
     install = pip_line(finding.record for finding in findings if finding.state in wanted)
     with file.open("rb") as stream:

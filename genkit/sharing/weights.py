@@ -17,6 +17,7 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import CONFIG_FILE, MODEL_FILE
 from genkit.registry.provenance import PluginRecord, explained, plugins_of, warn_of_changes
+from genkit.registry.registry import installed
 from genkit.settings.base import Settings
 from genkit.sharing import hub
 
@@ -57,13 +58,13 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     tensors, metadata = read_tensors(file)
     header = _header(file, metadata)
     try:
-        run_config = config.parse(header.config, source=str(file))
+        run_config = config.parse(header.config, installed, source=str(file))
         with torch.random.fork_rng():
             model = build(run_config, header.data.shape)
         fill(model, tensors, file)
     except GenkitError as error:
-        raise explained(error, header.plugins, file) from None
-    warn_of_changes(header.plugins, path)
+        raise explained(error, header.plugins, file, header.config.get("plugins", "all")) from None
+    warn_of_changes(header.plugins, path, run_config.plugins)
     model.data = header.data
     return model.to(device).eval()
 

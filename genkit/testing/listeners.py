@@ -13,14 +13,13 @@ import pluggy
 import torch
 from pydantic import Field
 
-from genkit import config as configs
 from genkit.errors import in_a_line, place
 from genkit.evaluation.figures import evaluate
 from genkit.interfaces import DataSource, Forward, Loss, RawData, Split
 from genkit.record.run import Run
 from genkit.registry import hooks as hookspecs
 from genkit.registry.registry import EVENTS, registry
-from genkit.runs.opening import create_directory, prepare
+from genkit.runs.opening import as_config, create_directory, prepare
 from genkit.sharing import weights
 from genkit.testing.check import promise
 from genkit.testing.passes import NAME, TinyDecoder, TinyEncoder, TinyLikelihood, TinySampler
@@ -163,20 +162,16 @@ def _follow(
     """A run of a small model that a listener is told of, as `runs.events` tells; faults: what it left changed."""
     tell = _teller(subject, [] if faults is None else faults)
     parts = (TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term)
-    chosen = registry().chosen
     with registry().registered_within(*parts):
+        run = _begun(folder, overrides, resumed)
         try:
-            run = _begun(folder, overrides, resumed)
-            try:
-                tell("run_started", run=run)
-                _fit(run, tell)
-                if finish:
-                    _finish(run)
-                    tell("run_ended", run=run)
-            finally:
-                tell("run_stopped", run=run)
+            tell("run_started", run=run)
+            _fit(run, tell)
+            if finish:
+                _finish(run)
+                tell("run_ended", run=run)
         finally:
-            registry().chosen = chosen
+            tell("run_stopped", run=run)
     return run
 
 
@@ -210,7 +205,7 @@ def _begun(folder: Path, overrides: tuple[str, ...], resumed: Run | None) -> Run
         "compile": False,
         "device": "cpu",
     }
-    config = configs.parse({**dict.fromkeys(kinds, NAME), "training": training}, overrides)
+    config = as_config({**dict.fromkeys(kinds, NAME), "training": training}, overrides)
     data, model = prepare(config)
     if resumed is not None:
         return Run(config, resumed.directory, data, model, list(resumed.history))

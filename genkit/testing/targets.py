@@ -11,7 +11,8 @@ from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, Shape
 from genkit.registry.discovery import GROUP
 from genkit.registry.kinds import KINDS, name_of
-from genkit.registry.registry import Plugin, registry
+from genkit.registry.plugin import Plugin
+from genkit.registry.registry import installed, registry
 from genkit.registry.selection import canonical
 from genkit.settings.base import nearest
 from genkit.settings.yaml import Document
@@ -57,7 +58,7 @@ def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | No
     kind, slash, bare = name.partition("/")
     plugins: list[Plugin] = []
     if slash and kind in KINDS:
-        component = registry().find(kind, bare)
+        component = installed().find(kind, bare)
         parts = {f"{kind}/{bare}": component}
     elif slash:
         distribution, _, bare = name.rpartition("/")
@@ -87,12 +88,12 @@ def _part(component: type[Component]) -> str:
 
 
 def _plugins(name: str) -> list[Plugin]:
-    found = [plugin for plugin in registry().plugins if canonical(name) == canonical(plugin.distribution)]
-    found = found or [plugin for plugin in registry().plugins if name == plugin.name]
+    found = [plugin for plugin in installed().plugins if canonical(name) == canonical(plugin.distribution)]
+    found = found or [plugin for plugin in installed().plugins if name == plugin.name]
     owners = list(dict.fromkeys(plugin.distribution for plugin in found))
     if len(owners) > 1:
         raise ComponentError(f"plugin '{name}' is of {' and of '.join(owners)}; write the distribution's name")
-    for plugin, source in registry().left_out():
+    for plugin, source in installed().left_out():
         if plugin in found:
             raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
     if not found:
@@ -101,8 +102,8 @@ def _plugins(name: str) -> list[Plugin]:
                 f"'{name}' is installed, and has no entry point in the group {GROUP}: in its pyproject.toml, under "
                 f"[project.entry-points.{GROUP}], name the module with its hooks, and install it again"
             )
-        names = {word for plugin in registry().plugins for word in (plugin.name, plugin.distribution)}
-        names |= {_part(component) for plugin in registry().plugins for component in plugin.components}
+        names = {word for plugin in installed().plugins for word in (plugin.name, plugin.distribution)}
+        names |= {_part(component) for plugin in installed().plugins for component in plugin.components}
         raise ComponentError(f"there is no plugin, distribution or part '{name}'; {nearest(name, names)}")
     return found
 
@@ -147,7 +148,7 @@ def _of_plugin(plugin: Plugin) -> PartReport:
 def _of_part(
     part: str, component: type[Component], values: dict[str, Any], shapes: Sequence[Shape] | None
 ) -> PartReport:
-    report = PartReport(part, registry().owner(component).owner)
+    report = PartReport(part, installed().owner(component).owner)
     try:
         config = settings_of(component, values)
     except ComponentError as error:

@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genkit.config import component
 from genkit.errors import ComponentError
-from genkit.interfaces import Encoder, Forward, LearnedLoss, Shape
-from genkit.model.building import make
+from genkit.interfaces import ChosenByName, Encoder, Forward, LearnedLoss, Shape
+from genkit.model.building import build_part
 from genkit.parallel.draws import uniform
 from genkit.settings.optimizers import Adam, Optimizer
 
@@ -46,7 +45,7 @@ class Adversarial(LearnedLoss):
         """Options of the adversarial term."""
 
         name: Literal["adversarial"] = "adversarial"
-        critic: Annotated[Encoder.Config, component("encoder"), Field(description="any encoder")]
+        critic: Annotated[Encoder.Config, ChosenByName("encoder"), Field(description="any encoder")]
         form: Annotated[
             Literal["non_saturating", "hinge", "wasserstein"], Field(description="what critic and model minimise")
         ] = "non_saturating"
@@ -60,7 +59,7 @@ class Adversarial(LearnedLoss):
         self.form = config.form
         self.penalty = config.penalty
         try:
-            encoder: Encoder = make("encoder", config.critic, shape)
+            encoder: Encoder = build_part(config.critic, shape)
         except ComponentError as error:
             raise ComponentError(f"the critic of loss 'adversarial': {error}") from None
         self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1))

@@ -14,7 +14,6 @@ from genkit.data.dataset import DataSignature, as_float
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
 from genkit.parallel import draws
-from genkit.registry.registry import Registry
 
 
 class Given(DataSource):
@@ -31,10 +30,7 @@ class Given(DataSource):
 
 @pytest.fixture(autouse=True)
 def source(monkeypatch):
-    """A registry that knows of nothing but the data of the test."""
-    registry = Registry()
-    registry.claim_here(Given)
-    monkeypatch.setattr("genkit.data.loading.registry", lambda: registry)
+    """No data are left from another test."""
     monkeypatch.setattr(Given, "raw", None, raising=False)
 
 

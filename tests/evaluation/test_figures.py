@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from genkit.config import parse
 from genkit.data.dataset import Dataset
 from genkit.errors import DataError
 from genkit.evaluation.figures import ACTIVE, evaluate
 from genkit.interfaces import Split
 from genkit.model.building import build
 from genkit.model.model import Model
+from genkit.runs.opening import as_config
 
 NOISE = 0.6
 W = torch.tensor([[1.0, 0.5], [1.0, -0.5], [-0.8, 1.0], [0.8, 1.0]])  # (4 values, 2 latents), orthogonal columns
@@ -40,7 +40,7 @@ def linear(likelihood: Any, latent: int = 2, values: int = 4) -> Model:
         "likelihood": likelihood,
         "loss": ["reconstruction", "kl"],
     }
-    return build(parse(config), (values,))
+    return build(as_config(config), (values,))
 
 
 def set_to(layer: Any, weight: Tensor, bias: Tensor) -> None:

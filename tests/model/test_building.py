@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genkit.config import parse
 from genkit.errors import ComponentError
 from genkit.interfaces import Component, Encoder, Loss, Shape
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.model.summary import describe
+from genkit.runs.opening import as_config
 from genkit_gan import Adversarial
 from genkit_mlp import MLPDecoder, MLPEncoder
 from genkit_sparse import PointSampler
@@ -42,7 +42,7 @@ def made(shape: Shape = SHAPE, **changes: Any) -> Model:
         "likelihood": "bernoulli",
         "loss": ["reconstruction", "kl"],
     }
-    return build(parse({**parts, **changes}), shape)
+    return build(as_config({**parts, **changes}), shape)
 
 
 def gan(**critic: Any) -> dict[str, Any]:

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genkit.config import parse
 from genkit.errors import DataError
 from genkit.interfaces import Shape
 from genkit.model.batches import FEW, MOST
 from genkit.model.building import build
 from genkit.model.model import Model
+from genkit.runs.opening import as_config
 from genkit_mlp import MLPEncoder
 
 SHAPE = (1, 4, 4)
@@ -37,7 +37,7 @@ def made(shape: Shape = SHAPE, **changes: Any) -> Model:
         "likelihood": "bernoulli",
         "loss": ["reconstruction", "kl"],
     }
-    return build(parse({**parts, **changes}), shape)
+    return build(as_config({**parts, **changes}), shape)
 
 
 # What a model does

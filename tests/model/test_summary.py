@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genkit.config import parse
 from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.model.summary import Row, describe, part_of
+from genkit.runs.opening import as_config
 
 
 def made(shape: Shape = (1, 8, 8), **changes: Any) -> Model:
@@ -27,7 +27,7 @@ def made(shape: Shape = (1, 8, 8), **changes: Any) -> Model:
         "loss": ["reconstruction", "kl"],
     }
     with torch.random.fork_rng():
-        return build(parse({**parts, **changes}), shape)
+        return build(as_config({**parts, **changes}), shape)
 
 
 class Stub(nn.Module):

@@ -13,13 +13,13 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from torch.distributions import Normal
 
-from genkit.config import parse
 from genkit.data.dataset import Dataset, DataSignature
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.pictures import plots
 from genkit.record.scores import EpochRecord, Scores
+from genkit.runs.opening import as_config
 
 GAP = [60, 60, 60]
 
@@ -41,7 +41,7 @@ def linear(latent: int, shape: Shape, likelihood: str = "gaussian") -> Model:
         "likelihood": likelihood,
         "loss": ["reconstruction", "kl"],
     }
-    model = build(parse(config), shape)
+    model = build(as_config(config), shape)
     with torch.no_grad():
         for layer in (model.sampler.mean, model.decoder.layers[1]):
             torch.nn.init.eye_(layer.weight)

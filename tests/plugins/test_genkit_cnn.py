@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from genkit.config import parse
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Shape
 from genkit.model.building import build
@@ -54,7 +53,7 @@ def vae(shape: Shape, **changes: Any) -> Model:
         "likelihood": "gaussian",
         "loss": ["reconstruction", "kl"],
     }
-    return build(parse({**parts, **changes}), shape)
+    return build(as_config({**parts, **changes}), shape)
 
 
 def count(module: nn.Module) -> int:

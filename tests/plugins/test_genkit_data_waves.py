@@ -10,10 +10,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from genkit import config
 from genkit.data import loading
 from genkit.data.dataset import SPLITS
 from genkit.errors import ConfigError, DataError
+from genkit.runs.opening import as_config
 from genkit_data import Waves
 
 Array = np.ndarray[Any, Any]
@@ -178,7 +178,7 @@ def test_single_values_make_data_too() -> None:
 def test_a_bad_option_is_answered_in_one_line(option: str, value: Any, message: str) -> None:
     rest = {"sampler": "gaussian", "decoder": "rnn", "likelihood": "gaussian", "loss": "reconstruction"}
     with pytest.raises(ConfigError) as caught:
-        config.parse({"data": {"name": "waves", option: value}, **rest})
+        as_config({"data": {"name": "waves", option: value}, **rest})
     assert str(caught.value) == f"config: data.{option}: {message}"
 
 

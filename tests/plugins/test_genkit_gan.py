@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import genkit
-from genkit.config import load, parse
 from genkit.errors import ComponentError, ConfigError
 from genkit.evaluation.figures import evaluate
 from genkit.interfaces import Forward, Shape
@@ -60,7 +59,7 @@ def parts(**changes: Any) -> dict[str, Any]:
 
 
 def made(shape: Shape = SHAPE, **changes: Any) -> Model:
-    return build(parse(parts(**changes)), shape)
+    return build(as_config(parts(**changes)), shape)
 
 
 def trainer_of(model: Model) -> Trainer:
@@ -286,20 +285,20 @@ def test_a_critic_that_cannot_read_the_data_is_refused_with_the_reason() -> None
 
 def test_a_term_without_a_critic_is_refused_where_it_stands(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(parts(loss="adversarial"))
+        as_config(parts(loss="adversarial"))
     assert str(caught.value) == "config: loss[0]: 'critic' is missing"
     text = "data: digits\nsampler: gaussian\ndecoder: mlp\nlikelihood: bernoulli\nloss:\n  - adversarial\n"
     (tmp_path / "gan.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"gan\.yaml:6:\d+: loss\[0\]: 'critic' is missing"):
-        load(tmp_path / "gan.yaml")
+        as_config(tmp_path / "gan.yaml")
 
 
 def test_a_slip_within_the_critic_is_named_with_its_place() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(parts(loss=adversarial(critic={"name": "mlp", "hiden": [3]})))
+        as_config(parts(loss=adversarial(critic={"name": "mlp", "hiden": [3]})))
     assert str(caught.value) == "config: loss[0].critic: unknown key 'hiden'; did you mean 'hidden'?"
     with pytest.raises(ConfigError, match=r"loss\[0\]\.critic: unknown encoder 'mpl'; did you mean 'mlp'\?"):
-        parse(parts(loss=adversarial(critic="mpl")))
+        as_config(parts(loss=adversarial(critic="mpl")))
 
 
 @pytest.mark.parametrize("options", [{"form": "least_squares"}, {"penalty": -1}, {"optimizer": {"name": "adams"}}])

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.distributions import Bernoulli, kl_divergence
 
-from genkit.config import parse
 from genkit.errors import ComponentError
 from genkit.evaluation.figures import evaluate
 from genkit.interfaces import Forward, Latent, Shape
@@ -61,7 +60,7 @@ def parts(**changes: Any) -> dict[str, Any]:
 
 
 def made(shape: Shape = (1, 4, 4), **changes: Any) -> Model:
-    return build(parse(parts(**changes)), shape)
+    return build(as_config(parts(**changes)), shape)
 
 
 # The point sampler

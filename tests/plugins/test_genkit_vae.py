@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from genkit.config import RunConfig, parse
+from genkit.config import RunConfig
 from genkit.interfaces import Forward, Latent
 from genkit.model.building import build
 from genkit.record.scores import Total
+from genkit.runs.opening import as_config
 from genkit.training.objective import objective
 from genkit.training.trainer import Trainer
 from genkit_vae import KL, BernoulliLikelihood, GaussianLikelihood, GaussianSampler, Reconstruction
@@ -60,7 +61,7 @@ def run_config(**changes: Any) -> RunConfig:
         "likelihood": "bernoulli",
         "loss": ["reconstruction", "kl"],
     }
-    return parse({**parts, **changes})
+    return as_config({**parts, **changes})
 
 
 def passed(kl: Tensor | None = None, log_prob: Tensor | None = None) -> Forward:

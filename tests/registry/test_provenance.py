@@ -13,7 +13,7 @@ from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder
 from genkit.registry import provenance
 from genkit.registry.provenance import PluginRecord, code_hash, compare, pip_line, plugins_of, source_hash
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config, create_directory, prepare, recorded_plugins
 from genkit.sharing import weights
 from genkit.sharing.push import inspect
@@ -161,7 +161,7 @@ def found(**changes):
 
 
 def registry_version():
-    return registry().owner(registry().find("encoder", "mlp")).version
+    return installed().owner(installed().find("encoder", "mlp")).version
 
 
 def test_what_has_become_of_a_plugin_is_told_apart(monkeypatch):
@@ -228,7 +228,7 @@ def test_a_file_of_format_1_without_hashes_loads_without_a_word(altered, finishe
 
 
 def test_a_plugin_that_is_installed_and_does_not_work_is_no_matter_for_pip(altered, finished, tmp_path, monkeypatch):
-    broken = registry().owner(registry().find("encoder", "mlp"))
+    broken = installed().owner(installed().find("encoder", "mlp"))
 
     def lacking(header):
         header["config"]["encoder"] = {"name": "wavelet"}
@@ -258,7 +258,7 @@ def test_another_version_that_cannot_load_a_model_is_named_with_the_pip_line(
         header["plugins"][0]["version"] = "0.0.1"
 
     path = altered(tmp_path / "m.safetensors", finished.directory.model, other)
-    here = registry().owner(registry().find("encoder", "mlp")).owner
+    here = installed().owner(installed().find("encoder", "mlp")).owner
     said = f"{path}: made with genkit-torch 0.0.1, and {here} is installed; for the same: "
     with pytest.raises(ComponentError) as caught:
         genkit.load(path)

@@ -5,7 +5,7 @@ import pytest
 from genkit.interfaces import Encoder
 from genkit.registry.kinds import INTERFACES, name_of
 from genkit.registry.reference import COMMAND, reference
-from genkit.registry.registry import EVENTS, registry
+from genkit.registry.registry import EVENTS, installed, registry
 from genkit.registry.selection import FIRST_PARTY, Selection
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -31,7 +31,7 @@ def test_it_has_every_hook_kind_and_part(alone):
         assert f"| `{hook}(" in page
     for interface in INTERFACES:
         assert f"of the kind `{interface.kind}`" in section(interface.__name__)
-    for plugin in registry().plugins:
+    for plugin in installed().plugins:
         for component in plugin.components if plugin.distribution == FIRST_PARTY else ():
             shown = section(f"{component.kind}/{name_of(component)}")
             for name, option in component.Config.model_fields.items():

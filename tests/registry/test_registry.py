@@ -16,7 +16,8 @@ from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder, Loss
 from genkit.registry.kinds import KINDS
-from genkit.registry.registry import EVENTS, NO_HOOK, NO_METADATA, THIS_PROCESS, Plugin, Registry
+from genkit.registry.plugin import THIS_PROCESS, Plugin
+from genkit.registry.registry import EVENTS, NO_HOOK, NO_METADATA, Registry
 from genkit.registry.selection import Selection
 
 
@@ -102,7 +103,7 @@ def added(registry, name, *components, **hooks):
 
 def message_of_find(registry, kind, name):
     with pytest.raises(ComponentError) as caught:
-        registry.find(kind, name)
+        registry.parts().find(kind, name)
     return str(caught.value)
 
 
@@ -128,7 +129,7 @@ def installed(tmp_path, monkeypatch):
         found.append(metadata.Distribution.at(folder))
         registry = Registry(wanted)
         registry.find_installed()
-        registry.load_wanted()
+        registry.parts()
         return registry
 
     return install
@@ -145,18 +146,18 @@ def here(monkeypatch):
 def test_first_party_plugins_are_installed_and_whole():
     registry = Registry()
     registry.find_installed()
-    registry.load_wanted()
+    registry.parts()
     problems = {plugin.name: plugin.problems for plugin in registry.plugins if plugin.distribution == "genkit-torch"}
     assert problems.items() >= {"data": [], "mlp": [], "tensorboard": [], "vae": []}.items()
-    assert all(registry.names(kind) for kind in KINDS)
+    assert all(registry.parts().names(kind) for kind in KINDS)
 
 
 def test_component_is_found_by_kind_and_name_with_its_owner():
     registry, part = Registry(), encoder("part")
     plugin = added(registry, "acme", part, Term)
-    assert registry.find("encoder", "part") is part
-    assert registry.find("loss", "term") is Term
-    assert registry.owner(part) is plugin
+    assert registry.parts().find("encoder", "part") is part
+    assert registry.parts().find("loss", "term") is Term
+    assert registry.parts().owner(part) is plugin
     assert plugin.owner == "acme-dist 1.0"
     assert plugin.components == [part, Term]
     assert plugin.problems == []
@@ -165,16 +166,16 @@ def test_component_is_found_by_kind_and_name_with_its_owner():
 def test_names_of_a_kind_are_sorted():
     registry = Registry()
     added(registry, "acme", encoder("b"), encoder("a"), Term)
-    assert registry.names("encoder") == ["a", "b"]
-    assert registry.names("loss") == ["term"]
-    assert registry.names("sampler") == []
+    assert registry.parts().names("encoder") == ["a", "b"]
+    assert registry.parts().names("loss") == ["term"]
+    assert registry.parts().names("sampler") == []
 
 
 def test_same_name_may_serve_several_kinds():
     registry, part = Registry(), encoder("term")
     added(registry, "acme", part, Term)
-    assert registry.find("encoder", "term") is part
-    assert registry.find("loss", "term") is Term
+    assert registry.parts().find("encoder", "term") is part
+    assert registry.parts().find("loss", "term") is Term
 
 
 @pytest.mark.parametrize(
@@ -200,14 +201,14 @@ def test_two_claims_are_an_error_that_lists_both():
         message
         == "encoder 'part' is claimed by acme-dist 1.0 and bolt-dist 1.0; write 'acme-dist/part' or 'bolt-dist/part'"
     )
-    assert registry.find("encoder", "other")
+    assert registry.parts().find("encoder", "other")
 
 
 @pytest.mark.parametrize(("candidate", "problem"), NO_COMPONENTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_plugin_that_brings_no_component_keeps_the_good_ones(candidate, problem):
     registry = Registry()
     plugin = added(registry, "acme", encoder("before"), candidate, encoder("after"))
-    assert registry.names("encoder") == ["after", "before"]
+    assert registry.parts().names("encoder") == ["after", "before"]
     assert len(plugin.problems) == 1
     assert problem in plugin.problems[0]
     assert problem in message_of_find(registry, "encoder", "missing")
@@ -222,7 +223,7 @@ def test_plugin_whose_components_hook_fails_is_named_with_the_cause():
     plugin = added(registry, "acme", components=components)
     added(registry, "bolt", encoder("part"))
     assert plugin.problems == [f"its registration failed: RuntimeError: no such folder (test_registry.py:{line})"]
-    assert registry.find("encoder", "part")
+    assert registry.parts().find("encoder", "part")
     message = message_of_find(registry, "encoder", "missing")
     assert "plugin 'acme' of acme-dist 1.0 has a problem" in message
     assert "no such folder" in message
@@ -239,8 +240,8 @@ def test_events_that_a_plugin_listens_to_are_known():
     registry = Registry()
     plugin = added(registry, "acme", run_ended=lambda run: None, epoch_ended=lambda run, record: None)
     assert plugin.events == ["epoch_ended", "run_ended"]
-    assert [name for name, _ in registry.listeners("run_ended")] == ["acme-dist/acme"]
-    assert list(registry.listeners("run_started")) == []
+    assert [name for name, _ in registry.parts().listeners("run_ended")] == ["acme-dist/acme"]
+    assert list(registry.parts().listeners("run_started")) == []
     assert added(registry, "bolt").events == []
 
 
@@ -256,7 +257,7 @@ def test_object_with_hooks_is_as_good_as_a_module():
 
     registry = Registry()
     registry.add(Hooks(), Plugin("hooks", "acme", "1.0"))
-    assert registry.find("loss", "term") is Term
+    assert registry.parts().find("loss", "term") is Term
 
 
 def test_installed_plugins_are_loaded_in_an_order_that_does_not_change(installed, monkeypatch):
@@ -269,14 +270,14 @@ def test_installed_plugins_are_loaded_in_an_order_that_does_not_change(installed
         ("acme 1.0", "b"),
         ("bolt 2.1", "x"),
     ]
-    assert registry.names("encoder") == ["one", "three", "two"]
+    assert registry.parts().names("encoder") == ["one", "three", "two"]
 
 
 def test_two_distributions_may_use_the_same_name_for_their_plugins(installed, monkeypatch):
     monkeypatch.setitem(sys.modules, "acme_one", plugin_module(encoder("one")))
     monkeypatch.setitem(sys.modules, "bolt_one", plugin_module(encoder("two")))
     installed("acme", plugin="acme_one")
-    assert installed("bolt", plugin="bolt_one").names("encoder") == ["one", "two"]
+    assert installed("bolt", plugin="bolt_one").parts().names("encoder") == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_plugin_that_cannot_be_imported_is_kept_with_its_cause(installed, monkey
     monkeypatch.setitem(sys.modules, "bolt_good", plugin_module(encoder("good")))
     installed("bolt", good="bolt_good")
     registry = installed("acme", "0.3", source, broken="acme_broken")
-    assert registry.find("encoder", "good")
+    assert registry.parts().find("encoder", "good")
     broken = next(plugin for plugin in registry.plugins if plugin.name == "broken")
     assert broken.owner == "acme 0.3"
     assert broken.components == []
@@ -307,16 +308,16 @@ def test_plugin_that_cannot_be_imported_is_kept_with_its_cause(installed, monkey
 def test_registered_class_can_be_found_and_is_returned(here):
     part = encoder("part")
     assert register(part) is part
-    assert here.find("encoder", "part") is part
-    assert here.owner(part).distribution == THIS_PROCESS
+    assert here.parts().find("encoder", "part") is part
+    assert here.parts().owner(part).distribution == THIS_PROCESS
 
 
 def test_registering_again_replaces_the_own_earlier_class(here):
     first, second = encoder("part"), encoder("part")
     for part in (first, encoder("other"), second):
         register(part)
-    assert here.find("encoder", "part") is second
-    assert here.names("encoder") == ["other", "part"]
+    assert here.parts().find("encoder", "part") is second
+    assert here.parts().names("encoder") == ["other", "part"]
     assert len(here.plugins) == 2
 
 
@@ -326,7 +327,7 @@ def test_name_of_an_installed_component_cannot_be_taken(here):
     with pytest.raises(ComponentError) as caught:
         register(encoder("part"))
     assert str(caught.value) == "cannot register encoder 'part': acme-dist 1.0 has that name; choose another"
-    assert here.find("encoder", "part") is part
+    assert here.parts().find("encoder", "part") is part
     assert len(here.plugins) == 1
 
 
@@ -342,7 +343,7 @@ def test_a_misspelt_hook_is_a_problem_of_its_plugin():
     registry = Registry()
     plugin = registry.add(plugin_module(encoder("good"), epoch_end=hookimpl(lambda: None)), Plugin("mine", "acme", "1"))
     assert plugin.problems == ["there is no hook 'epoch_end'; did you mean 'epoch_ended'?"]
-    assert registry.find("encoder", "good")
+    assert registry.parts().find("encoder", "good")
 
 
 def test_the_same_distribution_twice_on_the_path_counts_once(installed, monkeypatch):
@@ -352,7 +353,7 @@ def test_the_same_distribution_twice_on_the_path_counts_once(installed, monkeypa
     monkeypatch.setattr(metadata, "distributions", lambda: twice)
     registry = Registry()
     registry.find_installed()
-    registry.load_wanted()
+    registry.parts()
     assert [(plugin.name, plugin.problems) for plugin in registry.plugins] == [("good", [])]
 
 
@@ -360,13 +361,13 @@ def test_a_qualified_name_settles_whose_component_is_meant_and_is_kept_in_the_co
     first, second = encoder("part"), encoder("part")
     added(here, "acme", first)
     plugin = added(here, "bolt", second)
-    assert here.find("encoder", "acme-dist/part") is first
-    assert here.find("encoder", "Bolt_Dist/part") is second
-    settings = here.settings("encoder", "bolt-dist/part")
+    assert here.parts().find("encoder", "acme-dist/part") is first
+    assert here.parts().find("encoder", "Bolt_Dist/part") is second
+    settings = here.parts().settings("encoder", "bolt-dist/part")
     made = settings.model_validate({"name": "bolt-dist/part"})
     assert isinstance(made, second.Config)
     assert settings.model_validate(made.model_dump()) == made
-    assert here.settings("encoder", "bolt-dist/part") is settings
+    assert here.parts().settings("encoder", "bolt-dist/part") is settings
     assert plugin.notes == ["encoder 'part' is also of acme-dist 1.0; to be unambiguous, write 'bolt-dist/part'"]
     assert "unknown encoder 'other-dist/part'" in message_of_find(here, "encoder", "other-dist/part")
 
@@ -376,8 +377,8 @@ def test_a_name_of_genkit_itself_is_not_taken_over():
     own, other = encoder("part"), encoder("part")
     added(registry, "acme", other)
     registry.add(plugin_module(own), Plugin("first", "genkit-torch", "1.0"))
-    assert registry.find("encoder", "part") is own
-    assert registry.find("encoder", "acme-dist/part") is other
+    assert registry.parts().find("encoder", "part") is own
+    assert registry.parts().find("encoder", "acme-dist/part") is other
     assert "also of genkit-torch 1.0" in registry.plugins[0].notes[0]
 
 
@@ -408,7 +409,7 @@ def test_what_is_not_wanted_is_never_imported_until_it_is(installed):
     message = message_of_find(registry, "encoder", "part")
     assert message.endswith("(left out by GENKIT_PLUGINS=none: acme 1.0; allow there what brings it)")
     registry.wanted = Selection()
-    registry.load_wanted()
+    registry.parts()
     assert [plugin.problems for plugin in registry.plugins] == [
         ["its import failed: RuntimeError: imported (acme_unwanted.py:1)"]
     ]
@@ -418,10 +419,11 @@ def test_what_a_config_does_not_want_is_neither_found_nor_told_of_runs():
     registry, heard = Registry(), []
     added(registry, "acme", encoder("part"), epoch_ended=lambda: heard.append("acme"))
     added(registry, "bolt", encoder("other"), epoch_ended=lambda: heard.append("bolt"))
-    registry.chosen = Selection.of(["-acme-dist"], "plugins")
-    assert registry.names("encoder") == ["other"]
-    assert "(left out by plugins=-acme-dist: acme-dist 1.0; " in message_of_find(registry, "encoder", "part")
-    for _, implementation in registry.listeners("epoch_ended"):
+    view = registry.parts(["-acme-dist"])
+    assert view.names("encoder") == ["other"]
+    with pytest.raises(ComponentError, match=r"\(left out by plugins=-acme-dist: acme-dist 1\.0; "):
+        view.find("encoder", "part")
+    for _, implementation in view.listeners("epoch_ended"):
         implementation.function()
     assert heard == ["bolt"]
 
@@ -491,8 +493,8 @@ def test_damaged_metadata_break_nothing(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     found = Registry()
     found.find_installed()
-    found.load_wanted()
-    assert found.find("encoder", "mlp")
+    found.parts()
+    assert found.parts().find("encoder", "mlp")
     (lost,) = [plugin for plugin in found.plugins if plugin.name == "lost"]
     assert lost.problems == [NO_METADATA]
 
@@ -500,7 +502,7 @@ def test_damaged_metadata_break_nothing(tmp_path, monkeypatch):
 def test_a_class_that_is_listed_twice_counts_once():
     registry, part = Registry(), encoder("part")
     plugin = added(registry, "acme", part, part)
-    assert registry.find("encoder", "part") is part
+    assert registry.parts().find("encoder", "part") is part
     assert plugin.components == [part]
     assert plugin.notes == [f"{part.__qualname__} is listed twice"]
 

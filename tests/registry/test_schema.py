@@ -8,13 +8,12 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from genkit import config
 from genkit.errors import ConfigError, GenkitError
 from genkit.registry.kinds import KINDS
 from genkit.registry.reference import reference
-from genkit.registry.registry import Plugin, registry
+from genkit.registry.registry import Plugin, installed, registry
 from genkit.registry.schema import options, parts, schema
-from genkit.registry.selection import Selection
+from genkit.runs.opening import as_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WHOLE = {
@@ -68,13 +67,13 @@ def valid():
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_is_valid_as_written_and_as_resolved(valid, path):
     assert valid(YAML(typ="safe").load(path))
-    assert valid(config.load(path).resolved())
+    assert valid(as_config(path).resolved())
     assert "# yaml-language-server: $schema=genkit.schema.json\n" in path.read_text()
 
 
 def test_a_config_with_every_kind_of_value_is_valid(valid):
     assert valid(WHOLE)
-    assert config.parse(WHOLE)
+    assert as_config(WHOLE)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_a_config_with_every_kind_of_value_is_valid(valid):
 def test_what_a_config_refuses_the_schema_refuses(valid, key, value):
     broken = {**copy.deepcopy(WHOLE), key: value}
     with pytest.raises(ConfigError):
-        config.parse(broken)
+        as_config(broken)
     assert not valid(broken)
 
 
@@ -95,7 +94,7 @@ def test_what_a_config_needs_the_schema_needs(valid, key):
 def test_every_component_is_described():
     made = schema()
     for kind in KINDS:
-        for name in registry().names(kind):
+        for name in installed().names(kind):
             definition = made["$defs"][f"{kind}.{name}"]
             assert definition["title"] == f"{kind} {name}"
             assert len(definition["description"]) > 10
@@ -125,15 +124,15 @@ def test_a_component_of_this_process_is_in_it_at_once(valid, variant):
 )
 def test_what_a_config_takes_the_schema_takes(valid, key, value):
     written = {**WHOLE, key: value}
-    assert config.parse(written)
+    assert as_config(written)
     assert valid(written)
 
 
 def test_a_name_of_two_plugins_is_in_the_schema_under_both_qualified_names(monkeypatch):
     from genkit_mlp import MLPEncoder
 
+    installed()
     found, made = registry(), []
-    monkeypatch.setattr(found, "chosen", Selection())  # whatever another test's config has chosen
     monkeypatch.setattr(found, "_claims", {key: list(claims) for key, claims in found._claims.items()})
     monkeypatch.setattr(found, "plugins", list(found.plugins))
     for distribution in ("one", "two"):

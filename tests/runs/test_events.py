@@ -1,10 +1,14 @@
 """What listeners hear of a run, and what becomes of those that fail."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from genkit import hookimpl
 from genkit.registry.registry import Plugin, Registry
 from genkit.runs.events import Events, listening
+
+RUN, ANOTHER = (SimpleNamespace(config=SimpleNamespace(plugins="all")) for _ in range(2))
 
 
 class Ear:
@@ -50,6 +54,7 @@ class Broken:
 def registry(monkeypatch):
     made = Registry()
     monkeypatch.setattr("genkit.runs.events.registry", lambda: made)
+    monkeypatch.setattr("genkit.runs.events.installed", made.parts)
     return made
 
 
@@ -60,17 +65,17 @@ def plugin(registry, name, listener):
 
 def test_listeners_hear_the_run_and_what_else_they_ask_for(registry):
     ears = [plugin(registry, name, Ear()) for name in ("one", "two")]
-    events = Events("the run")
+    events = Events(RUN)
     events.emit("run_started")
     events.emit("epoch_ended", record=1)
     events.emit("run_ended")
     for ear in ears:
-        assert ear.heard == [("run_started", "the run"), ("epoch_ended", 1), ("run_ended",)]
+        assert ear.heard == [("run_started", RUN), ("epoch_ended", 1), ("run_ended",)]
 
 
 def test_event_without_listeners_is_none_of_anybodys_business(registry):
     ear = plugin(registry, "one", Ear())
-    Events("the run").emit("step_ended", progress=None)
+    Events(RUN).emit("step_ended", progress=None)
     assert ear.heard == []
 
 
@@ -78,7 +83,7 @@ def test_failing_listener_is_named_once_and_hears_no_more_while_others_go_on(reg
     first, broken, last = (
         plugin(registry, name, listener) for name, listener in (("a", Ear()), ("b", Broken()), ("c", Ear()))
     )
-    events = Events("the run")
+    events = Events(RUN)
     events.emit("run_started")
     with pytest.warns(UserWarning, match="no room for epoch 1") as caught:
         events.emit("epoch_ended", record=1)
@@ -91,22 +96,22 @@ def test_failing_listener_is_named_once_and_hears_no_more_while_others_go_on(reg
     events.emit("run_ended")
     assert broken.heard == ["run_started", "epoch_ended"]
     for ear in (first, last):
-        assert ear.heard == [("run_started", "the run"), ("epoch_ended", 1), ("epoch_ended", 2), ("run_ended",)]
+        assert ear.heard == [("run_started", RUN), ("epoch_ended", 1), ("epoch_ended", 2), ("run_ended",)]
 
 
 def test_every_failing_listener_is_named(registry):
     for name in ("a", "b"):
         plugin(registry, name, Broken())
     with pytest.warns(UserWarning, match="no room for epoch 1") as caught:
-        Events("the run").emit("epoch_ended", record=1)
+        Events(RUN).emit("epoch_ended", record=1)
     assert sorted(str(warning.message).split()[1] for warning in caught) == ["'acme/a'", "'acme/b'"]
 
 
 def test_listener_that_failed_hears_of_the_next_run(registry):
     broken = plugin(registry, "b", Broken())
     with pytest.warns(UserWarning, match="no room"):
-        Events("one run").emit("epoch_ended", record=1)
-    Events("another run").emit("run_started")
+        Events(RUN).emit("epoch_ended", record=1)
+    Events(ANOTHER).emit("run_started")
     assert broken.heard == ["epoch_ended", "run_started"]
 
 
@@ -122,43 +127,43 @@ class Stopping:
 def test_ctrl_c_in_a_listener_is_the_users(registry):
     plugin(registry, "s", Stopping(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        Events("the run").emit("run_started")
+        Events(RUN).emit("run_started")
 
 
 def test_a_listener_that_exits_ends_no_run(registry):
     plugin(registry, "s", Stopping(SystemExit(0)))
     ear = plugin(registry, "t", Ear())
     with pytest.warns(UserWarning, match=r"plugin 'acme/s' failed in run_started .*: SystemExit: 0"):
-        Events("the run").emit("run_started")
-    assert ear.heard == [("run_started", "the run")]
+        Events(RUN).emit("run_started")
+    assert ear.heard == [("run_started", RUN)]
 
 
 def test_listening_lasts_as_long_as_its_block():
-    one, two, events = Ear(), Ear(), Events("the run")
+    one, two, events = Ear(), Ear(), Events(RUN)
     events.emit("run_ended")
     with listening([one, two]):
         events.emit("run_started")
     events.emit("run_ended")
-    assert one.heard == two.heard == [("run_started", "the run")]
+    assert one.heard == two.heard == [("run_started", RUN)]
 
 
 def test_listening_ends_when_its_block_fails():
     ear = Ear()
     with pytest.raises(RuntimeError), listening([ear]):
         raise RuntimeError
-    Events("the run").emit("run_ended")
+    Events(RUN).emit("run_ended")
     assert ear.heard == []
 
 
 def test_listening_to_nothing_is_fine(registry):
     ear = plugin(registry, "one", Ear())
     with listening([]):
-        Events("the run").emit("run_ended")
+        Events(RUN).emit("run_ended")
     assert ear.heard == [("run_ended",)]
 
 
 def test_listener_within_a_block_that_fails_stops_nothing(registry):
-    ear, broken, events = plugin(registry, "one", Ear()), Broken(), Events("the run")
+    ear, broken, events = plugin(registry, "one", Ear()), Broken(), Events(RUN)
     with listening([broken]):
         with pytest.warns(UserWarning, match="failed in epoch_ended and hears no more of this run"):
             events.emit("epoch_ended", record=1)
@@ -169,4 +174,4 @@ def test_listener_within_a_block_that_fails_stops_nothing(registry):
 
 def test_the_callers_own_listener_may_end_the_program():
     with listening([Stopping(SystemExit(1))]), pytest.raises(SystemExit):
-        Events("the run").emit("run_started")
+        Events(RUN).emit("run_started")

@@ -12,8 +12,9 @@ from genkit.files.tensors import read_tensors
 from genkit.record.directory import RunDirectory
 from genkit.registry.hooks import hookimpl
 from genkit.runs.opening import as_config, config_of, reopen
-from genkit.runs.running import own_random_state, resume, run, seed_everything
+from genkit.runs.running import resume, run
 from genkit.training import checkpoint
+from genkit.training.seeds import own_random_state, seed_everything
 
 QUICK = ["training.epochs=4", "encoder.hidden=[16]", "decoder.hidden=[16]"]
 # Everything that a resumed run has to bring back: momentum, schedules, drawn noise, drawn pixels.

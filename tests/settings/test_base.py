@@ -28,7 +28,15 @@ def find(name):
     return PARTS[name]
 
 
-Part = Annotated[Settings, ChosenByName("part", find, dict)]
+class Parts:
+    def settings(self, kind, name):
+        return find(name)
+
+    def spellings(self, kind):
+        return {}
+
+
+Part = Annotated[Settings, ChosenByName("part", Parts())]
 
 
 class Tree(Settings):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import genkit_tensorboard
-from genkit.registry.registry import registry
+from genkit.registry.registry import installed
 from genkit.testing import checks, contract
 from genkit_gan import Adversarial
 from genkit_rnn import RNNDecoder, RNNEncoder
@@ -29,7 +29,7 @@ OPTIONS = {
 NEED_FILES = {"data/arrays", "data/images", "data/mnist"}
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
-    for plugin in registry().plugins
+    for plugin in installed().plugins
     if plugin.distribution == "genkit-torch"
     for component in plugin.components
 }

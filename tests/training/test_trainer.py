@@ -6,11 +6,12 @@ from torch.distributions import Normal, kl_divergence
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.runs.opening import as_config, prepare
-from genkit.runs.running import own_random_state, run, seed_everything
+from genkit.runs.running import run
 from genkit.training import epochs
 from genkit.training.epochs import fit
 from genkit.training.guards import check_last_batch
 from genkit.training.objective import objective
+from genkit.training.seeds import own_random_state, seed_everything
 from genkit.training.trainer import Trainer
 
 SMALL = ["encoder.hidden=[16]", "decoder.hidden=[16]", "training.epochs=2"]

@@ -1,0 +1,147 @@
+"""The components that one config can choose from: those of the plugins that the environment and the config want."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pluggy
+
+from genkit.errors import ComponentError
+from genkit.interfaces import Component
+from genkit.registry.kinds import name_of
+from genkit.registry.plugin import THIS_PROCESS, Plugin
+from genkit.registry.selection import FIRST_PARTY, Selection, canonical
+from genkit.settings.base import Settings, nearest
+
+Claims = dict[tuple[str, str], list[tuple[type[Component], Plugin]]]
+"""The components of each kind and name, with the plugins that bring them."""
+
+
+class Parts:
+    """A view of the registry through some choices of plugins.
+
+    Args:
+        plugins: all that are installed, and those of this process.
+        claims: the components that they bring.
+        manager: has their hooks.
+        choices: what the environment wants, and what a config wants; a plugin has to be allowed by each.
+    """
+
+    def __init__(
+        self, plugins: Sequence[Plugin], claims: Claims, manager: pluggy.PluginManager, choices: Sequence[Selection]
+    ) -> None:
+        self.plugins = plugins
+        self._claims = claims
+        self._manager = manager
+        self._choices = choices
+
+    def wants(self, plugin: Plugin) -> bool:
+        """Whether every choice allows a plugin."""
+        if plugin.distribution == THIS_PROCESS:
+            return True
+        return all(choice.allows(plugin.distribution, plugin.name) for choice in self._choices)
+
+    def left_out(self) -> list[tuple[Plugin, str]]:
+        """The plugins that are not wanted, each with the choice that leaves it out."""
+        return [
+            (plugin, choice.source)
+            for plugin in self.plugins
+            if plugin.distribution != THIS_PROCESS
+            for choice in self._choices
+            if not choice.allows(plugin.distribution, plugin.name)
+        ]
+
+    def find(self, kind: str, name: str) -> type[Component]:
+        """The component of that kind and name, or `distribution/name`.
+
+        Raises:
+            ComponentError: there is none (with the nearest name, and what failed to load), or two plugins claim it.
+        """
+        distribution, _, bare = name.rpartition("/")
+        claims = [claim for claim in self._claims.get((kind, bare), []) if self.wants(claim[1])]
+        if distribution:
+            claims = [claim for claim in claims if canonical(claim[1].distribution) == canonical(distribution)]
+        elif len(claims) > 1:
+            claims = [claim for claim in claims if claim[1].distribution == FIRST_PARTY] or claims
+        if len(claims) == 1:
+            return claims[0][0]
+        if claims:
+            owners = " and ".join(plugin.owner for _, plugin in claims)
+            spellings = " or ".join(f"'{canonical(plugin.distribution)}/{bare}'" for _, plugin in claims)
+            raise ComponentError(f"{kind} '{name}' is claimed by {owners}; write {spellings}")
+        raise ComponentError(f"unknown {kind} '{name}'; {nearest(bare, self.names(kind))}{self._causes()}")
+
+    def _causes(self) -> str:
+        """Why a component may be missing: plugins with problems, and those that are left out."""
+        causes = [
+            f" (plugin '{plugin.name}' of {plugin.owner} has a problem: {problem})"
+            for plugin in self.plugins
+            if self.wants(plugin)
+            for problem in plugin.problems
+        ]
+        left_out: dict[str, dict[str, None]] = {}
+        for plugin, source in self.left_out():
+            left_out.setdefault(source, {})[plugin.owner] = None
+        for source, owners in left_out.items():
+            causes.append(f" (left out by {source}: {', '.join(owners)}; allow there what brings it)")
+        return "".join(causes)
+
+    def settings(self, kind: str, name: str) -> type[Settings]:
+        """The options of a component, which know it; those of a qualified name keep that name."""
+        component: Any = self.find(kind, name)
+        return settings_of(component, name if "/" in name else None)
+
+    def names(self, kind: str) -> list[str]:
+        """The names of all components of a kind, sorted."""
+        claimed = self._claims.items()
+        return sorted(n for (k, n), claims in claimed if k == kind and any(self.wants(plugin) for _, plugin in claims))
+
+    def spellings(self, kind: str) -> Mapping[str, Sequence[str]]:
+        """The components of a kind by the shortest name that surely means each, with all names that mean it."""
+        spellings = {}
+        for bare in self.names(kind):
+            for component, plugin in self._claims[kind, bare]:
+                names = (bare, f"{canonical(plugin.distribution)}/{bare}")
+                if means := [name for name in names if self._is(kind, name, component)]:
+                    spellings[means[0]] = means
+        return spellings
+
+    def _is(self, kind: str, name: str, component: type[Component]) -> bool:
+        try:
+            return self.find(kind, name) is component
+        except ComponentError:
+            return False
+
+    def owner(self, component: type[Component]) -> Plugin:
+        """The plugin that brought a component class."""
+        return next(plugin for plugin in self.plugins if component in plugin.components)
+
+    def is_plugin(self, name: str) -> bool:
+        """Whether listeners of that name, `distribution/plugin`, are those of a plugin."""
+        return any(name == f"{plugin.distribution}/{plugin.name}" for plugin in self.plugins)
+
+    def listeners(self, event: str) -> Iterator[tuple[str, Any]]:
+        """The implementations of an event's hook, each with its plugin's name."""
+        for implementation in reversed(getattr(self._manager.hook, event).get_hookimpls()):
+            plugin = next((p for p in self.plugins if f"{p.distribution}/{p.name}" == implementation.plugin_name), None)
+            if plugin is None or self.wants(plugin):
+                yield implementation.plugin_name, implementation
+
+
+@functools.cache
+def settings_of(component: Any, name: str | None = None) -> type[Component.Config]:
+    """The settings class of a component, which knows the component.
+
+    Args:
+        component: a class whose `Config` may be inherited, and so be the options of another class.
+        name: a qualified name that the settings keep, so that a written config means the same; None: their own.
+    """
+    settings: type[Component.Config] = component.Config
+    if name is None and settings.component is component:
+        return settings
+    name = name or name_of(component)
+    members: dict[str, Any] = {"__annotations__": {"name": Literal[name]}, "name": name, "component": component}
+    members["__module__"] = settings.__module__
+    return type(settings.__name__, (settings,), members)
