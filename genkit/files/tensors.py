@@ -17,14 +17,19 @@ from genkit.files import atomic
 
 
 def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Copy tensors into a model of exactly their names and shapes; raises WeightsError naming what differs."""
+    """Copy tensors into a model of exactly their names and shapes; raises WeightsError as `check_fit` does."""
+    check_fit(model, tensors, source)
+    model.load_state_dict(tensors)
+
+
+def check_fit(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Refuse tensors that are not exactly those of a model, by names and shapes; raises WeightsError."""
     owed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if owed != given:
         names = sorted(name for name in owed.keys() | given.keys() if owed.get(name) != given.get(name))
         first = f"{names[0]}: the model has {owed.get(names[0], 'none')}, the file {given.get(names[0], 'none')}"
         raise WeightsError(f"{source}: {len(names)} tensors do not fit the model that the config describes ({first})")
-    model.load_state_dict(tensors)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """What a resumed run needs beside its config: the weights, the optimizer's state, and how many epochs are done.
 
-Random states are not among it: each epoch makes its own from the run's seed (`training.seed_everything`).
+Random states are not among it: each epoch makes its own from the run's seed (`genkit.training.seeds`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from genkit.errors import WeightsError
-from genkit.files.tensors import fill, read_tensors, write_tensors
-from genkit.speed.layout import like
+from genkit.files.tensors import check_fit, read_tensors, write_tensors
 from genkit.training.trainer import Trainer
 
 KEY = "genkit-checkpoint"
@@ -21,16 +20,17 @@ KEY = "genkit-checkpoint"
 
 def save(path: Path, trainer: Trainer, epoch: int) -> None:
     """Write the state after `epoch` epochs, whole or not at all."""
-    tensors: dict[str, Any] = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
-    plain: dict[str, Any] = {}
-    for owner, optimizer in trainer.optimizers.items():
-        for index, state in optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                kind = tensors if isinstance(value, Tensor) else plain
-                kind[f"optimizer/{owner}/{index}/{name}"] = value
-    scaler = None if trainer.scaler is None else trainer.scaler.state_dict()
-    header = {"epoch": epoch, "optimizer": plain, "scaler": scaler}
-    write_tensors(path, tensors, {KEY: json.dumps(header)})
+    state = trainer.state_dict()
+    values = {f"model.{name}": tensor for name, tensor in state["model"].items()}
+    for owner, indices in state["optimizers"].items():
+        values |= {
+            f"optimizer/{owner}/{i}/{name}": value for i, each in indices.items() for name, value in each.items()
+        }
+    for owner, each in state["states"].items():
+        values |= {f"state/{owner}/{name}": value for name, value in each.items()}
+    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    plain = {name: value for name, value in values.items() if name not in tensors}
+    write_tensors(path, tensors, {KEY: json.dumps({"epoch": epoch, "plain": plain, "scaler": state["scaler"]})})
 
 
 def restore(path: Path, trainer: Trainer) -> int:
@@ -42,26 +42,17 @@ def restore(path: Path, trainer: Trainer) -> int:
     tensors, metadata = read_tensors(path)
     header = _header(path, metadata)
     model = {name.removeprefix("model."): tensors.pop(name) for name in list(tensors) if name.startswith("model.")}
-    fill(trainer.model, model, path)
-    states: dict[str, dict[int, dict[str, Any]]] = {owner: {} for owner in trainer.optimizers}
-    for key, value in {**tensors, **header["optimizer"]}.items():
-        _, owner, index, name = key.split("/")
-        states[owner].setdefault(int(index), {})[name] = value
-    for owner, optimizer in trainer.optimizers.items():
-        groups = optimizer.state_dict()["param_groups"]
-        laid_out = {
-            index: {name: _laid_out(value, parameter) for name, value in states[owner].get(index, {}).items()}
-            for index, parameter in enumerate(trainer.fitted[owner])
-        }
-        optimizer.load_state_dict({"state": laid_out, "param_groups": groups})
-    if trainer.scaler is not None and header.get("scaler"):
-        trainer.scaler.load_state_dict(header["scaler"])
+    check_fit(trainer.model, model, path)
+    state: dict[str, Any] = {"model": model, "optimizers": {}, "scaler": header.get("scaler"), "states": {}}
+    for key, value in {**tensors, **header.get("plain", header.get("optimizer", {}))}.items():
+        kind, owner, rest = key.split("/", 2)
+        if kind == "state":
+            state["states"].setdefault(owner, {})[rest] = value
+        else:
+            index, _, name = rest.partition("/")
+            state["optimizers"].setdefault(owner, {}).setdefault(int(index), {})[name] = value
+    trainer.load_state_dict(state)
     return int(header["epoch"])
-
-
-def _laid_out(value: Any, parameter: Tensor) -> Any:
-    """A moment of a parameter in its layout: the file does not know of layouts."""
-    return like(value, parameter) if isinstance(value, Tensor) and value.shape == parameter.shape else value
 
 
 def epochs_done(path: Path) -> int:

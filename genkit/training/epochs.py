@@ -36,6 +36,8 @@ def fit(
         record = _epoch(trainer, data, epoch, report)
         check_epoch(record, trainer.model, data)
         yield record
+        if trainer.should_stop(record):
+            return
 
 
 def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progress], None]) -> EpochRecord:
@@ -49,7 +51,7 @@ def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progre
     trainer.model.train()
     start = reported = time.perf_counter()
     for step, batch in enumerate(data.batches(data.train, size, order)):
-        lr = trainer.set_lr(moments[step])
+        lr = trainer.set_rates(moments[step])
         total.add(trainer.step(batch.x, weights[step], batch.total), batch.total)
         now = time.perf_counter()
         if now - reported > SECONDS_BETWEEN_REPORTS:

@@ -12,14 +12,7 @@ from genkit.interfaces import Forward
 from genkit.model.model import Model
 from genkit.parallel.draws import mean
 from genkit.record.scores import Figures
-
-MODEL = "model"
-"""Who owns all parameters that no critic owns."""
-
-
-def critic_of(name: str) -> str:
-    """Who owns the parameters of the learned term of that name."""
-    return f"loss.{name}"
+from genkit.training.optimization import MODEL, critic_of
 
 
 def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures, Forward | None]:

@@ -1,38 +1,45 @@
-"""Fitting a model: the one step that every system shares, and the epochs made of it.
+"""The training step that every system shares, and what can take part in it.
 
-All figures are in nats per datum. Each epoch starts from a random state of its own, made from the run's seed and the
-epoch's number, so a run that is resumed at an epoch repeats what it would have done, bit for bit.
+B data, T loss terms. All figures are in nats per datum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genkit.config import TrainingConfig
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import ComponentError, GenkitError
-from genkit.interfaces import LearnedLoss, Loss, Split
+from genkit.errors import GenkitError
+from genkit.interfaces import Split
 from genkit.model import trial
 from genkit.model.model import Model, evaluating
 from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up
-from genkit.record.scores import Figures, Scores, Total
-from genkit.settings.optimizers import OptimizerConfig
+from genkit.record.scores import EpochRecord, Figures, Scores, Total
 from genkit.settings.schedules import value_at
 from genkit.speed.compiled import Compiled, Gradients
-from genkit.speed.layout import like
 from genkit.training.devices import computing_in
-from genkit.training.objective import MODEL, critic_of, differentiate, objective
+from genkit.training.objective import differentiate, objective
+from genkit.training.optimization import Optimization
+
+
+class Stateful(Protocol):
+    """What a resumed run has to bring back into its state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values by their names."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take a state that `state_dict` gave."""
 
 
 class Trainer:
     """A model with its optimizers: takes steps, and keeps the weights of the terms and the learning rates on schedule.
-
-    A learned term's own parameters have an optimizer of their own; all others are the model's.
 
     Args:
         model: the model, already on its device.
@@ -45,57 +52,40 @@ class Trainer:
         self.model = model
         self.config = config
         self.compiled = compiled
-        terms = dict(zip(model.losses, model.config.loss, strict=True))
-        self.terms = {name: term.weight for name, term in terms.items()}
-        learned = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
-        own = [parameter for parameter in model.parameters() if parameter not in learned]
-        owners = {MODEL: own, **{critic_of(name): list(loss.parameters()) for name, loss in model.critics.items()}}
-        self.fitted = {owner: [p for p in owned if p.requires_grad] for owner, owned in owners.items()}
-        self.differentiate: Callable[..., Gradients] = partial(differentiate, model, self.fitted)
+        self.weights = {name: term.weight for name, term in zip(model.losses, model.config.loss, strict=True)}
+        self.optimization = Optimization(model, config)
+        fitted = self.optimization.parameters
+        self.differentiate: Callable[..., Gradients] = partial(differentiate, model, fitted)
         """`differentiate` this model by what is fitted: takes x (B, *shape), weights (T,) and the scale."""
         if compiled:
-            self.differentiate = Compiled(differentiate, model, self.fitted, self._kind)
-        if not self.fitted[MODEL]:
-            raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
-        configs = {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
-        self.optimizers = {owner: configs[owner].build(parameters) for owner, parameters in self.fitted.items()}
-        """Every optimizer by the name of what it fits: `model`, or `loss.NAME`."""
-        self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
-        """Keeps gradients within what float16 can hold; a step whose gradients are not finite is left out."""
-        self.rates = {owner: config.lr for owner, config in configs.items()}
+            self.differentiate = Compiled(differentiate, model, fitted, self._kind)
+        self.after_step: list[Callable[[Trainer], None]] = []
+        """Called after each step, in their order."""
+        self.stops: list[Callable[[EpochRecord], bool]] = []
+        """Asked after each epoch: training ends once one of them says so."""
+        self.states: dict[str, Stateful] = {}
+        """What else has a state that belongs to training, by names of its own: it goes into checkpoints."""
 
     def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
-        """One optimisation step on x (B, *shape): the model against the terms, and each critic against the model.
+        """One optimisation step: the model against the terms, and each critic against the model.
 
-        `total` is the size of the batch of which x is this process's part; by default x is all of it.
-        Raises as `gradients` does.
-        """
-        scale = self.scaler.scale(torch.ones((), device=x.device)) if self.scaler is not None else None
-        gradients, figures = self.gradients(x, weights, scale, total)
-        add_up(gradient for each in gradients.values() for gradient in each)
-        for owner, optimizer in self.optimizers.items():
-            for parameter, gradient in zip(self.fitted[owner], gradients[owner], strict=True):
-                parameter.grad = None if gradient is None else like(gradient, parameter)
-            if self.scaler is not None:
-                self.scaler.unscale_(optimizer)
-            if owner == MODEL and self.config.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.fitted[owner], self.config.clip_norm)
-            if self.scaler is not None:
-                self.scaler.step(optimizer)
-            else:
-                optimizer.step()
-            for parameter in self.fitted[owner]:
-                parameter.grad = None  # the next pass needs the memory
-        if self.scaler is not None:
-            self.scaler.update()
-        return figures
-
-    def gradients(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, total: int | None = None) -> Gradients:
-        """What `differentiate` gives for this model, in the precision that the config asks for; arguments as of `step`.
+        Args:
+            x: (B, *shape), as the data are kept; uint8 stands for x / 255.
+            weights: (T,) the factors of the terms.
+            total: the size of the batch of which x is this process's rows; None: x is all of it.
 
         Raises:
             GenkitError: a part fails in training: which one, and where.
         """
+        gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total)
+        add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
+        self.optimization.apply(gradients)
+        for act in self.after_step:
+            act(self)
+        return figures
+
+    def gradients(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, total: int | None = None) -> Gradients:
+        """The gradients by what is fitted, in the precision that the config asks for; as `step` otherwise."""
         with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
             try:
                 return self.differentiate(x, weights, scale)
@@ -110,28 +100,36 @@ class Trainer:
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
-        return {name: value_at(schedule, epoch) for name, schedule in self.terms.items()}
+        return {name: value_at(schedule, epoch) for name, schedule in self.weights.items()}
 
-    def set_lr(self, epoch: float) -> float:
+    def set_rates(self, epoch: float) -> float:
         """Bring every learning rate to where its schedule is after `epoch` epochs; returns the model's."""
-        for owner, schedule in self.rates.items():
-            for group in self.optimizers[owner].param_groups:
-                group["lr"] = value_at(schedule, epoch)
-        return value_at(self.config.optimizer.lr, epoch)
+        return self.optimization.set_rates(epoch)
+
+    def should_stop(self, record: EpochRecord) -> bool:
+        """Whether training ends with the epoch of that record; everybody who has a say is asked."""
+        return any([stop(record) for stop in self.stops])  # noqa: C419 - each may count its own epochs
 
     def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
         """The same objective on held-out data, without learning from them."""
         factors = torch.tensor(list(weights.values()), device=self.model.device)
         total = Total(self.model.sum_dtype)
         with evaluating(self.model):
-            size = self.config.batch_size
-            for x, count in data.batches(split, size):
-                with sharing(count):
-                    total.add(objective(self.model, as_float(x), factors)[1], count)
+            for batch in data.batches(split, self.config.batch_size):
+                with sharing(batch.total):
+                    total.add(objective(self.model, as_float(batch.x), factors)[1], batch.total)
         total.gather()
         return total.scores(weights)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: of the model, the optimizers, the scaler, and of `states` by their names."""
+        states = {name: each.state_dict() for name, each in self.states.items()}
+        return {"model": self.model.state_dict(), **self.optimization.state_dict(), "states": states}
 
-def _critic_config(term: Loss.Config) -> OptimizerConfig:
-    assert isinstance(term, LearnedLoss.Config)
-    return term.optimizer
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state_dict` gave; what it lacks of `states` stays as it is."""
+        self.model.load_state_dict(state["model"])
+        self.optimization.load_state_dict(state)
+        for name, each in self.states.items():
+            if name in state["states"]:
+                each.load_state_dict(state["states"][name])

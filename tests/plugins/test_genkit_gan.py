@@ -333,7 +333,7 @@ def test_each_optimizer_moves_its_own_parameters_and_no_others(of_model: bool, o
 
 def test_every_parameter_belongs_to_exactly_one_optimizer() -> None:
     model = made(encoder="mlp", loss=["reconstruction", "kl", adversarial(), adversarial(form="hinge")])
-    optimizers = trainer_of(model).optimizers
+    optimizers = trainer_of(model).optimization.optimizers
     assert list(optimizers) == ["model", "loss.adversarial", "loss.adversarial-2"]
     owned = [id(p) for optimizer in optimizers.values() for group in optimizer.param_groups for p in group["params"]]
     assert len(owned) == len(set(owned))
@@ -411,8 +411,8 @@ def test_critic_and_model_have_learning_rates_on_schedules_of_their_own() -> Non
     trainer = trainer_of(made(loss=adversarial(optimizer=critics), training={"optimizer": optimizer}))
     found = []
     for epoch in (0, 1, 2, 4):
-        rate = trainer.set_lr(epoch)
-        rates = {name: each.param_groups[0]["lr"] for name, each in trainer.optimizers.items()}
+        rate = trainer.set_rates(epoch)
+        rates = {name: each.param_groups[0]["lr"] for name, each in trainer.optimization.optimizers.items()}
         assert rate == rates["model"]
         found.append((rates["model"], rates["loss.adversarial"]))
     assert [list(rates) for rates in found] == [

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from genkit.errors import WeightsError
+from genkit.files.tensors import read_tensors, write_tensors
 from genkit.runs.opening import as_config, prepare
 from genkit.training import checkpoint
 from genkit.training.trainer import Trainer
@@ -76,3 +79,64 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, digits):
     save_file({"w": torch.zeros(1)}, tmp_path / "c.safetensors")
     with pytest.raises(WeightsError, match="is no checkpoint"):
         checkpoint.restore(tmp_path / "c.safetensors", trainer_of(digits)[0])
+
+
+class Average:
+    """Parameters averaged over steps, as a part of training with a state of its own."""
+
+    def __init__(self, trainer):
+        self.steps, self.mean = 0, [parameter.detach().clone() for parameter in trainer.model.parameters()]
+        trainer.after_step.append(self)
+        trainer.states["average"] = self
+
+    def __call__(self, trainer):
+        self.steps += 1
+        for mean, parameter in zip(self.mean, trainer.model.parameters(), strict=True):
+            mean.lerp_(parameter.detach(), 1 / (self.steps + 1))
+
+    def state_dict(self):
+        return {"steps": self.steps, **{f"mean/{i}": mean for i, mean in enumerate(self.mean)}}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"]
+        self.mean = [state[f"mean/{i}"] for i in range(len(self.mean))]
+
+
+def test_what_takes_part_in_training_comes_back_with_its_state(tmp_path, digits):
+    original, data = trainer_of(digits)
+    average = Average(original)
+    steps(original, data, 3)
+    checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
+    restored, _ = trainer_of(digits, "seed=9")
+    again = Average(restored)
+    checkpoint.restore(tmp_path / "c.safetensors", restored)
+    assert again.steps == 3
+    for trainer in (original, restored):
+        steps(trainer, data, 2)
+    for one, other in zip(average.mean, again.mean, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_checkpoint_without_such_a_state_leaves_it_as_it_is(tmp_path, digits):
+    original, data = trainer_of(digits)
+    steps(original, data, 1)
+    checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
+    average = Average(original)
+    checkpoint.restore(tmp_path / "c.safetensors", original)
+    assert average.steps == 0
+
+
+def test_a_checkpoint_of_an_earlier_genkit_is_taken_up(tmp_path, digits):
+    original, data = trainer_of(digits)
+    steps(original, data, 3)
+    checkpoint.save(tmp_path / "c.safetensors", original, epoch=2)
+    tensors, metadata = read_tensors(tmp_path / "c.safetensors")
+    header = json.loads(metadata[checkpoint.KEY])
+    before = {"epoch": header["epoch"], "optimizer": header["plain"], "scaler": header["scaler"]}
+    write_tensors(tmp_path / "old.safetensors", tensors, {checkpoint.KEY: json.dumps(before)})
+    restored, _ = trainer_of(digits, "seed=9")
+    assert checkpoint.restore(tmp_path / "old.safetensors", restored) == 2
+    for trainer in (original, restored):
+        steps(trainer, data, 2)
+    for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
+        assert torch.equal(one, other)

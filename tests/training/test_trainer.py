@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import pytest
@@ -286,13 +287,45 @@ def test_networks_compute_in_the_type_that_is_asked_for_and_figures_in_float32(d
 
 def test_a_float16_step_that_overflows_is_left_out_and_the_scale_goes_down(digits):
     trainer, data = trainer_of(digits, "training.precision=float16")
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    trainer.optimization.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     for _ in range(2):
         trainer.step(data.train.x[:64], torch.ones(2))
         assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
-    assert trainer.scaler.get_scale() == 2.0**58
+    assert trainer.optimization.scaler.get_scale() == 2.0**58
     for _ in range(60):
         trainer.step(data.train.x[:64], torch.ones(2))
     assert not any(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
     assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+
+
+def test_callables_act_after_each_step(digits):
+    trainer, data = trainer_of(digits, "training.epochs=2")
+    seen = []
+    trainer.after_step.append(lambda trainer: seen.append(next(trainer.model.parameters()).detach().clone()))
+    records = list(fit(trainer, data, seed=0))
+    assert len(seen) == records[-1].steps
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[-1], next(trainer.model.parameters()))
+
+
+def test_training_ends_after_the_epoch_at_which_somebody_says_so(digits):
+    trainer, data = trainer_of(digits, "training.epochs=9")
+    asked = []
+    trainer.stops += [lambda record: record.epoch >= 3, lambda record: asked.append(record.epoch) or False]
+    assert [record.epoch for record in fit(trainer, data, seed=0)] == [1, 2, 3]
+    assert asked == [1, 2, 3]  # everybody counts every epoch
+
+
+def test_a_trainers_state_takes_another_to_the_same_next_step(digits):
+    one, data = trainer_of(digits)
+    other, _ = trainer_of(digits, "seed=9")
+    weights = torch.ones(len(one.weights))
+    torch.manual_seed(0)
+    one.step(data.train.x[:32], weights)
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    for trainer in (one, other):
+        torch.manual_seed(1)
+        trainer.step(data.train.x[32:64], weights)
+    for mine, theirs in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)

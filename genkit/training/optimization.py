@@ -1,0 +1,122 @@
+"""The optimizers of a training step: one for the model and one for each critic, with their learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genkit.config import TrainingConfig
+from genkit.errors import ComponentError
+from genkit.interfaces import LearnedLoss, Loss
+from genkit.model.model import Model
+from genkit.settings.optimizers import OptimizerConfig
+from genkit.settings.schedules import value_at
+from genkit.speed.layout import like
+
+MODEL = "model"
+"""The owner of all parameters that no critic owns."""
+
+
+def critic_of(name: str) -> str:
+    """The owner of the parameters of the learned term of that name."""
+    return f"loss.{name}"
+
+
+def fitted_parameters(model: Model) -> dict[str, list[nn.Parameter]]:
+    """The parameters that are learned, by their owner: `model`, or `loss.NAME` for those of a critic."""
+    of_critics = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
+    owners = {MODEL: [parameter for parameter in model.parameters() if parameter not in of_critics]}
+    owners |= {critic_of(name): list(critic.parameters()) for name, critic in model.critics.items()}
+    return {owner: [p for p in parameters if p.requires_grad] for owner, parameters in owners.items()}
+
+
+class Optimization:
+    """Takes the gradients of a step to a change of the parameters.
+
+    Args:
+        model: the model, already on its device, that knows its config.
+        config: how it is fitted.
+
+    Raises:
+        ComponentError: the model has no parameter to fit.
+    """
+
+    def __init__(self, model: Model, config: TrainingConfig) -> None:
+        self.parameters = fitted_parameters(model)
+        """What is fitted, by its owner."""
+        if not self.parameters[MODEL]:
+            raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
+        configs = _configs(model, config)
+        self.optimizers = {owner: configs[owner].build(fitted) for owner, fitted in self.parameters.items()}
+        """Every optimizer by the name of what it fits."""
+        self.schedules = {owner: config.lr for owner, config in configs.items()}
+        self.clip_norm = config.clip_norm
+        self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
+        """Keeps gradients within what float16 can hold; a step whose gradients are not finite is left out."""
+
+    def scale(self, device: torch.device) -> Tensor | None:
+        """The factor () of the objective before its gradients are taken; None: it is 1."""
+        return None if self.scaler is None else self.scaler.scale(torch.ones((), device=device))
+
+    def apply(self, gradients: Mapping[str, Sequence[Tensor | None]]) -> None:
+        """Change the parameters of every owner by its gradients, which are scaled by `scale`."""
+        for owner, optimizer in self.optimizers.items():
+            for parameter, gradient in zip(self.parameters[owner], gradients[owner], strict=True):
+                parameter.grad = None if gradient is None else like(gradient, parameter)
+            if self.scaler is not None:
+                self.scaler.unscale_(optimizer)
+            if owner == MODEL and self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.parameters[owner], self.clip_norm)
+            if self.scaler is not None:
+                self.scaler.step(optimizer)
+            else:
+                optimizer.step()
+            for parameter in self.parameters[owner]:
+                parameter.grad = None  # the next pass needs the memory
+        if self.scaler is not None:
+            self.scaler.update()
+
+    def set_rates(self, epoch: float) -> float:
+        """Bring every learning rate to where its schedule is after `epoch` epochs; returns the model's."""
+        for owner, schedule in self.schedules.items():
+            for group in self.optimizers[owner].param_groups:
+                group["lr"] = value_at(schedule, epoch)
+        return value_at(self.schedules[MODEL], epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the optimizers, as torch gives them, by their owners; and that of the scaler, None without one."""
+        return {
+            "optimizers": {owner: optimizer.state_dict()["state"] for owner, optimizer in self.optimizers.items()},
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Bring the optimizers into a state that `state_dict` gave, laid out in memory as their parameters are."""
+        for owner, optimizer in self.optimizers.items():
+            states = state["optimizers"].get(owner, {})
+            laid_out = {
+                index: {name: _laid_out(value, parameter) for name, value in states.get(index, {}).items()}
+                for index, parameter in enumerate(self.parameters[owner])
+            }
+            optimizer.load_state_dict({"state": laid_out, "param_groups": optimizer.state_dict()["param_groups"]})
+        if self.scaler is not None and state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """A moment of a parameter in its layout: a file does not know of layouts."""
+    return like(value, parameter) if isinstance(value, Tensor) and value.shape == parameter.shape else value
+
+
+def _configs(model: Model, config: TrainingConfig) -> dict[str, OptimizerConfig]:
+    assert model.config is not None
+    terms = dict(zip(model.losses, model.config.loss, strict=True))
+    return {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
+
+
+def _critic_config(term: Loss.Config) -> OptimizerConfig:
+    assert isinstance(term, LearnedLoss.Config)
+    return term.optimizer
