@@ -1,7 +1,12 @@
 """Rules that hold for the tree as a whole."""
 
 import ast
+import graphlib
+import importlib
+import inspect
 import re
+import statistics
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -77,3 +82,123 @@ def test_every_option_of_every_component_is_described():
         for component in plugin.components:
             for name, field in component.Config.model_fields.items():
                 assert name == "name" or field.description, f"{component.__name__}.Config.{name}"
+
+
+FLOORS = """
+cli
+scaffold testing
+runs
+sharing
+registry
+training
+pictures
+record
+evaluation
+model
+config
+data
+interfaces
+speed
+parallel
+settings
+files
+errors activations
+"""
+"""The rooms of genkit/, floor by floor from the top: each imports only from its own room and from the floors below."""
+FLOOR = {room: number for number, line in enumerate(FLOORS.split("\n")) for room in line.split()}
+FACE = {"genkit", "genkit.__main__"}
+"""The modules that stand before the house: they hand names on."""
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in CORE if not {"kinds", "tests"} & {*path.relative_to(ROOT).parts[2:-1]}}
+"""The modules of genkit/ by their names; the files that the scaffold copies into a new plugin are none."""
+
+
+def imports_of(path):
+    """The modules of genkit that a module imports, at any depth and for types alone too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "genkit":
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+def room_of(module):
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - FACE))
+def test_imports_go_only_down(module):
+    for other in set(imports_of(MODULES[module])) - FACE:
+        assert room_of(other) == room_of(module) or FLOOR[room_of(other)] > FLOOR[room_of(module)], other
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: set(imports_of(path)) - FACE for module, path in MODULES.items() if module not in FACE}
+    assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
+
+
+def test_every_room_is_on_a_floor_and_says_what_lives_there():
+    rooms = {room_of(module) for module in MODULES.keys() - FACE}
+    assert rooms == FLOOR.keys()
+    for module, path in MODULES.items():
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), module
+
+
+def test_tests_mirror_the_modules():
+    tested = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    rooms = {room_of(module) for module in MODULES.keys() - FACE}
+    for path in tested:
+        if path.parts[0] in rooms and len(path.parts) > 1:
+            module = path.with_name(path.name.removeprefix("test_")).with_suffix("")
+            folder = ROOT / "genkit" / module
+            assert folder.with_suffix(".py").is_file() or folder.is_dir() or module.name in (*ROOMWIDE, path.parts[0]), path
+
+
+ROOMWIDE = {"commands", "contract"}
+"""Tests of a whole room: the command line, and the contract."""
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *sorted((ROOT / "benchmarks").rglob("*.py"))], ids=module_of)
+def test_no_file_is_too_long_to_read(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_functions_are_short():
+    lengths = {}
+    for path in CORE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                lengths[f"{module_of(path)}.{node.name}"] = node.end_lineno - node.lineno + 1
+    assert statistics.median(lengths.values()) <= 7
+    assert statistics.quantiles(lengths.values(), n=10)[-1] <= 21
+    assert {name: length for name, length in lengths.items() if length > 40} == {}
+
+
+BLOCK = 10
+"""Lines of code that may not occur twice in a row."""
+
+
+def test_no_code_is_repeated():
+    places = defaultdict(list)
+    for path in CORE:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = "\n".join(ast.unparse(node) for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom))
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        for start in range(len(lines) - BLOCK + 1):
+            places["\n".join(lines[start : start + BLOCK])].append(module_of(path))
+    assert {block: where for block, where in places.items() if len(where) > 1} == {}
+
+
+def test_every_public_name_is_there():
+    face = importlib.import_module("genkit")
+    for name in face.__all__:
+        assert inspect.getdoc(getattr(face, name)) or name == "Shape", name
+    assert {"Encoder", "Sampler", "load", "run", "normal", "uniform"} <= {*face.__all__}
+    assert {*dir(face)} >= {*face.__all__}

@@ -87,7 +87,7 @@ class Optimization:
         return value_at(self.schedules[MODEL], epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of the optimizers, as torch gives them, by their owners; and that of the scaler, None without one."""
+        """The optimizers' states, as torch gives them, by their owners; and the scaler's, or None."""
         return {
             "optimizers": {owner: optimizer.state_dict()["state"] for owner, optimizer in self.optimizers.items()},
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
