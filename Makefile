@@ -2,42 +2,65 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+PIP := python -m pip --disable-pip-version-check
+LINT := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: help install run test quick lint format bench clean
+# Stamps: what is installed. Each holds more than the one before.
+RUN := $(VENV)/.ready
+CHECK := $(VENV)/.ready-dev
+TEST := $(VENV)/.ready-dev-all
+
+NEWEST := .venv-newest
+
+.PHONY: help install run test quick lint format bench newest clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-install: $(READY) ## make the virtual environment in .venv
+install: $(CHECK) ## make the virtual environment in .venv, for work on genkit
 
-$(READY): pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "genkit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Give another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+
+$(CHECK): EXTRAS := [dev]
+$(TEST): EXTRAS := [dev-all]
+$(RUN) $(CHECK) $(TEST): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/$(PIP) install --constraint constraints.txt --editable '.$(EXTRAS)'
 	@touch $@
 
-run: $(READY) ## train a variational autoencoder on handwritten digits and say where its pictures are
+run: $(RUN) ## train a variational autoencoder on handwritten digits and say where its pictures are
 	$(BIN)/genkit run examples/vae-digits.yaml
 
-test: $(READY) lint ## static checks and all tests
-	$(BIN)/python -m pytest -m ""
+test: $(TEST) ## static checks and all tests, side by side
+	@touch $(RUN) $(CHECK)
+	@{ $(LINT); } >$(VENV)/lint.txt 2>&1 & lint=$$!; \
+	$(BIN)/python -m pytest -m "" $(SIDE_BY_SIDE); tests=$$?; \
+	wait $$lint; lint=$$?; cat $(VENV)/lint.txt; \
+	[ $$lint = 0 ] || echo "ruff or mypy: failed, as printed above"; \
+	[ $$tests = 0 ] || echo "the tests: failed, as printed further above"; \
+	exit $$((lint + tests))
 
-quick: $(READY) ## the quick tests alone
-	$(BIN)/python -m pytest
+quick: $(CHECK) ## the quick tests alone
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-lint: $(READY) ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint: $(CHECK) ## ruff and mypy
+	$(LINT)
 
-format: $(READY) ## bring the code into the project's form
+format: $(CHECK) ## bring the code into the project's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## training throughput of the examples, eager and compiled
+bench: $(RUN) ## training throughput of the examples, eager and compiled
 	$(BIN)/python -m benchmarks.throughput
 
-clean: ## remove the virtual environment and caches; runs stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+newest: ## all tests on the newest torch there is, in an environment of its own
+	$(PYTHON) -m venv $(NEWEST)
+	grep -vE '^(torch|sympy)==' constraints.txt >$(NEWEST)/constraints.txt
+	$(NEWEST)/bin/$(PIP) install --upgrade --constraint $(NEWEST)/constraints.txt torch --editable '.[dev-all]'
+	$(NEWEST)/bin/python -m pytest -m "" $(SIDE_BY_SIDE)
+
+clean: ## remove the virtual environments and caches; runs stay
+	rm -rf $(VENV) $(NEWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

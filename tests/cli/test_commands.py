@@ -126,8 +126,7 @@ def test_encode_takes_other_data_than_the_runs(cli, finished, tmp_path):
 
 
 def test_encode_writes_tables(cli, finished, tmp_path):
-    from pyarrow import parquet
-
+    parquet = pytest.importorskip("pyarrow.parquet")
     for name in ("z.csv", "z.parquet"):
         assert cli("encode", finished.directory.path, "--out", tmp_path / name).code == 0
     lines = (tmp_path / "z.csv").read_text().splitlines()
