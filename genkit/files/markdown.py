@@ -6,10 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, whatever the text of its cells is; code in backquotes stays as it is."""
-    lines = [_line(head), "|" + "---|" * len(head), *map(_line, rows)]
-    return "\n".join(lines)
+def table(texts: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> str:
+    """A table, whatever the text of its cells is; code in backquotes stays as it is.
+
+    Args:
+        texts: the heads of the first columns.
+        rows: a cell for each column.
+        numbers: the heads of the columns that follow, which stand to the right.
+    """
+    rule = "---|" * len(texts) + "---:|" * len(numbers)
+    return "\n".join([_line([*texts, *numbers]), f"|{rule}", *map(_line, rows)])
 
 
 def _line(cells: Iterable[str]) -> str:

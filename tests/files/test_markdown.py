@@ -2,9 +2,9 @@ from genkit.files.markdown import table
 
 
 def test_a_table_has_a_head_a_rule_and_a_line_for_each_row():
-    assert table(("part", "size"), [("encoder", "3"), ("decoder", "4")]).splitlines() == [
+    assert table(("part",), [("encoder", "3"), ("decoder", "4")], numbers=("size",)).splitlines() == [
         "| part | size |",
-        "|---|---|",
+        "|---|---:|",
         "| encoder | 3 |",
         "| decoder | 4 |",
     ]

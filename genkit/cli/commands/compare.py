@@ -67,7 +67,7 @@ def show(comparison: Comparison) -> None:
     console = Console(markup=False, highlight=False)
     room = console.width - min(max(len(about.title) + GAP for about in shown.values()), console.width // 2)
     for piece in _pieces(columns, room):
-        console.print(_table(shown, piece))
+        console.print(_filled(shown, piece))
         console.print()
     console.print(
         f"{LEGEND}; figures are of the test split\n"
@@ -90,7 +90,7 @@ def _pieces(columns: list[Column], room: int) -> list[list[Column]]:
     return pieces
 
 
-def _table(shown: dict[str, Description], columns: list[Column]) -> Table:
+def _filled(shown: dict[str, Description], columns: list[Column]) -> Table:
     table = tables.table(("",), [name for name, _ in columns])
     for key, about in shown.items():
         table.add_row(f"{about.title} {about.arrow}".strip(), *(cells.get(key, "–") for _, cells in columns))
