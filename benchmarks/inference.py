@@ -14,10 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.machine import write
+from benchmarks.machine import show, write
 from benchmarks.peers import PEERS
 from benchmarks.throughput import MODELS
 from benchmarks.turns import contest, genkit, interleaved
@@ -62,12 +59,7 @@ def main() -> None:
             shown = [f"{figures['sample']:,.0f}", f"{figures['genkit_over_this_sample']:.2f}"]
             shown += [f"{figures['encode']:,.0f}", f"{figures['genkit_over_this_encode']:.2f}"]
             rows.append([f"{title}, {model}", *shown])
-    table = Table(COLUMNS[0], box=None)
-    for column in COLUMNS[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    show(COLUMNS, rows)
     if arguments.out is not None:
         write(arguments.out, f"python -m benchmarks.inference {shlex.join(sys.argv[1:])}", results, COLUMNS, rows)
 

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+
+from genkit.cli import tables
+from genkit.files import markdown
 
 
 def machine() -> dict[str, Any]:
@@ -27,13 +31,17 @@ def write(stem: Path, command: str, results: Any, columns: Sequence[str], rows: 
     stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     where = ", ".join(f"{key} {value}" for key, value in machine().items())
     head = [f"`{command}`", "", where, ""]
-    stem.with_suffix(".md").write_text("\n".join([*head, *markdown(columns, rows)]) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(
+        "\n".join([*head, markdown.table(columns[:1], rows, numbers=columns[1:])]) + "\n", encoding="utf-8"
+    )
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table whose first column is text."""
-    rule = "|".join(["---", *["---:"] * (len(columns) - 1)])
-    return [f"| {' | '.join(columns)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table whose first column is text."""
+    table = tables.table(columns[:1], columns[1:], title)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _processor() -> str:

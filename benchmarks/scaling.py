@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.machine import write
+from benchmarks.machine import show, write
 from benchmarks.turns import ROOT, contest, genkit, interleaved
 
 CONFIG = ROOT / "examples" / "vae-dense.yaml"
@@ -132,12 +130,7 @@ def main() -> None:
     results["processes"] = efficiency(arguments.rounds)
     percent = f"{results['processes']['efficiency']:.0%} as fast each"
     rows.append(["processes of one thread", "1", "2", percent, "", ""])
-    table = Table(COLUMNS[0], box=None)
-    for column in COLUMNS[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    show(COLUMNS, rows)
     if arguments.out is not None:
         write(arguments.out, f"python -m benchmarks.scaling {shlex.join(sys.argv[1:])}", results, COLUMNS, rows)
 

@@ -18,10 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.machine import write
+from benchmarks.machine import show, write
 from benchmarks.peers import PEERS
 from benchmarks.turns import ROOT, contest
 
@@ -88,12 +85,7 @@ def main() -> None:
         ratio = statistics.median(row[name] / row[against] for row in rounds)
         rows.append([name, f"{statistics.median(row[name] for row in rounds):.2f}", f"{ratio:.2f} × {against}"])
     columns = ["from the start of the process", "seconds", "ratio"]
-    table = Table(columns[0], box=None)
-    for column in columns[1:]:
-        table.add_column(column, justify="right")
-    for line in rows:
-        table.add_row(*line)
-    Console().print(table)
+    show(columns, rows)
     if arguments.out is not None:
         write(arguments.out, f"python -m benchmarks.startup {shlex.join(sys.argv[1:])}", rounds, columns, rows)
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.machine import write
+from benchmarks.machine import show, write
 from benchmarks.peers import HAND, PEERS
 from benchmarks.turns import Contestant, Times, contest, genkit, interleaved
 from genkit.errors import DataError
@@ -138,7 +137,8 @@ def main() -> None:
             for batch in arguments.batch or [as_config(config, arguments.set).training.batch_size]:
                 commands, size = _commands(config, batch, arguments)
                 results.append(measure(config.stem, size, commands, arguments.rounds, arguments.seconds, arguments.fit))
-                console.print(_table(results[-1]))
+                shown = [[row[0].replace("**", "").replace("`", ""), *row[1:]] for row in rows(results[-1])]
+                show(COLUMNS, shown, f"{config.stem}, training")
                 console.print(note(results[-1]), highlight=False)
         except DataError as error:
             console.print(f"{config.stem} is left out: {error}", highlight=False)
@@ -162,15 +162,6 @@ def _commands(config: Path, batch: int, arguments: argparse.Namespace) -> tuple[
         peers = {name: peer.command(model, batch, Path(folder)) for name, peer in kept.items()}
     data, _ = prepare(as_config(config, overrides))
     return {**{name: genkit(config, overrides, name) for name in OWN}, **peers}, min(batch, len(data.train.x))
-
-
-def _table(result: Any) -> Table:
-    table = Table(COLUMNS[0], box=None, title=f"{result['model']}, training")
-    for column in COLUMNS[1:]:
-        table.add_column(column, justify="right")
-    for row in rows(result):
-        table.add_row(row[0].replace("**", "").replace("`", ""), *row[1:])
-    return table
 
 
 def _chart(path: Path, results: Any) -> None:

@@ -158,7 +158,9 @@ def test_tests_mirror_the_modules():
         if path.parts[0] in rooms and len(path.parts) > 1:
             module = path.with_name(path.name.removeprefix("test_")).with_suffix("")
             folder = ROOT / "genkit" / module
-            assert folder.with_suffix(".py").is_file() or folder.is_dir() or module.name in (*ROOMWIDE, path.parts[0]), path
+            assert (
+                folder.with_suffix(".py").is_file() or folder.is_dir() or module.name in (*ROOMWIDE, path.parts[0])
+            ), path
 
 
 ROOMWIDE = {"commands", "contract"}

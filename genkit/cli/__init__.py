@@ -2,17 +2,26 @@
 
 import atexit
 import gc
+import importlib
 import os
+import pkgutil
 import traceback
 
-from genkit.cli import files, models, plugins, share, train
-from genkit.cli.app import app, fail, warning_lines
+from genkit.cli import commands
+from genkit.cli.app import PANELS, app, fail, warning_lines
 
-__all__ = ["app", "files", "main", "models", "plugins", "share", "train"]
+__all__ = ["app", "main"]
 
 
 TRACEBACK = "GENKIT_TRACEBACK"
 """The environment variable that asks for the way to an error."""
+
+
+def _add_commands() -> None:
+    """Import every module of `commands`, which adds its command to the application, and put them in order."""
+    for module in pkgutil.iter_modules(commands.__path__):
+        importlib.import_module(f"{commands.__name__}.{module.name}")
+    app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
 
 
 def main() -> None:
@@ -30,3 +39,6 @@ def main() -> None:
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)
         fail(str(error))
+
+
+_add_commands()

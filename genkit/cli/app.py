@@ -22,26 +22,34 @@ BROKEN = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")]
+TRAIN, INSPECT, USE, SHARE, PLUGINS = "Train", "Inspect and compare", "Use a trained model", "Share a model", "Plugins"
+PANELS = (TRAIN, INSPECT, USE, SHARE, PLUGINS)
+"""The groups of commands in the help, in their order; each command says the one that it belongs to."""
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config of a run, a YAML file.")]
 RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run directory, a model.safetensors, or hf://USER/REPO.")
+    Path, typer.Argument(metavar="RUN", help="A run's directory, a model.safetensors, or hf://USER/REPO.")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Options in place of the config's: training.epochs=5"),
+    typer.Argument(metavar="KEY=VALUE", help="Options that replace the config's, such as training.epochs=5."),
 ]
 DataOverrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[data.KEY=VALUE]...", help="Other data than the run's: data.root=DIR"),
+    typer.Argument(metavar="data.KEY=VALUE", help="Options of the data that replace the run's, such as data.root=DIR."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="The file; its suffix says the format.")]
-SplitName = Annotated[str, typer.Option(help="train, validation, test or all.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix says the format.")]
+OutOrPrint = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it is printed.")]
+SplitName = Annotated[str, typer.Option(help="Which split of the data to take: train, validation, test or all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+License = Annotated[
+    str | None, typer.Option(help="The model's license as the Hub names it: apache-2.0, mit, cc-by-4.0, ...")
+]
+Seed = Annotated[int, typer.Option(min=0, help="The seed of the draws.")]
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         from importlib.metadata import version as version_of
 

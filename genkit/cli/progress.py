@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from genkit.cli.app import INTERRUPTED
+from genkit.parallel import group
 from genkit.registry.hooks import hookimpl
 
 if TYPE_CHECKING:
+    from genkit.record.directory import RunDirectory
     from genkit.record.run import Run
     from genkit.record.scores import EpochRecord, Scores
     from genkit.record.scores import Progress as EpochProgress
@@ -117,3 +123,26 @@ def terms(scores: Scores, weights: dict[str, float]) -> str:
     parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
     critics = "".join(f", critic of {name} {value:.2f}" for name, value in scores.critics.items())
     return f"loss {scores.loss:.2f} ({parts}{critics})"
+
+
+@contextmanager
+def following() -> Iterator[ProgressBar]:
+    """A progress bar for a run; Ctrl-C says how to go on."""
+    progress = ProgressBar(Console(quiet=not group.is_leader()))
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        if progress.run is None:
+            print("interrupted before training started; nothing was written", file=sys.stderr)
+        else:
+            done, directory = len(progress.run.history), progress.run.directory.path
+            print(f"interrupted; {done} whole epochs are kept. To go on: genkit resume {directory}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def print_files(directory: RunDirectory) -> None:
+    """Print where a finished run's pictures and weights are, and its directory last."""
+    if group.is_leader():
+        print(f"pictures: {directory.pictures}")
+        print(f"weights: {directory.model}")
+        print(directory.path)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import DataError
+from genkit.evaluation.descriptions import NATS, Description, Figure, figures
 from genkit.interfaces import Forward
 from genkit.model.batches import MOST
 from genkit.model.model import Model, evaluating
@@ -30,10 +31,18 @@ class CodeStatistics:
 
     mean_activation: list[float]
     """Of each unit, over the data; a sparsity penalty draws it to its rho."""
-    l0: float
-    """Active units a datum, those of a magnitude above 0.001."""
-    dead: float
-    """The share of units that are active for no datum."""
+    l0: Annotated[
+        float,
+        Description(
+            "active units", "per datum", sentence="Units of the code with a magnitude above 0.001.", form=",.2f"
+        ),
+    ]
+    dead: Annotated[
+        float,
+        Description(
+            "dead units", better="lower", sentence="The share of units that are active for no datum.", form=".1%"
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -44,25 +53,51 @@ class Evaluation:
     count: int
     """How many data."""
     draws: int
-    """Draws from q(z|x) a datum."""
+    """Draws from q(z|x) per datum."""
     latents: int
     """Latent dimensions."""
-    elbo: float | None = None
-    """The evidence lower bound: -reconstruction - kl."""
-    reconstruction: float | None = None
-    """E_q[-log p(x|z)]."""
-    kl: float | None = None
-    """KL(q(z|x) || p(z))."""
-    bits_per_dim: float | None = None
-    """-elbo / (ln 2 · values in a datum)."""
+    elbo: Annotated[
+        float | None,
+        Description(
+            "evidence lower bound (ELBO)", NATS, "higher", "−reconstruction − KL, whatever the weights.", ",.2f"
+        ),
+    ] = None
+    reconstruction: Annotated[
+        float | None,
+        Description("reconstruction, E[−log p(x|z)]", NATS, "lower", "The mean over draws of z from q(z|x).", ",.2f"),
+    ] = None
+    kl: Annotated[
+        float | None,
+        Description("KL(q(z|x) ‖ p(z))", NATS, None, "How far the posterior is from the prior.", ",.2f"),
+    ] = None
+    bits_per_dim: Annotated[
+        float | None, Description("bits per dimension", "", "lower", "−ELBO / (ln 2 · values in a datum).")
+    ] = None
     kl_per_latent: list[float] | None = None
     """The KL's part of each latent dimension; near 0 where it is not used."""
-    active_units: int | None = None
-    """Latent dimensions whose posterior mean varies by more than 0.01 over the data."""
-    unexplained: float | None = None
-    """The fraction of variance unexplained: Σ‖x − x̂‖² / Σ‖x − x̄‖², with x̂ decoded from the posterior mean."""
+    active_units: Annotated[
+        int | None,
+        Description(
+            "active latent dimensions",
+            sentence="Those whose posterior mean has a variance above 0.01 over the data (Burda et al. 2016, "
+            "arXiv:1509.00519).",
+            form=",d",
+        ),
+    ] = None
+    unexplained: Annotated[
+        float | None,
+        Description(
+            "fraction of variance unexplained",
+            better="lower",
+            sentence="Σ‖x − x̂‖² / Σ‖x − x̄‖², with x̂ decoded from the posterior mean.",
+        ),
+    ] = None
     code: CodeStatistics | None = None
     """Where there is no KL: how sparse the codes are."""
+
+    def figures(self) -> list[Figure]:
+        """Those that the model has."""
+        return figures(self.to_json(), Evaluation)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -79,7 +114,7 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     if tuple(part.x.shape[1:]) != model.shape:
         raise DataError(f"the data have shape {tuple(part.x.shape[1:])}, and the model is for {model.shape}")
     if draws < 1:
-        raise DataError(f"the ELBO needs at least one draw a datum, not {draws}")
+        raise DataError(f"the ELBO needs at least one draw per datum, not {draws}")
     if model.encoder is None:
         return Evaluation(split, len(part.x), draws, math.prod(model.sampler.latent_shape))
     sums = _Sums()

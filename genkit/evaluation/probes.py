@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
+from genkit.evaluation.descriptions import Description
 from genkit.model.model import Model
 
 NEIGHBOURS = 5
@@ -26,14 +27,23 @@ Array = np.ndarray[Any, Any]
 class Probes:
     """Accuracies on a split of classifiers that were fitted to the training split, from 0 to 1."""
 
-    knn: float
-    """The 5 nearest neighbours in latent space."""
-    linear: float
-    """Logistic regression on the latents."""
-    knn_pca: float
-    """The 5 nearest neighbours in as many principal components of the data."""
-    linear_pca: float
-    """Logistic regression on these."""
+    knn: Annotated[
+        float, Description("nearest neighbours", "", "higher", "Accuracy of the 5 nearest in latent space.", ".3f")
+    ]
+    linear: Annotated[
+        float,
+        Description("linear classifier", "", "higher", "Accuracy of logistic regression on the latents.", ".3f"),
+    ]
+    knn_pca: Annotated[
+        float,
+        Description(
+            "nearest neighbours, PCA", "", None, "The same in as many principal components of the data.", ".3f"
+        ),
+    ]
+    linear_pca: Annotated[
+        float,
+        Description("linear classifier, PCA", "", None, "The same on these principal components.", ".3f"),
+    ]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

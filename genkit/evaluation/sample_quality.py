@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from genkit.errors import DataError
+from genkit.evaluation.descriptions import Description
 
 NEIGHBOURS = 5
 BLOCKS = 10
@@ -31,26 +32,85 @@ class SampleQuality:
 
     count: int
     """N."""
-    frechet: float
-    """Fréchet distance of the Gaussians of the same means and covariances (Heusel et al. 2017, arXiv:1706.08500)."""
-    kid: float
-    """Kernel distance: unbiased squared MMD, kernel (x·y/F + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401)."""
-    kid_error: float
-    """Its standard error, from ten blocks of N/10 data that share none."""
-    precision: float
-    """The share of generated data within the real ones' manifold (Kynkäänniemi et al. 2019, arXiv:1904.06991)."""
-    recall: float
-    """The share of real data within the generated ones' manifold."""
-    density: float
-    """How many real neighbourhoods a generated datum lies in, over k; may exceed 1 (Naeem et al. 2020,
-    arXiv:2002.09797)."""
-    coverage: float
-    """The share of real data whose neighbourhood holds a generated datum."""
-    two_sample: float
-    """Accuracy of the nearest neighbour, leaving one out, in telling the two sets apart: 0.5 where it cannot, 1 where
-    they differ, 0 where one repeats the other (Xu et al. 2018, arXiv:1806.07755)."""
-    classes: float | None
-    """The share of the data's classes that the samples cover; None where there are no classes."""
+    frechet: Annotated[
+        float,
+        Description(
+            "Fréchet distance",
+            better="lower",
+            sentence="Between the Gaussians of the same means and covariances (Heusel et al. 2017, arXiv:1706.08500).",
+            form=",.2f",
+        ),
+    ]
+    kid: Annotated[
+        float,
+        Description(
+            "kernel distance (KID)",
+            better="lower",
+            sentence="Unbiased squared MMD, kernel (x·y/F + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401).",
+            form=".3f",
+        ),
+    ]
+    kid_error: Annotated[
+        float,
+        Description("its standard error", sentence="From ten blocks of N/10 data that share none.", form=".3f"),
+    ]
+    precision: Annotated[
+        float,
+        Description(
+            "precision",
+            better="higher",
+            sentence="The share of generated data within the real ones' manifold (Kynkäänniemi et al. 2019, "
+            "arXiv:1904.06991).",
+            form=".3f",
+        ),
+    ]
+    recall: Annotated[
+        float,
+        Description(
+            "recall",
+            better="higher",
+            sentence="The share of real data within the generated ones' manifold.",
+            form=".3f",
+        ),
+    ]
+    density: Annotated[
+        float,
+        Description(
+            "density",
+            better="higher",
+            sentence="How many real neighbourhoods a generated datum lies in, over k; may exceed 1 (Naeem et al. "
+            "2020, arXiv:2002.09797).",
+            form=".3f",
+        ),
+    ]
+    coverage: Annotated[
+        float,
+        Description(
+            "coverage",
+            better="higher",
+            sentence="The share of real data whose neighbourhood holds a generated datum.",
+            form=".3f",
+        ),
+    ]
+    two_sample: Annotated[
+        float,
+        Description(
+            "1-NN accuracy, best at 0.5",
+            sentence="Accuracy of the nearest neighbour, leaving one out, in telling the two sets apart: 0.5 where it "
+            "cannot, 1 where they differ, 0 where one repeats the other (Xu et al. 2018, arXiv:1806.07755).",
+            form=".3f",
+        ),
+    ]
+    classes: Annotated[
+        float | None,
+        Description(
+            "classes covered",
+            better="higher",
+            sentence="The share of the data's classes that come at least a tenth as often in the samples.",
+            form=".0%",
+        ),
+    ]
+    """None where there are no classes."""
     class_shares: list[float] | None
     """How often the samples look like each class, as a share of all."""
 

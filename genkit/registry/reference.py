@@ -6,9 +6,10 @@ import ast
 import inspect
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from genkit.files.markdown import table
 from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
 from genkit.registry import hooks, schema
 from genkit.registry.kinds import INTERFACES
@@ -30,10 +31,8 @@ def reference() -> str:
 def _hooks() -> Iterator[str]:
     yield "## Hooks\n"
     yield "A plugin is a module that implements some of them, marked with `genkit.hookimpl`.\n"
-    yield from _table(
-        ("hook", "what"),
-        ((_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *EVENTS)),
-    )
+    rows = [(_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *EVENTS)]
+    yield table(("hook", "what"), rows) + "\n"
 
 
 def _kinds() -> Iterator[str]:
@@ -43,9 +42,9 @@ def _kinds() -> Iterator[str]:
         yield f"`genkit.{interface.__name__}`, of the kind `{interface.kind}`. {_prose(interface)}\n"
         arguments = _arguments(interface)
         if arguments:
-            yield from _table(("argument", "what"), ((f"`{name}`", text) for name, text in arguments))
+            yield table(("argument", "what"), [(f"`{name}`", text) for name, text in arguments]) + "\n"
         methods = [getattr(interface, name) for name in sorted(getattr(interface, "__abstractmethods__", ()))]
-        yield from _table(("to implement", "what"), ((_call(method), _prose(method)) for method in methods))
+        yield table(("to implement", "what"), [(_call(method), _prose(method)) for method in methods]) + "\n"
         yield from _attributes(interface)
         if interface is Loss:
             needed = " ".join(_documented(inspect.getmodule(Loss))["Need"][1].split())
@@ -55,8 +54,8 @@ def _kinds() -> Iterator[str]:
 def _attributes(cls: type) -> Iterator[str]:
     found = _documented(cls)
     if found:
-        rows = ((f"`{name}: {annotation}`", text) for name, (annotation, text) in found.items())
-        yield from _table(("attribute", "what"), rows)
+        rows = [(f"`{name}: {annotation}`", text) for name, (annotation, text) in found.items()]
+        yield table(("attribute", "what"), rows) + "\n"
 
 
 def _passed() -> Iterator[str]:
@@ -85,22 +84,9 @@ def _options(interface: type[Component], name: str) -> Iterator[str]:
         for option in schema.described(schema.options(interface.kind, name))
     ]
     if rows:
-        yield from _table(("option", "type", "default", "what"), rows)
+        yield table(("option", "type", "default", "what"), rows) + "\n"
     else:
         yield "No options.\n"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    titles = list(head)
-    yield _line(titles)
-    yield "|" + "---|" * len(titles)
-    for row in rows:
-        yield _line(row)
-    yield ""
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _call(function: Any) -> str:

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import DataError, RunError
 from genkit.evaluation.classifier import FEATURES, feature_network
+from genkit.evaluation.descriptions import Description
 from genkit.evaluation.figures import Evaluation, evaluate
 from genkit.evaluation.sample_quality import LEAST, SampleQuality, sample_quality
 from genkit.model.model import Model
@@ -32,14 +33,18 @@ class Entry:
 
     name: str
     path: str
-    parameters: int
-    """All that were fitted, a critic's included."""
-    epochs: int | None
+    parameters: Annotated[
+        int, Description("parameters", sentence="All that were fitted, a critic's included.", form=",d")
+    ]
+    epochs: Annotated[int | None, Description("epochs", sentence="Passes over the training data.", form=",d")]
     """None for weights without their run, as the next two."""
-    seconds: float | None
-    """Of training, as the run's machine took them."""
-    examples_per_second: float | None
-    """Its median over the epochs."""
+    seconds: Annotated[
+        float | None,
+        Description("training time", "seconds", sentence="As the run's machine took them.", form=",.0f"),
+    ]
+    examples_per_second: Annotated[
+        float | None, Description("training rate", "data per second", sentence="The median over epochs.", form=",.0f")
+    ]
     evaluation: Evaluation
     """On the test split."""
     samples: SampleQuality | None

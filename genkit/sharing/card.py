@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from torch import nn
+
 from genkit.data.dataset import DataSignature
+from genkit.files.markdown import table
 from genkit.model.model import Model
 from genkit.pictures.mosaic import is_image
 from genkit.record.directory import MODEL_FILE
@@ -20,7 +23,7 @@ from genkit.registry.plugin import THIS_PROCESS
 from genkit.registry.provenance import PluginRecord, pip_line
 from genkit.registry.selection import FIRST_PARTY
 from genkit.settings import yaml
-from genkit.sharing.facts import UNITLESS, Facts
+from genkit.sharing.facts import Facts
 
 FIRST = ("samples", "reconstructions", "manifold", "latents")
 """The pictures that say most, in their order; the others follow."""
@@ -60,8 +63,7 @@ def front_matter(facts: Facts, license: str | None = None) -> dict[str, Any]:
     if task is not None:
         matter["pipeline_tag"] = task
     metrics = [
-        {"type": key, "value": round(value, 4), "name": name if key in UNITLESS else f"{name}, nats per datum"}
-        for key, name, value in facts.figures()
+        {"type": figure.key, "value": round(figure.value, 4), "name": figure.about.title} for figure in facts.figures()
     ]
     if metrics and facts.evaluation is not None:
         source = facts.data.source
@@ -116,12 +118,12 @@ def _use(facts: Facts, repository: str | None) -> str:
 
 
 def _figures(facts: Facts) -> str:
-    rows = [(name, f"{v:,.4g}" if key in UNITLESS else f"{v:,.2f} nats per datum") for key, name, v in facts.figures()]
+    rows = [(figure.about.name, f"{figure.text} {figure.about.unit}".rstrip()) for figure in facts.figures()]
     if not rows or facts.evaluation is None:
         return ""
     split, count, draws = (facts.evaluation[key] for key in ("split", "count", "draws"))
     where = f"On the {split} split, {count:,} data, with {draws} draw{'s' if draws > 1 else ''} of z for each"
-    return f"{where}.\n\n{_table(('figure', 'value'), rows)}"
+    return f"{where}.\n\n{table(('figure', 'value'), rows)}"
 
 
 def _pictures(pictures: Iterable[Path], folder: Path) -> str:
@@ -139,12 +141,10 @@ def _place(stem: str) -> int:
 
 def _parts(model: Model) -> str:
     assert model.config is not None
-    held: list[tuple[str, str, Any]] = []
-    for kind in ("encoder", "sampler", "decoder", "likelihood"):
-        if getattr(model, kind) is not None:
-            held.append((kind, getattr(model.config, kind).name, getattr(model, kind)))
-    held += [("loss", name, term) for name, term in model.losses.items()]
-    return _table(("part", "which", "parameters"), [(kind, f"`{name}`", f"{_size(m):,}") for kind, name, m in held])
+    parts = [(kind, settings.name, getattr(model, kind, None)) for kind, settings in model.config.components()]
+    held = [*parts, *(("loss", name, term) for name, term in model.losses.items())]
+    rows = [(kind, f"`{name}`", f"{_size(part):,}") for kind, name, part in held if isinstance(part, nn.Module)]
+    return table(("part", "which", "parameters"), rows)
 
 
 def _data(data: DataSignature) -> str:
@@ -156,7 +156,7 @@ def _data(data: DataSignature) -> str:
     ]
     if data.classes is not None:
         rows.append(("classes", ", ".join(data.classes)))
-    return _table(("what", "value"), rows)
+    return table(("what", "value"), rows)
 
 
 def _training(facts: Facts) -> str:
@@ -175,7 +175,7 @@ def _training(facts: Facts) -> str:
     if facts.environment is not None:
         versions = facts.environment.get("versions", {})
         rows.append(("made with", ", ".join(f"{name} {version}" for name, version in versions.items())))
-    return _table(("what", "value"), rows)
+    return table(("what", "value"), rows)
 
 
 def _plugins(records: Iterable[PluginRecord]) -> str:
@@ -189,18 +189,7 @@ def _plugins(records: Iterable[PluginRecord]) -> str:
         for record in records
     ]
     said = "The hash is of the distribution's Python files; it does not depend on where they are installed."
-    return f"{_table(('distribution', 'version', 'parts used', 'sha256'), rows)}\n\n{said}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Text in one cell of a table, whatever is in it; code in backquotes stays as it is."""
-    plain = " ".join(text.split()).replace("|", "\\|")
-    return plain if plain.startswith("`") else plain.replace("<", "&lt;").replace(">", "&gt;")
+    return f"{table(('distribution', 'version', 'parts used', 'sha256'), rows)}\n\n{said}"
 
 
 def _times(shape: Iterable[int]) -> str:

@@ -11,22 +11,13 @@ from typing import Any
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
 from genkit.errors import RunError
+from genkit.evaluation.descriptions import Figure, figures
+from genkit.evaluation.figures import Evaluation
 from genkit.model.model import Model
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.registry.provenance import PluginRecord
 from genkit.sharing import hub, weights
-
-FIGURES = {
-    "elbo": "evidence lower bound (ELBO)",
-    "reconstruction": "reconstruction, E[−log p(x|z)]",
-    "kl": "KL(q(z|x) ‖ p(z))",
-    "bits_per_dim": "bits per dimension",
-    "active_units": "active latent dimensions",
-    "unexplained": "fraction of variance unexplained",
-}
-UNITLESS = ("bits_per_dim", "active_units", "unexplained")
-"""The figures that are not in nats per datum."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +35,9 @@ class Facts:
     environment: dict[str, Any] | None = None
     pictures: tuple[Path, ...] = ()
 
-    def figures(self) -> list[tuple[str, str, float]]:
-        """The figures of the test split that the model has: key, name, value."""
-        found = self.evaluation or {}
-        return [(key, name, found[key]) for key, name in FIGURES.items() if found.get(key) is not None]
+    def figures(self) -> list[Figure]:
+        """The figures of the test split that the model has."""
+        return figures(self.evaluation or {}, Evaluation)
 
 
 def gather(source: str | Path) -> Facts:

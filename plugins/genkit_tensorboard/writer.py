@@ -49,10 +49,8 @@ class RunWriter:
         """The latents with labels and thumbnails, and the run's options beside its final figures."""
         if run.model.encoder is not None:
             self._projector(run)
-        figures = run.evaluation.to_json() if run.evaluation is not None else {}
-        metrics = {
-            f"test/{name}": figures[name] for name in ("elbo", "reconstruction", "kl") if figures.get(name) is not None
-        }
+        figures = run.evaluation.figures() if run.evaluation is not None else []
+        metrics = {f"test/{figure.key}": figure.value for figure in figures}
         metrics["train/loss"] = run.history[-1].train.loss
         options = run.config.resolved()
         options["loss"] = dict(zip(run.model.losses, options["loss"], strict=True))

@@ -2,7 +2,7 @@ import json
 
 import torch
 
-from benchmarks.machine import machine, markdown, write
+from benchmarks.machine import machine, show, write
 
 
 def test_results_say_where_and_by_what_command_they_were_measured(tmp_path):
@@ -13,4 +13,10 @@ def test_results_say_where_and_by_what_command_they_were_measured(tmp_path):
     assert lines[0] == "`python -m x`"
     assert f"torch {torch.__version__.partition('+')[0]}" in lines[2]
     assert lines[4:] == ["| what | n |", "|---|---:|", "| one | 1 |", "| two | 2 |"]
-    assert lines[4:] == markdown(["what", "n"], [["one", "1"], ["two", "2"]])
+
+
+def test_the_table_on_the_terminal_has_its_text_to_the_left(capsys):
+    show(["what", "n"], [["one", "1"], ["eleven", "11"]], "numbers")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == "numbers"
+    assert [line.split() for line in lines[1:]] == [["what", "n"], ["one", "1"], ["eleven", "11"]]

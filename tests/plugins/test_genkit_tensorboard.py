@@ -90,7 +90,7 @@ def test_the_elbo_is_the_true_one_whatever_the_weights_are(example: Run) -> None
 
 def test_the_figures_of_the_test_split_come_last(example: Run) -> None:
     figures = json.loads(example.directory.evaluation.read_text())
-    for name in ("elbo", "reconstruction", "kl"):
+    for name in ("elbo", "reconstruction", "kl", "bits_per_dim", "active_units", "unexplained"):
         assert scalars(example, f"test/{name}") == pytest.approx({2: figures[name]}, rel=1e-6)
 
 
@@ -135,6 +135,9 @@ def test_the_options_are_hyperparameters_beside_the_final_figures(example: Run) 
         "test/elbo",
         "test/reconstruction",
         "test/kl",
+        "test/bits_per_dim",
+        "test/active_units",
+        "test/unexplained",
         "train/loss",
     }
 

@@ -1,0 +1,27 @@
+"""genkit card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import SHARE, License, RunPath, app
+
+
+@app.command(rich_help_panel=SHARE)
+def card(
+    run: RunPath,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; by default README.md beside the weights.")
+    ] = None,
+    license: License = None,
+    repository: Annotated[
+        str | None, typer.Option(metavar="hf://USER/REPO", help="The address that the model will be loaded from.")
+    ] = None,
+) -> None:
+    """Write a model card: what the model is, how to load it, its figures, and what it was made with."""
+    from genkit.sharing.push import write_card
+
+    print(write_card(run, out, license, repository))

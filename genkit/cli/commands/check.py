@@ -1,0 +1,58 @@
+"""genkit check."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genkit.cli import tables
+from genkit.cli.app import TRAIN, USER_ERROR, ConfigPath, Json, Overrides, app
+
+if TYPE_CHECKING:
+    from genkit.runs.preflight import Report
+
+
+@app.command(rich_help_panel=TRAIN)
+def check(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    probe: Annotated[bool, typer.Option(help="Time a few training steps, or leave it out.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a config, its parts and its data, and what a run will take, before any training."""
+    from genkit.runs.opening import as_config
+    from genkit.runs.preflight import check as checked
+
+    report = checked(as_config(config, overrides or ()), probe)
+    if as_json:
+        tables.print_json(report.to_json())
+    else:
+        show(report)
+    if report.errors:
+        raise SystemExit(USER_ERROR)
+
+
+def show(report: Report) -> None:
+    """Print a report, its errors last and on stderr."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    if report.shape is not None and report.range is not None:
+        counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
+        size = "×".join(map(str, report.shape))
+        console.print(f"data: {counts}; {size}, values from {report.range[0]:.4g} to {report.range[1]:.4g}")
+    if report.parameters is not None:
+        console.print(f"model: {report.parameters:,} parameters")
+    if report.bytes is not None:
+        free = "" if report.free is None else f"; {report.free / 2**20:,.0f} MiB are free"
+        console.print(f"memory: about {report.bytes / 2**20:,.0f} MiB beside the libraries' own{free}")
+    if report.seconds is not None:
+        console.print(f"time: about {report.seconds:.3g} s per epoch of {report.steps:,} steps, not compiled")
+    for doubt in report.doubts:
+        console.print(f"note: {doubt}")
+    for error in report.errors:
+        print(f"error: {error}", file=sys.stderr)
+    if not report.errors:
+        console.print("no errors; see the notes" if report.doubts else "nothing is wrong")

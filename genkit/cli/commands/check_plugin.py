@@ -1,0 +1,65 @@
+"""genkit check-plugin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genkit.cli import tables
+from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail
+
+if TYPE_CHECKING:
+    from genkit.testing.targets import PartReport
+
+OF_A_PLUGIN = ("registration", "expected failures")
+"""The lines of a contract's table that are no checks of a part."""
+
+
+@app.command(rich_help_panel=PLUGINS)
+def check_plugin(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A distribution, a plugin, or one part, such as encoder/mlp.")
+    ],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="Options of the part; where NAME brings several parts: KIND/NAME.KEY=VALUE."
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The shape of a datum to check with, such as 3,32,32, in place of the usual ones; may be repeated."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that a plugin's parts keep what their interfaces promise; exit code 1 if one does not."""
+    from genkit.testing.targets import examine, shape_of
+
+    reports = examine(name, options or (), [shape_of(text) for text in shape] if shape else None)
+    if as_json:
+        tables.print_json([report.to_json() for report in reports])
+    else:
+        show(reports)
+    if any(report.broken for report in reports):
+        raise SystemExit(BROKEN)
+    if problems := [report.problem for report in reports if report.problem]:
+        fail("\n".join(problems))
+
+
+def show(reports: list[PartReport]) -> None:
+    """Print a paragraph for each part, with a line for each check."""
+    for report in reports:
+        print(f"{report.part}  ({report.owner})")
+        for result in report.results:
+            said = f"{result.status}: {result.message}" if result.message else result.status
+            print(f"    {result.check:32} {said}")
+        if report.problem is not None:
+            print(f"    not checked: {report.problem}")
+    counts = Counter(result.status for report in reports for result in report.results)
+    if any(result.status == "FAILED" and result.check not in OF_A_PLUGIN for r in reports for result in r.results):
+        print('what a part cannot keep by design is marked in its class: expected_failures = {"CHECK": "the reason"}')
+    print(", ".join(f"{count} {status}" for status, count in counts.most_common()) or "nothing is checked")

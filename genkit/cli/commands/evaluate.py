@@ -1,0 +1,72 @@
+"""genkit evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genkit.cli import tables
+from genkit.cli.app import INSPECT, DataOverrides, Json, RunPath, SplitName, app
+
+if TYPE_CHECKING:
+    from genkit.evaluation.descriptions import Description
+
+LONG = 20
+"""A list with more values than so many is shown by its least, mean and greatest."""
+
+
+@app.command(rich_help_panel=INSPECT)
+def evaluate(
+    run: RunPath,
+    data: DataOverrides = None,
+    split: SplitName = "test",
+    draws: Annotated[int, typer.Option(min=1, help="How many draws from q(z|x) per datum.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="The seed of the draws; by default the run's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate the ELBO and its parts, in nats per datum, and how well the latents tell the labels apart."""
+    from genkit.evaluation.figures import evaluate as figures_of
+    from genkit.evaluation.probes import probe
+    from genkit.runs.opening import reopen
+
+    model, dataset = reopen(run, data or ())
+    assert model.config is not None
+    figures = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed).to_json()
+    probes = probe(model, dataset, split)
+    figures["probes"] = probes and probes.to_json()
+    if as_json:
+        tables.print_json(figures)
+    else:
+        show(figures)
+
+
+def show(values: dict[str, Any]) -> None:
+    """Print a line for each value that is there; a figure with its name, its unit and which direction is better."""
+    from genkit.evaluation.descriptions import LEGEND, descriptions
+    from genkit.evaluation.figures import Evaluation
+    from genkit.evaluation.probes import Probes
+
+    about = descriptions(Evaluation) | descriptions(Probes, "probes.")
+    for key, value in _flat(values):
+        print(f"{key:22} {_text(value, about.get(key))}".rstrip())
+    print(LEGEND)
+
+
+def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        elif value is not None:
+            yield above + key, value
+
+
+def _text(value: Any, about: Description | None) -> str:
+    if about is not None:
+        return f"{format(value, about.form):>10}  {about.title} {about.arrow}"
+    if isinstance(value, list) and len(value) > LONG:
+        return f"{min(value):.3f} to {max(value):.3f}, mean {sum(value) / len(value):.3f}"
+    if isinstance(value, list):
+        return " ".join(f"{number:.3f}" for number in value)
+    return f"{value:>10}"

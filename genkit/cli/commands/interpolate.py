@@ -1,0 +1,36 @@
+"""genkit interpolate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, fail
+
+
+@app.command(rich_help_panel=USE)
+def interpolate(
+    run: RunPath,
+    out: Out,
+    data: DataOverrides = None,
+    split: SplitName = "test",
+    first: Annotated[
+        int, typer.Option("--from", min=0, help="The number of the datum in the split to start from.")
+    ] = 0,
+    last: Annotated[int, typer.Option("--to", min=0, help="The number of the datum to end at.")] = 1,
+    steps: Annotated[int, typer.Option(min=2, help="How many points, both ends included.")] = 11,
+) -> None:
+    """Write what lies between two data in latent space, decoded: an array, or a picture (.png)."""
+    from genkit.cli import outputs
+    from genkit.data.dataset import as_float
+    from genkit.runs.opening import reopen
+
+    outputs.check_suffix(out, [".png"])
+    model, dataset = reopen(run, data or ())
+    x = dataset.split(split).x
+    if max(first, last) >= len(x):
+        fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
+    between = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
+    outputs.write_data(out, between.numpy(), model.limits, columns=steps)
+    print(out)

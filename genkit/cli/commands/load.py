@@ -1,0 +1,46 @@
+"""genkit load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genkit.cli import tables
+from genkit.cli.app import SHARE, USER_ERROR, Json, RunPath, app
+
+if TYPE_CHECKING:
+    from genkit.sharing.push import Inspection
+
+
+@app.command(rich_help_panel=SHARE)
+def load(
+    run: RunPath,
+    out: Annotated[Path | None, typer.Option(help="A directory to copy the model file to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a model, say what it is, and whether the plugins that it was made with are here; exit code 2 if not."""
+    from genkit.sharing.push import inspect
+
+    inspection = inspect(run, out)
+    if as_json:
+        tables.print_json(inspection.to_json())
+    else:
+        show(inspection)
+    if inspection.problem:
+        raise SystemExit(USER_ERROR)
+
+
+def show(inspection: Inspection) -> None:
+    """Print what a model file is, the plugins that it was made with, and what to install where some are missing."""
+    shape = " × ".join(map(str, inspection.data.shape))
+    size = "" if inspection.parameters is None else f"; {inspection.parameters:,} parameters"
+    print(f"{inspection.path}\nsha256 {inspection.sha256}")
+    print(f"{inspection.name}: for {inspection.data.source}, data of shape {shape}{size}")
+    for finding in inspection.plugins:
+        record = finding.record
+        print(f"{record.owner} ({', '.join(record.components)}): {finding.message or finding.state}")
+    print("cannot be loaded here" if inspection.problem else "can be loaded here")
+    if inspection.problem:
+        print("\n".join(filter(None, (inspection.problem, inspection.install))))

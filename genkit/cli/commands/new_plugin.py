@@ -1,0 +1,46 @@
+"""genkit new-plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import PLUGINS, app
+
+SCAFFOLD = Path(__file__).parents[2] / "scaffold"
+
+
+def _choices(pattern: str) -> str:
+    """The names of the files that a new plugin may be made from; `genkit.scaffold` itself would import torch."""
+    *names, last = sorted(path.stem for path in SCAFFOLD.glob(pattern))
+    return f"{', '.join(names)} or {last}"
+
+
+@app.command(rich_help_panel=PLUGINS)
+def new_plugin(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name of the new distribution, such as genkit-wavelet.")
+    ],
+    kind: Annotated[str, typer.Option(help=f"What it brings: {_choices('kinds/*.py')}.")] = "encoder",
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to write; by default NAME.")] = None,
+    license: Annotated[str, typer.Option(help=f"Its license: {_choices('licenses/*.txt')}.")] = "MIT",
+    author: Annotated[str | None, typer.Option(help="Who wrote it: 'Name' or 'Name <address>'.")] = None,
+) -> None:
+    """Write a plugin of your own: a distribution with a part that works, its tests, and what it takes to publish it."""
+    import shlex
+
+    from genkit.scaffold import new_plugin as write
+
+    folder = write(name, kind, out, license, author)
+    print(folder)
+    print("next:")
+    for command in (
+        f"cd {shlex.quote(str(folder))}",
+        "pip install -e '.[dev]'",
+        "pytest",
+        f"genkit check-plugin {name}",
+        "genkit run example.yaml",
+    ):
+        print(f"  {command}")

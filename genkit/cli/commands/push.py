@@ -1,0 +1,29 @@
+"""genkit push."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import SHARE, License, RunPath, app
+
+
+@app.command(rich_help_panel=SHARE)
+def push(
+    run: RunPath,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="hf://USER/REPO", help="The repository on the Hub; it is created where there is none."),
+    ],
+    license: License = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Let nobody else see a repository that is created.")
+    ] = False,
+) -> None:
+    """Put a model on the Hugging Face Hub with its card, config, figures and pictures, and no checkpoint."""
+    from genkit.sharing.push import push as pushed
+
+    commit, files = pushed(run, target, license, private)
+    print("\n".join(files))
+    print(commit)

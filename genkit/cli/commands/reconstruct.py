@@ -1,0 +1,35 @@
+"""genkit reconstruct."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app
+
+
+@app.command(rich_help_panel=USE)
+def reconstruct(
+    run: RunPath,
+    out: Out,
+    data: DataOverrides = None,
+    split: SplitName = "test",
+    n: Annotated[
+        int | None, typer.Option("-n", "--n", min=1, help="How many data of the split, its first; by default all.")
+    ] = None,
+) -> None:
+    """Write data and their reconstructions: arrays x and reconstruction, or a picture (.png)."""
+    from genkit.cli import outputs
+    from genkit.data.dataset import as_float
+    from genkit.pictures import plots
+    from genkit.runs.opening import reopen
+
+    outputs.check_suffix(out, [".png"])
+    model, dataset = reopen(run, data or ())
+    x = dataset.split(split).x[:n]
+    if out.suffix == ".png":
+        outputs.write_picture(out, plots.reconstructions(model, x, count=n or 24))
+    else:
+        outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
+    print(out)

@@ -1,0 +1,25 @@
+"""genkit run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import TRAIN, ConfigPath, Overrides, app
+
+
+@app.command(rich_help_panel=TRAIN)
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The directory to write; by default a new one in runs/.")] = None,
+) -> None:
+    """Train the model that a config describes, and print the run's directory last."""
+    import genkit
+    from genkit.cli.progress import following, print_files
+
+    with following() as progress:
+        finished = genkit.run(config, overrides or (), out=out, listeners=[progress])
+    print_files(finished.directory)

@@ -1,0 +1,38 @@
+"""genkit sample."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genkit.cli.app import USE, Out, RunPath, Seed, app, fail
+
+
+@app.command(rich_help_panel=USE)
+def sample(
+    run: RunPath,
+    out: Out,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
+    seed: Seed = 0,
+    noise: Annotated[bool, typer.Option("--noise", help="Draw from p(x|z) instead of taking its mean.")] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Insist on a picture of all side by side; a .png is one in any case.")
+    ] = False,
+) -> None:
+    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png)."""
+    import torch
+
+    from genkit.cli import outputs
+    from genkit.sharing import weights
+
+    outputs.check_suffix(out, [".png"])
+    if grid and out.suffix != ".png":
+        fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
+    model = weights.load(run)
+    torch.manual_seed(seed)
+    if out.suffix == ".npy":
+        outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise)))
+    else:
+        outputs.write_data(out, model.sample(n, noise).numpy(), model.limits, columns=max(1, round(n**0.5)))
+    print(out)

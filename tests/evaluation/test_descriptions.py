@@ -1,0 +1,38 @@
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from genkit.evaluation.descriptions import NATS, Description, Figure, descriptions, figures
+
+LOSS = Description("loss", NATS, "lower", "What is minimised.", ",.2f")
+SHARE = Description("share")
+
+
+@dataclass
+class Inner:
+    share: Annotated[float, SHARE]
+    count: int
+
+
+@dataclass
+class Outer:
+    name: str
+    loss: Annotated[float | None, LOSS] = None
+    inner: Inner | None = None
+
+
+def test_the_described_fields_of_a_dataclass_and_of_those_in_it():
+    assert descriptions(Outer) == {"loss": LOSS, "inner.share": SHARE}
+    assert list(descriptions(Inner, "here.")) == ["here.share"]
+
+
+def test_a_model_has_the_figures_that_are_numbers():
+    whole = asdict(Outer("a", 0.0, Inner(0.5, 3)))
+    assert figures(whole, Outer) == [Figure("loss", 0.0, LOSS), Figure("inner.share", 0.5, SHARE)]
+    assert figures(asdict(Outer("a")), Outer) == []
+    assert figures({"inner": {"share": 0.5}}, Outer) == [Figure("inner.share", 0.5, SHARE)]
+
+
+def test_a_figure_says_its_number_its_unit_and_its_direction():
+    figure = Figure("loss", 1234.567, LOSS)
+    assert (figure.text, figure.about.title, figure.about.arrow) == ("1,234.57", "loss, nats per datum", "↓")
+    assert (Figure("share", 0.123456, SHARE).text, SHARE.title, SHARE.arrow) == ("0.1235", "share", "")
