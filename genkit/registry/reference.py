@@ -11,8 +11,9 @@ from typing import Any
 
 from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
 from genkit.registry import hooks, schema
+from genkit.registry.hooks import RUN_HOOKS
 from genkit.registry.kinds import INTERFACES
-from genkit.registry.registry import EVENTS, registry
+from genkit.registry.registry import registry
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
@@ -32,7 +33,7 @@ def _hooks() -> Iterator[str]:
     yield "A plugin is a module that implements some of them, marked with `genkit.hookimpl`.\n"
     yield from _table(
         ("hook", "what"),
-        ((_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *EVENTS)),
+        ((_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *RUN_HOOKS)),
     )
 
 

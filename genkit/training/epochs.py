@@ -24,7 +24,7 @@ def fit(
     first: int = 1,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[EpochRecord]:
-    """Train epoch by epoch, from epoch `first` on, and yield the record of each.
+    """Train epoch by epoch, from epoch `first` on, and yield the record of each, until the trainer should stop.
 
     `report` is called some times a second with the progress within the epoch.
 
@@ -36,6 +36,8 @@ def fit(
         record = _epoch(trainer, data, epoch, report)
         check_epoch(record, trainer.model, data)
         yield record
+        if trainer.should_stop(record):
+            return
 
 
 def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progress], None]) -> EpochRecord:

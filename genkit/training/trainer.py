@@ -19,8 +19,8 @@ from genkit.interfaces import LearnedLoss, Loss, Split
 from genkit.model import trial
 from genkit.model.model import Model, evaluating
 from genkit.parallel.draws import sharing
-from genkit.parallel.group import add_up
-from genkit.record.scores import Figures, Scores, Total
+from genkit.parallel.group import add_up, answer_of_leader
+from genkit.record.scores import EpochRecord, Figures, Scores, Total
 from genkit.settings.optimizers import OptimizerConfig
 from genkit.settings.schedules import value_at
 from genkit.speed.compiled import Compiled, Gradients
@@ -63,6 +63,8 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
         """Keeps gradients within what float16 can hold; a step whose gradients are not finite is left out."""
         self.rates = {owner: config.lr for owner, config in configs.items()}
+        self.stops: list[Callable[[EpochRecord], bool]] = []
+        """What may end training early: asked after each epoch."""
 
     def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
         """One optimisation step on x (B, *shape): the model against the terms, and each critic against the model.
@@ -107,6 +109,11 @@ class Trainer:
     def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
         """What a compiled step depends on, as long as nobody else changes the model."""
         return x.shape, x.dtype, x.stride(), self.model.training, self.model.autocast, scale is None
+
+    def should_stop(self, record: EpochRecord) -> bool:
+        """Whether training ends with this epoch: as the leading process says, where there are several."""
+        answers = [stop(record) for stop in self.stops]
+        return answer_of_leader(any(answers), self.model.device)
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
