@@ -17,7 +17,8 @@ from genkit.evaluation import classifier
 from genkit.interfaces import Component
 from genkit.pictures import plots
 from genkit.record.run import Run
-from genkit.registry.registry import EVENTS, installed, register, registry
+from genkit.registry.hooks import RUN_HOOKS
+from genkit.registry.registry import installed, register, registry
 from genkit.runs.comparison import Compared, compare
 from genkit.runs.running import run
 from genkit.sharing import weights
@@ -66,12 +67,8 @@ def _strip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "draw_all", lambda *_: [])
     installed()
     manager = registry().manager
-    listening = [plugin for name, plugin in manager.list_name_plugin() if hasattr(plugin, "run_started")]
-    for plugin in listening:
-        hooks = [getattr(manager.hook, event) for event in EVENTS]
-        for hook in hooks:
-            kept = [known for known in hook.get_hookimpls() if known.plugin is not plugin]
-            monkeypatch.setattr(hook, "_hookimpls", kept)
+    for name in RUN_HOOKS:
+        monkeypatch.setattr(getattr(manager.hook, name), "_hookimpls", [])
 
 
 SMALL = {

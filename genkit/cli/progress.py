@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from genkit.cli.app import INTERRUPTED
 from genkit.parallel import group
-from genkit.registry.hooks import hookimpl
 
 if TYPE_CHECKING:
     from genkit.record.directory import RunDirectory
@@ -55,7 +54,6 @@ class ProgressBar:
             disable=not console.is_terminal,
         )
 
-    @hookimpl
     def run_started(self, run: Run) -> None:
         """Say what is trained on what, and start the bar."""
         self.run = run
@@ -72,7 +70,6 @@ class ProgressBar:
         self.task = self.bar.add_task("training", total=run.config.training.epochs, note="")
         self.bar.update(self.task, completed=len(run.history))
 
-    @hookimpl
     def step_ended(self, run: Run, progress: EpochProgress) -> None:
         """Move the bar."""
         assert self.task is not None
@@ -81,7 +78,6 @@ class ProgressBar:
         description = f"epoch {progress.epoch}/{progress.epochs}"
         self.bar.update(self.task, completed=done, description=description, note=note)
 
-    @hookimpl
     def epoch_ended(self, run: Run, record: EpochRecord) -> None:
         """Print the epoch's line."""
         assert self.task is not None
@@ -99,9 +95,11 @@ class ProgressBar:
         if record.epoch == epochs:
             self.bar.update(self.task, description="figures and pictures", note="")
 
-    @hookimpl
     def run_ended(self, run: Run) -> None:
-        """Print the figures of the test split."""
+        """Print the figures of the test split, and where training was ended early."""
+        done, epochs = run.history[-1].epoch, run.config.training.epochs
+        if done < epochs:
+            self.console.print(f"training was ended after epoch {done} of {epochs}", highlight=False)
         test = run.evaluation
         if test is not None and test.reconstruction is not None:
             figures = f"reconstruction {test.reconstruction:.2f}"
@@ -111,7 +109,6 @@ class ProgressBar:
         if test is not None and test.active_units == 0:
             self.console.print(COLLAPSED, highlight=False)
 
-    @hookimpl
     def run_stopped(self, run: Run) -> None:
         """Take the bar away."""
         self.bar.stop()

@@ -121,7 +121,7 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
         for batch in data.batches(part, max(1, MOST // draws)):
-            sums.add(model(as_float(batch.x.to(model.device)), draws), model.sum_dtype)
+            sums.add(model, model(as_float(batch.x.to(model.device)), draws))
     return sums.evaluation(split, draws)
 
 
@@ -135,11 +135,12 @@ class _Sums:
         self.x, self.squares, self.errors = torch.zeros(()), 0.0, 0.0
         self.values = 0
 
-    def add(self, passed: Forward, wide: torch.dtype) -> None:
+    def add(self, model: Model, passed: Forward) -> None:
         """Add a batch."""
         assert passed.latent is not None
         assert passed.log_prob is not None
-        model, x, mean = passed.model, passed.x.to(wide), passed.latent.mean
+        wide = model.sum_dtype
+        x, mean = passed.x.to(wide), passed.latent.mean
         rebuilt = model.likelihood.mean(model.decoder(mean)).to(wide)
         self.reconstruction -= float(passed.log_prob.to(wide).mean(0).sum())
         if passed.latent.kl is not None:

@@ -6,18 +6,16 @@ B data, K draws.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.sampler import Latent
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.schedules import Schedule
-
-if TYPE_CHECKING:
-    from genkit.model.model import Model
 
 
 class Forward(NamedTuple):
@@ -33,8 +31,8 @@ class Forward(NamedTuple):
     """(K, B): log p(x|z) in nats; None: the model has no encoder."""
     generated: Tensor | None
     """(B, *shape): the mean of p(x|z) for z from the prior; None where no term needs it."""
-    model: Model
-    """What the pass went through."""
+    likelihood: Likelihood
+    """By which `params` are read; its `support` says between which values the data lie."""
 
     def detached(self) -> Forward:
         """The same numbers, through which no gradient goes back into the model."""
@@ -42,7 +40,7 @@ class Forward(NamedTuple):
         if latent is not None:
             latent = Latent(latent.z.detach(), latent.mean.detach(), _detached(latent.kl), _detached(latent.log_ratio))
         rest = (_detached(self.params), _detached(self.log_prob), _detached(self.generated))
-        return Forward(self.x, latent, *rest, self.model)
+        return Forward(self.x, latent, *rest, self.likelihood)
 
 
 def _detached(value: Tensor | None) -> Tensor | None:

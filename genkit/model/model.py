@@ -62,7 +62,7 @@ class Model(nn.Module):
             log_prob = self.likelihood.log_prob(x, params)
         if self.generates:
             generated = self.likelihood.mean(self._through(self.decoder, self.sampler.prior(len(x))))
-        return Forward(x, latent, params, log_prob, generated, self)
+        return Forward(x, latent, params, log_prob, generated, self.likelihood)
 
     def _through(self, network: nn.Module, x: Tensor) -> Tensor:
         if self.autocast is None:

@@ -45,9 +45,9 @@ def try_parts(model: Model, x: Tensor) -> None:
     mean = _tried(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params)
     generated = mean[0] if model.generates else None
     if latent is None:
-        _check_terms(model, Forward(x, None, None, None, generated, model))
+        _check_terms(model, Forward(x, None, None, None, generated, model.likelihood))
     else:
-        _check_terms(model, Forward(x, latent, params, log_prob, generated, model))
+        _check_terms(model, Forward(x, latent, params, log_prob, generated, model.likelihood))
 
 
 def fault(model: Model, x: Tensor, error: BaseException, compiled: bool) -> GenkitError:

@@ -92,6 +92,20 @@ def add_up(tensors: Iterable[Tensor | None]) -> None:
         tensor.copy_(total.view_as(tensor))
 
 
+def answer_of_leader(answer: bool, device: torch.device) -> bool:
+    """The leading process's answer to a question, in every process; all of them ask.
+
+    Args:
+        answer: this process's own.
+        device: where the group's tensors are.
+    """
+    if count() == 1:
+        return answer
+    value = torch.tensor([float(answer)], device=device)
+    dist.broadcast(value, src=0)
+    return bool(value.item())
+
+
 def broadcast_text(key: str, text: str | None) -> str:
     """A text of the leading process, in every process.
 

@@ -18,12 +18,16 @@ KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def share_normalization(model: nn.Module) -> None:
-    """Let every batch normalization of a model normalize over the whole batch, where processes share it.
+    """Let every batch normalization of a model normalize over the whole batch, where processes share it."""
+    if count() > 1:
+        replace_normalization(model)
+
+
+def replace_normalization(model: nn.Module) -> None:
+    """Put in place of every batch normalization of a model one that normalizes over what processes share.
 
     Names, parameters and running statistics stay the same tensors.
     """
-    if count() == 1:
-        return
     for name, layer in list(model.named_modules()):
         if isinstance(layer, KINDS):
             above, _, own = name.rpartition(".")

@@ -31,6 +31,8 @@ class RunDirectory:
         """One JSON object an epoch."""
         self.checkpoint = path / "checkpoint.safetensors"
         """The state after the last whole epoch."""
+        self.stopped = path / "stopped.json"
+        """After which epoch a listener ended training, and which; there only where one did, before the last epoch."""
         self.model = path / MODEL_FILE
         """The trained model; there only once the run is finished."""
         self.evaluation = path / "evaluation.json"
@@ -53,6 +55,10 @@ class RunDirectory:
         if not opened.config.is_file():
             raise RunError(f"{path}: is no run directory: it has no config.yaml; runs are in {ROOT}/")
         return opened
+
+    def stopped_after(self) -> int | None:
+        """The epoch after which a listener ended training; None: none did."""
+        return int(json.loads(self.stopped.read_text("utf-8"))["epoch"]) if self.stopped.is_file() else None
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Add an epoch's line."""

@@ -10,6 +10,7 @@ import pluggy
 
 from genkit.errors import ComponentError
 from genkit.interfaces import Component
+from genkit.registry.hooks import is_wrapper
 from genkit.registry.kinds import name_of
 from genkit.registry.plugin import THIS_PROCESS, Plugin
 from genkit.registry.selection import FIRST_PARTY, Selection, canonical
@@ -122,9 +123,11 @@ class Parts:
         """Whether listeners of that name, `distribution/plugin`, are those of a plugin."""
         return any(name == f"{plugin.distribution}/{plugin.name}" for plugin in self.plugins)
 
-    def listeners(self, event: str) -> Iterator[tuple[str, Any]]:
-        """The implementations of an event's hook, each with its plugin's name."""
-        for implementation in reversed(getattr(self._manager.hook, event).get_hookimpls()):
+    def listeners(self, hook: str) -> Iterator[tuple[str, Any]]:
+        """The implementations of a hook that follows runs, each with its plugin's name, in the order of their calls."""
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            if is_wrapper(implementation):
+                continue
             plugin = next((p for p in self.plugins if f"{p.distribution}/{p.name}" == implementation.plugin_name), None)
             if plugin is None or self.wants(plugin):
                 yield implementation.plugin_name, implementation

@@ -12,8 +12,9 @@ from typing import Any
 from genkit.files.markdown import table
 from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
 from genkit.registry import hooks, schema
+from genkit.registry.hooks import RUN_HOOKS
 from genkit.registry.kinds import INTERFACES
-from genkit.registry.registry import EVENTS, installed
+from genkit.registry.registry import installed
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
@@ -31,7 +32,7 @@ def reference() -> str:
 def _hooks() -> Iterator[str]:
     yield "## Hooks\n"
     yield "A plugin is a module that implements some of them, marked with `genkit.hookimpl`.\n"
-    rows = [(_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *EVENTS)]
+    rows = [(_call(getattr(hooks, name)), _prose(getattr(hooks, name))) for name in ("components", *RUN_HOOKS)]
     yield table(("hook", "what"), rows) + "\n"
 
 

@@ -23,6 +23,7 @@ from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component
 from genkit.registry import hooks
 from genkit.registry.discovery import GROUP, UNKNOWN, Offer, contained, offers
+from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
 from genkit.registry.kinds import name_of, why_no_component
 from genkit.registry.parts import Claims, Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
@@ -31,7 +32,6 @@ from genkit.settings.base import ChosenByName, nearest
 
 SLOW = 0.5
 """Seconds of an import that are worth a note."""
-EVENTS = ("run_started", "step_ended", "epoch_ended", "run_ended", "run_stopped")
 
 C = TypeVar("C", bound=type[Component])
 
@@ -124,11 +124,11 @@ class Registry:
             self.plugins.append(plugin)
         try:
             self.manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
-            plugin.problems += self._unknown_hooks(module)
-            plugin.events = [event for event in EVENTS if self._implements(module, event)]
-            if self._implements(module, "components"):
+            plugin.problems += hook_problems(self.manager, module)
+            plugin.events = [hook for hook in RUN_HOOKS if self._of(module, hook)]
+            for implementation in self._of(module, "components"):
                 with contained(plugin.notes):
-                    brought = getattr(module, "components")()  # noqa: B009 - the hook, of this plugin alone
+                    brought = implementation.function()
                 if not isinstance(brought, list | tuple):
                     plugin.problems.append(
                         f"components() gives {brought!r:.80}, and owes a list of classes, as [MyEncoder]"
@@ -136,7 +136,7 @@ class Registry:
                     return plugin
                 for component in brought:
                     self._claim(component, plugin)
-            elif not plugin.events and not plugin.problems:
+            if not plugin.events and not plugin.problems and not self._of(module, "components"):
                 plugin.problems.append(NO_HOOK)
         except KeyboardInterrupt:
             raise
@@ -146,14 +146,10 @@ class Registry:
                 self.manager.unregister(module)
         return plugin
 
-    def _unknown_hooks(self, module: object) -> list[str]:
-        callers = self.manager.get_hookcallers(module) or []
-        unknown = [caller.name for caller in callers if not caller.has_spec()]
-        return [f"there is no hook '{name}'; {nearest(name, ('components', *EVENTS))}" for name in unknown]
-
-    def _implements(self, module: object, hook: str) -> bool:
-        caller = getattr(self.manager.hook, hook)
-        return any(implementation.plugin is module for implementation in caller.get_hookimpls())
+    def _of(self, module: object, hook: str) -> list[pluggy.HookImpl]:
+        """A module's implementations of a hook."""
+        implementations = getattr(self.manager.hook, hook).get_hookimpls()
+        return [each for each in implementations if each.plugin is module and not is_wrapper(each)]
 
     def _claim(self, component: type[Component], plugin: Plugin) -> None:
         problem = why_no_component(component)

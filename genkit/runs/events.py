@@ -1,52 +1,131 @@
-"""What happens in a run, told to every plugin that listens."""
+"""The events of a run, and who hears of them: the caller's listeners, those that plugins give, and plugins' hooks."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from genkit.errors import in_a_line, place
-from genkit.registry.registry import installed, registry
+from genkit.errors import RunError, in_a_line, place
+from genkit.record.run import Run
+from genkit.record.scores import EpochRecord
+from genkit.registry.hooks import EVENTS
+from genkit.registry.parts import Parts
+from genkit.registry.registry import installed
+
+Failed = Callable[[str, str, BaseException], None]
+"""What is done about a listener that fails: takes its name, the event, and the error."""
+
+
+class Hearer(NamedTuple):
+    """Somebody who hears of a run."""
+
+    name: str
+    """As messages name it."""
+    key: str | int
+    """The same for a plugin's hooks and for the listener that it gives; of each of the caller's listeners another."""
+    target: object
+    """Its methods named as the events hear of them; None: a plugin's hooks."""
+
+
+def _warn(name: str, event: str, error: BaseException) -> None:
+    message = f"{name} failed in {event} and hears no more of this run"
+    warnings.warn(f"{message}: {in_a_line(error)}{place(error)}", stacklevel=2)
 
 
 class Events:
     """Tells listeners of a run's events. One that fails is named, hears no more of this run, and stops nothing.
 
-    A KeyboardInterrupt is the user's, and goes on; so does the exit of a listener that the caller brought.
+    A KeyboardInterrupt is the user's, and goes on; so does the exit of a listener that the caller brought. The caller's
+    listeners hear of an event first, then the listeners that plugins give, then the plugins' own hooks.
 
     Args:
-        run: what the listeners are told about.
+        run: what the listeners hear of.
+        listeners: the caller's own.
+        plugins: whose hooks are called; by default those that the run's config wants.
+        failed: what is done about a listener that fails; by default a warning.
+
+    Raises:
+        RunError: one of the caller's listeners has no method named as an event.
     """
 
-    def __init__(self, run: Any) -> None:
+    def __init__(
+        self, run: Run, listeners: Iterable[object] = (), plugins: Parts | None = None, failed: Failed = _warn
+    ) -> None:
         self.run = run
-        self.parts = installed(run.config.plugins)
-        self.silenced: set[str] = set()
+        self.plugins = _plugins_of(run) if plugins is None else plugins
+        self.failed = failed
+        self.stopped_by: str | None = None
+        """Who wanted training to end, if anybody did."""
+        self._hearers = [Hearer(f"listener '{type(each).__name__}'", id(each), each) for each in listeners]
+        self._silenced: set[str | int] = set()
+        for hearer in self._hearers:
+            if not _events_of(hearer.target):
+                raise RunError(f"{hearer.name} hears nothing of a run: it has none of the methods {', '.join(EVENTS)}")
+
+    def begin(self) -> None:
+        """Ask every plugin for its listener of this run, then say that the run has started."""
+        for hearer, hook in list(self._hooks("listener")):
+            with self._silencing(hearer, "listener"):
+                heard = _call(hook, {"run": self.run})
+                if heard is not None and not _events_of(heard):
+                    raise TypeError(f"it gives {heard!r:.80}, which has none of the methods {', '.join(EVENTS)}")
+                if heard is not None:
+                    self._hearers.append(hearer._replace(target=heard))
+        self.emit("run_started")
 
     def emit(self, event: str, **arguments: Any) -> None:
-        """Call everybody who listens to `event`."""
-        known = {"run": self.run, **arguments}
-        for name, implementation in self.parts.listeners(event):
-            if name in self.silenced:
-                continue
-            try:
-                implementation.function(**{argument: known[argument] for argument in implementation.argnames})
-            except (Exception, SystemExit) as error:
-                if isinstance(error, SystemExit) and not self.parts.is_plugin(name):
-                    raise  # the caller's own listener ends the program, as a progress bar does whose pipe is closed
-                self.silenced.add(name)
-                message = f"plugin '{name}' failed in {event} and hears no more of this run"
-                warnings.warn(f"{message}: {in_a_line(error)}{place(error)}", stacklevel=2)
+        """Tell everybody who listens to `event`."""
+        for hearer, function in self._listening(event):
+            with self._silencing(hearer, event):
+                _call(function, {"run": self.run, **arguments})
+
+    def should_stop(self, record: EpochRecord) -> bool:
+        """Whether anybody wants training to end with this epoch; everybody who has a say is asked."""
+        answers = {}
+        for hearer, function in self._listening("should_stop"):
+            with self._silencing(hearer, "should_stop"):
+                answers[hearer.name] = bool(_call(function, {"run": self.run, "record": record}))
+        self.stopped_by = next((name for name, answer in answers.items() if answer), None)
+        return self.stopped_by is not None
+
+    def _listening(self, event: str) -> Iterator[tuple[Hearer, Callable[..., Any]]]:
+        for hearer in self._hearers:
+            method = getattr(hearer.target, event, None)
+            if hearer.key not in self._silenced and callable(method):
+                yield hearer, method
+        yield from self._hooks(event)
+
+    def _hooks(self, hook: str) -> Iterator[tuple[Hearer, Callable[..., Any]]]:
+        for name, implementation in self.plugins.listeners(hook):
+            if name not in self._silenced:
+                yield Hearer(f"plugin '{name}'", name, None), implementation.function
+
+    @contextlib.contextmanager
+    def _silencing(self, hearer: Hearer, event: str) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and isinstance(hearer.key, int):
+                raise  # the caller's own listener ends the program, as a progress bar does whose pipe is closed
+            self._silenced.add(hearer.key)
+            self.failed(hearer.name, event, error)
 
 
-@contextlib.contextmanager
-def listening(listeners: Iterable[object]) -> Iterator[None]:
-    """Let objects with hook implementations (a progress bar) hear the events inside the block."""
-    manager = registry().manager
-    with contextlib.ExitStack() as stack:
-        for listener in listeners:
-            manager.register(listener, name=f"{type(listener).__name__} {id(listener)}")
-            stack.callback(manager.unregister, listener)
-        yield
+def _plugins_of(run: Run) -> Parts:
+    return installed(run.config.plugins)
+
+
+def _events_of(target: object) -> list[str]:
+    """The events that an object hears of, by its methods."""
+    return [event for event in EVENTS if callable(getattr(target, event, None))]
+
+
+def _call(function: Callable[..., Any], values: dict[str, Any]) -> Any:
+    """Call a function with those of the arguments that it names."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return function(**values)
+    return function(**{each.name: values[each.name] for each in parameters if each.name in values})

@@ -20,7 +20,7 @@ from genkit.record.directory import RunDirectory
 from genkit.record.run import Run
 from genkit.record.scores import Progress
 from genkit.registry.provenance import explained, warn_of_changes
-from genkit.runs.events import Events, listening
+from genkit.runs.events import Events
 from genkit.runs.opening import as_config, config_of, create_directory, prepare, recorded_plugins, unfinished_directory
 from genkit.runs.preflight import check
 from genkit.settings import yaml
@@ -45,7 +45,8 @@ def run(
         source: a YAML file, plain values, or a RunConfig.
         overrides: `key=value` assignments, as on the command line.
         out: the run's directory, which must not hold anything; by default a new one in runs/.
-        listeners: objects with hook implementations that follow this run alone.
+        listeners: objects that hear this run alone, by methods named as the events in `genkit.registry.hooks`; one
+            that has `should_stop` may end training early.
 
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
@@ -87,13 +88,15 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
     if epochs is not None:
         run_config = as_config(run_config, [f"training.epochs={epochs}"])
     done = checkpoint.epochs_done(directory.checkpoint)
-    if directory.model.is_file() and done >= run_config.training.epochs:
+    stopped = epochs is None and directory.stopped_after() == done
+    if directory.model.is_file() and (stopped or done >= run_config.training.epochs):
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
     warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
     device = _device(run_config)
     data, model = prepare(run_config)
     if epochs is not None and group.is_leader():
         atomic.write_text(directory.config, yaml.write(run_config.resolved()))
+        directory.stopped.unlink(missing_ok=True)
     with group.joined(device):
         return _train(Run(run_config, directory, data, model), device, listeners)
 
@@ -116,17 +119,20 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
             done = checkpoint.restore(run.directory.checkpoint, trainer)
         except WeightsError as error:
             raise explained(error, recorded_plugins(run.directory), run.directory.path, run.config.plugins) from None
+    first = done + 1 if run.directory.stopped_after() != done else run.config.training.epochs + 1
     group.wait()  # nobody writes before all have read
     if not group.is_leader():
         with own_random_state():
-            run.history = list(fit(trainer, run.data, run.config.seed, first=done + 1))
+            run.history = list(fit(trainer, run.data, run.config.seed, first))
         group.leave_group()
         return run
     run.history = run.directory.cut_history(done)
-    events = Events(run)
-    with own_random_state(), listening(listeners):
+    events = Events(run, listeners)
+    trainer.stops.append(events.should_stop)
+    with own_random_state():
         try:
-            _fit(run, trainer, done, events)
+            events.begin()
+            _fit(run, trainer, first, events)
             group.leave_group()
             _finish(run)
             events.emit("run_ended")
@@ -148,17 +154,19 @@ def _plan(run: Run, device: torch.device) -> Plan:
     return plan(training.compile, run.model, device, steps, size * math.prod(x.shape[1:]))
 
 
-def _fit(run: Run, trainer: Trainer, done: int, events: Events) -> None:
-    events.emit("run_started")
+def _fit(run: Run, trainer: Trainer, first: int, events: Events) -> None:
 
     def report(progress: Progress) -> None:
         events.emit("step_ended", progress=progress)
 
-    for record in fit(trainer, run.data, run.config.seed, first=done + 1, report=report):
+    for record in fit(trainer, run.data, run.config.seed, first, report):
         run.directory.append_metrics(record)
         checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
         run.history.append(record)  # only now: what it holds is what an interruption keeps
         events.emit("epoch_ended", record=record)
+    if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
+        stopped = {"epoch": len(run.history), "by": events.stopped_by}
+        atomic.write_text(run.directory.stopped, json.dumps(stopped) + "\n")
 
 
 def _finish(run: Run) -> None:

@@ -46,6 +46,7 @@ from genkit.testing import (  # noqa: F401 - each adds its checks
     networks,
     options,
     samplers,
+    shares,
     sources,
 )
 from genkit.testing.check import Check, Result, promises

@@ -30,6 +30,11 @@ class Case(ABC):
         self.arguments = arguments
         self.shape = arguments[-1]
 
+    @property
+    @abstractmethod
+    def batch(self) -> tuple[int, ...]:
+        """The dimension of each input that counts the data."""
+
     @abstractmethod
     def inputs(self, count: int, seed: int = 0) -> Tensors:
         """Random input of `count` data; what comes first is what gradients go back to."""
@@ -45,6 +50,8 @@ class Case(ABC):
 
 class NetworkCase(Case):
     """An encoder or a decoder."""
+
+    batch = (0,)
 
     @property
     def out_shape(self) -> Any:
@@ -64,6 +71,8 @@ class NetworkCase(Case):
 
 class SamplerCase(Case):
     """A sampler; its shape is that of features."""
+
+    batch = (0,)
 
     def inputs(self, count: int, seed: int = 0) -> Tensors:
         """Features (B, *features)."""
@@ -89,6 +98,8 @@ class SamplerCase(Case):
 class LikelihoodCase(Case):
     """A likelihood; the decoder's numbers are what gradients go back to."""
 
+    batch = (0, 0)
+
     def inputs(self, count: int, seed: int = 0) -> Tensors:
         """Parameters (B, *params_shape), and data (B, *shape) drawn from what they stand for."""
         generator = torch.Generator().manual_seed(seed)
@@ -105,6 +116,8 @@ class LikelihoodCase(Case):
 
 class LossCase(Case):
     """A loss term, on the pass of a small model of its own."""
+
+    batch = (1, 0, 0, 1, 1, 1, 0, 0)
 
     def __init__(self, part: Any, arguments: tuple[Shape, ...]) -> None:
         super().__init__(part, arguments)
@@ -131,7 +144,7 @@ class LossCase(Case):
         z, mean, kl, log_ratio, params, log_prob, generated, x = inputs
         if not torch.compiler.is_compiling():
             self.model.to(x.device, x.dtype)
-        return Forward(x, Latent(z, mean, kl, log_ratio), params, log_prob, generated, self.model)
+        return Forward(x, Latent(z, mean, kl, log_ratio), params, log_prob, generated, self.model.likelihood)
 
 
 def _some(*values: Tensor | None) -> Tensors:

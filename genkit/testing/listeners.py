@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pluggy
 import torch
 from pydantic import Field
 
@@ -17,8 +17,11 @@ from genkit.errors import in_a_line, place
 from genkit.evaluation.figures import evaluate
 from genkit.interfaces import DataSource, Forward, Loss, RawData, Split
 from genkit.record.run import Run
-from genkit.registry import hooks as hookspecs
-from genkit.registry.registry import EVENTS, registry
+from genkit.record.scores import Progress
+from genkit.registry.hooks import RUN_HOOKS
+from genkit.registry.plugin import THIS_PROCESS, Plugin
+from genkit.registry.registry import NO_HOOK, Registry, registry
+from genkit.runs.events import Events
 from genkit.runs.opening import as_config, create_directory, prepare
 from genkit.sharing import weights
 from genkit.testing.check import promise
@@ -44,19 +47,18 @@ class Listener:
         """As messages name it."""
         return f"plugin '{getattr(self.hooks, '__name__', type(self.hooks).__name__)}'"
 
-    def callers(self) -> dict[str, Callable[..., Any]]:
-        """What to call for each event that it implements."""
-        manager = pluggy.PluginManager("genkit")
-        manager.add_hookspecs(hookspecs)
-        try:
-            manager.register(self.hooks)
-            manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise ContractError(
-                f"a hook of it does not fit: {' '.join(str(error).split())}; genkit/registry/hooks.py has the hooks "
-                "and the names of their arguments"
-            ) from error
-        return {event: getattr(manager.hook, event) for event in EVENTS if getattr(manager.hook, event).get_hookimpls()}
+    def plugins(self) -> Registry:
+        """A registry of these hooks alone."""
+        alone = Registry()
+        if self.hooks is not None:
+            plugin = alone.add(self.hooks, Plugin(self.name, THIS_PROCESS, ""))
+            require(
+                not plugin.problems or plugin.problems == [NO_HOOK],
+                f"a hook of it does not fit: {'; '.join(plugin.problems)}; genkit/registry/hooks.py has the hooks and "
+                "the names of their arguments",
+            )
+            require(bool(plugin.events), f"it implements none of the hooks that follow a run: {', '.join(RUN_HOOKS)}")
+        return alone
 
 
 class _Data(DataSource):
@@ -94,7 +96,7 @@ class _Term(Loss):
 @promise(Listener)
 def hooks(subject: Listener) -> None:
     """Its hooks are known, with the arguments that they have, and follow a run."""
-    require(bool(subject.callers()), f"it implements none of the hooks that follow a run: {', '.join(EVENTS)}")
+    subject.plugins()
 
 
 @promise(Listener, after=("hooks",))
@@ -160,41 +162,40 @@ def _follow(
     faults: list[str] | None = None,
 ) -> Run:
     """A run of a small model that a listener is told of, as `runs.events` tells; faults: what it left changed."""
-    tell = _teller(subject, [] if faults is None else faults)
-    parts = (TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term)
-    with registry().registered_within(*parts):
+    faults = [] if faults is None else faults
+    plugins = subject.plugins().parts()
+    with registry().registered_within(TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term):
         run = _begun(folder, overrides, resumed)
+        events = Events(run, plugins=plugins, failed=_refuse)
         try:
-            tell("run_started", run=run)
-            _fit(run, tell)
+            with _watched(run, faults, "run_started"):
+                events.begin()
+            _fit(run, events, faults)
             if finish:
                 _finish(run)
-                tell("run_ended", run=run)
+                with _watched(run, faults, "run_ended"):
+                    events.emit("run_ended")
         finally:
-            tell("run_stopped", run=run)
+            with _watched(run, faults, "run_stopped"):
+                events.emit("run_stopped")
     return run
 
 
-def _teller(subject: Listener, faults: list[str]) -> Callable[..., None]:
-    callers = subject.callers() if subject.hooks is not None else {}
+def _refuse(name: str, event: str, error: BaseException) -> None:
+    raise ContractError(f"it fails in {event}: {in_a_line(error)}{place(error)}") from error
 
-    def tell(event: str, **arguments: Any) -> None:
-        if event not in callers:
-            return
-        run, folder = arguments["run"], Path.cwd()
-        training = run.model.training
-        try:
-            callers[event](**arguments)
-        except (Exception, SystemExit) as error:
-            raise ContractError(f"it fails in {event}: {in_a_line(error)}{place(error)}") from error
-        if Path.cwd() != folder:
-            os.chdir(folder)
-            faults.append(f"in {event} it changes the working directory, from which others read and write")
-        if run.model.training != training:
-            run.model.train(training)
-            faults.append(f"in {event} it leaves the model in another mode: put it back, model.train(before)")
 
-    return tell
+@contextlib.contextmanager
+def _watched(run: Run, faults: list[str], event: str) -> Iterator[None]:
+    """Note what is otherwise after the block, and put it back."""
+    folder, training = Path.cwd(), run.model.training
+    yield
+    if Path.cwd() != folder:
+        os.chdir(folder)
+        faults.append(f"in {event} it changes the working directory, from which others read and write")
+    if run.model.training != training:
+        run.model.train(training)
+        faults.append(f"in {event} it leaves the model in another mode: put it back, model.train(before)")
 
 
 def _begun(folder: Path, overrides: tuple[str, ...], resumed: Run | None) -> Run:
@@ -212,16 +213,20 @@ def _begun(folder: Path, overrides: tuple[str, ...], resumed: Run | None) -> Run
     return Run(config, create_directory(config, folder / "run"), data, model)
 
 
-def _fit(run: Run, tell: Callable[..., None]) -> None:
+def _fit(run: Run, events: Events, faults: list[str]) -> None:
     trainer = Trainer(run.model, run.config.training)
 
-    def report(progress: Any) -> None:
-        tell("step_ended", run=run, progress=progress)
+    def report(progress: Progress) -> None:
+        with _watched(run, faults, "step_ended"):
+            events.emit("step_ended", progress=progress)
 
-    for record in fit(trainer, run.data, run.config.seed, first=len(run.history) + 1, report=report):
+    for record in fit(trainer, run.data, run.config.seed, len(run.history) + 1, report):
         run.directory.append_metrics(record)
         run.history.append(record)
-        tell("epoch_ended", run=run, record=record)
+        with _watched(run, faults, "epoch_ended"):
+            events.emit("epoch_ended", record=record)
+        with _watched(run, faults, "should_stop"):
+            events.should_stop(record)  # which is asked, and has no say here
 
 
 def _finish(run: Run) -> None:

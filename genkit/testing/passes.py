@@ -24,6 +24,7 @@ from genkit.interfaces import (
     Shape,
 )
 from genkit.model.model import Model
+from genkit.parallel.draws import normal
 
 D = 3
 NAME: Literal["genkit-testing"] = "genkit-testing"
@@ -68,14 +69,14 @@ class TinySampler(Sampler):
         """(B, 6) -> Latent."""
         mean, log_var = self.heads(features).chunk(2, 1)
         mean = torch.sigmoid(mean)
-        eps = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+        eps = normal(draws, *mean.shape, batch=1, like=mean)
         z = mean + torch.exp(log_var / 2) * eps
         kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
         return Latent(z, mean, kl, (z.square() - eps.square() - log_var).sum(-1) / 2)
 
     def prior(self, n: int) -> Tensor:
         """(n, D)."""
-        return torch.randn(n, D, dtype=self.heads.weight.dtype, device=self.heads.weight.device)
+        return normal(n, D, batch=0, like=self.heads.weight)
 
 
 class TinyDecoder(Decoder):
@@ -149,7 +150,7 @@ def twice(passed: Forward) -> Forward:
     x, generated = _joined(passed.x, 0), _joined(passed.generated, 0)
     assert x is not None
     latent = Latent(z, mean, kl, log_ratio)
-    return Forward(x, latent, _joined(passed.params, 1), _joined(passed.log_prob, 1), generated, passed.model)
+    return Forward(x, latent, _joined(passed.params, 1), _joined(passed.log_prob, 1), generated, passed.likelihood)
 
 
 def drawn_twice(passed: Forward) -> Forward:
@@ -160,7 +161,7 @@ def drawn_twice(passed: Forward) -> Forward:
     assert twofold is not None
     latent = Latent(twofold, mean, kl, _joined(log_ratio, 0))
     params, log_prob = _joined(passed.params, 0), _joined(passed.log_prob, 0)
-    return Forward(passed.x, latent, params, log_prob, passed.generated, passed.model)
+    return Forward(passed.x, latent, params, log_prob, passed.generated, passed.likelihood)
 
 
 def lacking(needs: tuple[Need, ...]) -> list[Need]:
@@ -183,7 +184,7 @@ def without(passed: Forward, need: Need) -> Forward:
     return passed._replace(latent=latent)
 
 
-def widened(passed: Forward, axis: int, model: Model) -> Forward:
+def widened(passed: Forward, axis: int, likelihood: Likelihood) -> Forward:
     """Each datum and each code beside a copy of itself, along an axis of the datum; all draws are the first."""
     assert passed.latent is not None
     z, mean, kl, log_ratio = passed.latent
@@ -194,7 +195,7 @@ def widened(passed: Forward, axis: int, model: Model) -> Forward:
     latent = Latent(torch.cat([z, z], -1), torch.cat([mean, mean], -1), torch.cat([kl, kl], 1), 2 * log_ratio)
     x, generated = _joined(passed.x, axis + 1), _joined(passed.generated, axis + 1)
     assert x is not None
-    return Forward(x, latent, _joined(passed.params, axis + 2), 2 * passed.log_prob, generated, model)
+    return Forward(x, latent, _joined(passed.params, axis + 2), 2 * passed.log_prob, generated, likelihood)
 
 
 def with_equal_draws(passed: Forward) -> Forward:
@@ -205,7 +206,7 @@ def with_equal_draws(passed: Forward) -> Forward:
     params, log_prob = passed.params, passed.log_prob
     assert params is not None
     assert log_prob is not None
-    return Forward(passed.x, latent, _repeated(params), _repeated(log_prob), passed.generated, passed.model)
+    return Forward(passed.x, latent, _repeated(params), _repeated(log_prob), passed.generated, passed.likelihood)
 
 
 def _repeated(value: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ BUILDS = 5
 DATA = 50
 FOLLOWS = 0.5
 """A mean of its own has a correlation with the draws that is near 0, whatever the weights."""
-OF_ALL = "of the whole shape (K, B, ...) at once, torch.randn(draws, *mean.shape)"
+OF_ALL = "of the whole shape (K, B, ...) at once, genkit.normal(draws, *mean.shape, batch=1, like=mean)"
 
 
 @promise(Sampler)

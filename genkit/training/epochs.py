@@ -24,7 +24,7 @@ def fit(
     first: int = 1,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[EpochRecord]:
-    """Train epoch by epoch, from epoch `first` on, and yield the record of each.
+    """Train epoch by epoch, from epoch `first` on, and yield the record of each, until the trainer should stop.
 
     `report` is called some times a second with the progress within the epoch.
 

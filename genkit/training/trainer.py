@@ -19,7 +19,7 @@ from genkit.interfaces import Split
 from genkit.model import trial
 from genkit.model.model import Model, evaluating
 from genkit.parallel.draws import sharing
-from genkit.parallel.group import add_up
+from genkit.parallel.group import add_up, answer_of_leader
 from genkit.record.scores import EpochRecord, Figures, Scores, Total
 from genkit.settings.schedules import value_at
 from genkit.speed.compiled import Compiled, Gradients
@@ -107,8 +107,9 @@ class Trainer:
         return self.optimization.set_rates(epoch)
 
     def should_stop(self, record: EpochRecord) -> bool:
-        """Whether training ends with the epoch of that record; everybody who has a say is asked."""
-        return any([stop(record) for stop in self.stops])  # noqa: C419 - each may count its own epochs
+        """Whether training ends with the epoch of that record: as the leading process says, where there are several."""
+        answers = [stop(record) for stop in self.stops]  # each is asked: it may count its own epochs
+        return answer_of_leader(any(answers), self.model.device)
 
     def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
         """The same objective on held-out data, without learning from them."""

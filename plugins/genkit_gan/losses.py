@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from genkit import uniform
 from genkit.errors import ComponentError
 from genkit.interfaces import ChosenByName, Encoder, Forward, LearnedLoss, Shape
 from genkit.model.building import build_part
-from genkit.parallel.draws import uniform
 from genkit.settings.optimizers import Adam, Optimizer
 
 
@@ -97,7 +97,7 @@ class Adversarial(LearnedLoss):
 
 def _scaled(x: Tensor, forward: Forward) -> Tensor:
     """Data (B, *shape) as the critic sees them: from −1 to 1 where the likelihood bounds them."""
-    low, high = forward.model.likelihood.support
+    low, high = forward.likelihood.support
     if math.isinf(low) or math.isinf(high):
         return x
     middle, half = (low + high) / 2, (high - low) / 2

@@ -11,8 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from genkit.interfaces import Forward, Loss, Shape
-from genkit.parallel.draws import batch_mean
+from genkit import Forward, Loss, Shape, batch_mean
 
 SMALLEST = 1e-6
 """Mean activations are kept so far from 0 and 1, where the logarithms end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from genkit.registry.hooks import hookimpl
@@ -11,40 +12,40 @@ if TYPE_CHECKING:
     from genkit.record.scores import EpochRecord
     from genkit_tensorboard.writer import RunWriter
 
-_done: dict[int, int] = {}
-"""Of each run under way: the epochs that were done before it started."""
-_writers: dict[int, RunWriter] = {}
 
+class RunListener:
+    """Follows one run.
 
-@hookimpl
-def run_started(run: Run) -> None:
-    """Note where the run starts; the event file is opened at its first record, so as not to hold up the first step."""
-    _done[id(run)] = len(run.history)
+    Args:
+        run: `history` holds the epochs that were done before it started.
+    """
 
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.done = len(run.history)
 
-@hookimpl
-def epoch_ended(run: Run, record: EpochRecord) -> None:
-    """Scalars and images."""
-    _writer(run).write_epoch(run, record)
-
-
-@hookimpl
-def run_ended(run: Run) -> None:
-    """The projector and the table of hyperparameters."""
-    _writer(run).write_end(run)
-
-
-@hookimpl
-def run_stopped(run: Run) -> None:
-    """Close the event file."""
-    _done.pop(id(run), None)
-    if id(run) in _writers:
-        _writers.pop(id(run)).writer.close()
-
-
-def _writer(run: Run) -> RunWriter:
-    if id(run) not in _writers:
+    @cached_property
+    def writer(self) -> RunWriter:
+        """The event file, opened at its first record, so as not to hold up the first step."""
         from genkit_tensorboard.writer import RunWriter
 
-        _writers[id(run)] = RunWriter(run, _done[id(run)])
-    return _writers[id(run)]
+        return RunWriter(self.run, self.done)
+
+    def epoch_ended(self, record: EpochRecord) -> None:
+        """Scalars and images."""
+        self.writer.write_epoch(record)
+
+    def run_ended(self) -> None:
+        """The projector and the table of hyperparameters."""
+        self.writer.write_end()
+
+    def run_stopped(self) -> None:
+        """Close the event file, where there is one."""
+        if "writer" in vars(self):
+            self.writer.close()
+
+
+@hookimpl
+def listener(run: Run) -> RunListener:
+    """One for each run."""
+    return RunListener(run)

@@ -29,9 +29,10 @@ class RunWriter:
     """
 
     def __init__(self, run: Run, done: int = 0) -> None:
+        self.run = run
         self.writer = SummaryWriter(str(run.directory.path / FOLDER), purge_step=done + 1 if done else None)
 
-    def write_epoch(self, run: Run, record: EpochRecord) -> None:
+    def write_epoch(self, record: EpochRecord) -> None:
         """Each term unweighted and its weight, the true ELBO, learning rate, throughput; sometimes plots."""
         epoch = record.epoch
         for split, scores in (("train", record.train), ("validation", record.validation)):
@@ -41,14 +42,17 @@ class RunWriter:
             self.writer.add_scalar(f"weight/{name}", weight, epoch)
         self.writer.add_scalar("training/learning_rate", record.lr, epoch)
         self.writer.add_scalar("training/examples_per_second", record.examples_per_second, epoch)
-        if _is_picture_epoch(epoch, run.config.training.epochs):
-            self._images(run, epoch)
+        if _is_picture_epoch(epoch, self.run.config.training.epochs):
+            self._images(epoch)
         self.writer.flush()
 
-    def write_end(self, run: Run) -> None:
+    def write_end(self) -> None:
         """The latents with labels and thumbnails, and the run's options beside its final figures."""
+        run = self.run
+        if not _is_picture_epoch(run.history[-1].epoch, run.config.training.epochs):  # where training was ended early
+            self._images(run.history[-1].epoch)
         if run.model.encoder is not None:
-            self._projector(run)
+            self._projector()
         figures = run.evaluation.figures() if run.evaluation is not None else []
         metrics = {f"test/{figure.key}": figure.value for figure in figures}
         metrics["train/loss"] = run.history[-1].train.loss
@@ -58,6 +62,10 @@ class RunWriter:
             self.writer._get_file_writer().add_summary(summary)
         for name in metrics.keys() - {"train/loss"}:
             self.writer.add_scalar(name, metrics[name], run.history[-1].epoch)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.writer.close()
 
     def _scores(self, split: str, scores: Scores, epoch: int) -> None:
         self.writer.add_scalar(f"{split}/loss", scores.loss, epoch)
@@ -70,7 +78,8 @@ class RunWriter:
             if value is not None:
                 self.writer.add_scalar(f"{split}/{name}", value, epoch)
 
-    def _images(self, run: Run, epoch: int) -> None:
+    def _images(self, epoch: int) -> None:
+        run = self.run
         if run.model.encoder is not None:
             held_out = run.data.test or run.data.validation or run.data.train
             rebuilt = plots.reconstructions(run.model, held_out.x)
@@ -78,7 +87,8 @@ class RunWriter:
         if run.model.sampler.has_prior:
             self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 
-    def _projector(self, run: Run) -> None:
+    def _projector(self) -> None:
+        run = self.run
         held_out = run.data.test or run.data.validation or run.data.train
         x = as_float(held_out.x[:THUMBNAILS]).cpu()
         labels, classes = held_out.labels, run.data.classes

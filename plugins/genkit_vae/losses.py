@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from genkit.interfaces import Forward, Loss, Shape
+from genkit import Forward, Loss, Shape, batch_mean
 
 
 class Reconstruction(Loss):
@@ -66,4 +66,4 @@ class KL(Loss):
         assert kl is not None
         if self.free_bits == 0:
             return kl.sum(1)
-        return kl.mean(0).clamp_min(self.free_bits).sum()
+        return batch_mean(kl).clamp_min(self.free_bits).sum()

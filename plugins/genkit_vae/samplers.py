@@ -12,8 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from genkit.interfaces import Latent, Sampler, Shape
-from genkit.parallel.draws import normal
+from genkit import Latent, Sampler, Shape, normal
 
 
 class GaussianSampler(Sampler):

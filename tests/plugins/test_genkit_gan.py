@@ -72,8 +72,8 @@ def term(shape: Shape = (4,), **options: Any) -> Adversarial:
 
 def passed(x: Tensor, generated: Tensor, support: tuple[float, float] = (-math.inf, math.inf)) -> Forward:
     """A pass of which only the data, the generated data and the likelihood's support matter."""
-    model: Any = SimpleNamespace(likelihood=SimpleNamespace(support=support))
-    return Forward(x, None, None, None, generated, model)
+    likelihood: Any = SimpleNamespace(support=support)
+    return Forward(x, None, None, None, generated, likelihood)
 
 
 def pair(n: int = 6, shape: Shape = (4,)) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import genkit
-import genkit_tensorboard
 from genkit.data.dataset import as_float
-from genkit.errors import TrainingError
 from genkit.pictures import plots
 from genkit.record.run import Run
+from genkit.record.scores import EpochRecord
 from genkit.runs.running import resume
+from genkit_tensorboard.writer import RunWriter
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "vae-digits.yaml"
 
@@ -142,16 +142,66 @@ def test_the_options_are_hyperparameters_beside_the_final_figures(example: Run) 
     }
 
 
-def test_all_goes_into_one_event_file_and_the_writer_is_put_away(example: Run) -> None:
+def test_all_goes_into_one_event_file(example: Run) -> None:
     assert len(list((example.directory.path / "tensorboard").glob("events.*"))) == 1
-    assert id(example) not in genkit_tensorboard._writers
 
 
-def test_the_writer_is_put_away_after_a_failed_run_too(tmp_path: Path) -> None:
-    training = {"epochs": 2, "device": "cpu", "optimizer": {"name": "sgd", "lr": 1e30}}
-    with pytest.raises(TrainingError):
-        genkit.run(small(tmp_path, (1, 2, 2), training=training), out=tmp_path / "run")
-    assert not genkit_tensorboard._writers
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders of the event files that are closed from here on."""
+    folders: list[Path] = []
+    close = RunWriter.close
+
+    def noted(self: RunWriter) -> None:
+        close(self)
+        folders.append(Path(self.writer.log_dir))
+
+    monkeypatch.setattr(RunWriter, "close", noted)
+    return folders
+
+
+def test_the_event_file_is_closed_after_a_whole_run_and_after_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = closed(monkeypatch)
+    genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "whole")
+    training = {"epochs": 9, "device": "cpu"}
+    with pytest.raises(KeyboardInterrupt):
+        genkit.run(small(tmp_path, (1, 2, 2), training=training), out=tmp_path / "failed", listeners=[Ends(True)])
+    assert folders == [tmp_path / "whole" / "tensorboard", tmp_path / "failed" / "tensorboard"]
+
+
+def test_a_run_that_fails_before_its_first_record_opens_no_event_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "run", listeners=[NeverBegins()])
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+class NeverBegins:
+    """Interrupts a run at its start."""
+
+    def run_started(self) -> None:
+        raise KeyboardInterrupt
+
+
+class Ends:
+    """Ends a run after its second epoch, by its word or by an interruption."""
+
+    def __init__(self, interrupts: bool) -> None:
+        self.interrupts = interrupts
+
+    def should_stop(self, record: EpochRecord) -> bool:
+        if record.epoch == 2 and self.interrupts:
+            raise KeyboardInterrupt
+        return record.epoch == 2
+
+
+def test_the_last_epoch_of_a_run_that_is_ended_early_has_pictures_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genkit_tensorboard.writer.IMAGES", 3)
+    training = {"epochs": 10, "device": "cpu"}
+    run = genkit.run(small(tmp_path, (1, 2, 2), training=training), out=tmp_path / "run", listeners=[Ends(False)])
+    assert [event.step for event in events(run).Images("samples")] == [1, 2]
 
 
 def test_a_run_without_labels_images_and_held_out_data_is_written_too(tmp_path: Path) -> None:

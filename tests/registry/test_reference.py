@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from genkit.interfaces import Encoder
+from genkit.registry.hooks import RUN_HOOKS
 from genkit.registry.kinds import INTERFACES, name_of
 from genkit.registry.reference import COMMAND, reference
-from genkit.registry.registry import EVENTS, installed, registry
+from genkit.registry.registry import installed, registry
 from genkit.registry.selection import FIRST_PARTY, Selection
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -27,7 +28,7 @@ def test_the_committed_page_is_current(alone):
 
 def test_it_has_every_hook_kind_and_part(alone):
     page = reference()
-    for hook in ("components", *EVENTS):
+    for hook in ("components", *RUN_HOOKS):
         assert f"| `{hook}(" in page
     for interface in INTERFACES:
         assert f"of the kind `{interface.kind}`" in section(interface.__name__)

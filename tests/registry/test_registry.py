@@ -15,9 +15,10 @@ from pydantic import Field
 from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
 from genkit.interfaces import Encoder, Loss
+from genkit.registry.hooks import RUN_HOOKS
 from genkit.registry.kinds import KINDS
 from genkit.registry.plugin import THIS_PROCESS, Plugin
-from genkit.registry.registry import EVENTS, NO_HOOK, NO_METADATA, Registry
+from genkit.registry.registry import NO_HOOK, NO_METADATA, Registry
 from genkit.registry.selection import Selection
 
 
@@ -246,7 +247,66 @@ def test_events_that_a_plugin_listens_to_are_known():
 
 
 def test_hooks_are_those_of_the_events_and_of_the_components():
-    assert {name for name in vars(Registry().manager.hook) if not name.startswith("_")} == {*EVENTS, "components"}
+    assert {name for name in vars(Registry().manager.hook) if not name.startswith("_")} == {*RUN_HOOKS, "components"}
+
+
+@pytest.mark.parametrize("option", ["wrapper", "hookwrapper"])
+@pytest.mark.parametrize("hook", ["components", "listener", "epoch_ended"])
+def test_a_wrapper_is_refused_with_its_remedy_and_never_called(hook, option):
+    registry = Registry()
+    module = plugin_module(encoder("part"))
+    delattr(module, "components")
+
+    def wrapping():
+        raise AssertionError("it is called")
+        yield
+
+    setattr(module, hook, hookimpl(wrapping, **{option: True}))
+    plugin = registry.add(module, Plugin("acme", "acme-dist", "1.0"))
+    assert plugin.problems == [
+        f"its hook '{hook}' is a wrapper, which never runs: genkit calls each plugin by itself; write it without "
+        f"{option}=True, as a function without a yield"
+    ]
+    assert plugin.events == []
+    assert plugin.components == []
+    assert hook == "components" or list(registry.listeners(hook)) == []
+
+
+def test_a_plugin_with_a_wrapper_keeps_its_other_hooks():
+    def wrapping():
+        yield
+
+    registry = Registry()
+    module = plugin_module(encoder("part"))
+    module.epoch_ended, module.run_ended = hookimpl(wrapping, wrapper=True), hookimpl(lambda run: None)
+    plugin = registry.add(module, Plugin("acme", "acme-dist", "1.0"))
+    assert plugin.events == ["run_ended"]
+    assert registry.find("encoder", "part")
+    assert len(plugin.problems) == 1
+
+
+def test_a_hook_that_only_another_genkit_has_may_be_marked_as_optional():
+    registry = Registry()
+    module = plugin_module(encoder("part"))
+    module.run_paused = hookimpl(lambda run: None, optionalhook=True)
+    assert registry.add(module, Plugin("acme", "acme-dist", "1.0")).problems == []
+    module = plugin_module(encoder("other"))
+    module.run_paused = hookimpl(lambda run: None)
+    (problem,) = registry.add(module, Plugin("bolt", "bolt-dist", "1.0")).problems
+    assert problem.startswith("there is no hook 'run_paused'")
+
+
+def test_a_hook_may_have_another_name_than_its_specification():
+    module = ModuleType("named")
+    module.bring = hookimpl(lambda: [Term], specname="components")
+    module.note = hookimpl(lambda run: None, specname="run_ended")
+    module.wrong = hookimpl(lambda run: None, specname="run_over")
+    registry = Registry()
+    plugin = registry.add(module, Plugin("named", "acme", "1.0"))
+    assert registry.find("loss", "term") is Term
+    assert plugin.events == ["run_ended"]
+    (problem,) = plugin.problems
+    assert problem.startswith("there is no hook 'run_over'; did you mean")
 
 
 def test_object_with_hooks_is_as_good_as_a_module():

@@ -211,6 +211,59 @@ def test_listeners_hear_the_run_in_order(tmp_path, digits):
     assert heard == [("started", 0, None), ("epoch", 1, True), ("epoch", 2, True), ("ended", True, True), "stopped"]
 
 
+class StopsAfter:
+    """Ends training after so many epochs."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def should_stop(self, run, record):
+        assert run.history[-1] == record
+        return record.epoch >= self.epochs
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_that_a_listener_ends_is_that_of_so_many_epochs_and_finished(tmp_path, digits):
+    short = run(digits, [*STATEFUL, "training.epochs=2"], out=tmp_path / "short")
+    early = run(digits, STATEFUL, out=tmp_path / "early", listeners=[StopsAfter(2)])
+    assert [record.epoch for record in early.history] == [1, 2]
+    assert_same_weights(weights_of(tmp_path / "early"), weights_of(tmp_path / "short"))
+    assert early.evaluation == short.evaluation
+    assert json.loads(early.directory.stopped.read_text()) == {"epoch": 2, "by": "listener 'StopsAfter'"}
+    assert not short.directory.stopped.exists()
+    with pytest.raises(RunError, match=r"finished after 2 epochs.*--epochs 4"):
+        resume(tmp_path / "early")
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_that_was_ended_early_can_be_trained_longer_and_equals_a_long_one(tmp_path, digits):
+    run(digits, STATEFUL, out=tmp_path / "early", listeners=[StopsAfter(2)])
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "early", epochs=4, listeners=[StopAfter(3)])
+    assert [record.epoch for record in resume(tmp_path / "early").history] == [1, 2, 3, 4]
+    run(digits, STATEFUL, out=tmp_path / "long")
+    assert_same_weights(weights_of(tmp_path / "early"), weights_of(tmp_path / "long"))
+    assert not (tmp_path / "early" / "stopped.json").exists()
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_that_was_ended_early_and_then_interrupted_trains_no_more_when_it_is_resumed(
+    tmp_path, digits, monkeypatch
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("genkit.runs.running.evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(digits, STATEFUL, out=tmp_path / "run", listeners=[StopsAfter(2)])
+    finished = resume(tmp_path / "run")
+    assert [record.epoch for record in finished.history] == [1, 2]
+    assert finished.directory.model.is_file()
+    run(digits, [*STATEFUL, "training.epochs=2"], out=tmp_path / "short")
+    assert_same_weights(weights_of(tmp_path / "run"), weights_of(tmp_path / "short"))
+
+
 @pytest.mark.usefixtures("bare")
 def test_a_config_may_be_a_mapping_and_stays_as_it_was(tmp_path, digits):
     values = as_config(digits, QUICK).resolved()

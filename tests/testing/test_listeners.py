@@ -150,6 +150,62 @@ class Exits(Good):
         raise SystemExit(0)
 
 
+class Lines:
+    """What `Good` does for every run, for one."""
+
+    def __init__(self, run):
+        self.run = run
+        self.lines = [f"{len(run.history)} epochs before"]
+
+    def epoch_ended(self, record):
+        self.lines.append(f"{record.epoch}: {record.train.loss:.3f}")
+
+    def should_stop(self, record):
+        return len(self.lines) > 1
+
+    def run_stopped(self):
+        (self.run.directory.path / "lines.txt").write_text("\n".join(self.lines))
+
+
+class Gives:
+    """Gives a listener for each run."""
+
+    heard_by = Lines
+
+    @hookimpl
+    def listener(self, run):
+        return self.heard_by(run)
+
+
+class AsksForMore(Lines):
+    def epoch_ended(self, record, speed):
+        pass
+
+
+class GivesOneThatFails(Gives):
+    heard_by = AsksForMore
+
+
+class Judges(Lines):
+    def should_stop(self, run, record):
+        return run.model.sample(2).mean() > 0
+
+
+class GivesOneThatDraws(Gives):
+    heard_by = Judges
+
+
+class GivesNoListener(Gives):
+    def heard_by(self, run):
+        return "the run"
+
+
+class Wraps(Good):
+    @hookimpl(wrapper=True)
+    def run_ended(self, run):
+        yield
+
+
 NOTHING = "changes nothing"
 WRONG = [
     (EndsTraining, NOTHING, "in epoch_ended it leaves the model in another mode"),
@@ -166,9 +222,13 @@ WRONG = [
     (Raises, "follows a run", "it fails in epoch_ended: ConnectionError: no server"),
     (Misnamed, "hooks", "genkit/registry/hooks.py has the hooks and the names of their arguments"),
     (Unknown, "hooks", "epoch_finished"),
-    (Nothing, "hooks", "it implements none of the hooks that follow a run: run_started, step_ended"),
+    (Nothing, "hooks", "it implements none of the hooks that follow a run: listener, run_started"),
     (Draws, NOTHING, "draws from a global generator"),
     (Nudges, NOTHING, "it changes the model"),
+    (GivesOneThatFails, "follows a run", "it fails in epoch_ended: TypeError"),
+    (GivesOneThatDraws, NOTHING, "draws from a global generator"),
+    (GivesNoListener, "follows a run", "it fails in listener: TypeError: it gives 'the run', which has none of the"),
+    (Wraps, "hooks", "its hook 'run_ended' is a wrapper, which never runs"),
     (LeavesTraining, NOTHING, "it leaves the model in another mode"),
 ]
 
@@ -176,6 +236,7 @@ WRONG = [
 def test_a_right_listener_passes_and_nothing_stays_registered(failures):
     before = list(registry().plugins)
     assert failures(Good()) == {}
+    assert failures(Gives()) == {}
     assert registry().plugins == before
     assert "genkit-testing" not in installed().names("encoder")
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from genkit import batch_mean, normal, uniform
 from genkit.interfaces import Latent, Sampler
 
 
@@ -31,7 +32,7 @@ class Good(Sampler):
         return Latent(z, self.stated(mean, z), self.kl(mean, log_var), self.log_ratio(z, mean, log_var, eps))
 
     def noise(self, draws, mean):
-        return torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+        return normal(draws, *mean.shape, batch=1, like=mean)
 
     def drawn(self, mean, log_var, eps):
         return mean + torch.exp(log_var / 2) * eps
@@ -46,7 +47,7 @@ class Good(Sampler):
         return (z.square() - eps.square() - log_var).sum(-1) / 2
 
     def prior(self, n):
-        return torch.randn(n, *self.latent_shape, device=self.origin.device)
+        return normal(n, *self.latent_shape, batch=0, like=self.origin)
 
 
 class WrongSign(Good):
@@ -257,11 +258,11 @@ class NegativeCategorical(Good):
     def forward(self, features, draws=1):
         logits = self.heads(features.flatten(1))[:, : self.latent_shape[0]]
         kl = -(logits.softmax(1) * (logits.log_softmax(1) + math.log(logits.shape[1]))).sum(1, keepdim=True)
-        noise = -torch.log(-torch.log(torch.rand(draws, *logits.shape, dtype=logits.dtype, device=logits.device)))
+        noise = -torch.log(-torch.log(uniform(draws, *logits.shape, batch=1, like=logits)))
         return Latent((logits + noise).softmax(-1), logits.softmax(1), kl, None)
 
     def prior(self, n):
-        chosen = torch.randint(self.latent_shape[0], (n,), device=self.origin.device)
+        chosen = (uniform(n, batch=0, like=self.origin) * self.latent_shape[0]).long()
         return torch.nn.functional.one_hot(chosen, self.latent_shape[0]).to(self.heads.weight)
 
 
@@ -274,12 +275,12 @@ class OnTheCircle(Good):
 
     def forward(self, features, draws=1):
         angle = self.heads(features.flatten(1))[:, 0]
-        drawn = angle + 0.3 * torch.randn(draws, *angle.shape, dtype=angle.dtype, device=angle.device)
+        drawn = angle + 0.3 * normal(draws, *angle.shape, batch=1, like=angle)
         z, mean = (torch.stack([value.cos(), value.sin()], -1) for value in (drawn, angle))
         return Latent(z, mean, None, None)
 
     def prior(self, n):
-        angle = 2 * math.pi * torch.rand(n, device=self.origin.device)
+        angle = 2 * math.pi * uniform(n, batch=0, like=self.origin)
         return torch.stack([angle.cos(), angle.sin()], -1)
 
 
@@ -315,6 +316,42 @@ class SeedsItself(Good):
         super().__init__(config, features)
 
 
+class OwnNoise(Good):
+    """Draws by torch, which gives every process the same numbers for other data."""
+
+    def noise(self, draws, mean):
+        return torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+
+
+class OwnPriorNoise(Good):
+    """The same in its prior."""
+
+    def prior(self, n):
+        return torch.randn(n, *self.latent_shape, device=self.origin.device)
+
+
+class CentredInTraining(Good):
+    """Takes the mean over its own rows from its means in training."""
+
+    def forward(self, features, draws=1):
+        mean, log_var = self.heads(features.flatten(1)).chunk(2, 1)
+        mean = mean - mean.mean(0) if self.training else mean
+        eps = self.noise(draws, mean)
+        z = self.drawn(mean, log_var, eps)
+        return Latent(z, mean, self.kl(mean, log_var), self.log_ratio(z, mean, log_var, eps))
+
+
+class CentredTogether(CentredInTraining):
+    """The same over the whole batch."""
+
+    def forward(self, features, draws=1):
+        mean, log_var = self.heads(features.flatten(1)).chunk(2, 1)
+        mean = mean - batch_mean(mean) if self.training else mean
+        eps = self.noise(draws, mean)
+        z = self.drawn(mean, log_var, eps)
+        return Latent(z, mean, self.kl(mean, log_var), self.log_ratio(z, mean, log_var, eps))
+
+
 MEAN = "`mean` is the point that stands for the datum, never a draw"
 WRONG = [
     (WrongSign, "kl", "its sign is wrong"),
@@ -332,7 +369,7 @@ WRONG = [
     (Detached, "reparameterization", "rsample() in place of sample()"),
     (HalfDetached, "gradients", "cut off (detach"),
     (SharedNoise, "independent draws", "two data of one batch have a correlation of 1.00"),
-    (RepeatedNoise, "independent draws", "torch.randn(draws, *mean.shape)"),
+    (RepeatedNoise, "independent draws", "genkit.normal(draws, *mean.shape, batch=1, like=mean)"),
     (Bounded, "mean for any draws", "leaves the bounds that it states, 0 to 1"),
     (FixedPrior, "prior alone", "the same draws at every call"),
     (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
@@ -346,6 +383,13 @@ WRONG = [
     (EstimatedKL, "mean for any draws", "a KL that is only estimated from draws is None"),
     (SeedsItself, "seeds", "leave the seed to the run"),
     (NeedsAnEncoder, "prior alone", "TypeError"),
+    (OwnNoise, "shared batch", "genkit.normal(draws, *mean.shape, batch=1, like=mean)"),
+    (
+        OwnPriorNoise,
+        "shared batch",
+        "what prior() draws is another than where one process has all of it",
+    ),
+    (CentredInTraining, "shared batch", "take means over a batch from genkit.batch_mean"),
 ]
 
 
@@ -355,7 +399,7 @@ def test_a_right_sampler_passes(failures):
     assert failures(Good, Good.Config(latent=16)) == {}
 
 
-@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads])
+@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads, CentredTogether])
 def test_a_right_sampler_of_another_form_passes(failures, component):
     assert failures(component) == {}
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,12 @@ from genkit.record.run import Run
 from mlflow.entities import Run as Tracked
 from mlflow.tracking import MlflowClient
 
-import genkit_mlflow
-
 
 @pytest.fixture(autouse=True)
-def _own_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    monkeypatch.setattr("genkit.pictures.draw_all", lambda *_: [])  # but for the example, where they are looked at
-    yield
-    assert not genkit_mlflow._trackers
+    monkeypatch.setattr("genkit.pictures.plots.draw_all", lambda *_: [])  # but for the example
 
 
 def config(folder: Path, **training: Any) -> dict[str, Any]:

@@ -17,10 +17,21 @@ if TYPE_CHECKING:
 FIGURES = ("loss", "reconstruction", "kl", "elbo")
 
 
+class SketchLogger:
+    """Follows one run: its methods are named as the events that they hear of."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def epoch_ended(self) -> None:
+        """Write the whole table anew, so that it is right in a run that is taken up again, too."""
+        write_text(self.run.directory.path / "sketch.csv", table(self.run.history))
+
+
 @hookimpl
-def epoch_ended(run: Run) -> None:
-    """Write the whole table anew, so that it is right in a run that is taken up again, too."""
-    write_text(run.directory.path / "sketch.csv", table(run.history))
+def listener(run: Run) -> SketchLogger:
+    """One for each run."""
+    return SketchLogger(run)
 
 
 def table(history: Iterable[EpochRecord]) -> str:

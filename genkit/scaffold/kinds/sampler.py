@@ -7,8 +7,7 @@ import math
 from typing import Annotated, Literal
 
 import torch
-from genkit import Latent, Sampler, Shape, hookimpl
-from genkit.parallel.draws import uniform
+from genkit import Latent, Sampler, Shape, hookimpl, uniform
 from pydantic import Field
 from torch import Tensor, nn
 

@@ -17,8 +17,6 @@ from transformers import AutoModel, PreTrainedConfig
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from genkit_backbones.encoder import WHO
-
 OF_THE_DATA = ("num_channels", "image_size")
 """Options that follow from the shape of the data."""
 
@@ -39,19 +37,19 @@ def settings(model: str, options: Mapping[str, Any], shape: Shape) -> Any:
         ComponentError: there is no such architecture or option, a value is refused, or the images do not fit.
     """
     if model not in names():
-        raise ComponentError(f"{WHO}: model: transformers has no vision backbone '{model}'; {nearest(model, names())}")
+        raise ComponentError(f"model: transformers has no vision backbone '{model}'; {nearest(model, names())}")
     kind: Any = CONFIG_MAPPING[model]
     known = _fields(kind) - _fields(PreTrainedConfig)
     for key in options:
         if key in OF_THE_DATA:
-            raise ComponentError(f"{WHO}: options: '{key}' follows from the data; leave it out")
+            raise ComponentError(f"options: '{key}' follows from the data; leave it out")
         if key not in known:
             own = {name for name in known.difference(OF_THE_DATA) if not name.startswith("_")}
-            raise ComponentError(f"{WHO}: options: {model} has no option '{key}'; {nearest(key, own)}")
+            raise ComponentError(f"options: {model} has no option '{key}'; {nearest(key, own)}")
     try:
         made = kind(**_of_the_data(kind, shape), **options)
     except Exception as error:
-        raise ComponentError(f"{WHO}: options: {model} refuses them: {in_a_line(error)}") from None
+        raise ComponentError(f"options: {model} refuses them: {in_a_line(error)}") from None
     _check_patches(made, *shape[1:])
     return made
 
@@ -65,7 +63,7 @@ def network(made: Any) -> nn.Module:
     try:
         built: nn.Module = AutoModel.from_config(made, trust_remote_code=False)
     except Exception as error:
-        raise ComponentError(f"{WHO}: {made.model_type} cannot be built: {in_a_line(error)}") from None
+        raise ComponentError(f"{made.model_type} cannot be built: {in_a_line(error)}") from None
     return built
 
 
@@ -90,7 +88,7 @@ def _check_patches(made: Any, height: int, width: int) -> None:
     if height % patch or width % patch:
         small = "too small for" if min(height, width) < patch else "no whole number of"
         raise ComponentError(
-            f"{WHO}: images of {height} x {width} are {small} {made.model_type}'s patches of {patch} x {patch}; give "
+            f"images of {height} x {width} are {small} {made.model_type}'s patches of {patch} x {patch}; give "
             "a patch_size in `options` that divides both"
         )
 

@@ -59,8 +59,11 @@ class BackboneEncoder(Encoder):
         if len(shape) != 3:
             raise ComponentError(f"{WHO} takes images (C, H, W), not data of shape {tuple(shape)}")
         self.pooled = config.pooled
-        settings = architectures.settings(config.model, config.options, shape)
-        self.network: nn.Module = architectures.network(settings)
+        try:
+            settings = architectures.settings(config.model, config.options, shape)
+            self.network: nn.Module = architectures.network(settings)
+        except ComponentError as error:
+            raise ComponentError(f"{WHO}: {error}") from None
         self.out_shape = self._tried(settings, shape)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class RunTracker:
 
     def __init__(self, run: Run) -> None:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table that it makes
+        self.run = run
         self.client = MlflowClient(tracking_uri=_store(run))
         self.finished = False
         self.written_at = float("-inf")
@@ -51,19 +52,20 @@ class RunTracker:
             self._go_on(run)
         self.client.log_artifact(self.id, str(run.directory.config))
 
-    def write_epochs(self, run: Run, now: bool = False) -> None:
+    def write_epochs(self, now: bool = False) -> None:
         """The records that are not written yet, unless the last were written less than a second ago."""
         if not now and time.monotonic() - self.written_at < SECONDS_BETWEEN_WRITES:
             return
         stamp = int(time.time() * 1000)
-        fresh = [record for record in run.history if record.epoch > self.epochs]
+        fresh = [record for record in self.run.history if record.epoch > self.epochs]
         self._write([Metric(name, value, stamp, record.epoch) for record in fresh for name, value in _figures(record)])
-        self.epochs = len(run.history)
+        self.epochs = len(self.run.history)
         self.written_at = time.monotonic()
 
-    def write_end(self, run: Run) -> None:
+    def write_end(self) -> None:
         """The figures of the test split, pictures and weights."""
-        self.write_epochs(run, now=True)
+        run = self.run
+        self.write_epochs(now=True)
         figures = run.evaluation.to_json() if run.evaluation is not None else {}
         split, stamp, epoch = figures.get("split"), int(time.time() * 1000), run.history[-1].epoch
         numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
@@ -74,9 +76,9 @@ class RunTracker:
             self.client.log_artifacts(self.id, str(run.directory.pictures), "pictures")
         self.finished = True
 
-    def close(self, run: Run, error: BaseException | None) -> None:
+    def close(self, error: BaseException | None) -> None:
         """Say how the run ended; `error` is what stopped it, if anything did."""
-        self.write_epochs(run, now=True)
+        self.write_epochs(now=True)
         if self.finished:
             self.client.set_terminated(self.id, "FINISHED")
             return
