@@ -269,7 +269,7 @@ def test_a_wrapper_is_refused_with_its_remedy_and_never_called(hook, option):
     ]
     assert plugin.events == []
     assert plugin.components == []
-    assert hook == "components" or list(registry.listeners(hook)) == []
+    assert hook == "components" or list(registry.parts().listeners(hook)) == []
 
 
 def test_a_plugin_with_a_wrapper_keeps_its_other_hooks():
@@ -281,7 +281,7 @@ def test_a_plugin_with_a_wrapper_keeps_its_other_hooks():
     module.epoch_ended, module.run_ended = hookimpl(wrapping, wrapper=True), hookimpl(lambda run: None)
     plugin = registry.add(module, Plugin("acme", "acme-dist", "1.0"))
     assert plugin.events == ["run_ended"]
-    assert registry.find("encoder", "part")
+    assert registry.parts().find("encoder", "part")
     assert len(plugin.problems) == 1
 
 
@@ -303,7 +303,7 @@ def test_a_hook_may_have_another_name_than_its_specification():
     module.wrong = hookimpl(lambda run: None, specname="run_over")
     registry = Registry()
     plugin = registry.add(module, Plugin("named", "acme", "1.0"))
-    assert registry.find("loss", "term") is Term
+    assert registry.parts().find("loss", "term") is Term
     assert plugin.events == ["run_ended"]
     (problem,) = plugin.problems
     assert problem.startswith("there is no hook 'run_over'; did you mean")
