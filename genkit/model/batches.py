@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import spans
-from genkit.model.footprint import Watch
+from genkit.speed.footprint import watching
 
 CACHED = 2**24
 """Bytes that the caches of a processor hold, about: a batch whose tensors take more waits for the memory."""
@@ -40,7 +40,8 @@ class Batches:
     def _first(self, count: int, function: Callable[[int, int], Tensor]) -> Tensor:
         if self.size is not None or count < FEW:
             return function(0, count)
-        with Watch() as watch:
-            made = function(0, count)
-        self.size = min(MOST, max(FEW, CACHED // max(1, watch.peak) * FEW))
-        return made
+        with watching(f"data that need no gradients go through the model in batches of {MOST}") as footprint:
+            values = function(0, count)
+        fitting = MOST if footprint is None else CACHED // max(1, footprint.peak) * FEW
+        self.size = min(MOST, max(FEW, fitting))
+        return values

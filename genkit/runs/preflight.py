@@ -20,11 +20,12 @@ from genkit.data.loading import load as load_data
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
-from genkit.model.footprint import Watch
 from genkit.model.model import Model
 from genkit.runs.memory import free
+from genkit.speed.footprint import watching
 from genkit.training.devices import check_precision, choose_device
 from genkit.training.guards import check_finite, check_last_batch
+from genkit.training.optimization import fitted_parameters, optimizer_configs
 from genkit.training.seeds import own_random_state, seed_everything
 from genkit.training.trainer import Trainer
 
@@ -34,7 +35,7 @@ FEW = 8
 """Data in the pass by which the memory of a part is estimated that looks at its numbers."""
 RARE = 0.2
 """A class with less than this part of an even share is told of."""
-STATES = {"adam": 2, "adamw": 2, "adamax": 2, "rmsprop": 1, "sgd": 0}
+UNWATCHED = "the memory that training takes is not known: this version of torch does not let it be counted"
 
 T = TypeVar("T")
 
@@ -57,7 +58,9 @@ class Report:
     steps: int | None = None
     """An epoch."""
     bytes: int | None = None
-    """Memory of training, about: weights, gradients, the optimizers' states, what a pass keeps, and the data."""
+    """Memory of training, about: weights, gradients, the optimizers' states, what a pass keeps, and the data.
+
+    None: torch does not let it be counted."""
     free: int | None = None
     """Memory that is free where it will be trained; None: not known."""
     seconds: float | None = None
@@ -98,11 +101,12 @@ def check(config: RunConfig, probe: bool = True) -> Report:
             return report
         report.free = free(device)
         report.bytes = _tried(report, lambda: _memory(model, config, data, report.free))
-        if report.bytes is None:
+        if report.errors:
             return report
-        if (doubt := _too_large(report.bytes, report.free)) is not None:
-            report.doubts.append(doubt)
-        elif probe:
+        too_large = _too_large(report.bytes, report.free)
+        if report.bytes is None or too_large is not None:
+            report.doubts.append(too_large or UNWATCHED)
+        if too_large is None and probe:
             seconds = _tried(report, lambda: _probed(build(config, data.shape).to(device), config, data.to(device)))
             report.seconds = None if seconds is None else seconds * report.steps
     return report
@@ -128,8 +132,8 @@ def _traced(config: RunConfig, shape: Shape) -> Model:
         return build(config, shape)
 
 
-def _too_large(needed: int, available: int | None) -> str | None:
-    if available is None or needed <= available:
+def _too_large(needed: int | None, available: int | None) -> str | None:
+    if needed is None or available is None or needed <= available:
         return None
     few = "a smaller training.batch_size or a smaller model takes less"
     return f"training takes about {_size(needed)}, and {_size(available)} are free; {few}"
@@ -183,15 +187,18 @@ def _look_at(data: Dataset, report: Report) -> None:
 
 
 def _weights(model: Model, config: RunConfig) -> int:
-    """Bytes of a model's weights, their gradients, and what the optimizer keeps of each."""
-    weights = sum(_bytes(parameter) for parameter in model.parameters())
-    return weights * (2 + STATES.get(config.training.optimizer.name, 2))
+    """Bytes of a model's weights; and of what is fitted, the gradients and what their optimizers keep."""
+    optimizers = optimizer_configs(model, config.training)
+    copies = {owner: 1 + len(optimizer.moments) for owner, optimizer in optimizers.items()}
+    states = sum(_bytes(each) * copies[owner] for owner, fitted in fitted_parameters(model).items() for each in fitted)
+    return states + sum(_bytes(parameter) for parameter in model.parameters())
 
 
-def _memory(model: Model, config: RunConfig, data: Dataset, available: int | None) -> int:
+def _memory(model: Model, config: RunConfig, data: Dataset, available: int | None) -> int | None:
     """Bytes of training a model: what the weights take, the most that a step makes beside them, and the data.
 
-    Without numbers a whole batch takes no memory. A part that looks at its numbers gets some, and a few data.
+    Without numbers a whole batch takes no memory. A part that looks at its numbers gets some, and a few data. None:
+    torch does not let memory be counted.
 
     Raises:
         GenkitError: a part fails in training.
@@ -209,19 +216,21 @@ def _memory(model: Model, config: RunConfig, data: Dataset, available: int | Non
             return kept
         few = min(FEW, size)
         step = _step_bytes(build(config, data.shape), data.train.x[:few], torch.device("cpu"))
+    if step is None:
+        return None
     gradients = sum(_bytes(parameter) for parameter in model.parameters())
     return kept + max(0, step - gradients) * size // few
 
 
-def _step_bytes(model: Model, x: torch.Tensor, device: torch.device) -> int:
-    """The most bytes that a step makes of a batch x (B, *shape), gradients included."""
+def _step_bytes(model: Model, x: torch.Tensor, device: torch.device) -> int | None:
+    """The most bytes that a step makes of a batch x (B, *shape), gradients included; None: not to be counted."""
     assert model.config is not None
     trainer = Trainer(model.train(), model.config.training)
     weights = torch.ones(len(model.losses), device=device)
     batch = torch.empty_like(x, device="meta") if device.type == "meta" else x
-    with own_random_state(), Watch() as watch:
+    with own_random_state(), watching("the memory that training takes is not estimated") as footprint:
         trainer.gradients(batch, weights)
-    return int(watch.peak)
+    return None if footprint is None else footprint.peak
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal
 
-import torch
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
-from torch import Tensor, nn
 
 from genkit.errors import ConfigError
 from genkit.settings.base import ChosenByName, Settings, nearest
-from genkit.settings.schedules import Ramp, Schedule, value_at
+from genkit.settings.schedules import Ramp, Schedule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
@@ -28,7 +25,7 @@ def _not_negative(schedule: float | Ramp) -> float | Ramp:
     return schedule
 
 
-class OptimizerConfig(Settings):
+class OptimizerConfig(Settings, ABC):
     """Options of every optimizer."""
 
     name: str
@@ -37,13 +34,10 @@ class OptimizerConfig(Settings):
     ] = 1e-3
     weight_decay: Annotated[NotNegative, Field(description="the factor of the L2 penalty or decay")] = 0.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer for some parameters, its learning rate as at the start of training."""
-        parameters = list(parameters)
-        options = self.model_dump(exclude={"name", "lr"})
-        if self.name in FUSED and {parameter.device.type for parameter in parameters} <= FUSED_ON:
-            options["fused"] = True  # all parameters in one pass over the memory
-        return _plain(OPTIMIZERS[self.name][1])(parameters, lr=value_at(self.lr, 0.0), **options)
+    @property
+    @abstractmethod
+    def moments(self) -> tuple[str, ...]:
+        """What the optimizer keeps of each parameter that is as large as the parameter, by torch's names."""
 
 
 class Adam(OptimizerConfig):
@@ -53,6 +47,11 @@ class Adam(OptimizerConfig):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
 
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Running means of the gradient and of its square."""
+        return ("exp_avg", "exp_avg_sq")
+
 
 class AdamW(OptimizerConfig):
     """Loshchilov & Hutter 2019 (arXiv:1711.05101): Adam with decoupled weight decay."""
@@ -61,6 +60,11 @@ class AdamW(OptimizerConfig):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
 
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Running means of the gradient and of its square."""
+        return ("exp_avg", "exp_avg_sq")
+
 
 class Adamax(OptimizerConfig):
     """Kingma & Ba 2015, section 7.1: Adam with the infinity norm."""
@@ -68,6 +72,11 @@ class Adamax(OptimizerConfig):
     name: Literal["adamax"] = "adamax"
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """A running mean of the gradient, and its infinity norm."""
+        return ("exp_avg", "exp_inf")
 
 
 class RMSprop(OptimizerConfig):
@@ -78,6 +87,11 @@ class RMSprop(OptimizerConfig):
     eps: Positive = 1e-8
     momentum: NotNegative = 0.0
 
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """A running mean of the squared gradient, and the velocity where there is momentum."""
+        return ("square_avg", "momentum_buffer") if self.momentum > 0 else ("square_avg",)
+
 
 class SGD(OptimizerConfig):
     """Stochastic gradient descent, with momentum if asked."""
@@ -86,6 +100,11 @@ class SGD(OptimizerConfig):
     momentum: NotNegative = 0.0
     nesterov: bool = False
 
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The velocity where there is momentum."""
+        return ("momentum_buffer",) if self.momentum > 0 else ()
+
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGD:
         if self.nesterov and self.momentum == 0:
@@ -93,79 +112,13 @@ class SGD(OptimizerConfig):
         return self
 
 
-OPTIMIZERS: dict[str, tuple[type[OptimizerConfig], type[torch.optim.Optimizer]]] = {
-    "adam": (Adam, torch.optim.Adam),
-    "adamw": (AdamW, torch.optim.AdamW),
-    "adamax": (Adamax, torch.optim.Adamax),
-    "rmsprop": (RMSprop, torch.optim.RMSprop),
-    "sgd": (SGD, torch.optim.SGD),
+OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "adamax": Adamax,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
 }
-
-
-FUSED = {"adam", "adamw", "sgd"}
-"""Those of which torch has a fused form."""
-FUSED_ON = {"cpu", "cuda", "mps"}
-
-
-def _plain(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """An optimizer of torch without what wraps its methods for the sake of torch.compile.
-
-    The wrappers import all of the compiler, which takes as long as importing torch does. Where torch has one kernel for
-    the update of all parameters, the step is little more than its call.
-    """
-    methods: dict[str, Any] = {
-        name: inspect.unwrap(getattr(kind, name))
-        for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
-    }
-    methods["step"] = usual = torch.no_grad()(inspect.unwrap(kind.step))
-    if kind in KERNELS:
-        methods["step"] = lambda optimizer: _fused_step(optimizer, KERNELS[kind], usual)
-    methods["step"].hooked = True  # nor does anybody time it, or wait for its end
-    return type(kind.__name__, (kind,), methods)
-
-
-@torch.no_grad()
-def _fused_step(
-    optimizer: torch.optim.Optimizer, kernel: Callable[..., None], usual: Callable[[torch.optim.Optimizer], None]
-) -> None:
-    """Update all parameters by one call of a kernel; whatever is not ordinary is left to torch's own step."""
-    (group,) = optimizer.param_groups
-    gradients = [parameter.grad for parameter in group["params"]]
-    ordinary = group["fused"] and optimizer.state and not hasattr(optimizer, "grad_scale")
-    if not ordinary or any(gradient is None for gradient in gradients):
-        usual(optimizer)
-        return
-    first, second, counts, steps = _moments(optimizer)
-    counts.add_(1)
-    beta1, beta2 = group["betas"]
-    options = {key: group[key] for key in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
-    ordered = ([_ordered(tensor) for tensor in each] for each in (group["params"], gradients))
-    kernel(*ordered, first, second, [], steps, beta1=beta1, beta2=beta2, **options)
-
-
-def _moments(optimizer: Any) -> tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]:
-    """Both moments of each parameter, and the counts of its steps: as one tensor, and as the elements of it."""
-    states = [optimizer.state[parameter] for parameter in optimizer.param_groups[0]["params"]]
-    kept: tuple[Any, ...] | None = getattr(optimizer, "moments", None)
-    if kept is None or any(step is not state["step"] for step, state in zip(kept[3], states, strict=True)):
-        counts = torch.stack([state["step"] for state in states])
-        steps = list(counts.unbind())
-        for state, step in zip(states, steps, strict=True):
-            state["step"] = step
-        first, second = ([_ordered(state[name]) for state in states] for name in ("exp_avg", "exp_avg_sq"))
-        kept = optimizer.moments = (first, second, counts, steps)
-    return kept
-
-
-def _ordered(tensor: Tensor) -> Tensor:
-    """A tensor with its dimensions as they lie in memory: the kernel would make copies of any other order."""
-    if tensor.is_contiguous():
-        return tensor
-    turned = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
-    return turned if turned.is_contiguous() else tensor
-
-
-KERNELS = {torch.optim.Adam: torch._fused_adam_, torch.optim.AdamW: torch._fused_adamw_}
 
 
 class _Optimizers:
@@ -174,7 +127,7 @@ class _Optimizers:
     def settings(self, kind: str, name: str) -> type[OptimizerConfig]:
         if name not in OPTIMIZERS:
             raise ConfigError(f"unknown {kind} '{name}'; {nearest(name, OPTIMIZERS)}")
-        return OPTIMIZERS[name][0]
+        return OPTIMIZERS[name]
 
     def spellings(self, kind: str) -> dict[str, list[str]]:
         return {name: [name] for name in OPTIMIZERS}

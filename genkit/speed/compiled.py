@@ -7,15 +7,16 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, GenkitError, GenkitWarning, in_a_line
 from genkit.parallel import group
-from genkit.speed import decompositions, onednn
+from genkit.speed.graph import Function, Gradients, Graph, compiled_graph
+from genkit.speed.pieces import compiled_in_pieces
+from genkit.speed.seam import MISSING
 
 COMPILING = 15.0
 """Seconds that compiling a step takes, about, the first time; 3 to 8 with what earlier runs left in the cache."""
@@ -23,9 +24,6 @@ SAVED_PER_STEP = 0.5e-3
 """Seconds that a compiled step of dense layers is shorter for the calls that it spares, about."""
 SAVED_PER_VALUE = 3.7e-9
 """Seconds more for each value of a batch, for the passes over memory that it spares, about."""
-
-Gradients = tuple[dict[str, Sequence[Tensor | None]], dict[str, Tensor]]
-"""By the names of what is differentiated by; and figures."""
 
 
 class Plan(NamedTuple):
@@ -55,17 +53,30 @@ def plan(wanted: bool | Literal["auto"], model: nn.Module, device: torch.device,
         raise ConfigError(
             "training.compile: needs a C++ compiler (g++ or clang++), and there is none; use auto or false"
         )
+    why = why_in_pieces(model)
+    pieces = f", in pieces: {why}" if why else ""
     if wanted != "auto":
-        return Plan(wanted, f"training.compile is {str(wanted).lower()}")
+        return Plan(wanted, f"training.compile is {str(wanted).lower()}{pieces if wanted else ''}")
     if missing:
         return Plan(False, "there is no C++ compiler")
-    if any(isinstance(part, nn.RNNBase) for part in model.modules()):
+    if _recurrent(model):
         return Plan(False, "its recurrent layers run in kernels of their own either way")
     saved = steps * (SAVED_PER_STEP + values * SAVED_PER_VALUE)
     work = (
         f"{steps:,} steps of {values:,} values save about {saved:,.1f} s, and compiling takes about {COMPILING:.0f} s"
     )
-    return Plan(saved > COMPILING, work)
+    return Plan(saved > COMPILING, f"{work}{pieces if saved > COMPILING else ''}")
+
+
+def why_in_pieces(model: nn.Module) -> str | None:
+    """Why steps of a model cannot be one graph, as far as that is known before they are traced; None: they may be."""
+    if group.count() > 1:
+        return "processes that share a batch add up in the middle of it"
+    return "torch does not trace recurrent layers" if _recurrent(model) else None
+
+
+def _recurrent(model: nn.Module) -> bool:
+    return any(isinstance(part, nn.RNNBase) for part in model.modules())
 
 
 def _compiler() -> str | None:
@@ -78,8 +89,8 @@ class Compiled:
 
     It is traced once a kind, gradients included, with the model's parameters and buffers as inputs of the graph; from
     then on none of its Python runs. Random numbers are those of the eager function. What cannot be traced so (choices
-    that depend on values, tensors that the model does not register, recurrent layers, sums over group) is left to
-    torch.compile, in pieces where it must be.
+    that depend on values, tensors that the model does not register, recurrent layers, sums over processes) is left to
+    torch.compile, in pieces where it must be; a warning says why where the plan could not.
 
     Args:
         function: takes the model, the parameters to differentiate by, and the batch; gives gradients and figures.
@@ -90,112 +101,87 @@ class Compiled:
 
     def __init__(
         self,
-        function: Callable[..., Gradients],
+        function: Function,
         model: nn.Module,
         fitted: Mapping[str, Sequence[Tensor]],
         kind: Callable[..., Hashable],
     ) -> None:
         self.function, self.model, self.fitted, self.kind = function, model, fitted, kind
-        self.state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        self.graphs: dict[Hashable, Callable[[list[Tensor]], Gradients]] = {}
-        on_cpu = all(tensor.device.type == "cpu" for tensor in self.state.values())
+        self.graphs: dict[Hashable, Graph] = {}
+        tensors = (*model.parameters(), *model.buffers())
+        on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
         self.options: dict[str, Any] = {"fallback_random": True, "cpp_wrapper": on_cpu}  # kernels are called from C++
-        self.traceable = group.count() == 1 and not any(isinstance(part, nn.RNNBase) for part in model.modules())
+        self.why_in_pieces = why_in_pieces(model)
+        """Why a step is not one graph; None: it is, as far as has been seen."""
+
+    @property
+    def how(self) -> str:
+        """How steps are compiled."""
+        return "one graph" if self.why_in_pieces is None else f"in pieces: {self.why_in_pieces}"
 
     def __call__(self, *batch: Tensor | None) -> Gradients:
         """What the function gives for a batch."""
-        if not self.traceable:
+        if self.why_in_pieces is not None:
             return self.in_pieces(*batch)
         kind = self.kind(*batch)
-        if kind not in self.graphs:
-            before = _plain(self.model)
-            try:
-                graph, names = self._traced(batch)
-                self.traceable = _plain(self.model) == before  # else its Python has to run at each step
-            except Exception:  # found out before anything is computed
-                self.traceable = False
-            if not self.traceable:
-                _restore(self.model, before)
-                return self.in_pieces(*batch)
-            self.graphs[kind] = self._compiled(graph, batch, names)
-        return self.graphs[kind]([tensor for tensor in batch if tensor is not None])
+        if kind not in self.graphs and (graph := self._graph(batch)) is not None:
+            self.graphs[kind] = graph
+        if self.why_in_pieces is None:
+            return self.graphs[kind]([tensor for tensor in batch if tensor is not None])
+        values = self.in_pieces(*batch)
+        message = f"steps are compiled {self.how}; that takes longer than one graph, and the results are the same"
+        warnings.warn(message, GenkitWarning, stacklevel=2)
+        return values
 
-    def _traced(self, batch: Sequence[Tensor | None]) -> tuple[torch.fx.GraphModule, list[str]]:
-        """The graph of parameters, buffers and batch; and the names of the figures that follow the gradients."""
-        from torch.fx.experimental.proxy_tensor import make_fx  # only those who compile pay for its import
-
-        whole, names, figures = _Whole(self.function, self.model), _names(self.state), list[str]()
-        owned = {owner: [names[id(parameter)] for parameter in each] for owner, each in self.fitted.items()}
-
-        def flat(*given: Tensor) -> tuple[Tensor | None, ...]:
-            rest = iter(given)
-            named = dict(zip(self.state, rest, strict=False))
-            fitted = {owner: [named[name] for name in each] for owner, each in owned.items()}
-            values = (fitted, *(None if tensor is None else next(rest) for tensor in batch))
-            gradients, found = torch.func.functional_call(whole, {f"model.{n}": t for n, t in named.items()}, values)
-            figures[:] = found
-            return (*(gradient for each in gradients.values() for gradient in each), *found.values())
-
-        with torch.compiler._compile_session_context():
-            given = [*self.state.values(), *(tensor for tensor in batch if tensor is not None)]
-            return make_fx(flat, decompositions.table(), "fake")(*given), figures
-
-    def _compiled(
-        self, graph: torch.fx.GraphModule, batch: Sequence[Tensor | None], names: list[str]
-    ) -> Callable[[list[Tensor]], Gradients]:
-        state = list(self.state.values())
-        onednn.teach_compiler()
-        with torch.no_grad():
-            run = torch._inductor.compile(graph, [*state, *(t for t in batch if t is not None)], self.options)
-        sizes = {owner: len(each) for owner, each in self.fitted.items()}
-
-        @torch.no_grad()
-        def compiled(given: list[Tensor]) -> Gradients:
-            found = iter(run(*state, *given))
-            gradients: dict[str, Sequence[Tensor | None]] = {}
-            gradients |= {owner: list(islice(found, size)) for owner, size in sizes.items()}
-            return gradients, dict(zip(names, found, strict=True))
-
-        return compiled
+    def _graph(self, batch: Sequence[Tensor | None]) -> Graph | None:
+        """The graph for a kind of batch; where there can be none, the model is left as it was and the reason kept."""
+        before = _plain(self.model)
+        try:
+            _teach_compiler(self.model)
+            graph = compiled_graph(self.function, self.model, self.fitted, batch, self.options)
+        except (GenkitError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # tracing raises whatever the code of a part runs into without numbers
+            self.why_in_pieces = in_a_line(error)
+        else:
+            self.why_in_pieces = _changes(before, _plain(self.model))  # then its Python has to run at each step
+        if self.why_in_pieces is None:
+            return graph
+        _restore(self.model, before)
+        return None
 
     @functools.cached_property
     def in_pieces(self) -> Callable[..., Gradients]:
-        """The same by torch.compile, which checks at every call whether its code still fits."""
-        torch._dynamo.config.trace_autograd_ops = True  # torch.autograd.grad is part of the graph
-        onednn.teach_compiler()
+        """The same by torch.compile."""
+        _teach_compiler(self.model)
         function = functools.partial(self.function, self.model, self.fitted)
-        fixed: dict[str, Any] = {"dynamic": False, "isolate_recompiles": True}  # a last batch is a shape of its own
-        pieces: Callable[..., Gradients] = torch.compile(function, options=self.options, **fixed)
-
-        def call(*batch: Tensor | None) -> Gradients:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor", category=UserWarning)
-                return pieces(*batch)  # where pieces meet, torch looks at .grad
-
-        return call
+        return compiled_in_pieces(function, self.options)
 
 
-class _Whole(nn.Module):
-    """A function of a model as a module, so that torch can put other tensors in place of the model's."""
-
-    def __init__(self, function: Callable[..., Gradients], model: nn.Module) -> None:
-        super().__init__()
-        self.function, self.model = function, model
-
-    def forward(self, *arguments: Any) -> Gradients:
-        return self.function(self.model, *arguments)
+def _teach_compiler(model: nn.Module) -> None:
+    try:
+        from genkit.speed.onednn import teach_compiler
+    except MISSING:  # as arrange_memory has said
+        return
+    teach_compiler(model)
 
 
-def _plain(model: nn.Module) -> list[dict[str, Any]]:
-    """What each part of a model holds in plain attributes: its configuration, and what it counts."""
+Plain = list[dict[str, Any]]
+"""What each part of a model holds in plain attributes: its configuration, and what it counts."""
+
+
+def _plain(model: nn.Module) -> Plain:
     kinds = bool | int | float | str | None
     return [{k: v for k, v in vars(part).items() if isinstance(v, kinds)} for part in model.modules()]
 
 
-def _restore(model: nn.Module, plain: list[dict[str, Any]]) -> None:
+def _changes(before: Plain, after: Plain) -> str | None:
+    """What a pass changes in Python: the names of the attributes; None: nothing."""
+    pairs = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    names = sorted({name for old, new in pairs for name in {**old, **new} if old.get(name) != new.get(name)})
+    return f"each pass changes {', '.join(names)}, an attribute that is no tensor" if names else None
+
+
+def _restore(model: nn.Module, plain: Plain) -> None:
     for part, attributes in zip(model.modules(), plain, strict=True):
         vars(part).update(attributes)
-
-
-def _names(state: Mapping[str, Tensor]) -> dict[int, str]:
-    return {id(tensor): name for name, tensor in state.items()}

@@ -1,32 +1,53 @@
-"""How a model lies in memory and which library multiplies for it: the same numbers, sooner.
+"""Large products of dense layers by oneDNN: the same numbers, sooner.
 
-Convolutions keep their weights channels last. On a CPU, torch leaves matrix products to MKL, which on processors that
-are not Intel's holds back their widest instructions; there the larger products of dense layers go to oneDNN, which
-comes with torch too. `python -m benchmarks.throughput` measures both.
+On a CPU, torch leaves matrix products to MKL, which on processors that are not Intel's holds back their widest
+instructions; there oneDNN, which comes with torch too, is faster. `python -m benchmarks.throughput` measures both.
+This module needs private names of torch; where one is missing its import fails.
 """
 
 from __future__ import annotations
 
 import functools
-import platform
-from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch._C import _are_functorch_transforms_active
 from torch.autograd import forward_ad
+
+from genkit.speed.seam import MISSING, do_without
 
 SMALL = 2**22
 """Products of fewer multiplications are sooner done by what torch calls itself."""
 SMALL_EAGER = 2**26
 """The same where nothing is compiled: each product, and each of its gradients, then takes a detour through Python."""
 
-_library = torch.library.Library("genkit", "DEF")
-_library.define("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+DETOUR = "compiled steps call oneDNN by way of Python, which takes longer"
+_linear_pointwise = torch.ops.mkldnn._linear_pointwise.default
+assert isinstance(forward_ad._current_level, int)  # -1 where there is no forward-mode differentiation
 
 
+def leave_products(model: nn.Module) -> None:
+    """Put a `Linear` in the place of each plain `torch.nn.Linear` below a model; one in several places stays one."""
+    replacements: dict[nn.Module, Linear] = {}
+    for name, layer in list(model.named_modules(remove_duplicate=False)):
+        if type(layer) is nn.Linear and name:
+            above, _, own = name.rpartition(".")
+            setattr(model.get_submodule(above), own, replacements.setdefault(layer, Linear(layer)))
+
+
+@final
 class Linear(nn.Linear):
-    """`torch.nn.Linear`, whose large products on a CPU are left to oneDNN."""
+    """`torch.nn.Linear`, whose large products on a CPU are left to oneDNN.
+
+    Args:
+        layer: the layer in whose place it stands. All that the layer holds is held in common: parameters, hooks, and
+            whatever is registered with either of them later.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        vars(self).update(vars(layer))
+        _product_operator()
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
@@ -42,20 +63,40 @@ class Linear(nn.Linear):
         small = SMALL if torch.compiler.is_compiling() else SMALL_EAGER
         if x.numel() * self.out_features < small or x.device.type != "cpu":
             return False
-        if torch._C._are_functorch_transforms_active():
+        if _are_functorch_transforms_active():
             return False
         plain = x.dtype == self.weight.dtype == torch.float32
         return plain and forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
 
 
 @functools.cache
-def teach_compiler() -> None:
-    """Let compiled code call oneDNN itself where it would call `genkit::product`, which is a detour through Python.
+def _product_operator() -> Any:
+    """The operator `genkit::product`, made when the first layer needs it; it lives as long as the process."""
+    library = torch.library.Library("genkit", "DEF")
+    library.define("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+    library.impl("product", _product, "CPU")
+    library.impl("product", _shape, "Meta")
+    torch.library.register_autograd("genkit::product", _gradients, setup_context=_saved, lib=library)
+    return library
+
+
+def teach_compiler(model: nn.Module) -> None:
+    """Let compiled code of a model call oneDNN itself where it would call `genkit::product` by way of Python."""
+    if any(isinstance(layer, Linear) for layer in model.modules()):
+        try:
+            _register_lowering()
+        except MISSING as error:
+            do_without(error, DETOUR)
+
+
+@functools.cache
+def _register_lowering() -> None:
+    """Register what stands for `genkit::product` in compiled code.
 
     Weights are passed as they lie: oneDNN reads a transposed one as it is, and a copy would cost half the product.
     """
     from torch._inductor import ir
-    from torch._inductor.lowering import register_lowering
+    from torch._inductor.lowering import fallback_handler, register_lowering
     from torch._inductor.mkldnn_ir import LinearUnary
 
     def product(x: Any, weight: Any, bias: Any) -> Any:
@@ -68,20 +109,21 @@ def teach_compiler() -> None:
         call.layout, call.outputs = ir.MultiOutputLayout(device=output.get_layout().device), [output]
         return ir.TensorBox.create(output)
 
-    register_lowering(torch.ops.genkit.product.default, type_promotion_kind=None)(product)
+    detour = fallback_handler(torch.ops.genkit.product.default)
 
+    def lowered(x: Any, weight: Any, bias: Any) -> Any:
+        try:
+            return product(x, weight, bias)
+        except Exception as error:  # the compiler's classes change from version to version, in whatever way
+            do_without(error, DETOUR)
+            return detour(x, weight, bias)
 
-@functools.cache
-def gains() -> bool:
-    """Whether oneDNN is there and the processor one that MKL does not make full use of."""
-    known = Path("/proc/cpuinfo")
-    processor = known.read_text(encoding="utf-8") if known.is_file() else platform.processor()
-    return torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available() and "AuthenticAMD" in processor
+    register_lowering(torch.ops.genkit.product.default, type_promotion_kind=None)(lowered)
 
 
 # x Wᵀ + b for x (N, I), W (O, I), b (O,) or None -> (N, O); its gradients are such products again.
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    product: Tensor = _linear_pointwise(x, weight, bias, "none", [], "")
     return product
 
 
@@ -109,8 +151,3 @@ def _slope(gradient: Tensor, x: Tensor) -> Tensor:
         product: Tensor = torch.ops.genkit.product(gradient.t(), x.t(), None)
         return product
     return torch.mm(gradient.t(), x)
-
-
-_library.impl("product", _product, "CPU")
-_library.impl("product", _shape, "Meta")
-torch.library.register_autograd("genkit::product", _gradients, setup_context=_saved, lib=_library)

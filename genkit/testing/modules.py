@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.speed.pieces import NotTraceableError, traced_whole
 from genkit.testing.cases import Case, LossCase, Tensors
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
@@ -163,15 +164,12 @@ def compiled(subject: Subject) -> None:
     case = subject.cases()[0]
     inputs = case.inputs(4)
     part = case.part.eval()
-    torch._dynamo.reset()  # what was traced before has no part in it
-    options: dict[str, Any] = {"fullgraph": True, "backend": BACKEND, "isolate_recompiles": True}
-    traced = torch.compile(lambda *given: case.read(part, *given), **options)
+    whole = traced_whole(lambda *given: case.read(part, *given), BACKEND)  # as in training
     try:
-        traceable = torch._dynamo.config.patch(trace_autograd_ops=True)  # as in training
-        with seeded(), torch.no_grad(), traceable, warnings.catch_warnings():
+        with whole as traced, seeded(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch says to itself while it traces
             found = traced(*inputs)
-    except torch._dynamo.exc.TorchDynamoException as error:
+    except NotTraceableError as error:
         said = str(error).splitlines()[0]
         raise ContractError(
             f"torch.compile cannot make one graph of it: {said}; " + next(f for w, f in CAUSES.items() if w in said)

@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from genkit.data.dataset import Dataset
 from genkit.errors import ConfigError, TrainingError
 from genkit.model import trial
 from genkit.model.building import build
 from genkit.model.model import Model, evaluating
+from genkit.parallel import normalization
 from genkit.record.scores import EpochRecord
 from genkit.training.seeds import own_random_state
 
@@ -29,7 +29,8 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     Raises:
         ConfigError: such a batch would come.
     """
-    if count % batch_size != 1 % batch_size or not any(isinstance(part, _BatchNorm) for part in model.modules()):
+    normalizes = any(isinstance(part, normalization.KINDS) for part in model.modules())
+    if count % batch_size != 1 % batch_size or not normalizes:
         return
     tried = copy.deepcopy(model).train()
     try:

@@ -15,6 +15,7 @@ from genkit.model.model import Model
 from genkit.settings.optimizers import OptimizerConfig
 from genkit.settings.schedules import value_at
 from genkit.speed.layout import like
+from genkit.speed.updater import Updater
 
 MODEL = "model"
 """The owner of all parameters that no critic owns."""
@@ -49,8 +50,8 @@ class Optimization:
         """What is fitted, by its owner."""
         if not self.parameters[MODEL]:
             raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
-        configs = _configs(model, config)
-        self.optimizers = {owner: configs[owner].build(fitted) for owner, fitted in self.parameters.items()}
+        configs = optimizer_configs(model, config)
+        self.optimizers = {owner: Updater(configs[owner], fitted) for owner, fitted in self.parameters.items()}
         """Every optimizer by the name of what it fits."""
         self.schedules = {owner: config.lr for owner, config in configs.items()}
         self.clip_norm = config.clip_norm
@@ -67,11 +68,11 @@ class Optimization:
             for parameter, gradient in zip(self.parameters[owner], gradients[owner], strict=True):
                 parameter.grad = None if gradient is None else like(gradient, parameter)
             if self.scaler is not None:
-                self.scaler.unscale_(optimizer)
+                self.scaler.unscale_(optimizer)  # type: ignore[arg-type]  # it asks for param_groups alone
             if owner == MODEL and self.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.parameters[owner], self.clip_norm)
             if self.scaler is not None:
-                self.scaler.step(optimizer)
+                self.scaler.step(optimizer)  # type: ignore[arg-type]
             else:
                 optimizer.step()
             for parameter in self.parameters[owner]:
@@ -111,7 +112,8 @@ def _laid_out(value: Any, parameter: Tensor) -> Any:
     return like(value, parameter) if isinstance(value, Tensor) and value.shape == parameter.shape else value
 
 
-def _configs(model: Model, config: TrainingConfig) -> dict[str, OptimizerConfig]:
+def optimizer_configs(model: Model, config: TrainingConfig) -> dict[str, OptimizerConfig]:
+    """The config of every optimizer by its owner: the run's for the model, a learned term's own for its critic."""
     assert model.config is not None
     terms = dict(zip(model.losses, model.config.loss, strict=True))
     return {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}

@@ -22,7 +22,8 @@ from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up, answer_of_leader
 from genkit.record.scores import EpochRecord, Figures, Scores, Total
 from genkit.settings.schedules import value_at
-from genkit.speed.compiled import Compiled, Gradients
+from genkit.speed.compiled import Compiled
+from genkit.speed.graph import Gradients
 from genkit.training.devices import computing_in
 from genkit.training.objective import differentiate, objective
 from genkit.training.optimization import Optimization

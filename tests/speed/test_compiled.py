@@ -1,10 +1,11 @@
+import warnings
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, GenkitError, GenkitWarning
 from genkit.speed import compiled
 from genkit.speed.compiled import Compiled, plan
 
@@ -79,6 +80,13 @@ class Drawn(nn.Module):
         return (self.weight * x + noise).exp().sum(), noise
 
 
+REASONS = {
+    "counts": "in pieces: each pass changes calls, an attribute that is no tensor; that takes longer than one graph",
+    "chooses": "in pieces: GuardOnDataDependentSymNode",
+    "loose": "in pieces: ",
+}
+
+
 def slopes(model, fitted, x, weights, scale=None):
     value, noise = model(x)
     if scale is not None:
@@ -97,17 +105,53 @@ def test_gradients_and_random_numbers_are_those_of_the_eager_function_at_every_s
             if scale is not None:
                 compiled.graphs.clear()
             found = []
+            expected_warnings = 1 if way != "traces" and seed == 0 else 0
             for each in (partial(slopes, eager, {"all": [eager.weight]}), compiled):
                 torch.manual_seed(seed)
-                found.append(each(torch.tensor(x), torch.tensor(0.5), scale))
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always", GenkitWarning)
+                    found.append(each(torch.tensor(x), torch.tensor(0.5), scale))
+            messages = [str(each.message) for each in caught if each.category is GenkitWarning]
+            assert len(messages) == expected_warnings
+            assert all(REASONS[way] in message for message in messages)
             (expected, figures), (gradients, others) = found
             torch.testing.assert_close(list(gradients["all"]), list(expected["all"]))
             assert torch.equal(others["noise"], figures["noise"])
-    assert compiled.traceable is (way == "traces")
+    assert (compiled.why_in_pieces is None) is (way == "traces")
     assert model.steps == eager.steps == (4 if way == "traces" else 3)
     assert model.calls == eager.calls
 
 
-def test_recurrent_layers_are_left_to_pieces():
-    assert not Compiled(slopes, RECURRENT, {}, kind=lambda *_: None).traceable
-    assert Compiled(slopes, DENSE, {}, kind=lambda *_: None).traceable
+def test_recurrent_layers_are_left_to_pieces_and_the_plan_says_so():
+    how = "in pieces: torch does not trace recurrent layers"
+    assert Compiled(slopes, RECURRENT, {}, kind=lambda *_: None).how == how
+    assert Compiled(slopes, DENSE, {}, kind=lambda *_: None).how == "one graph"
+    assert plan(True, RECURRENT, CPU, 1, 1).reason == f"training.compile is true, {how}"
+
+
+def test_several_processes_are_left_to_pieces_and_the_plan_says_so(monkeypatch):
+    monkeypatch.setattr(compiled.group, "count", lambda: 2)
+    assert Compiled(slopes, DENSE, {}, kind=lambda *_: None).how.startswith("in pieces: processes that share a batch")
+    assert ", in pieces: processes" in plan("auto", DENSE, CPU, 30_000, 78_400).reason
+    assert "in pieces" not in plan("auto", DENSE, CPU, 60, 78_400).reason
+
+
+@pytest.mark.parametrize("error", [GenkitError("a part says no"), torch.OutOfMemoryError("full"), KeyboardInterrupt()])
+def test_what_is_no_fault_of_tracing_is_raised(error):
+    def fails(*_):
+        raise error
+
+    step = Compiled(fails, DENSE, {}, kind=lambda *_: None)
+    with pytest.raises(type(error)):
+        step(torch.ones(3, 2))
+    assert step.how == "one graph"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on tracing
+def test_compiling_leaves_no_option_of_torch_changed():
+    before = torch._dynamo.config.trace_autograd_ops
+    step = Compiled(slopes, model := Drawn("traces"), {"all": [model.weight]}, kind=lambda *_: None)
+    step.why_in_pieces = "this is a test"
+    step(torch.ones(2), torch.tensor(0.5))
+    assert torch._dynamo.config.trace_autograd_ops is before is False

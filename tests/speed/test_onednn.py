@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -116,7 +118,42 @@ def test_values_are_brought_into_the_layout_of_others():
     assert like(values, values) is values
 
 
-def test_only_plain_dense_layers_change_class():
+def test_a_replaced_layer_shares_parameters_and_hooks_with_the_one_before():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    before, parameters, calls = model[0], list(model.parameters()), []
+    before.register_forward_hook(lambda layer, *_: calls.append(layer))
+    model.eval()
+    arrange_memory(model, onednn=True)
+    assert all(one is other for one, other in zip(model.parameters(), parameters, strict=True))
+    assert type(before) is nn.Linear
+    assert isinstance(model[0], nn.Linear)
+    assert not model[0].training
+    model[0].bias = nn.Parameter(torch.ones(3))
+    assert before.bias is model[0].bias
+    x = torch.randn(4, 2)
+    assert torch.equal(model[0](x), before(x))
+    assert calls == [model[0], before]
+
+
+def test_a_layer_in_several_places_stays_one_layer():
+    shared = nn.Linear(2, 2)
+    model = nn.ModuleDict({"one": shared, "other": nn.Sequential(shared, nn.ReLU(), shared)})
+    arrange_memory(model, onednn=True)
+    assert type(model["one"]) is Linear
+    assert model["one"] is model["other"][0] is model["other"][2]
+
+
+def test_a_copy_of_a_replaced_layer_has_parameters_of_its_own():
+    model = nn.Sequential(nn.Linear(2, 2))
+    arrange_memory(model, onednn=True)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other[0].weight.zero_()
+    assert type(other[0]) is Linear
+    assert model[0].weight.abs().sum() > 0
+
+
+def test_only_plain_dense_layers_are_replaced():
     class Own(nn.Linear):
         pass
 
