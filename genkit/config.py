@@ -50,26 +50,31 @@ PLUGINS = {
 class TrainingConfig(Settings):
     """How the model is fitted."""
 
-    epochs: Annotated[int, Field(ge=1, description="passes over the training data")] = 10
-    batch_size: Annotated[int, Field(ge=1, description="data a step")] = 128
-    optimizer: Annotated[Optimizer, Field(description="the optimizer and its options")] = Adam()
+    epochs: Annotated[int, Field(ge=1, description="how many times training passes over the training data")] = 10
+    batch_size: Annotated[int, Field(ge=1, description="how many data one step sees")] = 128
+    optimizer: Annotated[Optimizer, Field(description="the optimizer, by its name or with its options")] = Adam()
     clip_norm: Annotated[
-        float | None, Field(gt=0, description="scale gradients down to this norm; null: leave them")
+        float | None,
+        Field(
+            gt=0,
+            description="the greatest norm of the gradients of a step: larger ones are scaled down to it; null: any",
+        ),
     ] = None
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="auto: a GPU where there is one")] = (
-        "auto"
-    )
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Field(description="where the model is trained; auto: on a GPU where there is one"),
+    ] = "auto"
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16", "float16"],
         Field(
-            description="what encoder and decoder compute in while they are fitted; weights and figures are float32 in "
+            description="the precision that encoder and decoder are fitted in; weights and figures are float32 in "
             "any case, and float16 scales its loss"
         ),
     ] = "float32"
     compile: Annotated[
         Literal["auto", True, False],
         BeforeValidator(_no_number),
-        Field(description="compile the step with torch.compile; auto: where the run is long enough for it to pay"),
+        Field(description="whether steps are compiled by torch.compile; auto: where a run is long enough to gain"),
     ] = "auto"
 
 
@@ -80,10 +85,12 @@ class RunConfig(Settings):
         str,
         Field(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="the run directory's name; letters, digits, . _ -",
+            description="the name of the run and of its directory: letters, digits, . _ -",
         ),
     ] = "run"
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights, the order of the data and all draws")] = 0
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63, description="the seed of the weights, of the order of the data and of all draws")
+    ] = 0
     plugins: Annotated[
         str | tuple[str, ...],
         WithJsonSchema(PLUGINS),
@@ -92,14 +99,24 @@ class RunConfig(Settings):
             "distributions, or all but those with a minus"
         ),
     ] = "all"
-    data: Annotated[DataSource.Config, ChosenByName("data"), Field(description="where the data come from")]
+    data: Annotated[DataSource.Config, ChosenByName("data"), Field(description="the source of the data")]
     encoder: Annotated[
         Annotated[Encoder.Config, ChosenByName("encoder")] | None,
-        Field(description="x -> features; null for a model that only generates"),
+        Field(description="the encoder, x -> features; null: none, for a model that only generates"),
     ] = None
-    sampler: Annotated[Sampler.Config, ChosenByName("sampler"), Field(description="features -> q(z|x), and the prior")]
-    decoder: Annotated[Decoder.Config, ChosenByName("decoder"), Field(description="z -> the parameters of p(x|z)")]
-    likelihood: Annotated[Likelihood.Config, ChosenByName("likelihood"), Field(description="p(x|z)")]
+    sampler: Annotated[
+        Sampler.Config,
+        ChosenByName("sampler"),
+        Field(description="the sampler, features -> q(z|x), and the prior p(z)"),
+    ]
+    decoder: Annotated[
+        Decoder.Config, ChosenByName("decoder"), Field(description="the decoder, z -> the parameters of p(x|z)")
+    ]
+    likelihood: Annotated[
+        Likelihood.Config,
+        ChosenByName("likelihood"),
+        Field(description="the distribution p(x|z) that the decoder's output stands for"),
+    ]
     loss: Terms
     training: Annotated[TrainingConfig, Field(description="how the model is fitted")] = TrainingConfig()
 

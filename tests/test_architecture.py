@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from genkit.config import RunConfig
 from genkit.registry.registry import installed
+from genkit.settings.base import Settings
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "genkit").rglob("*.py"))
@@ -77,11 +79,24 @@ def test_no_shipped_class_overrides_a_concrete_method_of_another():
     assert overridden == []
 
 
-def test_every_option_of_every_component_is_described():
-    for plugin in installed().plugins:
-        for component in plugin.components:
-            for name, field in component.Config.model_fields.items():
-                assert name == "name" or field.description, f"{component.__name__}.Config.{name}"
+RECORDS = {"DataSignature", "Header", "PluginRecord"}  # what is written into files, and no option of a config
+
+
+def all_settings(settings=Settings):
+    """Every group of options in what this project ships, those of parts included."""
+    for cls in settings.__subclasses__():
+        yield from all_settings(cls)
+        if cls.__module__.startswith("genkit") and not cls.__module__.startswith("genkit.scaffold"):
+            yield cls
+
+
+def test_every_option_of_every_group_of_settings_is_described():
+    names = {cls.__qualname__ for cls in all_settings()}
+    assert names >= {"RunConfig", "TrainingConfig", "Ramp", "SGD", "CNNEncoder.Config", "Layer"}
+    for cls in (cls for cls in all_settings() if cls.__qualname__ not in RECORDS):
+        for name, field in cls.model_fields.items():
+            chooses_class = name == "name" and cls is not RunConfig
+            assert chooses_class or field.description, f"{cls.__module__}.{cls.__qualname__}.{name}"
 
 
 FLOORS = """

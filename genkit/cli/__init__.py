@@ -19,8 +19,12 @@ TRACEBACK = "GENKIT_TRACEBACK"
 
 def _add_commands() -> None:
     """Import every module of `commands`, which adds its command to the application, and put them in order."""
+    gc.freeze()  # nothing that is imported is garbage, and looking for some takes longer than these imports
+    gc.disable()
     for module in pkgutil.iter_modules(commands.__path__):
         importlib.import_module(f"{commands.__name__}.{module.name}")
+    gc.freeze()
+    gc.enable()
     app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
 
 

@@ -94,14 +94,14 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
     if labels is None:
         return
     if labels.shape != x.shape[:1]:
-        raise DataError(f"{where}: {len(x)} data, but labels of shape {tuple(labels.shape)}; one label a datum")
+        raise DataError(f"{where}: {len(x)} data, but labels of shape {tuple(labels.shape)}; one label per datum")
     if labels.is_floating_point() or labels.is_complex():
         raise DataError(f"{where}: labels are whole numbers, not {labels.dtype}")
     low, high = int(labels.min()), int(labels.max())
     if classes is not None and (low < 0 or high >= len(classes)):
         raise DataError(f"{where}: labels go from {low} to {high}; classes: {len(classes)}")
     if low < 0:
-        raise DataError(f"{where}: the least label is {low}; labels are whole numbers from 0 on, one a datum")
+        raise DataError(f"{where}: the least label is {low}; labels are whole numbers from 0 on, one per datum")
 
 
 def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:

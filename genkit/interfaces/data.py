@@ -61,11 +61,20 @@ class DataSource(Component, ABC):
     class Config(Component.Config):
         """Options that every data source has."""
 
-        validation: Annotated[Share, Field(description="held out of training: a share below 1, or how many")] = 0.1
+        validation: Annotated[
+            Share,
+            Field(description="how many training data are held out to watch training: a share below 1, or a number"),
+        ] = 0.1
         test: Annotated[
-            Share, Field(description="held out for the final figures, where the source has no test split of its own")
+            Share,
+            Field(
+                description="how many data are held out for the final figures, where the source has no test split of "
+                "its own: a share below 1, or a number"
+            ),
         ] = 0.2
-        split_seed: Annotated[int, Field(ge=0, description="which data are held out; not the run's seed")] = 0
+        split_seed: Annotated[
+            int, Field(ge=0, description="the seed that chooses the data held out; apart from the run's seed")
+        ] = 0
         binarize: Annotated[
             Literal["dynamic"] | None,
             Field(description="dynamic: each value is drawn anew from Bernoulli(value) whenever it is used"),

@@ -77,7 +77,7 @@ class Loss(Component, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, forward: Forward) -> Tensor:
-        """The unweighted term: (B,), one value a datum, or (), a statistic of the batch."""
+        """The unweighted term: (B,), one value per datum, or (), a statistic of the batch."""
 
 
 class LearnedLoss(Loss, ABC):
@@ -91,7 +91,7 @@ class LearnedLoss(Loss, ABC):
     class Config(Loss.Config):
         """Options that every learned term has."""
 
-        optimizer: Annotated[Optimizer, Field(description="of the term's own parameters")] = Adam()
+        optimizer: Annotated[Optimizer, Field(description="the optimizer of the term's own parameters")] = Adam()
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:

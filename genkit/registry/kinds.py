@@ -8,10 +8,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.interfaces import INTERFACES, Component
 
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
-KINDS = tuple(interface.kind for interface in INTERFACES)
 NAME = r"[\w.-]+"
 """Of a component. A slash stands between a distribution and it."""
 

@@ -1,4 +1,4 @@
-"""The reference, as Markdown, made of the code itself: hooks, kinds, and the options of every part."""
+"""The reference, as Markdown, made of the code itself: hooks, kinds, all options of a config, and figures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from genkit.config import RunConfig
+from genkit.evaluation.descriptions import descriptions
+from genkit.evaluation.figures import Evaluation
+from genkit.evaluation.probes import Probes
+from genkit.evaluation.sample_quality import SampleQuality
 from genkit.files.markdown import table
-from genkit.interfaces import Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
+from genkit.interfaces import INTERFACES, Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
 from genkit.registry import hooks, schema
 from genkit.registry.hooks import RUN_HOOKS
-from genkit.registry.kinds import INTERFACES
 from genkit.registry.registry import installed
+from genkit.settings.schedules import Ramp
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
@@ -26,7 +31,7 @@ def reference() -> str:
     """The whole page, for every plugin that is wanted."""
     legend = "B: data in a batch. K: draws from the posterior. D: latent dimensions. `shape` and its like leave B out."
     head = ("# Reference\n", f"Made of the code by `{COMMAND}`.\n", f"{legend}\n")
-    return "\n".join((*head, *_hooks(), *_kinds(), *_passed(), *_components()))
+    return "\n".join((*head, *_hooks(), *_kinds(), *_passed(), *_config(), *_components(), *_figures()))
 
 
 def _hooks() -> Iterator[str]:
@@ -67,6 +72,33 @@ def _passed() -> Iterator[str]:
         yield from _attributes(cls)
 
 
+def _config() -> Iterator[str]:
+    yield "## Config\n"
+    yield "What a YAML file says of a run, beside the options of its parts.\n"
+    for name, group in {**schema.groups("config", RunConfig), **schema.groups("ramp", Ramp)}.items():
+        yield from _group(f"### {name}", group)
+    for key, group in schema.schema()["$defs"].items():
+        if key.startswith("optimizer."):
+            yield from _group(f"### {key.replace('.', '/')}", group)
+
+
+def _group(heading: str, group: dict[str, Any]) -> Iterator[str]:
+    yield f"{heading}\n"
+    yield f"{_plain(group['description'])}\n"
+    yield from _options(group)
+
+
+def _figures() -> Iterator[str]:
+    yield "## Figures\n"
+    yield "`genkit evaluate` and `genkit compare` give those that a model has.\n"
+    described = descriptions(Evaluation) | descriptions(Probes, "probes.") | descriptions(SampleQuality, "samples.")
+    rows = [
+        (f"`{key}`", about.name, about.unit or "–", about.better or "–", _plain(about.sentence))
+        for key, about in described.items()
+    ]
+    yield table(("key", "figure", "unit", "better", "what"), rows) + "\n"
+
+
 def _components() -> Iterator[str]:
     yield "## Parts\n"
     for interface in INTERFACES:
@@ -76,13 +108,16 @@ def _components() -> Iterator[str]:
             yield f"{_prose(component)}\n"
             if issubclass(component, Loss):
                 yield f"It needs: {', '.join(component.needs)}.\n"
-            yield from _options(interface, name)
+            whole, *inside = schema.groups(f"{interface.kind}.{name}", component.Config).items()
+            yield from _options(whole[1])
+            for title, group in inside:
+                yield from _group(f"#### {title}", group)
 
 
-def _options(interface: type[Component], name: str) -> Iterator[str]:
+def _options(options: dict[str, Any]) -> Iterator[str]:
     rows = [
         (f"`{option.name}`", f"`{option.type}`", f"`{option.default}`" if option.default else "needed", option.what)
-        for option in schema.described(schema.options(interface.kind, name))
+        for option in schema.described(options)
     ]
     if rows:
         yield table(("option", "type", "default", "what"), rows) + "\n"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from genkit.config import RunConfig
 from genkit.errors import GenkitError
-from genkit.interfaces import Component
-from genkit.registry.kinds import KINDS
+from genkit.interfaces import KINDS, Component
 from genkit.registry.registry import installed
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
 
@@ -30,6 +29,25 @@ def options(kind: str, name: str) -> dict[str, Any]:
     """The schema of one component's options, by their keys, with `required`."""
     view = installed()
     return _Definitions(view).gathered(f"{kind}.{name}", view.find(kind, name).Config)
+
+
+def groups(key: str, settings: type[Settings]) -> dict[str, dict[str, Any]]:
+    """The schema of some settings, and of each group of options in them, by the names of their classes.
+
+    Args:
+        key: what references to the groups begin with.
+        settings: the whole; it comes first.
+    """
+    definitions = _Definitions(installed())
+    whole = definitions.gathered(key, settings)
+    inside = {
+        name.removeprefix(f"{key}."): each for name, each in definitions.written.items() if name.startswith(f"{key}.")
+    }
+    for option in whole["properties"].values():
+        group = inside.get(_group_of(option))
+        if group and option.get("default") == {name: each.get("default") for name, each in group["properties"].items()}:
+            option["default"] = {}
+    return {settings.__name__: whole, **inside}
 
 
 class Option(NamedTuple):
@@ -53,7 +71,7 @@ def described(options: dict[str, Any]) -> list[Option]:
             option.get("description", ""),
         )
         for name, option in options["properties"].items()
-        if name != "name"
+        if name != "name" or "const" not in option
     ]
 
 
@@ -61,17 +79,33 @@ def _type_of(option: dict[str, Any]) -> str:
     """The type that a schema describes, as people say it."""
     if "const" in option or "enum" in option:
         return " | ".join(json.dumps(value) for value in option.get("enum", [option.get("const")]))
+    if "$ref" in option:
+        return _group_of(option)
     if "anyOf" in option:
-        if any("$ref" in each for each in option["anyOf"]):  # a choice by name
-            names = option["anyOf"][0]["enum"]
-            return " | ".join(name for name in names if name.rpartition("/")[2] not in {*names} - {name})
-        return " | ".join(dict.fromkeys(_type_of(each) for each in option["anyOf"]))
+        return " | ".join(dict.fromkeys(_branches(option["anyOf"])))
     if option.get("type") == "array":
-        inside = option.get("prefixItems") or [option.get("items", {})]
+        inside = [*option.get("prefixItems", []), *([option["items"]] if option.get("items") else [])]
         return f"list of {' and '.join(dict.fromkeys(_type_of(item) for item in inside))}"
     if option.get("properties"):
         return "{" + ", ".join(option["properties"]) + "}"
     return str(option.get("type", "any"))
+
+
+def _branches(options: list[dict[str, Any]]) -> Iterator[str]:
+    """The types of the branches; a choice by name is all its names, of which a list may be one alone."""
+    is_choice = any("$ref" in each and "required" in each for each in options)
+    lists = [each for each in options if is_choice and each.get("type") == "array"]
+    for each in lists or options:
+        if is_choice and "enum" in each:
+            names = each["enum"]
+            yield from (name for name in names if name.rpartition("/")[2] not in {*names} - {name})
+        elif lists or not is_choice or each.get("type") == "null":
+            yield _type_of(each)
+
+
+def _group_of(option: dict[str, Any]) -> str:
+    """The class that a reference to a group of options names."""
+    return str(option.get("$ref", "")).rpartition(".")[2]
 
 
 def summary(component: type) -> str:

@@ -13,8 +13,11 @@ from genkit.settings.base import ChosenByName, Settings, nearest
 from genkit.settings.schedules import Ramp, Schedule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
-Betas = tuple[Beta, Beta]
-Positive = Annotated[float, Field(gt=0)]
+Betas = Annotated[
+    tuple[Beta, Beta], Field(description="the decay rates of the averages of the gradient and of its square")
+]
+Epsilon = Annotated[float, Field(gt=0, description="a number added to the divisor, so that none is divided by 0")]
+Momentum = Annotated[float, Field(ge=0, description="the share of the last update that goes into the next; 0: none")]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
@@ -32,7 +35,9 @@ class OptimizerConfig(Settings, ABC):
     lr: Annotated[
         Schedule, AfterValidator(_not_negative), Field(description="the learning rate: a number or a ramp")
     ] = 1e-3
-    weight_decay: Annotated[NotNegative, Field(description="the factor of the L2 penalty or decay")] = 0.0
+    weight_decay: Annotated[
+        NotNegative, Field(description="the factor of the L2 penalty on the weights, or of their decay")
+    ] = 0.0
 
     @property
     @abstractmethod
@@ -41,11 +46,11 @@ class OptimizerConfig(Settings, ABC):
 
 
 class Adam(OptimizerConfig):
-    """Kingma & Ba 2015 (arXiv:1412.6980)."""
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980)."""
 
     name: Literal["adam"] = "adam"
     betas: Betas = (0.9, 0.999)
-    eps: Positive = 1e-8
+    eps: Epsilon = 1e-8
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -54,11 +59,11 @@ class Adam(OptimizerConfig):
 
 
 class AdamW(OptimizerConfig):
-    """Loshchilov & Hutter 2019 (arXiv:1711.05101): Adam with decoupled weight decay."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 
     name: Literal["adamw"] = "adamw"
     betas: Betas = (0.9, 0.999)
-    eps: Positive = 1e-8
+    eps: Epsilon = 1e-8
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -67,11 +72,11 @@ class AdamW(OptimizerConfig):
 
 
 class Adamax(OptimizerConfig):
-    """Kingma & Ba 2015, section 7.1: Adam with the infinity norm."""
+    """Adam with the infinity norm (Kingma & Ba 2015, section 7.1)."""
 
     name: Literal["adamax"] = "adamax"
     betas: Betas = (0.9, 0.999)
-    eps: Positive = 1e-8
+    eps: Epsilon = 1e-8
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -80,12 +85,12 @@ class Adamax(OptimizerConfig):
 
 
 class RMSprop(OptimizerConfig):
-    """Tieleman & Hinton 2012, lecture 6.5."""
+    """RMSprop (Tieleman & Hinton 2012, lecture 6.5)."""
 
     name: Literal["rmsprop"] = "rmsprop"
-    alpha: Positive = 0.99
-    eps: Positive = 1e-8
-    momentum: NotNegative = 0.0
+    alpha: Annotated[float, Field(gt=0, description="the decay rate of the average of the squared gradient")] = 0.99
+    eps: Epsilon = 1e-8
+    momentum: Momentum = 0.0
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -97,8 +102,10 @@ class SGD(OptimizerConfig):
     """Stochastic gradient descent, with momentum if asked."""
 
     name: Literal["sgd"] = "sgd"
-    momentum: NotNegative = 0.0
-    nesterov: bool = False
+    momentum: Momentum = 0.0
+    nesterov: Annotated[
+        bool, Field(description="whether the gradient is taken ahead, where momentum leads; needs a momentum above 0")
+    ] = False
 
     @property
     def moments(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Ramp(Settings):
     end: Annotated[float, Field(alias="to", description="the value at the end of the ramp, and after it")]
     epochs: Annotated[float, Field(gt=0, description="how many epochs the ramp takes")]
     period: Annotated[
-        float | None, Field(gt=0, description="start the ramp again every so many epochs; null: never")
+        float | None, Field(gt=0, description="after how many epochs the ramp starts again; null: never")
     ] = None
 
     def at(self, epoch: float) -> float:

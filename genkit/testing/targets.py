@@ -8,9 +8,9 @@ from importlib import metadata
 from typing import Any
 
 from genkit.errors import ComponentError, ConfigError
-from genkit.interfaces import Component, Shape
+from genkit.interfaces import KINDS, Component, Shape
 from genkit.registry.discovery import GROUP
-from genkit.registry.kinds import KINDS, name_of
+from genkit.registry.kinds import name_of
 from genkit.registry.plugin import Plugin
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import canonical

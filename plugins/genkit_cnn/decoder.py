@@ -31,9 +31,9 @@ class DecoderLayer(Shaped):
     """One convolution of a decoder."""
 
     channels: Annotated[
-        int | None, Field(ge=1, description="output channels; null in the last layer: those of the data")
+        int | None, Field(ge=1, description="how many channels the output has; null, for the last layer: as the data")
     ] = None
-    kind: Annotated[Literal["deconv", "conv"], Field(description="a transposed convolution, or a plain one")] = "deconv"
+    kind: Annotated[Literal["deconv", "conv"], Field(description="whether the convolution is transposed")] = "deconv"
 
 
 class CNNDecoder(Decoder):
@@ -63,7 +63,7 @@ class CNNDecoder(Decoder):
             tuple[DecoderLayer, ...], Field(min_length=1, description="the convolutions, in the order that data flow")
         ] = (DecoderLayer(channels=64, stride=2), DecoderLayer(channels=32, stride=2), DecoderLayer())
         channels: Annotated[
-            int | None, Field(ge=1, description="channels of the first map; null: those of the first layer")
+            int | None, Field(ge=1, description="how many channels the first map has; null: as many as the first layer")
         ] = None
         normalization: Normalize = "none"
         activation: Function = "relu"

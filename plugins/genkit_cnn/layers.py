@@ -22,9 +22,12 @@ from genkit.settings.base import Settings
 
 Normalization = Literal["batch", "group", "none"]
 Dense = Annotated[
-    tuple[Annotated[int, Field(ge=1)], ...], Field(description="widths of dense layers between the latent and the maps")
+    tuple[Annotated[int, Field(ge=1)], ...],
+    Field(description="the widths of the dense layers between the latent and the maps"),
 ]
-Normalize = Annotated[Normalization, Field(description="after each convolution: batch, group or none")]
+Normalize = Annotated[
+    Normalization, Field(description="the normalization after each convolution: batch, group or none")
+]
 Function = Annotated[Activation, Field(description="the function after each layer")]
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -35,21 +38,21 @@ BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d,
 class Shaped(Settings):
     """What a convolution does to sizes."""
 
-    kernel: Annotated[int, Field(ge=1, description="length of the kernel along each axis")] = 3
-    stride: Annotated[int, Field(ge=1, description="step along each axis")] = 1
+    kernel: Annotated[int, Field(ge=1, description="the length of the kernel along each axis")] = 3
+    stride: Annotated[int, Field(ge=1, description="the step of the kernel along each axis")] = 1
     padding: Annotated[
         Literal["same", "valid"],
-        Field(description="same: n / stride, rounded up; valid: only where the kernel fits"),
+        Field(description="how large the output is; same: n / stride, rounded up; valid: only where the kernel fits"),
     ] = "same"
     residual: Annotated[
-        bool, Field(description="add the layer's input to its output; needs stride 1 and as many channels")
+        bool, Field(description="whether the layer's input is added to its output; needs stride 1 and as many channels")
     ] = False
 
 
 class Layer(Shaped):
     """One convolution."""
 
-    channels: Annotated[int, Field(ge=1, description="output channels")]
+    channels: Annotated[int, Field(ge=1, description="how many channels the output has")]
 
 
 class Convolution(nn.Module):

@@ -44,7 +44,7 @@ class Arrays(DataSource):
         ] = None
         range: Annotated[
             tuple[float, float] | None,
-            Field(description="the values' least and greatest; they are brought to 0 and 1"),
+            Field(description="the least and the greatest value, which are brought to 0 and 1; null: values stay"),
         ] = None
 
     config: Config

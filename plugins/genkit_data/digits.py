@@ -30,7 +30,9 @@ class Digits(DataSource):
         """Options of the digits."""
 
         name: Literal["digits"] = "digits"
-        size: Annotated[int, Field(ge=8, description="height and width in pixels; larger than 8: interpolated")] = 8
+        size: Annotated[
+            int, Field(ge=8, description="the height and the width in pixels; above 8 the images are interpolated")
+        ] = 8
 
     config: Config
 

@@ -41,16 +41,18 @@ class Images(DataSource):
         """Options of an image folder."""
 
         name: Literal["images"] = "images"
-        root: Annotated[str, Field(description="the folder")]
+        root: Annotated[str, Field(description="the folder of the images")]
         size: Annotated[
             tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
-            Field(description="[height, width] in pixels"),
+            Field(description="the size that images are brought to: [height, width] in pixels"),
         ]
-        colour: Annotated[bool, Field(description="three channels; false: one, grey")] = False
+        colour: Annotated[bool, Field(description="whether images have three channels; false: one, grey")] = False
         broken: Annotated[
             Literal["refuse", "skip"], Field(description="what becomes of images that cannot be read")
         ] = "refuse"
-        cache: Annotated[bool, Field(description="keep the decoded images in a file in the folder")] = True
+        cache: Annotated[
+            bool, Field(description="whether the decoded images are kept in a file in the folder, for the next run")
+        ] = True
 
     config: Config
 

@@ -47,17 +47,17 @@ class Waves(DataSource):
         """Options of waves."""
 
         name: Literal["waves"] = "waves"
-        count: Annotated[int, Field(ge=1, description="how many sequences, N")] = 2000
-        length: Annotated[int, Field(ge=1, description="steps of a sequence, T")] = 64
-        channels: Annotated[int, Field(ge=1, description="values a step, F: the same wave, shifted")] = 1
+        count: Annotated[int, Field(ge=1, description="how many sequences there are, N")] = 2000
+        length: Annotated[int, Field(ge=1, description="how many steps a sequence has, T")] = 64
+        channels: Annotated[int, Field(ge=1, description="how many values a step has, F: the same wave, shifted")] = 1
         shift: Annotated[float, Field(description="how far each channel is ahead of the one before, in cycles")] = 0.25
-        cycles: Annotated[Range, Field(description="[least, greatest] cycles of a sequence: its frequency")] = (
+        cycles: Annotated[Range, Field(description="the least and the greatest frequency, in cycles per sequence")] = (
             1.0,
             3.0,
         )
-        amplitude: Annotated[Range, Field(description="[least, greatest] amplitude")] = (0.5, 1.0)
+        amplitude: Annotated[Range, Field(description="the least and the greatest amplitude")] = (0.5, 1.0)
         noise: Annotated[float, Field(ge=0, description="the standard deviation of the noise on each value")] = 0.05
-        seed: Annotated[int, Field(ge=0, description="of the waves and their noise; not the run's seed")] = 0
+        seed: Annotated[int, Field(ge=0, description="the seed of waves and noise; apart from the run's seed")] = 0
 
     config: Config
 

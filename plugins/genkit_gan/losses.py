@@ -45,14 +45,21 @@ class Adversarial(LearnedLoss):
         """Options of the adversarial term."""
 
         name: Literal["adversarial"] = "adversarial"
-        critic: Annotated[Encoder.Config, ChosenByName("encoder"), Field(description="any encoder")]
+        critic: Annotated[
+            Encoder.Config,
+            ChosenByName("encoder"),
+            Field(description="the network that tells real data from generated ones: any encoder"),
+        ]
         form: Annotated[
-            Literal["non_saturating", "hinge", "wasserstein"], Field(description="what critic and model minimise")
+            Literal["non_saturating", "hinge", "wasserstein"],
+            Field(description="the form of what critic and model minimise"),
         ] = "non_saturating"
-        penalty: Annotated[float, Field(ge=0, description="factor of the gradient penalty of the wasserstein form")] = (
-            10.0
+        penalty: Annotated[
+            float, Field(ge=0, description="the factor of the gradient penalty in the wasserstein form")
+        ] = 10.0
+        optimizer: Annotated[Optimizer, Field(description="the optimizer of the critic")] = Adam(
+            lr=2e-4, betas=(0.5, 0.999)
         )
-        optimizer: Annotated[Optimizer, Field(description="of the critic")] = Adam(lr=2e-4, betas=(0.5, 0.999))
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)

@@ -14,9 +14,11 @@ Widths = Annotated[
 ]
 ActivationField = Annotated[Activation, Field(description="the function after each hidden layer")]
 Normalization = Literal["batch", "layer", "none"]
-Normalize = Annotated[Normalization, Field(description="after each hidden layer's weights: batch, layer or none")]
+Normalize = Annotated[
+    Normalization, Field(description="the normalization after each hidden layer's weights: batch, layer or none")
+]
 Dropout = Annotated[
-    float, Field(ge=0, lt=1, description="share of each hidden layer's units that a training step leaves out")
+    float, Field(ge=0, lt=1, description="the share of each hidden layer's units that a training step leaves out")
 ]
 
 

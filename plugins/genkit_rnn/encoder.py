@@ -37,7 +37,7 @@ class RNNEncoder(Encoder):
         cell: Cell = "lstm"
         hidden: Hidden = 128
         layers: Depth = 1
-        bidirectional: Annotated[bool, Field(description="read the sequence backwards too")] = False
+        bidirectional: Annotated[bool, Field(description="whether the sequence is read backwards too")] = False
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)

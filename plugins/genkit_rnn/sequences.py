@@ -1,4 +1,4 @@
-"""Data as sequences: how many steps, how many features a step.
+"""Data as sequences: how many steps, how many features per step.
 
 B data, T steps, F features.
 """
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from genkit.errors import ComponentError
 from genkit.interfaces import Shape
 
-Cell = Annotated[Literal["lstm", "gru"], Field(description="lstm or gru")]
-Hidden = Annotated[int, Field(ge=1, description="width of the state, in each direction")]
-Depth = Annotated[int, Field(ge=1, description="recurrent layers on top of each other")]
+Cell = Annotated[Literal["lstm", "gru"], Field(description="the kind of recurrent unit: lstm or gru")]
+Hidden = Annotated[int, Field(ge=1, description="the width of the state, in each direction")]
+Depth = Annotated[int, Field(ge=1, description="how many recurrent layers lie on top of each other")]
 
 TRACED_AROUND = {
     "compiled": "torch.compile does not trace the recurrent layers of torch.nn; a step is compiled around them"

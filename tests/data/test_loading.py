@@ -170,7 +170,7 @@ def test_data_without_values_are_refused_with_their_shape(shape):
 
 def test_labels_of_another_length_are_refused_with_both_lengths():
     message = problem((numbered(5), torch.arange(4)))
-    assert message == "data 'given': 5 data, but labels of shape (4,); one label a datum"
+    assert message == "data 'given': 5 data, but labels of shape (4,); one label per datum"
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [-1, 0, 1]], ids=str)

@@ -1,5 +1,5 @@
-from genkit.interfaces import Encoder
-from genkit.registry.kinds import INTERFACES, KINDS, name_of, why_no_component
+from genkit.interfaces import INTERFACES, KINDS, Encoder
+from genkit.registry.kinds import name_of, why_no_component
 from genkit_mlp import MLPEncoder
 
 

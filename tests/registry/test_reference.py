@@ -2,12 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from genkit.interfaces import Encoder
+from genkit.config import RunConfig, TrainingConfig
+from genkit.evaluation.descriptions import descriptions
+from genkit.evaluation.figures import Evaluation
+from genkit.evaluation.probes import Probes
+from genkit.evaluation.sample_quality import SampleQuality
+from genkit.interfaces import INTERFACES, Encoder
 from genkit.registry.hooks import RUN_HOOKS
-from genkit.registry.kinds import INTERFACES, name_of
+from genkit.registry.kinds import name_of
 from genkit.registry.reference import COMMAND, reference
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import FIRST_PARTY, Selection
+from genkit.settings.schedules import Ramp
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 
@@ -55,6 +61,31 @@ def test_what_it_says_of_a_kind_and_of_a_part():
     assert "| `path` | `string` | needed | the file: .npy, .npz or .safetensors |" in arrays
     assert "| `labels` | `string \\| null` | `null` |" in arrays
     assert "No options." in section("likelihood/bernoulli")
+
+
+def test_it_has_every_option_of_a_run_of_ramps_and_of_optimizers():
+    run, training = section("RunConfig"), section("TrainingConfig")
+    for settings, shown in ((RunConfig, run), (TrainingConfig, training), (Ramp, section("Ramp"))):
+        for name, option in settings.model_fields.items():
+            assert f"| `{option.alias or name}` |" in shown
+    assert "| `batch_size` | `integer` | `128` | how many data one step sees |" in training
+    assert "| `training` | `TrainingConfig` | `{}` | how the model is fitted |" in run
+    assert "| `encoder` | `cnn \\| mlp \\| rnn \\| null` | `null` |" in run
+    assert "| `loss` | `list of adversarial \\|" in run
+    assert "| `nesterov` | `boolean` | `false` |" in section("optimizer/sgd")
+    assert "| `betas` | `list of number` | `[0.9, 0.999]` | the decay rates of" in section("optimizer/adam")
+
+
+def test_the_groups_of_options_in_a_part_have_tables_of_their_own():
+    layer = reference().split("\n### encoder/cnn\n")[1].split("\n### ")[0].split("\n#### Layer\n")[1]
+    assert "| `stride` | `integer` | `1` | the step of the kernel along each axis |" in layer
+
+
+def test_it_has_every_figure():
+    page = reference().split("\n## Figures\n")[1]
+    for key in (*descriptions(Evaluation), *descriptions(Probes, "probes."), *descriptions(SampleQuality, "samples.")):
+        assert f"| `{key}` |" in page
+    assert "| `elbo` | evidence lower bound (ELBO) | nats per datum | higher |" in page
 
 
 def test_another_part_is_in_it_once_it_is_there(variant):

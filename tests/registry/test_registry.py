@@ -14,9 +14,8 @@ from pydantic import Field
 
 from genkit import hookimpl, register
 from genkit.errors import ComponentError, GenkitWarning
-from genkit.interfaces import Encoder, Loss
+from genkit.interfaces import KINDS, Encoder, Loss
 from genkit.registry.hooks import RUN_HOOKS
-from genkit.registry.kinds import KINDS
 from genkit.registry.plugin import THIS_PROCESS, Plugin
 from genkit.registry.registry import NO_HOOK, NO_METADATA, Registry
 from genkit.registry.selection import Selection

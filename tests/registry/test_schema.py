@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from genkit.errors import ConfigError, GenkitError
-from genkit.registry.kinds import KINDS
+from genkit.interfaces import KINDS
 from genkit.registry.reference import reference
 from genkit.registry.registry import Plugin, installed, registry
 from genkit.registry.schema import options, parts, schema

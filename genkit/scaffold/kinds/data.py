@@ -26,10 +26,10 @@ class SketchData(DataSource):
         """Options of the data."""
 
         name: Literal["sketch"] = "sketch"
-        count: Annotated[int, Field(ge=1, description="how many images, N")] = 2000
-        size: Annotated[int, Field(ge=2, description="height and width of an image, S")] = 16
-        radius: Annotated[float, Field(gt=0, description="of a spot, in pixels: its standard deviation")] = 2.0
-        seed: Annotated[int, Field(ge=0, description="of the places; not the run's seed")] = 0
+        count: Annotated[int, Field(ge=1, description="how many images there are, N")] = 2000
+        size: Annotated[int, Field(ge=2, description="the height and the width of an image, S")] = 16
+        radius: Annotated[float, Field(gt=0, description="the standard deviation of a spot, in pixels")] = 2.0
+        seed: Annotated[int, Field(ge=0, description="the seed of the places; apart from the run's seed")] = 0
 
     config: Config
 

@@ -20,7 +20,7 @@ class SketchEncoder(Encoder):
         """Options of the encoder."""
 
         name: Literal["sketch"] = "sketch"
-        width: Annotated[int, Field(ge=1, description="how many features")] = 64
+        width: Annotated[int, Field(ge=1, description="how many features there are")] = 64
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)

@@ -49,7 +49,8 @@ class BackboneEncoder(Encoder):
             ),
         ]
         pooled: Annotated[
-            bool, Field(description="pool over the places of the last hidden state; false: keep every place")
+            bool,
+            Field(description="whether the last hidden state is pooled over its places; false: every place is kept"),
         ] = True
 
     def __init__(self, config: Config, shape: Shape) -> None:
