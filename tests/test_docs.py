@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -136,6 +137,19 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment):
     assert answers == 4
     assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
     assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3"}
+
+
+def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():
+    namespace: dict = {}
+    exec(next(block for block in blocks("python", "docs/plugins.md") if "early.py" in block), namespace)
+    stopping = namespace["EarlyStopping"](patience=2)
+    answers, run = [], SimpleNamespace(history=[])
+    for loss in (None, 3.0, 1.0, 2.0, 1.0):
+        validation = None if loss is None else SimpleNamespace(loss=loss)
+        run.history.append(SimpleNamespace(validation=validation))
+        answers.append(stopping.should_stop(run, run.history[-1]))
+    assert answers == [False, False, False, False, True]
+    assert isinstance(namespace["listener"](run), namespace["EarlyStopping"])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

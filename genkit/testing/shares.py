@@ -56,7 +56,16 @@ class _WithoutDropout(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function in DROPOUTS:
             return args[0]
+        if function is F.scaled_dot_product_attention:
+            kwargs = {**(kwargs or {}), "dropout_p": 0.0}
         return function(*args, **(kwargs or {}))
+
+
+def _without_dropout(part: nn.Module) -> None:
+    """The same for layers with a dropout of their own, which no function shows."""
+    for layer in part.modules():
+        if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
+            layer.dropout = 0.0
 
 
 @promise(
@@ -74,6 +83,8 @@ def shared_batch(subject: Subject) -> None:
     """
     for case, own in zip(subject.cases(), subject.cases(), strict=True):
         replace_normalization(own.part)
+        _without_dropout(case.part)
+        _without_dropout(own.part)
         for training in (False, True):
             for what, read in _readings(case):
                 case.part.train(training)

@@ -21,6 +21,7 @@ from genkit.parallel.draws import Rows, batch_mean, mean, normal, rows_of, shari
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ["data.size=8", "training.epochs=2", "training.batch_size=101"]
 VARIANTS = {
+    "free bits": ["vae-digits", "loss.kl.free_bits=0.5", "training.epochs=1"],
     "vae": ["vae-digits", "data.binarize=dynamic", "training.clip_norm=5.0"],
     "gan": ["gan", "decoder.hidden=[16]"],
     "wasserstein": ["gan", "loss.adversarial.form=wasserstein", "training.epochs=1"],
@@ -138,6 +139,45 @@ def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environ
         """)
     )
     finish(torchrun(str(script), environment=environment))
+
+
+@pytest.mark.slow
+def test_a_listener_of_the_leading_process_ends_training_in_all_of_them(tmp_path, environment):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys
+        import genkit
+
+        class Ends:
+            def should_stop(self, record):
+                return record.epoch == 2
+
+        source, out, *overrides = sys.argv[1:]
+        finished = genkit.run(source, overrides, out=out, listeners=[Ends()])
+        print("epochs:", len(finished.history))
+        """)
+    )
+    run = tmp_path / "run"
+    overrides = [*SMALL, "training.epochs=9"]
+    printed = finish(
+        torchrun(str(script), str(EXAMPLES / "vae-digits.yaml"), str(run), *overrides, environment=environment)
+    )
+    assert printed.count("epochs: 2") == 2
+    assert [record["epoch"] for record in records(run)] == [1, 2]
+    assert json.loads((run / "stopped.json").read_text()) == {"epoch": 2, "by": "listener 'Ends'"}
+    assert (run / "model.safetensors").is_file()
+
+
+def test_what_adds_up_in_place_of_the_processes_does_so_forward_and_backward():
+    values = torch.rand(2, 3, requires_grad=True)
+    with draws.sharing(2), draws.taking(Rows(0, 2, 4)), draws.adding_by(lambda summand: 2 * summand):
+        found = batch_mean(values)
+        found.sum().backward()
+    torch.testing.assert_close(found, values.mean(0))  # two processes with the same rows
+    torch.testing.assert_close(values.grad, torch.full_like(values, 2 / 4))
+    with draws.taking(Rows(0, 2, 4)):
+        torch.testing.assert_close(batch_mean(values), values.mean(0))
 
 
 @pytest.mark.parametrize("total", [0, 1, 2, 3, 100, 101])

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from torch import nn
 
+from genkit import batch_mean, normal
 from genkit.errors import ComponentError
 from genkit.interfaces import Decoder, Encoder
 
@@ -375,7 +376,90 @@ class TakesAnyKey(Good):
 
 
 EVERY, INPUT = "gradients reach every parameter", "gradients reach the input"
+
+
+class Noisy(Good):
+    """Adds noise by torch in training, which is the same in every process for other data."""
+
+    def forward(self, x):
+        return super().forward(x + 0.1 * torch.randn_like(x) if self.training else x)
+
+
+class NoisyTogether(Good):
+    """The same with the noise of the whole batch."""
+
+    def forward(self, x):
+        return super().forward(x + 0.1 * normal(*x.shape, batch=0, like=x) if self.training else x)
+
+
+class NoisyDecoder(GoodDecoder):
+    """Adds noise by torch in training."""
+
+    def forward(self, z):
+        return super().forward(z + 0.1 * torch.rand_like(z) if self.training else z)
+
+
+class Whitens(Good):
+    """Divides by the spread of its own rows in training."""
+
+    def forward(self, x):
+        features = super().forward(x)
+        return features / (features.var(0, correction=0) + 0.1).sqrt() if self.training else features
+
+
+class WhitensTogether(Good):
+    """Divides by the spread of the whole batch in training."""
+
+    def forward(self, x):
+        features = super().forward(x)
+        if not self.training:
+            return features
+        return features / (batch_mean((features - batch_mean(features)).square()) + 0.1).sqrt()
+
+
+class DropsAndNormalizes(Good):
+    """Has batch normalization, and dropout in each of its forms."""
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.normal = nn.BatchNorm1d(config.width)
+        self.drop = nn.Dropout(0.5)
+        self.attention = nn.MultiheadAttention(config.width, 1, dropout=0.5, batch_first=True)
+
+    def forward(self, x):
+        features = F.dropout(self.drop(self.normal(super().forward(x))), 0.5, self.training)
+        row = features.unsqueeze(1)
+        row = F.scaled_dot_product_attention(row, row, row, dropout_p=0.5 if self.training else 0.0)
+        return features + self.attention(row, row, row)[0].squeeze(1)
+
+
+class DropsBetweenSteps(Good):
+    """Recurrent, with dropout between its layers."""
+
+    expected_failures: ClassVar = {"compiled": "torch.compile does not trace the recurrent layers"}
+
+    def __init__(self, config, shape):
+        super().__init__(config, shape)
+        self.rnn = nn.GRU(1, config.width, num_layers=2, dropout=0.5, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(super().forward(x)[:, :, None])[1][-1]
+
+
+RIGHT = [
+    Good,
+    GoodDecoder,
+    Recurrent,
+    Normalized,
+    NoisyTogether,
+    WhitensTogether,
+    DropsAndNormalizes,
+    DropsBetweenSteps,
+]
 WRONG = [
+    (Noisy, ["shared batch"], "genkit.normal(*x.shape, batch=0, like=x), not from torch.randn and its like"),
+    (NoisyDecoder, ["shared batch"], "genkit.normal(*x.shape, batch=0, like=x), not from torch.randn and its like"),
+    (Whitens, ["shared batch"], "take means over a batch from genkit.batch_mean"),
     (Leaks, ["batch independence"], "computed over the batch"),
     (Counts, ["batch independence"], "computed over the batch"),
     (DropsInEval, ["eval determinism"], "leave noise and dropout to training"),
@@ -416,7 +500,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("component", [Good, GoodDecoder, Recurrent, Normalized])
+@pytest.mark.parametrize("component", RIGHT)
 def test_a_right_network_passes(failures, component):
     assert failures(component) == {}
 
