@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -13,8 +14,29 @@ from torch import Tensor
 
 from genkit.errors import ConfigError
 
-_stores: list[Any] = []
-"""The store of the group that this process belongs to, if it does."""
+_groups = itertools.count()
+"""Numbers of the groups that this process joins: each process joins them in the same order."""
+
+
+class Messages(NamedTuple):
+    """The texts that the processes of a group tell each other."""
+
+    store: Any
+    """The group's key-value store; None: this process is alone."""
+
+    def broadcast_text(self, key: str, text: str | None) -> str:
+        """A text of the leading process, in every process.
+
+        Args:
+            key: the name of the text; each is broadcast once.
+            text: None in all processes but the leading one.
+        """
+        if self.store is None:
+            assert text is not None
+            return text
+        if text is not None:
+            self.store.set(key, text)
+        return bytes(self.store.get(key)).decode()
 
 
 def started() -> bool:
@@ -48,22 +70,24 @@ def rank() -> int:
 
 
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def joined(device: torch.device) -> Iterator[Messages]:
     """Work together with the other processes that torchrun started, if it did; gloo on CPU, NCCL on GPUs."""
-    if not started() or dist.is_initialized():
-        yield
+    if not started():
+        yield Messages(None)
         return
     if not dist.is_available():
         raise ConfigError("torchrun started several processes, and this torch is built without torch.distributed")
     store, own, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store may hold the addresses of the one before
-    store = dist.PrefixStore(f"genkit/{attempt}", store)  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    # the store may hold addresses and texts of an attempt before, or of an earlier group of the same processes
+    store = dist.PrefixStore(f"genkit/{attempt}/{next(_groups)}", store)  # type: ignore[attr-defined]
+    if dist.is_initialized():  # by the caller, whose group it stays
+        yield Messages(store)
+        return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=own, world_size=size)
-    _stores.append(store)
     try:
-        yield
+        yield Messages(store)
     finally:
-        _stores.clear()
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -104,19 +128,3 @@ def answer_of_leader(answer: bool, device: torch.device) -> bool:
     value = torch.tensor([float(answer)], device=device)
     dist.broadcast(value, src=0)
     return bool(value.item())
-
-
-def broadcast_text(key: str, text: str | None) -> str:
-    """A text of the leading process, in every process.
-
-    Args:
-        key: the name of the text; each is broadcast once.
-        text: None in all processes but the leading one.
-    """
-    if count() == 1:
-        assert text is not None
-        return text
-    (store,) = _stores
-    if text is not None:
-        store.set(key, text)
-    return bytes(store.get(key)).decode()

@@ -57,9 +57,9 @@ def run(
         data, model = prepare(run_config)
     except GenkitError as error:
         raise _all_of(error, run_config) from None
-    with group.joined(device):
+    with group.joined(device) as messages:
         path = _directory(run_config, None if out is None else Path(out)) if group.is_leader() else None
-        directory = RunDirectory(Path(group.broadcast_text("directory", path)))
+        directory = RunDirectory(Path(messages.broadcast_text("directory", path)))
         return _train(Run(run_config, directory, data, model), device, listeners)
 
 

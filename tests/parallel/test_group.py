@@ -117,7 +117,7 @@ def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environ
         torch.manual_seed(0)
         x = torch.randn(7, 3, 2, 2, dtype=torch.float64) * 3 + 1
         plain, model = nn.BatchNorm2d(3).double(), nn.Sequential(nn.BatchNorm2d(3)).double()
-        with group.joined(torch.device("cpu")):
+        with group.joined(torch.device("cpu")) as messages:
             normalization.share_normalization(model)
             assert model.state_dict().keys() == {f"0.{name}" for name in plain.state_dict()}
             whole, own = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -134,8 +134,13 @@ def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environ
             torch.testing.assert_close(gradients, [parameter.grad for parameter in plain.parameters()])
             for name, value in plain.state_dict().items():
                 torch.testing.assert_close(model.state_dict()[f"0.{name}"], value, msg=name)
-            assert group.broadcast_text("key", "runs/é" if group.is_leader() else None) == "runs/é"
+            assert messages.broadcast_text("key", "runs/é" if group.is_leader() else None) == "runs/é"
+            with group.joined(torch.device("cpu")) as inner:  # the group is there already, and stays
+                assert inner.broadcast_text("key", "inner" if group.is_leader() else None) == "inner"
+            assert group.count() == 2
             torch.testing.assert_close(model.eval()(x), plain.eval()(x))
+        with group.joined(torch.device("cpu")) as messages:  # another group: its texts are its own
+            assert messages.broadcast_text("key", "again" if group.is_leader() else None) == "again"
         """)
     )
     finish(torchrun(str(script), environment=environment))
@@ -223,4 +228,5 @@ def test_alone_nothing_is_shared():
     assert type(layer[0]) is nn.BatchNorm1d
     assert group.is_leader()
     assert not group.restarted()
-    assert group.broadcast_text("key", "here") == "here"
+    with group.joined(torch.device("cpu")) as messages:
+        assert messages.broadcast_text("key", "here") == "here"
