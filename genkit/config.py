@@ -171,9 +171,9 @@ def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()
     try:
         return RunConfig.model_validate(document.values, context={CHOICES: choices})
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        found.sort(key=lambda detail: document.order(tuple(detail["loc"])))
-        raise ConfigError("\n".join(_line(document, detail) for detail in found)) from None
+        details = error.errors(include_url=False)
+        details.sort(key=lambda detail: document.order(tuple(detail["loc"])))
+        raise ConfigError("\n".join(_line(document, detail) for detail in details)) from None
 
 
 def _choices(document: Document, look_up: LookUp) -> Choices:

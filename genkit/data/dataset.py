@@ -54,22 +54,22 @@ class Dataset(NamedTuple):
     def split(self, name: str) -> Split:
         """The split of that name, or `all` of them in turn; raises DataError where it is empty."""
         if name == "all":
-            parts = [part for part in (self.train, self.validation, self.test) if part is not None]
-            labels = [part.labels for part in parts if part.labels is not None]
-            whole = torch.cat(labels) if len(labels) == len(parts) else None
-            return Split(torch.cat([part.x for part in parts]), whole)
+            splits = [split for split in (self.train, self.validation, self.test) if split is not None]
+            labels = [split.labels for split in splits if split.labels is not None]
+            whole = torch.cat(labels) if len(labels) == len(splits) else None
+            return Split(torch.cat([split.x for split in splits]), whole)
         if name not in SPLITS:
             raise DataError(f"there is no split '{name}'; choose from {', '.join((*SPLITS, 'all'))}")
-        found: Split | None = getattr(self, name)
-        if found is None:
+        split: Split | None = getattr(self, name)
+        if split is None:
             raise DataError(f"the {name} split is empty; hold more data out for it, for example data.{name}=0.1")
-        return found
+        return split
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""
         moved = [
-            part and Split(part.x.to(device), None if part.labels is None else part.labels.to(device))
-            for part in (self.train, self.validation, self.test)
+            split and Split(split.x.to(device), None if split.labels is None else split.labels.to(device))
+            for split in (self.train, self.validation, self.test)
         ]
         assert moved[0] is not None
         return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
@@ -95,8 +95,8 @@ class Dataset(NamedTuple):
     def signature(self, source: str) -> DataSignature:
         """What to remember of the data."""
         low, high = (float(as_float(value)) for value in (self.train.x.amin(), self.train.x.amax()))
-        parts = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
-        counts = {name: len(part.x) for name, part in parts if part is not None}
+        splits = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
+        counts = {name: len(split.x) for name, split in splits if split is not None}
         return DataSignature(source=source, shape=self.shape, range=(low, high), classes=self.classes, counts=counts)
 
 

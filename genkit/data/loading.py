@@ -30,8 +30,8 @@ def load(config: DataSource.Config) -> Dataset:
     train, validation, test = _split(raw, config, where)
     binarize = config.binarize == "dynamic"
     if binarize:
-        for part in filter(None, (train, validation, test)):
-            check_range(part.x, 0.0, 1.0, f"{where}: binarize: dynamic")
+        for split in filter(None, (train, validation, test)):
+            check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
     return Dataset(train, validation, test, raw.classes, binarize)
 
 

@@ -59,9 +59,9 @@ class FeatureNetwork(nn.Module):
     def read(self, x: Tensor, size: int = 1000) -> tuple[Tensor, Tensor | None]:
         """Features (N, 64) of x (N, *shape), uint8 or not, and the class that each looks like (N,), in batches."""
         with evaluating(self):
-            parts = [self(as_float(batch)) for batch in x.split(size)]
-        looks = [logits.argmax(1) for _, logits in parts if logits is not None]
-        features = (torch.cat([features for features, _ in parts]) - self.mean) / self.deviation
+            outputs = [self(as_float(batch)) for batch in x.split(size)]
+        looks = [logits.argmax(1) for _, logits in outputs if logits is not None]
+        features = (torch.cat([features for features, _ in outputs]) - self.mean) / self.deviation
         return features, torch.cat(looks) if looks else None
 
     def learn_scale(self, x: Tensor) -> None:

@@ -110,17 +110,17 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     Raises:
         DataError: the split is empty, or its data do not fit the model.
     """
-    part = data.split(split)
-    if tuple(part.x.shape[1:]) != model.shape:
-        raise DataError(f"the data have shape {tuple(part.x.shape[1:])}, and the model is for {model.shape}")
+    held_out = data.split(split)
+    if tuple(held_out.x.shape[1:]) != model.shape:
+        raise DataError(f"the data have shape {tuple(held_out.x.shape[1:])}, and the model is for {model.shape}")
     if draws < 1:
         raise DataError(f"the ELBO needs at least one draw per datum, not {draws}")
     if model.encoder is None:
-        return Evaluation(split, len(part.x), draws, math.prod(model.sampler.latent_shape))
+        return Evaluation(split, len(held_out.x), draws, math.prod(model.sampler.latent_shape))
     sums = _Sums()
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
-        for batch in data.batches(part, max(1, MOST // draws)):
+        for batch in data.batches(held_out, max(1, MOST // draws)):
             sums.add(model, model(as_float(batch.x.to(model.device)), draws))
     return sums.evaluation(split, draws)
 

@@ -56,19 +56,20 @@ def probe(model: Model, data: Dataset, split: str = "test") -> Probes | None:
     Raises:
         DataError: the split is empty, or its data do not fit the model.
     """
-    part, train = data.split(split), data.train
-    if model.encoder is None or part.labels is None or train.labels is None:
+    held_out, train = data.split(split), data.train
+    if model.encoder is None or held_out.labels is None or train.labels is None:
         return None
-    labels, known = part.labels.cpu().numpy(), train.labels[:MOST].cpu().numpy()
-    if len(np.unique(known)) < 2:
+    labels, train_labels = held_out.labels.cpu().numpy(), train.labels[:MOST].cpu().numpy()
+    if len(np.unique(train_labels)) < 2:
         return None
     from sklearn.decomposition import PCA
 
-    z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (part.x, train.x[:MOST]))
-    x, x_train = (_flat(x) for x in (part.x, train.x[:MOST]))
+    z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (held_out.x, train.x[:MOST]))
+    x, x_train = (_flat(x) for x in (held_out.x, train.x[:MOST]))
     pca = PCA(min(z.shape[1], *x_train.shape), random_state=0).fit(x_train)
     components, components_train = pca.transform(x), pca.transform(x_train)
-    return Probes(*_accuracies(z_train, known, z, labels), *_accuracies(components_train, known, components, labels))
+    of_latents = _accuracies(z_train, train_labels, z, labels)
+    return Probes(*of_latents, *_accuracies(components_train, train_labels, components, labels))
 
 
 def _flat(x: Tensor) -> Array:
@@ -76,16 +77,16 @@ def _flat(x: Tensor) -> Array:
     return flat
 
 
-def _accuracies(train: Array, known: Array, x: Array, labels: Array) -> tuple[float, float]:
+def _accuracies(train: Array, train_labels: Array, x: Array, labels: Array) -> tuple[float, float]:
     """Of the nearest neighbours and of logistic regression, on features (N, D) scaled to variance 1 for the latter."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    neighbours = KNeighborsClassifier(NEIGHBOURS if len(train) >= NEIGHBOURS else 1).fit(train, known)
+    neighbours = KNeighborsClassifier(NEIGHBOURS if len(train) >= NEIGHBOURS else 1).fit(train, train_labels)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stopped before the last digit: the accuracy is the same
-        linear.fit(train, known)
+        linear.fit(train, train_labels)
     return float(neighbours.score(x, labels)), float(linear.score(x, labels))

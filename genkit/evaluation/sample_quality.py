@@ -171,8 +171,8 @@ def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
     from torchmetrics.image.kid import poly_mmd
 
     size, order = len(real) // BLOCKS, torch.Generator().manual_seed(0)
-    shuffled = (part[torch.randperm(len(part), generator=order)] for part in (real, generated))
-    blocks = zip(*(part[: size * BLOCKS].split(size) for part in shuffled), strict=True)
+    shuffled = (features[torch.randperm(len(features), generator=order)] for features in (real, generated))
+    blocks = zip(*(features[: size * BLOCKS].split(size) for features in shuffled), strict=True)
     values = torch.stack([poly_mmd(one, other) for one, other in blocks])
     return float(values.mean()), float(values.std() / BLOCKS**0.5)
 
@@ -183,8 +183,8 @@ def _manifolds(real: Tensor, generated: Tensor) -> dict[str, float]:
     # prdc prints, and its threads leave the process's warning filters changed: here they change only copies
     with contextlib.redirect_stdout(None), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = compute_prdc(real.float().numpy(), generated.float().numpy(), nearest_k=NEIGHBOURS)
-    return {name: float(value) for name, value in found.items()}
+        figures = compute_prdc(real.float().numpy(), generated.float().numpy(), nearest_k=NEIGHBOURS)
+    return {name: float(value) for name, value in figures.items()}
 
 
 def _two_sample_accuracy(real: Tensor, generated: Tensor) -> float:

@@ -24,11 +24,11 @@ def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> No
 
 def check_fit(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
     """Refuse tensors that are not exactly those of a model, by names and shapes; raises WeightsError."""
-    owed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if owed != given:
-        names = sorted(name for name in owed.keys() | given.keys() if owed.get(name) != given.get(name))
-        first = f"{names[0]}: the model has {owed.get(names[0], 'none')}, the file {given.get(names[0], 'none')}"
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != present:
+        names = sorted(name for name in expected.keys() | present.keys() if expected.get(name) != present.get(name))
+        first = f"{names[0]}: the model has {expected.get(names[0], 'none')}, the file {present.get(names[0], 'none')}"
         raise WeightsError(f"{source}: {len(names)} tensors do not fit the model that the config describes ({first})")
 
 

@@ -26,7 +26,7 @@ Share = Annotated[
     Any,
     BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)]),
 ]
-"""A config field: a part of the data, as a share below 1 or as a number of data."""
+"""A config field: some of the data, as a share below 1 or as a number of data."""
 
 
 class Split(NamedTuple):

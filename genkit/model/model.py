@@ -146,11 +146,11 @@ class Model(nn.Module):
     def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor, work: str) -> Tensor:
         """`function` over batches of inputs, in eval mode and without gradients."""
 
-        def made(start: int, stop: int) -> Tensor:
+        def output(start: int, stop: int) -> Tensor:
             return function(as_float(inputs[start:stop].to(self.device)))
 
         with evaluating(self):
-            return torch.cat(list(self.batches[work].over(len(inputs), made, self.device)) or [made(0, 0)])
+            return torch.cat(list(self.batches[work].over(len(inputs), output, self.device)) or [output(0, 0)])
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:

@@ -90,30 +90,30 @@ class _Tracer:
         self.last_output: Tensor | None = None
         self.counted: set[nn.Module] = set()
 
-    def trace(self, part: str, module: nn.Module, given: Any) -> Any:
+    def trace(self, part: str, module: nn.Module, input: Any) -> Any:
         handles = []
         for name, layer in _layers(module):
             if layer is not self.silent:
                 handles.append(layer.register_forward_hook(self._hook(f"{part}.{name}".rstrip("."), layer)))
         try:
-            return module(given)
+            return module(input)
         finally:
             for handle in handles:
                 handle.remove()
 
     def _hook(self, name: str, layer: nn.Module) -> Any:
         def record(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+            input = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
             result = output[0] if isinstance(output, tuple) else output
-            if result is given:  # it did nothing: a flattening of what is flat
+            if result is input:  # it did nothing: a flattening of what is flat
                 return
-            follows = given is not None and given is self.last_output
+            follows = input is not None and input is self.last_output
             self.last_output = result
             if follows and self.rows[-1].activation is None and isinstance(layer, _ACTIVATIONS):
                 self.rows[-1] = replace(self.rows[-1], activation=type(layer).__name__)
                 return
-            parallel = given is not None and given is self.last_input
-            self.last_input = given
+            parallel = input is not None and input is self.last_input
+            self.last_input = input
             inner = _inner(layer)
             parameters = 0 if inner in self.counted else _own(inner)
             self.counted.add(inner)

@@ -158,8 +158,8 @@ def _check_terms(model: Model, passed: Forward) -> None:
                 values.append(_tried(f"loss '{name}' (critic)", None, loss.critic_loss, passed.detached()))
         for value in values:
             if not isinstance(value, Tensor) or value.shape not in ((), (len(passed.x),)):
-                given = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise ComponentError(f"loss '{name}' gives {given} for {len(passed.x)} data; it owes () or (B,)")
+                output = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise ComponentError(f"loss '{name}' gives {output} for {len(passed.x)} data; it owes () or (B,)")
 
 
 def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -171,8 +171,8 @@ def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *argumen
         raise
     except (Exception, SystemExit) as error:
         layer, arguments = inside[-1] if inside else ("", arguments)
-        given = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
-        on = f" on input of shape {given}" if given else ""
+        shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
+        on = f" on input of shape {shapes}" if shapes else ""
         mode = " in training" if isinstance(function, nn.Module) and function.training else ""
         raise ComponentError(f"{who} fails{mode}{layer}{on}: {in_a_line(error)}{place(error)}") from error
     if shape is not None:
@@ -182,12 +182,12 @@ def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *argumen
 
 @contextlib.contextmanager
 def _following(function: Callable[..., Any], inside: list[tuple[str, tuple[Any, ...]]]) -> Iterator[None]:
-    """While a network computes, the layers that it is inside of, the innermost last, each with what it was given."""
+    """While a network computes, the layers that it is inside of, the innermost last, each with its inputs."""
     handles = []
     for name, layer in function.named_modules() if isinstance(function, nn.Module) else ():
         if name:
             label = f" in its layer '{name}' ({type(layer).__name__})"
-            enter = functools.partial(lambda label, _, given: inside.append((label, given)), label)
+            enter = functools.partial(lambda label, _, inputs: inside.append((label, inputs)), label)
             handles.append(layer.register_forward_pre_hook(enter))
             handles.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
     try:
@@ -197,8 +197,8 @@ def _following(function: Callable[..., Any], inside: list[tuple[str, tuple[Any, 
             handle.remove()
 
 
-def _same_shape(who: str, value: Any, owed: Shape) -> None:
+def _same_shape(who: str, value: Any, shape: Shape) -> None:
     if not isinstance(value, Tensor):
-        raise ComponentError(f"{who} gives {type(value).__name__} where a tensor of shape {tuple(owed)} is needed")
-    if tuple(value.shape) != tuple(owed):
-        raise ComponentError(f"{who} gives shape {tuple(value.shape)} where {tuple(owed)} is needed (batch included)")
+        raise ComponentError(f"{who} gives {type(value).__name__} where a tensor of shape {tuple(shape)} is needed")
+    if tuple(value.shape) != tuple(shape):
+        raise ComponentError(f"{who} gives shape {tuple(value.shape)} where {tuple(shape)} is needed (batch included)")

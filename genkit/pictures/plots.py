@@ -179,8 +179,8 @@ def losses(history: Sequence[EpochRecord]) -> Figure:
     marker = "." if len(history) < 30 else ""
     for axes, title in zip(all_axes, titles, strict=True):
         training = [(record.epoch, _panels(record.train)[title]) for record in history]
-        known = [(record.epoch, _panels(record.validation)) for record in history if record.validation is not None]
-        held_out = [(epoch, panels[title]) for epoch, panels in known if title in panels]
+        validation = [(record.epoch, _panels(record.validation)) for record in history if record.validation is not None]
+        held_out = [(epoch, panels[title]) for epoch, panels in validation if title in panels]
         axes.plot(*zip(*training, strict=True), label="training", marker=marker)
         if held_out:
             axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")

@@ -51,13 +51,13 @@ class Offer(NamedTuple):
 
 
 def offers() -> list[Offer]:
-    """What all installed distributions offer, in an order that does not change; of the same twice, the first found."""
-    found: dict[tuple[str, str], Offer] = {}
+    """What all installed distributions offer, in an order that does not change; of the same twice, the first."""
+    earliest: dict[tuple[str, str], Offer] = {}
     for source in metadata.distributions():
         for entry in _entries(source):
             name = _name_of(source)
-            found.setdefault((name, entry.name), Offer(name, entry, source))
-    return [found[key] for key in sorted(found)]
+            earliest.setdefault((name, entry.name), Offer(name, entry, source))
+    return [earliest[key] for key in sorted(earliest)]
 
 
 def _entries(source: metadata.Distribution) -> list[metadata.EntryPoint]:

@@ -27,7 +27,7 @@ def why_no_component(candidate: Any) -> str | None:
     if inspect.isabstract(candidate):
         missing = ", ".join(sorted(getattr(candidate, "__abstractmethods__", ())))
         return f"{label} is abstract: it does not implement {missing}"
-    interface = next(known for known in INTERFACES if issubclass(candidate, known))
+    interface = next(each for each in INTERFACES if issubclass(candidate, each))
     if candidate.kind != interface.kind:
         return f"{label} says kind = {candidate.kind!r}, and derives from {interface.__name__}: leave kind as it is"
     name = candidate.Config.model_fields.get("name") if issubclass(candidate.Config, Component.Config) else None

@@ -58,9 +58,9 @@ def _kinds() -> Iterator[str]:
 
 
 def _attributes(cls: type) -> Iterator[str]:
-    found = _documented(cls)
-    if found:
-        rows = [(f"`{name}: {annotation}`", text) for name, (annotation, text) in found.items()]
+    attributes = _documented(cls)
+    if attributes:
+        rows = [(f"`{name}: {annotation}`", text) for name, (annotation, text) in attributes.items()]
         yield table(("attribute", "what"), rows) + "\n"
 
 
@@ -139,14 +139,14 @@ def _prose(documented: Any) -> str:
 
 def _plain(text: str) -> str:
     """Prose whose stars are no emphasis: (B, *shape)."""
-    return re.sub(r"(`[^`]*`)|\*", lambda found: found[1] or "\\*", text)
+    return re.sub(r"(`[^`]*`)|\*", lambda match: match[1] or "\\*", text)
 
 
 def _arguments(cls: type) -> list[tuple[str, str]]:
     """The arguments that a docstring lists."""
     section = re.search(r"(?s)\n\nArgs:\n(.*?)(\n\n|$)", inspect.getdoc(cls) or "")
-    found = re.findall(r"(?ms)^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", section[1] if section else "")
-    return [(name, _plain(" ".join(text.split()))) for name, text in found]
+    pairs = re.findall(r"(?ms)^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", section[1] if section else "")
+    return [(name, _plain(" ".join(text.split()))) for name, text in pairs]
 
 
 def _documented(owner: Any) -> dict[str, tuple[str, str]]:
@@ -154,14 +154,14 @@ def _documented(owner: Any) -> dict[str, tuple[str, str]]:
     tree: ast.Module | ast.stmt = ast.parse(inspect.getsource(owner))
     if isinstance(owner, type) and isinstance(tree, ast.Module):
         tree = tree.body[0]
-    found = {}
+    attributes = {}
     for node, after in itertools.pairwise(getattr(tree, "body", [])):
         text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
         if isinstance(text, str) and isinstance(node, ast.AnnAssign | ast.Assign):
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             annotation = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
-            found[ast.unparse(target)] = (annotation, _plain(" ".join(text.split())))
-    return found
+            attributes[ast.unparse(target)] = (annotation, _plain(" ".join(text.split())))
+    return attributes
 
 
 def _shown(choice: Any) -> str:

@@ -19,8 +19,8 @@ def free(device: torch.device) -> int | None:
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = [known for known in (_available(), _left_by_group()) if known is not None]
-    return min(found, default=None)
+    limits = [limit for limit in (_available(), _left_by_group()) if limit is not None]
+    return min(limits, default=None)
 
 
 def _available() -> int | None:
@@ -43,13 +43,13 @@ def _left_by_group(root: Path = Path("/sys/fs/cgroup"), mine: Path = Path("/proc
         lines = mine.read_text().splitlines()
     except OSError:
         return None
-    found = []
+    limits = []
     for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         if controllers in ("", "memory"):  # the second version has all in one tree
             base = root / controllers
             group = base / path.lstrip("/")
-            found += [left for each in (group, *group.parents) if each.is_relative_to(base) for left in _left(each)]
-    return min(found, default=None)
+            limits += [left for each in (group, *group.parents) if each.is_relative_to(base) for left in _left(each)]
+    return min(limits, default=None)
 
 
 def _left(group: Path) -> Iterator[int]:

@@ -45,8 +45,8 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
     with own_random_state():
         seed_everything(run_config.seed, 0)
         model = build(run_config, data.shape)
-    for part in filter(None, (data.train, data.validation, data.test)):
-        check_range(part.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
+    for split in filter(None, (data.train, data.validation, data.test)):
+        check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     model.data = data.signature(run_config.data.name)
     return data, model

@@ -32,9 +32,9 @@ from genkit.training.trainer import Trainer
 PROBE_STEPS = 20
 PROBE_SECONDS = 2.0
 FEW = 8
-"""Data in the pass by which the memory of a part is estimated that looks at its numbers."""
+"""Data in the pass that estimates the memory of a part which looks at its numbers."""
 RARE = 0.2
-"""A class with less than this part of an even share is told of."""
+"""A class is reported that has less than this much of an even share."""
 UNWATCHED = "the memory that training takes is not known: this version of torch does not let it be counted"
 
 T = TypeVar("T")
@@ -255,6 +255,6 @@ def _probed(model: Model, config: RunConfig, data: Dataset) -> float:
         if model.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - before)
-    told = f"after {len(times)} steps of training"
-    check_finite({name: float(value) for name, value in figures.items()}, told, model, data)
+    where = f"after {len(times)} steps of training"
+    check_finite({name: float(value) for name, value in figures.items()}, where, model, data)
     return statistics.median(times)

@@ -65,8 +65,8 @@ def run(
 
 def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
     """The same error, with all else that is wrong."""
-    found = check(run_config, probe=False).errors
-    return type(error)("\n".join(found)) if found else error
+    problems = check(run_config, probe=False).errors
+    return type(error)("\n".join(problems)) if problems else error
 
 
 def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
@@ -103,8 +103,8 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
 
 def _directory(run_config: RunConfig, out: Path | None) -> str:
     """A new directory for a run; where torchrun starts the run anew after a failure, the one that it had."""
-    found = unfinished_directory(run_config, out) if group.restarted() else None
-    return str((found or create_directory(run_config, out)).path)
+    unfinished = unfinished_directory(run_config, out) if group.restarted() else None
+    return str((unfinished or create_directory(run_config, out)).path)
 
 
 def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:

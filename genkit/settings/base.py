@@ -25,11 +25,11 @@ CHOICES = "x-genkit-choices"
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """A sentence that helps with a misspelt word: the nearest candidate, else all of them."""
-    known = sorted(candidates)
-    close = difflib.get_close_matches(word, known, n=1)
+    words = sorted(candidates)
+    close = difflib.get_close_matches(word, words, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else "none is known"
+    return f"known: {', '.join(words)}" if words else "none is known"
 
 
 class Settings(BaseModel):
@@ -53,9 +53,9 @@ class Settings(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            found = error.errors(include_url=False)
-            details = [cls._explained(detail) for detail in found if not _is_hollow(detail, found)]
-            raise ValidationError.from_exception_data(cls.__name__, details) from None
+            details = error.errors(include_url=False)
+            explained = [cls._explained(detail) for detail in details if not _is_hollow(detail, details)]
+            raise ValidationError.from_exception_data(cls.__name__, explained) from None
 
     @classmethod
     def _tuples(cls) -> set[str]:

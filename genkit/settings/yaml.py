@@ -39,8 +39,8 @@ class Document:
 
     def order(self, location: Location) -> tuple[int, int, int]:
         """What sorts locations as they are written: by line and column; what is not in the file comes last."""
-        found = re.fullmatch(r":(\d+):(\d+)", self.place(location).removeprefix(self.source))
-        return (0, int(found[1]), int(found[2])) if found else (1, 0, 0)
+        position = re.fullmatch(r":(\d+):(\d+)", self.place(location).removeprefix(self.source))
+        return (0, int(position[1]), int(position[2])) if position else (1, 0, 0)
 
     def make_list(self, key: str) -> None:
         """Let a single value at a top-level key stand in a list of its own, and its places with it."""
@@ -169,9 +169,9 @@ def _note_places(value: Any, location: Location, document: Document) -> None:
         written = value.lc.data or {}  # without the keys that a merge (<<) brings
         items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in written]
     elif isinstance(value, CommentedSeq):
-        known = value.lc.data or {}  # nothing is known of what bears a tag
+        positions = value.lc.data or {}  # nothing is known of what bears a tag
         start = (value.lc.line, value.lc.col)
-        items = [(i, value.lc.item(i) if i in known else start, item) for i, item in enumerate(value)]
+        items = [(i, value.lc.item(i) if i in positions else start, item) for i, item in enumerate(value)]
     else:
         return
     for key, (line, column), item in items:
@@ -184,7 +184,7 @@ def _assigned(
 ) -> Any:
     """`target` with the value at `keys` replaced, the original left as it was; notes the place of what is new."""
     if not keys:
-        for location in [known for known in places if known[: len(above)] == above]:
+        for location in [location for location in places if location[: len(above)] == above]:
             del places[location]
         places[above] = place
         return value
@@ -201,9 +201,9 @@ def _assigned(
         target = {"name": target}
     if not isinstance(target, Mapping):
         places[above] = place
-    known = dict(target) if isinstance(target, Mapping) else {}
-    known[key] = _assigned(known.get(key), rest, value, (*above, key), place, places)
-    return known
+    entries = dict(target) if isinstance(target, Mapping) else {}
+    entries[key] = _assigned(entries.get(key), rest, value, (*above, key), place, places)
+    return entries
 
 
 def _item(items: list[Any], key: str, above: Location, place: str) -> int:

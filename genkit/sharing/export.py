@@ -57,12 +57,12 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
         raise GenkitError(f"cannot export part '{part}' as '{format}'; there are {choices}")
     if path.suffix != SUFFIXES[format]:
         raise GenkitError(f"{path}: a file of format {format} ends in {SUFFIXES[format]}")
-    module, given, names = _module(model, part)
+    module, example, names = _module(model, part)
     module.eval()
     with atomic.replacing(path) as temporary:
         try:
             with _quiet():
-                run = _WRITERS[format](module, given, names, temporary)
+                run = _WRITERS[format](module, example, names, temporary)
         except ImportError as error:
             raise GenkitError(f"exporting as onnx needs {error.name}; pip install 'genkit-torch[onnx]'") from None
         except Exception as error:
@@ -116,12 +116,12 @@ Run = Callable[[Tensor], list[Tensor]]
 
 def _module(model: Model, part: Part) -> tuple[nn.Module, Tensor, Names]:
     """The part as a module, an input to trace it with, and the names of inputs and outputs."""
-    given = _inputs(model, part, 2)
+    example = _inputs(model, part, 2)
     if part == "encoder":
-        return _Encoder(model), given, (("x",), ("z",))
+        return _Encoder(model), example, (("x",), ("z",))
     if part == "decoder":
-        return _Decoder(model), given, (("z",), ("x",))
-    return _Whole(model), given, (("x",), ("z", "reconstruction"))
+        return _Decoder(model), example, (("z",), ("x",))
+    return _Whole(model), example, (("x",), ("z", "reconstruction"))
 
 
 def _inputs(model: Model, part: Part, size: int) -> Tensor:
@@ -133,22 +133,22 @@ def _inputs(model: Model, part: Part, size: int) -> Tensor:
     return low + (high - low) * torch.rand(size, *model.shape, generator=generator)
 
 
-def _exported(module: nn.Module, given: Tensor) -> torch.export.ExportedProgram:
-    return torch.export.export(module, (given,), dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},))
+def _exported(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},))
 
 
-def _write_torch(module: nn.Module, given: Tensor, names: Names, path: Path) -> Run:
-    torch.export.save(_exported(module, given), path)
+def _write_torch(module: nn.Module, example: Tensor, names: Names, path: Path) -> Run:
+    torch.export.save(_exported(module, example), path)
     program = torch.export.load(path).module()
     return lambda x: _listed(program(x))
 
 
-def _write_onnx(module: nn.Module, given: Tensor, names: Names, path: Path) -> Run:
+def _write_onnx(module: nn.Module, example: Tensor, names: Names, path: Path) -> Run:
     import onnxruntime
     import onnxscript  # noqa: F401 - what torch.onnx needs, so that its absence is named here
 
     program = torch.onnx.export(
-        _exported(module, given), dynamo=True, input_names=list(names[0]), output_names=list(names[1]), verbose=False
+        _exported(module, example), dynamo=True, input_names=list(names[0]), output_names=list(names[1]), verbose=False
     )
     assert program is not None
     program.save(str(path), external_data=False)
@@ -162,9 +162,9 @@ _WRITERS: dict[str, Callable[[nn.Module, Tensor, Names, Path], Run]] = {
 }
 
 
-def _difference(module: nn.Module, run: Run, given: Tensor) -> float:
+def _difference(module: nn.Module, run: Run, example: Tensor) -> float:
     with torch.no_grad():
-        pairs = zip(_listed(module(given)), run(given), strict=True)
+        pairs = zip(_listed(module(example)), run(example), strict=True)
         return max(float((own - other).abs().max()) if own.shape == other.shape else math.inf for own, other in pairs)
 
 

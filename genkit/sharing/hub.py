@@ -38,10 +38,10 @@ def is_address(source: str | Path) -> bool:
 
 def address(source: str | Path) -> Address:
     """The parts of hf://USER/REPO[@REVISION]; raises HubError where it is written otherwise."""
-    found = re.fullmatch(r"hf://?([\w.-]+/[\w.-]+)(?:@(\S+))?", _text(source))
-    if not found:
+    match = re.fullmatch(r"hf://?([\w.-]+/[\w.-]+)(?:@(\S+))?", _text(source))
+    if not match:
         raise HubError(f"{source}: is no address on the Hub; write {SCHEME}USER/REPO or {SCHEME}USER/REPO@REVISION")
-    return Address(found[1], found[2])
+    return Address(match[1], match[2])
 
 
 def fetch(source: str | Path, name: str) -> Path:

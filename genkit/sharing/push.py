@@ -94,7 +94,7 @@ def write_card(source: str | Path, out: Path | None, license: str | None = None,
             f"{out} is there already and was edited, or is somebody's work; choose another --out, or remove it"
         )
     repository = str(hub.address(repository)) if repository is not None else None
-    atomic.write_text(out, _signed(write(gather(source), out.parent, _known(license), repository)))
+    atomic.write_text(out, _signed(write(gather(source), out.parent, _checked_license(license), repository)))
     return out
 
 
@@ -111,7 +111,7 @@ def push(source: Path, target: str, license: str | None = None, private: bool = 
     facts = gather(source)
     files = _files(source)
     if CARD_FILE not in files:
-        files[CARD_FILE] = _signed(write(facts, _folder(source), _known(license), str(where))).encode()
+        files[CARD_FILE] = _signed(write(facts, _folder(source), _checked_license(license), str(where))).encode()
     elif license is not None:
         raise RunError(f"{source / CARD_FILE} is the card; write the license into it, or remove it and push again")
     return hub.upload(files, target, f"{facts.config.name}, by genkit", private), sorted(files)
@@ -131,11 +131,11 @@ def _untouched(card: Path) -> bool:
         text = card.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return False
-    found = SIGNATURE.search(text)
-    return found is not None and _signed(text[: found.start()].removesuffix("\n")) == text
+    match = SIGNATURE.search(text)
+    return match is not None and _signed(text[: match.start()].removesuffix("\n")) == text
 
 
-def _known(license: str | None) -> str | None:
+def _checked_license(license: str | None) -> str | None:
     """A license as the Hub names it; raises RunError where it cannot be one."""
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
         raise RunError(

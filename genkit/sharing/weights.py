@@ -103,10 +103,10 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
     if KEY not in metadata:
         raise WeightsError(f"{path}: is a safetensors file, but not of genkit: its metadata hold no '{KEY}'")
     try:
-        found = json.loads(metadata[KEY]).get("format", 0)
-        if found > FORMAT:
+        version = json.loads(metadata[KEY]).get("format", 0)
+        if version > FORMAT:
             raise WeightsError(
-                f"{path}: has format {found}, and this genkit reads up to {FORMAT}; upgrade genkit-torch"
+                f"{path}: has format {version}, and this genkit reads up to {FORMAT}; upgrade genkit-torch"
             )
         return Header.model_validate_json(metadata[KEY])
     except (ValidationError, ValueError, AttributeError, TypeError) as error:
