@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import save_file
 
 from genkit.evaluation import classifier
 from genkit.interfaces import Component
 from genkit.pictures import plots
 from genkit.record.run import Run
+from genkit.registry import registry as registering
 from genkit.registry.hooks import RUN_HOOKS
 from genkit.registry.registry import installed, register, registry
+from genkit.registry.selection import FIRST_PARTY, VARIABLE
 from genkit.runs.comparison import Compared, compare
 from genkit.runs.running import run
 from genkit.sharing import weights
+from tests.processes import Processes
 
 # Small models gain nothing from threads, and lose much where other processes have work too.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+
+def _leave_out_what_else_is_installed() -> None:
+    """Make the registry of this process with what comes with genkit alone, whatever other plugins there are."""
+    with pytest.MonkeyPatch.context() as patched:
+        own = [offer for offer in registering.offers() if offer.distribution == FIRST_PARTY]
+        patched.setattr(registering, "offers", lambda: own)
+        patched.delenv(VARIABLE, raising=False)
+        registry()
+
+
+_leave_out_what_else_is_installed()
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "vae-digits.yaml"
@@ -126,9 +144,74 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """Of a process of its own that finds this interpreter's commands."""
+    """Of a process of its own that finds this interpreter's commands, and of plugins those of genkit alone."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "COLUMNS": "120"}
+    return {**os.environ, "PATH": path, "COLUMNS": "120", VARIABLE: "none"}
+
+
+@pytest.fixture(scope="session")
+def process() -> Iterator[Processes]:
+    """`process("genkit", "run", path, env=environment)`: a command in a process of its own, run to its end."""
+    processes = Processes()
+    yield processes
+    processes.close()
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once(name, make)`: the folder that `make(folder)` filled, once for all workers that share this session."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                unfinished = Path(tempfile.mkdtemp(dir=shared))
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def users_cache(once: Callable[..., Path]) -> Path:
+    """An empty cache of the user's, in which what one process of this session has trained serves all others."""
+    return once("cache", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def wheels_of(once: Callable[..., Path]) -> Callable[..., Path]:
+    """`wheels_of(name, *sources)`: the folder of the wheels that pip builds, by hatchling as it is here."""
+
+    def build(name: str, *sources: Path) -> Path:
+        options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir"]
+        return once(name, lambda folder: pip("wheel", *options, folder, *sources))
+
+    return build
+
+
+def pip(*words: object) -> None:
+    """Run pip, which has to succeed."""
+    subprocess.run([sys.executable, "-m", "pip", *QUIETLY, *map(str, words)], check=True)
+
+
+QUIETLY = ("--disable-pip-version-check", "--quiet")
+
+
+@pytest.fixture(scope="session")
+def genkit_wheel(wheels_of: Callable[..., Path]) -> Path:
+    """The wheel of the tree that is tested."""
+    (wheel,) = wheels_of("wheel", ROOT).glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def unpacked(once: Callable[..., Path]) -> Callable[..., Path]:
+    """`unpacked(name, *wheels)`: a folder for PYTHONPATH into which pip installed wheels or sources."""
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed", "--target"]
+    return lambda name, *wheels: once(name, lambda folder: pip("install", *options, folder, *wheels))
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-"""The distributions in contrib/: built as wheels, installed beside genkit's wheel elsewhere, and used from there."""
+"""The distributions in contrib/: built as wheels, installed beside genkit's wheel, and used from there."""
 
 from __future__ import annotations
 
 import json
-import os
-import site
 import subprocess
 import sys
 import tarfile
@@ -14,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import Done, Processes
+
 ROOT = Path(__file__).parents[1]
 CONTRIB = ROOT / "contrib"
 DISTRIBUTIONS = ("genkit-backbones", "genkit-mlflow")
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CONTRIB.is_dir(), reason="a source distribution has no contrib/"),
@@ -25,44 +24,34 @@ pytestmark = [
 
 RESNET = "{embedding_size: 8, hidden_sizes: [8, 16], depths: [1, 1], layer_type: basic}"
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
+Call = Callable[..., Done]
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+@pytest.fixture(scope="session")
+def wheels(wheels_of: Callable[..., Path], genkit_wheel: Path) -> list[Path]:
     """Of genkit and of each distribution."""
-    folder = tmp_path_factory.mktemp("wheels")
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
-    subprocess.run([*PIP, *build, ROOT, *(CONTRIB / name for name in DISTRIBUTIONS)], check=True)
-    made = sorted(folder.glob("*.whl"))
+    folder = wheels_of("contrib-wheels", *(CONTRIB / name for name in DISTRIBUTIONS))
+    made = [*sorted(folder.glob("*.whl")), genkit_wheel]
     assert [path.name.split("-")[0] for path in made] == ["genkit_backbones", "genkit_mlflow", "genkit_torch"]
     return made
 
 
-@pytest.fixture(scope="module")
-def fresh(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The commands of a new environment with the wheels in it; what they depend on it shares with this one."""
-    folder = tmp_path_factory.mktemp("fresh")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    commands = folder / ("Scripts" if os.name == "nt" else "bin")
-    install = ["--python", commands / "python", "install", "--no-deps", "--no-index", "--ignore-installed"]
-    subprocess.run([*PIP, *install, *wheels], check=True)
-    (own,) = folder.glob("**/site-packages")
-    (own / "shared.pth").write_text("\n".join(site.getsitepackages()))  # after its own, and no .pth of theirs is read
-    return commands
+@pytest.fixture(scope="session")
+def site(wheels: list[Path], unpacked: Callable[..., Path]) -> Path:
+    """The wheels, installed in a folder of their own that comes before this environment's."""
+    return unpacked("contrib", *wheels)
 
 
 @pytest.fixture
-def call(fresh: Path, tmp_path: Path, environment: dict[str, str]) -> Call:
-    """A command of the new environment, called far from the checkout."""
+def call(site: Path, tmp_path: Path, environment: dict[str, str], process: Processes) -> Call:
+    """A command where the wheels are, called far from the checkout."""
     chosen = ("PYTHON", "MLFLOW", "GENKIT", "VIRTUAL_ENV")
     clean = {name: value for name, value in environment.items() if not name.startswith(chosen)}
-    clean["PATH"] = os.pathsep.join([str(fresh), clean["PATH"]])
+    clean["PYTHONPATH"] = str(site)
     clean["GENKIT_PLUGINS"] = "-genkit-torch/tensorboard"  # which takes seconds and is not looked at here
 
-    def run(command: str, *arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        words = [str(fresh / command), *map(str, arguments)]
-        done = subprocess.run(words, cwd=cwd, env=clean, capture_output=True, text=True)
+    def run(*command: object, cwd: Path = tmp_path) -> Done:
+        done = process(*command, cwd=cwd, env=clean)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -80,12 +69,11 @@ def test_genkits_own_wheel_and_sdist_leave_them_out(wheels: list[Path], tmp_path
     assert not [name for name in names if "/contrib/" in name]
 
 
-def test_the_wheels_find_all_that_they_require_and_are_those_that_run(fresh: Path, call: Call) -> None:
-    checked = subprocess.run([*PIP, "--python", fresh / "python", "check"], capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout
+def test_the_wheels_find_all_that_they_require_and_are_those_that_run(site: Path, call: Call) -> None:
+    call("python", "-m", "pip", "--disable-pip-version-check", "check")
     for module in ("genkit", "genkit_vae", "genkit_backbones", "genkit_mlflow"):
         path = call("python", "-c", f"import {module}; print({module}.__file__)").stdout.strip()
-        assert Path(path).is_relative_to(fresh.parent)
+        assert Path(path).is_relative_to(site)
     rows = {row["name"]: row for row in json.loads(call("genkit", "plugins", "--json").stdout)}
     assert rows["backbones"]["distribution"] == "genkit-backbones"
     assert rows["backbones"]["components"] == ["encoder/backbone"]

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,37 +65,37 @@ def test_the_plugin_in_the_readme_is_an_encoder():
 
 
 @pytest.mark.slow
-def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment):
+def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, process, users_cache):
     """Each line that starts with genkit, with few epochs, and then the Python of the README, in a copy of the tree."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment["XDG_CACHE_HOME"] = str(users_cache)
     shown = commands("README.md")
     assert {command[1] for command in shown} >= {"run", "describe", "evaluate", "encode", "reconstruct", "sample"}
     for command in shown:
         short = ["training.epochs=2"] if command[1] == "run" else []
-        done = subprocess.run([*command, *short], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"vae-digits", "vae-digits-2", "vae-digits-3"}
     for name in ("z.csv", "rebuilt.png", "samples.png"):
         assert (tmp_path / name).stat().st_size > 0
     code = next(block for block in blocks("python") if "genkit.run(" in block)
     code += "assert z.shape == (359, 2) and x.shape == (359, 1, 8, 8) and new.shape == (64, 1, 8, 8)\n"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, check=True)
+    done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-def test_the_systems_page_works_in_its_order(tmp_path, environment):
+def test_the_systems_page_works_in_its_order(tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "MPLBACKEND": "agg"}
+    environment |= {"XDG_CACHE_HOME": str(users_cache), "MPLBACKEND": "agg"}
     for command in commands("docs/systems.md"):
         words = [word for word in command if "epochs" not in word and word != "data=mnist"]
         short = ["training.epochs=1", "data.size=8"] if command[1] == "run" else []
-        done = subprocess.run([*words, *short], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = process(*words, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
     for code in blocks("python", "docs/systems.md"):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
     text = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
@@ -112,10 +111,23 @@ STAND_INS = {  # for what would need a network, or change the environment that t
 }
 
 
+def typed(command, process, folder, environment):
+    """What a shell does with a line: NAME=VALUE before a command that is ours, and all else as it is."""
+    variables, words = {}, shlex.split(command)
+    while re.match(r"[A-Z_]+=", words[0]):
+        name, _, variables[name] = words.pop(0).partition("=")
+    if words[0] == "pytest":
+        words[:1] = ["python", "-m", "pytest"]
+    if words[0] in ("genkit", "python"):
+        return process(*words, cwd=folder, env=environment | variables)
+    return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+
+
 @pytest.mark.slow
-def test_the_plugin_guide_works_in_its_order(tmp_path, environment):
+def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     """Each command, file and answer of it; the plugin's source comes before what is installed, as it does with -e."""
     project = tmp_path / "genkit-haar"
+    environment["GENKIT_PLUGINS"] = "genkit-haar"
     environment["PYTHONPATH"] = os.pathsep.join([str(project / "src"), str(tmp_path / "site")])
     folder, answer, answers = tmp_path, "", 0
     for language, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL):
@@ -129,8 +141,7 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment):
             if command.startswith("cd "):
                 folder /= command.removeprefix("cd ")
                 continue
-            words = ["bash", "-c", STAND_INS.get(command, command)]
-            done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+            done = typed(STAND_INS.get(command, command), process, folder, environment)
             answer = done.stdout + done.stderr
             assert done.returncode == (2 if "error: " in answer else 0), (command, answer)
     assert folder == project

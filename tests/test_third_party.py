@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,26 +11,24 @@ SOURCE = Path(__file__).parent / "third_party" / "genkit-fourier"
 RUN = ["training.epochs=2", "encoder={name: fourier, width: 24}"]
 
 
-def genkit(*arguments, env):
-    return subprocess.run(["genkit", *map(str, arguments)], env=env, capture_output=True, text=True)
+@pytest.fixture
+def genkit(process):
+    return lambda *arguments, env: process("genkit", *arguments, env=env)
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
+@pytest.fixture(scope="session")
+def installed(once, wheels_of, unpacked):
     """The plugin as pip installs it from its wheel, in a folder that the tests put on the path or not."""
-    folder = tmp_path_factory.mktemp("fourier")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    source = shutil.copytree(SOURCE, folder / "source")
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder / "wheels", source]
-    subprocess.run([*pip, *build], check=True)
-    wheel = next((folder / "wheels").glob("genkit_fourier-1.2.0-*.whl"))
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", folder / "site", wheel], check=True)
-    return folder / "site"
+    source = once("fourier-source", lambda folder: shutil.copytree(SOURCE, folder, dirs_exist_ok=True))
+    (wheel,) = wheels_of("fourier-wheel", source).glob("genkit_fourier-1.2.0-*.whl")
+    return unpacked("fourier", wheel)
 
 
 @pytest.mark.slow
-def test_a_third_party_encoder_trains_by_name_and_is_named_when_it_is_missing(installed, tmp_path, environment, digits):
-    with_plugin = {**environment, "PYTHONPATH": str(installed)}
+def test_a_third_party_encoder_trains_by_name_and_is_named_when_it_is_missing(
+    genkit, installed, tmp_path, environment, digits
+):
+    with_plugin = {**environment, "PYTHONPATH": str(installed), "GENKIT_PLUGINS": "genkit-fourier"}
     run = genkit("run", digits, *RUN, "--out", tmp_path / "run", env=with_plugin)
     assert run.returncode == 0, run.stderr
     rows = json.loads(genkit("describe", tmp_path / "run", "--json", env=with_plugin).stdout)
@@ -114,8 +110,10 @@ def fakes(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_twenty_plugins_of_which_some_are_broken_stop_nothing_and_are_told_apart(fakes, tmp_path, environment, digits):
-    crowded = {**environment, "PYTHONPATH": str(fakes)}
+def test_twenty_plugins_of_which_some_are_broken_stop_nothing_and_are_told_apart(
+    genkit, fakes, tmp_path, environment, digits
+):
+    crowded = {**environment, "PYTHONPATH": str(fakes), "GENKIT_PLUGINS": "all"}
     run = genkit("run", digits, "training.epochs=1", "--out", tmp_path / "run", env=crowded)
     assert run.returncode == 0, run.stderr
     rows = {row["name"]: row for row in json.loads(genkit("plugins", "--json", env=crowded).stdout)}
@@ -141,11 +139,11 @@ def test_twenty_plugins_of_which_some_are_broken_stop_nothing_and_are_told_apart
 
 
 @pytest.mark.slow
-def test_what_is_left_out_is_never_imported_and_help_imports_nothing(fakes, tmp_path, environment, digits):
+def test_what_is_left_out_is_never_imported_and_help_imports_nothing(genkit, fakes, tmp_path, environment, digits):
     tell = "import sys\nprint('imported', __name__, file=sys.stderr)\n"
     for name, source in FAKES.items():
         (fakes / f"fake_{name}.py").write_text(tell + source)
-    crowded = {**environment, "PYTHONPATH": str(fakes)}
+    crowded = {**environment, "PYTHONPATH": str(fakes), "GENKIT_PLUGINS": "all"}
     assert "imported" not in genkit("--help", env=crowded).stderr
     none = genkit(
         "run", digits, "training.epochs=1", "--out", tmp_path / "none", env={**crowded, "GENKIT_PLUGINS": "none"}

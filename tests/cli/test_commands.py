@@ -263,21 +263,19 @@ def test_help_imports_no_torch_and_nothing_heavy():
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment):
+def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment, process):
     command = ["genkit", "run", str(digits), "training.epochs=60", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    started.send_signal(signal.SIGINT)
+    _, err = started.communicate(timeout=60)
+    assert started.returncode == 130
     assert "Traceback" not in err
     assert f"To go on: genkit resume {tmp_path / 'run'}" in err
-    resumed = subprocess.run(
-        ["genkit", "resume", str(tmp_path / "run")], env=environment, capture_output=True, text=True
-    )
+    resumed = process("genkit", "resume", tmp_path / "run", env=environment)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on after epoch" in resumed.stdout
     whole = genkit.run(digits, ["training.epochs=60"], out=tmp_path / "whole")

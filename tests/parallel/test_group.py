@@ -1,9 +1,10 @@
-"""Two processes under torchrun on one machine, on CPU with gloo, against one."""
+"""Two processes on one machine, on CPU with gloo, against one; and torchrun, which starts them anew."""
 
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from torch import nn
 
 from genkit.parallel import draws, group, normalization
 from genkit.parallel.draws import Rows, batch_mean, mean, normal, rows_of, sharing
+from tests.processes import Processes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ["data.size=8", "training.epochs=2", "training.batch_size=101"]
@@ -32,11 +34,23 @@ UNDETERMINED = re.compile(r"critic\.2\.bias|decoder\.layers\.([14]\.bias|[25]\.r
 means takes them out, so that Adam moves them by chance; and running means that follow them."""
 
 
-def torchrun(*arguments: str, environment: dict[str, str], nproc: int = 2, restarts: int = 0) -> subprocess.Popen[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
+def torchrun(*arguments: str, environment: dict[str, str], restarts: int) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [sys.executable, *launcher, f"--max-restarts={restarts}", *arguments]
     environment = {**environment, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def two_processes(process: Processes, *command: object, environment: dict[str, str]) -> str:
+    """A command as torchrun starts it, but without torchrun; gives what both print."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    envs = [{**environment, **group, "RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
+    both = process.together([["python", *command]] * 2, envs)
+    assert [done.returncode for done in both] == [0, 0], both
+    return "".join(done.stdout + done.stderr for done in both)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -54,13 +68,13 @@ def records(path: Path) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_two_processes_give_what_one_gives(variant, tmp_path, environment):
+def test_two_processes_give_what_one_gives(variant, tmp_path, environment, process):
     example, *overrides = VARIANTS[variant]
     command = ["-m", "genkit", "run", str(EXAMPLES / f"{example}.yaml"), *SMALL, *overrides, "--out"]
     one, two = tmp_path / "one", tmp_path / "two"
-    alone = [sys.executable, *command, str(one)]
-    subprocess.run(alone, env={**environment, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
-    printed = finish(torchrun(*command, str(two), environment=environment))
+    alone = process("python", *command, one, env=environment)
+    assert alone.returncode == 0, alone.stderr
+    printed = two_processes(process, *command, two, environment=environment)
     assert printed.count("weights: ") == 1  # only the first process speaks
     undetermined = 0.01 if variant == "wasserstein" else 1e-5  # by the critic's bias
     for mine, theirs in zip(records(one), records(two), strict=True):
@@ -83,16 +97,16 @@ def files(path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_restarted_from_the_last_checkpoint(tmp_path, environment):
+def test_a_killed_worker_is_restarted_from_the_last_checkpoint(tmp_path, environment, process):
     command = ["-m", "genkit", "run", str(EXAMPLES / "vae-digits.yaml"), *SMALL, "training.epochs=40", "--out"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(torchrun(*command, str(whole), environment=environment))
-    process = torchrun(*command, str(killed), environment=environment, restarts=1)
+    two_processes(process, *command, whole, environment=environment)
+    launched = torchrun(*command, str(killed), environment=environment, restarts=1)
     deadline = time.monotonic() + 120
     while not (killed / "checkpoint.safetensors").is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(workers(process.pid)[-1], signal.SIGKILL)
-    printed = finish(process)
+    os.kill(workers(launched.pid)[-1], signal.SIGKILL)
+    printed = finish(launched)
     assert "going on after epoch" in printed
     assert [record["epoch"] for record in records(killed)] == list(range(1, 41))
     weights, others = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
@@ -106,7 +120,7 @@ def workers(parent: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environment):
+def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environment, process):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -143,7 +157,7 @@ def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environ
             assert messages.broadcast_text("key", "again" if group.is_leader() else None) == "again"
         """)
     )
-    finish(torchrun(str(script), environment=environment))
+    two_processes(process, script, environment=environment)
 
 
 @pytest.mark.slow

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -114,36 +113,32 @@ def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_wheel_brings_what_plugins_are_made_from(tmp_path):
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
-    (wheel,) = tmp_path.glob("genkit_torch-*.whl")
+def test_the_wheel_brings_what_plugins_are_made_from(genkit_wheel):
     files = [path.relative_to(ROOT).as_posix() for path in scaffold.HERE.rglob("*") if path.is_file()]
     needed = {path for path in files if "__pycache__" not in path}
     assert {"genkit/scaffold/files/gitignore", "genkit/scaffold/licenses/MIT.txt"} <= needed
-    assert needed <= set(zipfile.ZipFile(wheel).namelist())
+    assert needed <= set(zipfile.ZipFile(genkit_wheel).namelist())
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A new plugin of each kind, installed from their wheels; the folder of them all."""
-    folder = tmp_path_factory.mktemp("plugins")
+def new_plugins(folder):
     for kind in KINDS:
         new_plugin(f"genkit-new-{kind}", kind, folder / kind)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
-    sources = [folder / kind for kind in KINDS]
-    subprocess.run([*pip, "--no-build-isolation", "--target", folder / "site", *sources], check=True)
-    return folder
+
+
+@pytest.fixture(scope="session")
+def written(once):
+    """The folder of a new plugin of each kind."""
+    return once("new-plugins", new_plugins)
 
 
 @pytest.fixture
-def done(installed, environment):
+def done(written, unpacked, environment, process):
     """`done(kind, command, ...)`: what a command prints in the folder of that kind's plugin; it has to succeed."""
-    path = os.pathsep.join([str(installed / "site"), environment.get("PYTHONPATH", "")])
+    site = unpacked("new-plugins-site", *(written / kind for kind in KINDS))
 
     def run(kind, *command):
-        there = {**environment, "PYTHONPATH": path, "GENKIT_PLUGINS": f"genkit-new-{kind}"}
-        ended = subprocess.run(command, cwd=installed / kind, env=there, capture_output=True, text=True)
+        there = {**environment, "PYTHONPATH": str(site), "GENKIT_PLUGINS": f"genkit-new-{kind}"}
+        ended = process(*command, cwd=written / kind, env=there)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -154,14 +149,14 @@ def done(installed, environment):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_plugin_passes_its_own_tests(kind, done):
     """The contract of its kind, and a run of its example."""
-    assert " passed" in done(kind, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert " passed" in done(kind, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
 @pytest.mark.slow
-def test_a_new_plugin_is_found_checked_and_run_by_the_commands_that_are_printed(done, installed):
+def test_a_new_plugin_is_found_checked_and_run_by_the_commands_that_are_printed(done, tmp_path):
     rows = {row["distribution"]: row for row in json.loads(done("encoder", "genkit", "plugins", "--json"))}
     assert rows["genkit-new-encoder"]["components"] == ["encoder/new-encoder"]
     assert rows["genkit-new-encoder"]["problems"] == rows["genkit-new-encoder"]["notes"] == []
     assert "FAILED" not in done("encoder", "genkit", "check-plugin", "genkit-new-encoder")
-    done("encoder", "genkit", "run", "example.yaml", "training.epochs=1", "--out", "run")
-    assert (installed / "encoder" / "run" / "model.safetensors").is_file()
+    done("encoder", "genkit", "run", "example.yaml", "training.epochs=1", "--out", tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").is_file()

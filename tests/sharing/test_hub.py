@@ -5,7 +5,6 @@ import hashlib
 import importlib
 import json
 import re
-import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -312,15 +311,15 @@ def test_push_prints_its_files_and_the_commit_and_refuses_what_is_not_finished(s
 
 @pytest.mark.slow
 def test_a_process_with_the_hubs_own_settings_loads_from_it_and_later_from_its_cache(
-    server, finished, tmp_path, environment
+    server, finished, tmp_path, environment, process
 ):
     server.commit("ada/vae", {"model.safetensors": finished.directory.model.read_bytes()})
     settings = {**environment, "HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path)}
     command = ["genkit", "load", "hf://ada/vae", "--json"]
-    first = subprocess.run(command, env=settings, capture_output=True, text=True)
+    first = process(*command, env=settings)
     assert first.returncode == 0, first.stderr
     asked = len(server.asked)
-    later = subprocess.run(command, env={**settings, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
+    later = process(*command, env={**settings, "HF_HUB_OFFLINE": "1"})
     assert json.loads(later.stdout) == json.loads(first.stdout)
     assert len(server.asked) == asked
     cached = Path(json.loads(first.stdout)["path"])
