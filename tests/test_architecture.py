@@ -63,6 +63,38 @@ def test_nothing_reads_or_writes_pickles(path):
     assert not calls & {"torch.load", "torch.save"}
 
 
+def private_torch(path):
+    """The private and experimental names of torch that a file uses, by dotted names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    owners = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "torch":
+            owners |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = [alias for alias in node.names if alias.name.partition(".")[0] == "torch"]
+            owners |= {alias.asname or "torch": alias.name if alias.asname else "torch" for alias in names}
+            yield from (alias.name for alias in names if PRIVATE.search(alias.name))
+    yield from (name for name in owners.values() if PRIVATE.search(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and DOTTED.fullmatch(text := ast.unparse(node)):
+            first, _, rest = text.partition(".")
+            if first in owners and PRIVATE.search(f"torch.{rest}"):
+                yield text
+
+
+PRIVATE = re.compile(r"\._(?!_)|\.experimental\b")
+DOTTED = re.compile(r"\w+(\.\w+)+")
+
+
+def test_private_names_of_torch_are_used_in_one_room_alone():
+    contrib = [path for path in sorted((ROOT / "contrib").rglob("*.py")) if "tests" not in path.parts]
+    used = {path: sorted(set(private_torch(path))) for path in [*SHIPPED, *contrib]}
+    room = ROOT / "genkit" / "speed"
+    assert {path: names for path, names in used.items() if names and room not in path.parents} == {}
+    seen = {name for path, names in used.items() if room in path.parents for name in names}
+    assert {"torch._inductor.compile", "torch.utils._python_dispatch.TorchDispatchMode"} <= seen
+
+
 def test_no_shipped_class_overrides_a_concrete_method_of_another():
     overridden = []
     for plugin in installed().plugins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ from genkit.runs.preflight import check
 from genkit.settings import yaml
 from genkit.sharing import weights
 from genkit.speed.compiled import Plan, plan
+from genkit.speed.pieces import import_compiler
 from genkit.training import checkpoint
 from genkit.training.devices import check_precision, choose_device
 from genkit.training.epochs import fit
@@ -57,7 +59,7 @@ def run(
         data, model = prepare(run_config)
     except GenkitError as error:
         raise _all_of(error, run_config) from None
-    with group.joined(device) as messages:
+    with _joined(run_config, device) as messages:
         path = _directory(run_config, None if out is None else Path(out)) if group.is_leader() else None
         directory = RunDirectory(Path(messages.broadcast_text("directory", path)))
         return _train(Run(run_config, directory, data, model), device, listeners)
@@ -97,8 +99,15 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
     if epochs is not None and group.is_leader():
         atomic.write_text(directory.config, yaml.write(run_config.resolved()))
         directory.stopped.unlink(missing_ok=True)
-    with group.joined(device):
+    with _joined(run_config, device):
         return _train(Run(run_config, directory, data, model), device, listeners)
+
+
+def _joined(run_config: RunConfig, device: torch.device) -> contextlib.AbstractContextManager[group.Messages]:
+    """The group of the processes that torchrun started, if it did."""
+    if group.started() and run_config.training.compile is not False:
+        import_compiler()
+    return group.joined(device)
 
 
 def _directory(run_config: RunConfig, out: Path | None) -> str:

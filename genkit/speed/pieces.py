@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -55,6 +56,15 @@ def traced_whole(function: Callable[..., Any], backend: str) -> Iterator[Callabl
             yield torch.compile(function, **options)
     except TorchDynamoException as error:
         raise NotTraceableError(str(error)) from error
+
+
+def import_compiler() -> None:
+    """Import torch's compiler ahead of use, where steps may be compiled by processes that form a group.
+
+    Imported while there is a group, it keeps the group's threads running past its end.
+    """
+    with contextlib.suppress(*MISSING):
+        importlib.import_module("torch._dynamo")
 
 
 def _gradients_traced() -> contextlib.AbstractContextManager[Any]:
