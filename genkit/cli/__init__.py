@@ -1,31 +1,23 @@
 """The command line. Each command is a few lines around the Python interface, which is imported when it runs."""
 
+from __future__ import annotations
+
 import atexit
 import gc
 import importlib
 import os
 import pkgutil
 import traceback
+from functools import cache
+from typing import TYPE_CHECKING
 
 from genkit.cli import commands
-from genkit.cli.app import PANELS, app, fail, warning_lines
 
-__all__ = ["app", "main"]
-
+if TYPE_CHECKING:
+    from typer import Typer
 
 TRACEBACK = "GENKIT_TRACEBACK"
 """The environment variable that asks for the way to an error."""
-
-
-def _add_commands() -> None:
-    """Import every module of `commands`, which adds its command to the application, and put them in order."""
-    gc.freeze()  # nothing that is imported is garbage, and looking for some takes longer than these imports
-    gc.disable()
-    for module in pkgutil.iter_modules(commands.__path__):
-        importlib.import_module(f"{commands.__name__}.{module.name}")
-    gc.freeze()
-    gc.enable()
-    app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
 
 
 def main() -> None:
@@ -33,6 +25,8 @@ def main() -> None:
 
     With GENKIT_TRACEBACK=1 the way to an error is printed too, for those who write plugins.
     """
+    app = application()
+    from genkit.cli.app import fail, warning_lines
     from genkit.errors import GenkitError
 
     atexit.register(gc.freeze)  # or Python ends by looking for cycles in all of torch, which takes half a second
@@ -45,4 +39,15 @@ def main() -> None:
         fail(str(error))
 
 
-_add_commands()
+@cache
+def application() -> Typer:
+    """The application with its commands: those of every module of `commands`, in the order of their panels."""
+    gc.disable()  # nothing that is imported here is garbage, and looking for some takes longer than the commands do
+    from genkit.cli.app import PANELS, app
+
+    for module in pkgutil.iter_modules(commands.__path__):
+        importlib.import_module(f"{commands.__name__}.{module.name}")
+    gc.freeze()
+    gc.enable()
+    app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
+    return app

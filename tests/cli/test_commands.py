@@ -580,3 +580,12 @@ def test_check_says_what_a_run_takes_or_what_is_wrong(cli, digits, tmp_path, mon
     assert "no errors" not in wrong.out
     assert json.loads(cli("check", digits, "--no-probe", "--json").out)["parameters"] == 99_908
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_is_on_a_panel_of_the_help():
+    from genkit.cli import application
+    from genkit.cli.app import PANELS
+
+    panels = [command.rich_help_panel for command in application().registered_commands]
+    assert panels == sorted(panels, key=PANELS.index)
+    assert {*panels} == {*PANELS}
