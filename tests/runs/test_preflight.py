@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils import _python_dispatch
 
+from genkit.errors import GenkitWarning
+from genkit.runs import preflight
 from genkit.runs.opening import as_config
 from genkit.runs.preflight import check
+from genkit.speed import seam
 
 ARRAYS = ["data.validation=0", "data.test=0", "encoder.hidden=[8]", "decoder.hidden=[8]"]
 
@@ -32,12 +36,31 @@ def test_a_sound_config_is_told_what_it_takes(digits):
     assert report.doubts == ["3 of 64 values are the same in all training data"]
 
 
-@pytest.mark.parametrize(("optimizer", "copies"), [("adam", 4), ("rmsprop", 3), ("sgd", 2)])
+@pytest.mark.parametrize(
+    ("optimizer", "copies"),
+    [
+        ("adam", 4),
+        ("rmsprop", 3),
+        ("{name: rmsprop, momentum: 0.9}", 4),
+        ("sgd", 2),
+        ("{name: sgd, momentum: 0.9}", 3),
+    ],
+)
 def test_memory_of_a_wide_model_is_that_of_its_weights_gradients_and_states(digits, optimizer, copies):
     wide = as_config(digits, ["encoder.hidden=[4000]", f"training.optimizer={optimizer}", "training.batch_size=2"])
     report = check(wide, probe=False)
     assert report.seconds is None
     assert report.bytes == pytest.approx(report.parameters * 4 * copies, rel=0.4)
+
+
+def test_where_torch_does_not_let_memory_be_counted_the_report_says_so(digits, monkeypatch):
+    monkeypatch.delattr(_python_dispatch, "TorchDispatchMode")
+    seam._warn_once.cache_clear()
+    with pytest.warns(GenkitWarning, match="'TorchDispatchMode'.*the memory that training takes is not estimated"):
+        report = check(as_config(digits), probe=False)
+    assert report.errors == []
+    assert report.bytes is None
+    assert report.doubts[-1] == preflight.UNWATCHED
 
 
 def test_memory_grows_with_the_batch_by_what_a_pass_keeps(digits):

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def assert_same_weights(one, other):
 
 FIRST_STEP = """
 import sys
+from importlib.metadata import version
 import genkit.cli, genkit.training.trainer
 
 def step(*arguments):
@@ -82,7 +84,7 @@ def test_a_run_leaves_what_it_promises(finished):
     pictures = {path.stem for path in (root / "pictures").iterdir()}
     assert pictures == {"reconstructions", "samples", "latents", "loss", "manifold", "filters"}
     environment = json.loads((root / "environment.json").read_text())
-    assert environment["versions"]["torch"] == torch.__version__
+    assert environment["versions"]["torch"] == version("torch")
     assert environment["plugins"][0]["distribution"] == "genkit-torch"
     assert "encoder/mlp" in environment["plugins"][0]["components"]
 

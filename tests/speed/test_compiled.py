@@ -95,7 +95,7 @@ def slopes(model, fitted, x, weights, scale=None):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's own
 @pytest.mark.parametrize("way", ["traces", "counts", "chooses", "loose"])
 def test_gradients_and_random_numbers_are_those_of_the_eager_function_at_every_step(way):
     eager, model = Drawn(way), Drawn(way)

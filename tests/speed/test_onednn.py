@@ -80,7 +80,7 @@ def test_no_gradient_is_computed_that_is_not_wanted(inputs, outputs, products):
     assert products == [(64, inputs), *([(outputs, 64)] if outputs < inputs else [])]
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own
 @pytest.mark.parametrize("case", ["small", "double", "transform", "forward mode", "autocast"])
 def test_what_onednn_does_not_do_is_left_to_torch(case, products):
     plain, settled = pair()
