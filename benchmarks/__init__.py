@@ -1,1 +1,1 @@
-"""Measurements of genkit's speed: `python -m benchmarks.throughput`."""
+"""Benchmarks: measurements of genkit's speed, such as `python -m benchmarks.throughput`."""

@@ -1,7 +1,7 @@
-"""genkit itself, speaking the protocol of `benchmarks/peers/protocol.py`.
+"""genkit's own contestant, which speaks the protocol of `benchmarks/peers/protocol.py`.
 
-The variants: the step that a run takes, `eager` or `compiled`; and `floor`, the matrix products and convolutions of one
-such step alone, each called as the step calls it, on the same shapes and layouts, with nothing in between.
+The variants are the step that a run takes, `eager` or `compiled`, and `floor`: the matrix products and convolutions of
+one such step alone, each called as the step calls it, on the same shapes and layouts, with nothing in between.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Contestant:
     """One config, trained in one way.
 
     Args:
-        config: a YAML file.
-        overrides: assignments, as `genkit run` takes them.
-        variant: one of VARIANTS.
+        config: the path of a YAML file.
+        overrides: the assignments, as `genkit run` takes them.
+        variant: the kind of step, one of VARIANTS.
     """
 
     def __init__(self, config: Path, overrides: list[str], variant: str) -> None:
@@ -52,7 +52,7 @@ class Contestant:
             self.products = self.recorded()
 
     def fresh(self) -> None:
-        """A model that has not been trained."""
+        """Make a model that has not been trained."""
         data, model = prepare(self.config)
         self.data: Dataset = data.to(self.device)
         self.model = model.to(self.device)
@@ -61,14 +61,14 @@ class Contestant:
         self.weights = torch.tensor(list(row.values()), device=self.device)
 
     def batches(self) -> Iterator[Tensor]:
-        """Whole batches without end, each epoch in an order of its own."""
+        """Whole batches without end, in a new order for each epoch."""
         n, size = len(self.data.train.x), self.config.training.batch_size
         while True:
             order = torch.randperm(n).to(self.device)[: max(size, n // size * size)]
             yield from (batch.x for batch in self.data.batches(self.data.train, size, order))
 
     def steps(self, count: int) -> float:
-        """As many training steps, or the products of as many."""
+        """Take training steps and give the loss of the last; or repeat the products of as many, and give 0."""
         if self.variant == "floor":
             for _ in range(count):
                 for product in self.products:
@@ -82,7 +82,7 @@ class Contestant:
         return float(figures[f"term/{next(iter(self.model.losses))}"])
 
     def recorded(self) -> list[Callable[[], Any]]:
-        """The products of one step, ready to be done again."""
+        """The products of one step, as functions that repeat them."""
         calls: list[Callable[[], Any]] = []
 
         class Recorder(TorchDispatchMode):
@@ -97,7 +97,7 @@ class Contestant:
         return calls
 
     def fit(self, epochs: int) -> float:
-        """A fresh model, trained as a run does; its test loss."""
+        """Train a fresh model as a run does; gives its test loss in nats per datum."""
         self.fresh()
         self.trainer.config = self.config.training.model_copy(update={"epochs": epochs})
         with own_random_state():
@@ -108,17 +108,17 @@ class Contestant:
         return scores.loss
 
     def sample(self, count: int) -> None:
-        """Draws from the model."""
+        """Draw data from the model."""
         self.model.sample(count)
 
     def encode(self, count: int) -> None:
-        """Latents of test data."""
+        """Encode test data."""
         assert self.data.test is not None
         self.model.encode(self.data.test.x[:count])
 
 
 def _replayed(op: Any, args: tuple[Any, ...]) -> Callable[[], Any]:
-    """The same call on values of its own, without a bias."""
+    """A function that repeats a call on random values, without a bias."""
     own = [torch.randn_like(arg) if isinstance(arg, Tensor) else arg for arg in args]
     if op._schema.name == "aten::addmm":
         left, right = own[1:3]

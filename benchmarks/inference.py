@@ -1,8 +1,8 @@
 """Sampling and encoding: data per second of genkit and of other frameworks, on the same models.
 
 `python -m benchmarks.inference` draws from the dense and the convolutional model and encodes MNIST's test images, in
-batches, untrained as they are; `python -m benchmarks.peers` makes the environments. Everything takes turns; figures
-are medians, ratios the medians of the rounds' own ratios.
+batches, with untrained weights; `python -m benchmarks.peers` makes the environments. The contestants take turns;
+figures are medians over the rounds, and ratios are medians of each round's ratio.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ COLUMNS = ["what", "samples/s", "genkit / this", "encoded/s", "genkit / this"]
 
 
 def measure(model: str, names: list[str], data: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Rates by contestant; `genkit` among them."""
+    """The rates of each contestant, by name; genkit's own is `genkit`."""
     own = genkit(MODELS[model], [f"data={{name: mnist, root: {data}, validation: 0}}"], "eager")
     commands = {"genkit": own, **{name: PEERS[name].command(model, 100, data) for name in names}}
-    found: dict[str, dict[str, float]] = {name: {} for name in commands}
+    rates: dict[str, dict[str, float]] = {name: {} for name in commands}
     with contest(commands) as contestants:
         for order in ("sample", "encode"):
             counts = dict.fromkeys(commands, COUNTS[model])
-            interleaved(contestants, order, counts, 2)  # whatever compiles does so here
+            interleaved(contestants, order, counts, 2)  # contestants that compile do so here
             times = interleaved(contestants, order, counts, rounds)
-            for name, figures in found.items():
+            for name, figures in rates.items():
                 figures[order] = 1 / times.median(name)
                 figures[f"genkit_over_this_{order}"] = times.ratio("genkit", name)
-    return found
+    return rates
 
 
 def main() -> None:
@@ -53,8 +53,8 @@ def main() -> None:
     rows = []
     for model in MODELS:
         data = Path(os.environ["GENKIT_MNIST"])
-        results[model] = found = measure(model, arguments.peers, data, arguments.rounds)
-        for name, figures in found.items():
+        results[model] = rates = measure(model, arguments.peers, data, arguments.rounds)
+        for name, figures in rates.items():
             title = PEERS[name].title if name in PEERS else "**genkit**"
             shown = [f"{figures['sample']:,.0f}", f"{figures['genkit_over_this_sample']:.2f}"]
             shown += [f"{figures['encode']:,.0f}", f"{figures['genkit_over_this_encode']:.2f}"]

@@ -1,4 +1,4 @@
-"""What a result has to say of where it was measured, and how results are written."""
+"""The machine of a measurement, and the files of results."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from genkit.files import markdown
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, GPU and versions."""
-    found = {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads()}
+    """Processor, cores, threads, GPU and versions."""
+    facts = {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return {**found, "python": platform.python_version(), "torch": torch.__version__.partition("+")[0]}
+        facts["gpu"] = torch.cuda.get_device_name()
+    return {**facts, "python": platform.python_version(), "torch": torch.__version__.partition("+")[0]}
 
 
 def write(stem: Path, command: str, results: Any, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,7 +1,7 @@
-"""Put the tables of the committed results into the documents: `python -m benchmarks.report`.
+"""Tables of the committed results in the documents, which `python -m benchmarks.report` updates.
 
-A table stands between `<!-- NAME -->` and `<!-- end -->` and is that of benchmarks/results/NAME.md, its command and
-machine included.
+A table is between `<!-- NAME -->` and `<!-- end -->`: the text of benchmarks/results/NAME.md, with command and
+machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ PLACE = re.compile(r"<!-- ([\w-]+) -->\n(.*?)<!-- end -->", re.DOTALL)
 def filled(text: str, results: Path = RESULTS) -> str:
     """The text of a document with the tables of the results as they are now."""
 
-    def table(found: re.Match[str]) -> str:
-        return f"<!-- {found[1]} -->\n{(results / f'{found[1]}.md').read_text(encoding='utf-8')}<!-- end -->"
+    def table(place: re.Match[str]) -> str:
+        return f"<!-- {place[1]} -->\n{(results / f'{place[1]}.md').read_text(encoding='utf-8')}<!-- end -->"
 
     return PLACE.sub(table, text)
 

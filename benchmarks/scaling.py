@@ -1,9 +1,9 @@
 """How the cost of training grows: with the number of data, their size, the latent space, the batch, the processes.
 
-`python -m benchmarks.scaling` trains the dense VAE on random images. Each quantity grows in steps; the exponent is the
-slope of log cost over log quantity between the last two, where constant parts weigh least: 1 is linear. All steps of a
-quantity take turns, and ratios are the medians of the rounds' own. Memory is what the process takes beyond the
-libraries. Then two processes with one thread each are set beside one with one thread.
+`python -m benchmarks.scaling` trains the dense VAE on random images. Each quantity grows in steps. The exponent is the
+slope of log cost over log quantity between the last two steps, where constant costs weigh least; 1 is linear. All steps
+of a quantity take turns, and ratios are medians of each round's ratio. Memory is that of the process beyond the
+libraries. Then two processes with one thread each are compared with one process with one thread.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ COLUMNS = ["quantity", "from", "to", "exponent of time", "exponent of memory", "
 
 
 def measured(axis: str, values: Sequence[int], rounds: int, folder: Path) -> list[dict[str, float]]:
-    """What each value costs, all taking turns, so that what the machine does besides weighs alike on all.
+    """The cost of each value; all values take turns, so that other work of the machine affects all alike.
 
     Returns:
-        Of each the `seconds` of an epoch (data) or of a step (else), how many times those of the value before they are
-        (`growth`), and the peak memory of the process (`bytes`).
+        For each value the `seconds` per epoch (axis data) or per step (other axes), their ratio to those of the value
+        before (`growth`), and the peak memory of the process (`bytes`).
     """
     commands = {str(value): genkit(CONFIG, _overrides(axis, value, folder), "eager") for value in values}
     steps = {str(value): _steps(axis, value) for value in values}
@@ -74,14 +74,14 @@ def _overrides(axis: str, value: int, folder: Path) -> list[str]:
 
 
 def _steps(axis: str, value: int) -> int:
-    """How many steps make a turn."""
+    """The number of steps per turn."""
     if axis == "data":
         return value // BATCH
     return max(5, 20_000 // value) if axis == "batch" else 100
 
 
 def exponents(points: list[dict[str, float]]) -> dict[str, float]:
-    """The slopes between the last two points, of time and of memory."""
+    """The slopes of time and of memory between the last two points."""
     before, last = points[-2:]
     grown = {"seconds": last["growth"], "bytes": last["bytes"] / before["bytes"]}
     return {key: math.log(ratio) / math.log(last["value"] / before["value"]) for key, ratio in grown.items()}
@@ -118,15 +118,15 @@ def main() -> None:
     results: dict[str, Any] = {}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        alone = measured("pixels", [1], 1, Path(folder))[0]["bytes"]  # what the libraries take
+        alone = measured("pixels", [1], 1, Path(folder))[0]["bytes"]  # the memory of the libraries
         for axis, values in AXES.items():
             points = measured(axis, values, arguments.rounds, Path(folder))
             for point in points:
                 point["bytes"] -= alone
-            found = exponents(points)
-            results[axis] = {"points": points, "exponents": found}
+            slopes = exponents(points)
+            results[axis] = {"points": points, "exponents": slopes}
             peak = f"{(points[-1]['bytes'] + alone) / 2**20:,.0f}"
-            rows.append([axis, f"{values[0]:,}", f"{values[-1]:,}", *(f"{e:.2f}" for e in found.values()), peak])
+            rows.append([axis, f"{values[0]:,}", f"{values[-1]:,}", *(f"{e:.2f}" for e in slopes.values()), peak])
     results["processes"] = efficiency(arguments.rounds)
     percent = f"{results['processes']['efficiency']:.0%} as fast each"
     rows.append(["processes of one thread", "1", "2", percent, "", ""])

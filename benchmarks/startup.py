@@ -1,8 +1,9 @@
-"""From the start of the process: to the first training step, and to the end of three epochs with all that a run leaves.
+"""Time from the start of the process: to the first training step, and to the end of a run of three epochs.
 
 `python -m benchmarks.startup` runs genkit on MNIST (its folder in GENKIT_MNIST) with the dense model. The first step is
-set beside a process that imports torch and reads the same files; the whole run, weights, pictures and event files
-included, beside the bare training of the other frameworks, whose environments `python -m benchmarks.peers` makes.
+compared with a process that imports torch and reads the same files. The whole run, with weights, pictures and event
+files, is compared with the bare training of the other frameworks; `python -m benchmarks.peers` makes their
+environments.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ for path in sorted(pathlib.Path(os.environ["GENKIT_MNIST"]).glob("*ubyte*")):
 
 
 def timed(command: Sequence[str]) -> float:
-    """Seconds of a process."""
+    """The seconds of a process."""
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
     return time.perf_counter() - start
 
 
 def run(program: Sequence[str], *overrides: str) -> float:
-    """Seconds of a run in a new directory."""
+    """The seconds of a run in a new directory."""
     with tempfile.TemporaryDirectory() as folder:
         out = ["--out", str(Path(folder) / "run")]
         return timed([sys.executable, *program, "run", str(CONFIG), DATA, *overrides, *out])
 
 
 def trained(name: str) -> float:
-    """Seconds from the start of a peer to the end of its bare training."""
+    """The seconds from the start of a peer to the end of its bare training."""
     start = time.perf_counter()
     with contest({name: PEERS[name].command("dense", 100, Path(os.environ["GENKIT_MNIST"]))}) as contestants:
         contestants[name].ask("fit", EPOCHS)

@@ -1,12 +1,12 @@
 """Training throughput: genkit's own step, eager and compiled, beside the floor and, with `--peers`, other frameworks.
 
-`python -m benchmarks.throughput [CONFIG ...]` gives for each config the training examples per second of the step that
-`genkit run` takes, batches and loss values included; of the floor, which is the matrix products and convolutions of
-that step alone; the peak memory of the process; what compiling takes and after how many steps it has paid. Everything
-takes turns in rounds; figures are medians, and ratios are the medians of the rounds' own ratios.
+`python -m benchmarks.throughput [CONFIG ...]` gives for each config the training examples per second, the peak memory
+of the process, the time that compiling takes, and the number of steps after which it pays. The step is that of
+`genkit run`, with batches and loss values; the floor is the matrix products and convolutions of that step alone. The
+contestants take turns in rounds; figures are medians, and ratios are medians of each round's ratio.
 
-`--peers` trains the dense and the convolutional model on MNIST in the other frameworks too (`python -m
-benchmarks.peers` makes their environments), with the test loss of each after three epochs.
+`--peers` trains the dense or the convolutional model on MNIST in the other frameworks too (`python -m
+benchmarks.peers` makes their environments); `--fit` adds the test loss of each.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ def measure(title: str, batch: int, commands: dict[str, Sequence[str]], rounds: 
     """Let contestants take turns; those of genkit are `eager`, `compiled` and `floor`.
 
     Args:
-        title: of the model.
-        batch: the size of its batches.
-        commands: what starts each contestant.
-        rounds: how often each has its turn.
-        seconds: how long a turn takes, about.
+        title: the name of the model.
+        batch: the size of the batches.
+        commands: the command that starts each contestant, by name.
+        rounds: the number of turns of each contestant.
+        seconds: about how long a turn takes.
         fits: the number of epochs after which test losses are compared; 0: they are not.
     """
     with contest(commands) as contestants:
         cold = {name: each.ask("steps", WARM).seconds for name, each in contestants.items()}
         counts = {name: _count(each, seconds) for name, each in contestants.items()}
         times = interleaved(contestants, "steps", counts, rounds)
-        found = {name: _figures(name, batch, times, each) for name, each in contestants.items()}
+        figures = {name: _figures(name, batch, times, each) for name, each in contestants.items()}
         if fits:
             for name in contestants.keys() - {"floor"}:
-                found[name]["test_loss"] = contestants[name].ask("fit", fits).value
+                figures[name]["test_loss"] = contestants[name].ask("fit", fits).value
     saved = times.median("eager") - times.median("compiled")
     compiling = max(0.0, cold["compiled"] - WARM * times.median("compiled"))
     return {
@@ -63,12 +63,12 @@ def measure(title: str, batch: int, commands: dict[str, Sequence[str]], rounds: 
         "compile_seconds": compiling,
         "break_even_steps": compiling / saved if saved > 0 else None,
         "compiled_over_eager": times.ratio("compiled", "eager"),
-        "contestants": found,
+        "contestants": figures,
     }
 
 
 def _count(contestant: Contestant, seconds: float) -> int:
-    """As many steps as take so long: the second call counts, as the first of a number may compile for it."""
+    """The number of steps that take about so many seconds; one turn goes ahead, in case its number has to compile."""
     count = max(1, round(seconds / (contestant.ask("steps", WARM).seconds / WARM)))
     count = count if count < 100 else round(count, -2)
     contestant.ask("steps", count)
@@ -85,10 +85,10 @@ def _figures(name: str, batch: int, times: Times, contestant: Contestant) -> dic
 
 
 def rows(result: Any) -> list[list[str]]:
-    """The lines of a result in the tables, the fastest first."""
-    found = sorted(result["contestants"].items(), key=lambda item: -item[1]["examples_per_second"])
+    """The rows of a result in the tables, the fastest first."""
+    fastest_first = sorted(result["contestants"].items(), key=lambda item: -item[1]["examples_per_second"])
     lines = []
-    for name, figures in found:
+    for name, figures in fastest_first:
         title = "the floor" if name == "floor" else f"**genkit, {name}**"
         title = OTHERS[name].title if name in OTHERS else title
         loss = figures.get("test_loss")
@@ -108,7 +108,7 @@ def rows(result: Any) -> list[list[str]]:
 
 
 def note(result: Any) -> str:
-    """What compiling costs and when it has paid, in a sentence."""
+    """A sentence on what compiling costs and when it pays."""
     steps = result["break_even_steps"]
     pays = "never pays" if steps is None else f"pays after {steps:,.0f} steps"
     return f"{result['model']}, batch {result['batch']}: compiling takes {result['compile_seconds']:.1f} s and {pays}"
@@ -120,11 +120,11 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", type=Path, help="YAML configs; by default every example")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option for every config")
     parser.add_argument("--batch", type=int, action="append", help="batch sizes; by default that of the config")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each has its turn")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn takes, about")
+    parser.add_argument("--rounds", type=int, default=5, help="the number of turns of each contestant")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about how long a turn takes")
     parser.add_argument("--peers", choices=[*MODELS], help="one model in every framework, on MNIST")
     parser.add_argument("--by-hand", action="store_true", help="three examples beside loops written by hand, on MNIST")
-    parser.add_argument("--without", nargs="*", default=[], choices=PEERS, help="peers that are left out")
+    parser.add_argument("--without", nargs="*", default=[], choices=PEERS, help="peers to leave out")
     parser.add_argument("--fit", type=int, default=0, help="with --peers: compare test losses after so many epochs")
     parser.add_argument("--out", type=Path, metavar="STEM", help="write STEM.json, STEM.md and STEM.png")
     arguments = parser.parse_args()
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def _commands(config: Path, batch: int, arguments: argparse.Namespace) -> tuple[dict[str, Sequence[str]], int]:
-    """What starts each contestant, and the size of the batches that it gets."""
+    """The command of each contestant, and the size of its batches."""
     overrides = [*arguments.set, f"training.batch_size={batch}"]
     peers: dict[str, Sequence[str]] = {}
     if arguments.peers or arguments.by_hand:
@@ -165,7 +165,7 @@ def _commands(config: Path, batch: int, arguments: argparse.Namespace) -> tuple[
 
 
 def _chart(path: Path, results: Any) -> None:
-    """Bars of each model and batch size: each contestant's rate as a part of the floor, the fastest first."""
+    """Bars of each model and batch size: each contestant's rate as a share of the floor, the fastest first."""
     from matplotlib.figure import Figure
 
     counts = [len(result["contestants"]) - 1 for result in results]

@@ -18,19 +18,19 @@ ROOT = Path(__file__).parents[1]
 
 
 class Answer(NamedTuple):
-    """What an order came to."""
+    """The answer to an order."""
 
     seconds: float
     value: float | None
 
 
 class Contestant:
-    """One process.
+    """The process of one contestant.
 
     Args:
-        command: what starts it.
-        cache: an empty folder, where what it compiles is kept.
-        errors: where its messages go.
+        command: the command that starts the process.
+        cache: an empty folder for compiled code.
+        errors: the file for messages.
     """
 
     def __init__(self, command: Sequence[str], cache: str, errors: IO[str]) -> None:
@@ -55,7 +55,7 @@ class Contestant:
         self.process.communicate()
 
     def ask(self, order: str, count: int = 0) -> Answer:
-        """Give an order and wait; raises RuntimeError with the process's last words where it has ended."""
+        """Give an order and wait; raises RuntimeError with the last messages if the process has ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -72,7 +72,7 @@ class Contestant:
 
 @contextmanager
 def contest(commands: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Contestant]]:
-    """Start contestants by name, and end them with the block."""
+    """Start contestants, by name, and stop them at the end of the block."""
     with ExitStack() as stack:
         contestants = {}
         for name, command in commands.items():
@@ -83,7 +83,7 @@ def contest(commands: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Contest
 
 
 def interleaved(contestants: Mapping[str, Contestant], order: str, counts: Mapping[str, int], rounds: int) -> Times:
-    """The seconds of one, such as of a step, of every contestant in every round."""
+    """The seconds per unit of an order (such as per step) of every contestant in every round."""
     return Times(
         [
             {name: each.ask(order, counts[name]).seconds / counts[name] for name, each in contestants.items()}
@@ -99,11 +99,11 @@ class Times:
         self.rounds = rounds
 
     def median(self, name: str) -> float:
-        """Over the rounds."""
+        """The median over the rounds."""
         return statistics.median(row[name] for row in self.rounds)
 
     def ratio(self, faster: str, slower: str) -> float:
-        """How many times as fast one is as the other: the median of the rounds' own ratios."""
+        """How many times as fast one is as the other: the median of each round's ratio."""
         return statistics.median(row[slower] / row[faster] for row in self.rounds)
 
 

@@ -1,6 +1,6 @@
 """The same models in other frameworks and in plain loops, each a short script at its best settings.
 
-Every script runs in an environment of its own (`python -m benchmarks.peers` makes them) and speaks the protocol of
+Every script runs in its own environment (`python -m benchmarks.peers` makes them) and speaks the protocol of
 `protocol.py`, so that a benchmark can let them take turns.
 """
 
@@ -21,7 +21,7 @@ class Peer(NamedTuple):
     variant: str
 
     def command(self, model: str, batch: int, data: Path) -> list[str]:
-        """What starts it, for `dense` or `conv`."""
+        """The command that starts it, for the model `dense` or `conv`."""
         python = ENVIRONMENTS / self.environment / "bin" / "python"
         script = Path(__file__).parent / f"{self.script}.py"
         options = ["--variant", self.variant, "--model", model, "--batch", str(batch), "--data", str(data)]

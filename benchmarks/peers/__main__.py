@@ -1,4 +1,4 @@
-"""Make the environments of the other frameworks: `python -m benchmarks.peers`; those that are there stay."""
+"""Environments of the other frameworks: `python -m benchmarks.peers` makes those that are missing."""
 
 import subprocess
 import sys

@@ -39,7 +39,7 @@ class Convolutional(Dense):
         self.first, self.second = nn.Conv(1, (2, 2)), nn.Conv(64, (2, 2), 2)
         self.third, self.fourth, self.hidden = nn.Conv(64, (3, 3)), nn.Conv(64, (3, 3)), nn.Dense(128)
         self.mean, self.log_var = nn.Dense(2), nn.Dense(2)
-        self.up, self.sum_dtype = nn.Dense(128), nn.Dense(12544)
+        self.up, self.widen = nn.Dense(128), nn.Dense(12544)
         self.back = [nn.ConvTranspose(64, (3, 3)), nn.ConvTranspose(64, (3, 3))]
         self.last, self.out = nn.ConvTranspose(64, (3, 3), (2, 2), "VALID"), nn.Conv(1, (2, 2), padding="VALID")
 
@@ -51,7 +51,7 @@ class Convolutional(Dense):
         return self.mean(h), self.log_var(h)
 
     def decode(self, z: Any) -> Any:
-        h = nn.relu(self.sum_dtype(nn.relu(self.up(z)))).reshape(-1, 14, 14, 64)
+        h = nn.relu(self.widen(nn.relu(self.up(z)))).reshape(-1, 14, 14, 64)
         for layer in (*self.back, self.last):
             h = nn.relu(layer(h))
         return self.out(h).reshape(len(z), -1)

@@ -72,8 +72,8 @@ class Keras:
         x, loss = self.train, 0.0
         while count > 0:
             taken = min(count, len(x) // self.size)
-            part = x[: taken * self.size]
-            loss = self.model.fit(part, part, batch_size=self.size, epochs=1, verbose=0).history["loss"][-1]
+            rows = x[: taken * self.size]
+            loss = self.model.fit(rows, rows, batch_size=self.size, epochs=1, verbose=0).history["loss"][-1]
             count -= taken
         return float(loss)
 

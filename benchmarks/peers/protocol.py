@@ -1,8 +1,9 @@
-"""What a benchmark says to a contestant, one line each on its standard input, and what it answers: one line of JSON.
+"""The protocol of contestants: an order per line on standard input, and an answer per line of JSON.
 
 `steps N` takes N training steps; `fit N` trains a fresh model N epochs and gives its test loss, -ELBO in nats per datum
-by one draw; `sample N` and `encode N` do so; `memory` gives the peak of the process in bytes. Every answer holds the
-seconds that it took. Contestants import nothing of genkit, and this module nothing but numpy.
+by one draw; `sample N` and `encode N` draw and encode N data; `memory` gives the peak memory of the process in bytes.
+Every answer holds the seconds that the order took. Contestants import nothing of genkit, and this module only
+numpy.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 
 
 class Contestant(Protocol):
-    """What a script brings."""
+    """The methods of a contestant."""
 
     def steps(self, count: int) -> float:
         """Take training steps; the loss of the last."""
@@ -35,7 +36,7 @@ class Contestant(Protocol):
         """Draw data from the model."""
 
     def encode(self, count: int) -> None:
-        """Find the latent means of test data."""
+        """Compute the latent means of test data."""
 
 
 def arguments(variants: list[str]) -> argparse.Namespace:
@@ -56,7 +57,7 @@ def images(folder: Path, name: str) -> Any:
 
 
 def peak() -> int:
-    """The peak of this process's own memory in bytes: what getrusage gives may be that of the one that started it."""
+    """The peak of this process's own memory in bytes: getrusage may give that of the process that started it."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -72,7 +73,7 @@ def serve(contestant: Contestant) -> None:
         if hasattr(contestant, name)
     }
     orders["memory"] = lambda _: peak()
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # text that libraries print is no answer
     for line in sys.stdin:
         name, count = line.split()
         start = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from protocol import TEST, TRAIN, arguments, images, serve
+from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -79,10 +80,6 @@ class Pythae:
             learning_rate=1e-3,
             no_cuda=True,
         )
-        data = torch.utils.data.TensorDataset
-        from pythae.data.datasets import BaseDataset
-
-        del data
         rows = torch.arange(count) % len(self.train)
         trainer = BaseTrainer(model, BaseDataset(self.train[rows], torch.zeros(count)), training_config=config)
         trainer.prepare_training()

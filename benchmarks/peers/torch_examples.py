@@ -59,9 +59,9 @@ class Adversarial(nn.Module):
         return [list(self.generator.parameters()), list(self.critic.parameters())]
 
     def losses(self, x: Tensor) -> list[Tensor]:
-        made = self.generator(torch.randn(len(x), 32))
-        fooled = functional.softplus(-self.critic(2 * made - 1)).mean()
-        real, fake = self.critic(2 * x.flatten(1) - 1), self.critic(2 * made.detach() - 1)
+        generated = self.generator(torch.randn(len(x), 32))
+        fooled = functional.softplus(-self.critic(2 * generated - 1)).mean()
+        real, fake = self.critic(2 * x.flatten(1) - 1), self.critic(2 * generated.detach() - 1)
         return [fooled, (functional.softplus(-real) + functional.softplus(fake)).mean()]
 
 
@@ -110,8 +110,8 @@ class Loop:
 
     def gradients(self, x: Tensor) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
         losses = self.model.losses(x.float() / 255)
-        found = [torch.autograd.grad(loss, group) for loss, group in zip(losses, self.groups, strict=True)]
-        return [loss.detach() for loss in losses], found
+        gradients = [torch.autograd.grad(loss, group) for loss, group in zip(losses, self.groups, strict=True)]
+        return [loss.detach() for loss in losses], gradients
 
     def batches(self) -> Any:
         while True:
@@ -121,15 +121,15 @@ class Loop:
     def steps(self, count: int) -> float:
         batches = self.batches()
         for _ in range(count):
-            losses, found = self.differentiate(next(batches))
-            for optimizer, group, gradients in zip(self.optimizers, self.groups, found, strict=True):
+            losses, all_gradients = self.differentiate(next(batches))
+            for optimizer, group, gradients in zip(self.optimizers, self.groups, all_gradients, strict=True):
                 for parameter, gradient in zip(group, gradients, strict=True):
                     parameter.grad = gradient
                 if self.model.clip is not None:
                     nn.utils.clip_grad_norm_(group, self.model.clip)
                 optimizer.step()
                 optimizer.zero_grad()
-            del found, gradients, gradient
+            del all_gradients, gradients, gradient
         return float(losses[0])
 
 

@@ -1,7 +1,7 @@
-"""A new plugin, as a whole distribution: its folder, filled from the files beside this module.
+"""Scaffold of a new plugin: the folder of a whole distribution, filled in from the files beside this module.
 
-Those files are those of a plugin called `sketch`, of each kind one; every word in them that begins with it is filled in
-(`genkit_sketch`, `SketchEncoder`, `sketch-license`). So the modules in `kinds/` are checked and tested as they stand.
+The files make a plugin called `sketch`, one for each kind; every word in them that begins with `sketch` is replaced
+(`genkit_sketch`, `SketchEncoder`, `sketch-license`). So the modules in `kinds/` are checked and tested as they are.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ _WORD = re.compile(r'"sketch-authors"|genkit[-_]sketch|sketch-[a-z]+|SketchCompo
 def new_plugin(
     name: str, kind: str = "encoder", out: str | Path | None = None, license: str = "MIT", author: str | None = None
 ) -> Path:
-    """Write a distribution with one working plugin, its tests and what it takes to publish it; gives its folder.
+    """Write a distribution with one working plugin, its tests and the files to publish it; gives its folder.
 
     Args:
-        name: of the distribution, `genkit-...`; what follows names the component.
-        kind: one of KINDS.
-        out: the folder, which must not hold anything; by default one with the distribution's name.
-        license: one of LICENSES.
-        author: `Name` or `Name <address>`; by default "the authors of" the distribution.
+        name: the distribution's name, `genkit-...`; the component's name is the rest of it.
+        kind: the component's kind, one of KINDS.
+        out: the folder, which must be new or empty; by default one with the distribution's name.
+        license: the name of the license, one of LICENSES.
+        author: the author as `Name` or `Name <address>`; by default "the authors of" the distribution.
 
     Raises:
-        ScaffoldError: some of it cannot be, a line each; nothing is written.
+        ScaffoldError: arguments are wrong, one line per mistake; nothing is written.
     """
     folder = Path(name if out is None else out)
-    problems = [*_named_wrong(name, kind), *_chosen_wrong(kind, license, author), *_place_wrong(folder)]
+    problems = [*_name_problems(name, kind), *_choice_problems(kind, license, author), *_place_problems(folder)]
     if problems:
         raise ScaffoldError("\n".join(problems))
     values = _values(name, kind, license, author or f"the authors of {name}")
@@ -58,7 +58,7 @@ def new_plugin(
     return folder
 
 
-def _named_wrong(name: str, kind: str) -> list[str]:
+def _name_problems(name: str, kind: str) -> list[str]:
     if not _NAME.fullmatch(name):
         bare = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("genkit")).strip("-")
         hint = f"; write {PREFIX}{bare}" if _NAME.fullmatch(PREFIX + bare) else ""
@@ -80,7 +80,7 @@ def _named_wrong(name: str, kind: str) -> list[str]:
     return []
 
 
-def _chosen_wrong(kind: str, license: str, author: str | None) -> list[str]:
+def _choice_problems(kind: str, license: str, author: str | None) -> list[str]:
     problems = []
     if kind not in KINDS:
         problems.append(f"--kind: there is no kind '{kind}'; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
@@ -94,7 +94,7 @@ def _chosen_wrong(kind: str, license: str, author: str | None) -> list[str]:
     return problems
 
 
-def _place_wrong(folder: Path) -> list[str]:
+def _place_problems(folder: Path) -> list[str]:
     if folder.is_dir() and any(folder.iterdir()):
         return [f"{folder}: is there already and not empty; choose another place with --out DIR"]
     if folder.exists() and not folder.is_dir():
@@ -122,7 +122,7 @@ def _imported(kind: str) -> set[str]:
 
 
 def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
-    """What each word that begins with `sketch` stands for."""
+    """The replacement of each word that begins with `sketch`."""
     word = name.removeprefix(PREFIX)
     here = metadata.version(FIRST_PARTY).split(".")
     shown = "it follows every run" if kind == LOGGER else f"`genkit plugins show {kind}/{word}` prints its options"
@@ -145,7 +145,7 @@ def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
 
 
 def _summary(kind: str) -> str:
-    """What the module of a kind says of itself, in a line that a TOML string can hold."""
+    """The first line of the docstring of a kind's module, as text that a TOML string can hold."""
     text = ast.get_docstring(ast.parse((HERE / "kinds" / f"{kind}.py").read_text(encoding="utf-8"))) or ""
     return text.split("\n")[0].rstrip(".").replace("`", "")
 
@@ -155,7 +155,7 @@ def _name_of_author(author: str) -> str:
 
 
 def _toml(author: str) -> str:
-    """An author as pyproject.toml has them."""
+    """An author in the form of pyproject.toml."""
     address = author.partition("<")[2].rstrip("> ")
     email = f", email = {_quoted(address)}" if address else ""
     return f"{{ name = {_quoted(_name_of_author(author))}{email} }}"
@@ -182,7 +182,7 @@ def _files(kind: str, license: str, package: str) -> dict[str, str]:
 
 
 def _with_part(config: str, kind: str) -> str:
-    """The config with the new part in its place; a loss term comes after those that are there."""
+    """The config with the new part in its place; a loss term follows those of the example."""
     if kind == "loss":
         return re.sub(r"(?m)^loss: \[(.*)\]$", r"loss: [\1, sketch]", config)
     return re.sub(rf"(?m)^{kind}: .*$", f"{kind}: sketch", config)

@@ -1,6 +1,6 @@
-"""The contract of components: checks with numerical oracles, for whoever writes a plugin.
+"""The contract of components: checks by numbers, for authors of plugins.
 
-In the tests of the plugin, one import and one parametrized test:
+The tests of a plugin need one import and one parametrized test:
 
     import pytest
     from genkit.testing import contract
@@ -11,20 +11,20 @@ In the tests of the plugin, one import and one parametrized test:
         check()
 
 `genkit check-plugin encoder/mine` runs the same on the command line. A check that fails raises ContractError, whose
-message says what is wrong and how to mend it; one that says nothing of the component is skipped, with the reason.
-Options without a default, and the shapes that the component takes, are given:
+message says what is wrong and how to mend it. A check that does not apply to the component is skipped, with the reason.
+Options without a default and the shapes that the component takes are arguments:
 
     contract(MyEncoder, MyEncoder.Config(width=8), shapes=[(3, 32, 32)])
 
-What a component cannot keep is marked with the reason, in the class, where `genkit check-plugin` reads it too, or in
-the test; a mark on a check that passes is a failure:
+A promise that a component cannot keep is marked with the reason: in the class, where `genkit check-plugin` reads it
+too, or in the test. A mark on a check that passes is a failure:
 
     class MyEncoder(Encoder):
         expected_failures = {"compiled": "its library cannot be traced"}
 
     contract(MyEncoder, expected={"gradients": "straight-through: the gradient is not the derivative"})
 
-A module whose hooks follow a run (a logger) is checked in the same way: `contract(my_logger)`.
+A module with hooks that follow a run (a logger) is checked in the same way: `contract(my_logger)`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from genkit.errors import ComponentError
 from genkit.interfaces import Component, Shape
 from genkit.registry.kinds import why_no_component
 from genkit.settings.base import nearest
-from genkit.testing import (  # noqa: F401 - each adds its checks
+from genkit.testing import (  # noqa: F401 - each module adds its checks
     densities,
     gradients,
     likelihoods,
@@ -65,32 +65,32 @@ def checks(
     """The checks of a component, or of a module that follows runs.
 
     Args:
-        component: its class, or the module (any object with hook implementations).
-        config: its options; by default those that it has without any.
-        shapes: of one datum (of features, for a sampler), each of which it has to take; by default images, vectors and
-            sequences, of which it may refuse any with a ComponentError.
-        expected: the reasons of failures that are expected, by the names of their checks, beside those in the class.
+        component: the component's class, or the module (any object with hook implementations).
+        config: the component's options; by default its defaults.
+        shapes: the shapes of one datum (for a sampler, of features) that the component must take; by default images,
+            vectors and sequences, any of which it may refuse with a ComponentError.
+        expected: the reasons of expected failures, by the names of their checks; they add to those in the class.
 
     Raises:
-        ComponentError: it is no component, options without a default are missing, or `expected` names no check.
+        ComponentError: the class is no component, options without a default are missing, or `expected` names no check.
     """
     subject: Subject | Listener
     if isinstance(component, type):
         if (problem := why_no_component(component)) is not None:
             raise ComponentError(problem)
-        made: Any = component
-        wanted = None if shapes is None else tuple(tuple(shape) for shape in shapes)
-        subject = Subject(made, config or settings_of(made), wanted)
-        reasons = {**made.expected_failures, **(expected or {})}
+        component_class: Any = component
+        tried_shapes = None if shapes is None else tuple(tuple(shape) for shape in shapes)
+        subject = Subject(component_class, config or settings_of(component_class), tried_shapes)
+        reasons = {**component_class.expected_failures, **(expected or {})}
     else:
         subject, reasons = Listener(component), dict(expected or {})
     subject.expected = reasons
-    found = {promise.name: Check(promise, subject, reasons.get(promise.name)) for promise in promises(subject)}
-    for name in reasons.keys() - found.keys():
+    by_name = {promise.name: Check(promise, subject, reasons.get(promise.name)) for promise in promises(subject)}
+    for name in reasons.keys() - by_name.keys():
         raise ComponentError(
-            f"an expected failure of {subject.name}: there is no check '{name}'; {nearest(name, found)}"
+            f"an expected failure of {subject.name}: there is no check '{name}'; {nearest(name, by_name)}"
         )
-    return list(found.values())
+    return list(by_name.values())
 
 
 def contract(
@@ -99,7 +99,7 @@ def contract(
     shapes: Iterable[Shape] | None = None,
     expected: Mapping[str, str] | None = None,
 ) -> list[Any]:
-    """The checks for `pytest.mark.parametrize`, expected failures marked as strict xfail; arguments as of `checks`."""
+    """The checks for `pytest.mark.parametrize`, with expected failures as strict xfail; for arguments see `checks`."""
     import pytest
 
     return [

@@ -1,4 +1,4 @@
-"""A component built for one shape: what goes in, and what can be read of it, in one form for every kind.
+"""Cases: a component built for one shape, with its inputs and outputs in one form for every kind.
 
 B data, K draws; see `genkit.interfaces`.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genkit.interfaces import Decoder, Forward, Latent, Shape
-from genkit.testing.passes import made, tiny_model
+from genkit.testing.passes import random_pass, tiny_model
 
 Tensors = tuple[Tensor, ...]
 
@@ -22,7 +22,7 @@ class Case(ABC):
 
     Args:
         part: the component.
-        arguments: what it was built for.
+        arguments: the shapes that the component was built for.
     """
 
     def __init__(self, part: Any, arguments: tuple[Shape, ...]) -> None:
@@ -33,18 +33,18 @@ class Case(ABC):
     @property
     @abstractmethod
     def batch(self) -> tuple[int, ...]:
-        """The dimension of each input that counts the data."""
+        """The batch dimension of each input."""
 
     @abstractmethod
     def inputs(self, count: int, seed: int = 0) -> Tensors:
-        """Random input of `count` data; what comes first is what gradients go back to."""
+        """Random inputs for `count` data; gradients go back to the first."""
 
     @abstractmethod
     def read(self, part: Any, *inputs: Tensor) -> Tensors:
-        """All that a part of this kind computes of the inputs, the data along the first dimension."""
+        """All outputs of a part for the inputs, with the data along the first dimension."""
 
     def settled(self, part: Any, *inputs: Tensor) -> Tensors:
-        """The same without what is drawn at random."""
+        """The outputs without those that are drawn at random."""
         return self.read(part, *inputs)
 
 
@@ -55,7 +55,7 @@ class NetworkCase(Case):
 
     @property
     def out_shape(self) -> Any:
-        """Of what it owes for a datum."""
+        """The shape of the output per datum."""
         return self.shape if isinstance(self.part, Decoder) else getattr(self.part, "out_shape", None)
 
     def inputs(self, count: int, seed: int = 0) -> Tensors:
@@ -65,12 +65,12 @@ class NetworkCase(Case):
         return (draw(count, *self.arguments[0], generator=generator),)
 
     def read(self, part: Any, *inputs: Tensor) -> Tensors:
-        """Its output."""
+        """The output (B, *out_shape)."""
         return (part(*inputs),)
 
 
 class SamplerCase(Case):
-    """A sampler; its shape is that of features."""
+    """A sampler, built for a shape of features."""
 
     batch = (0,)
 
@@ -90,18 +90,18 @@ class SamplerCase(Case):
         return _some(latent.mean, latent.kl)
 
     def posterior(self, count: int, draws: int, spread: float = 1.0) -> Latent:
-        """What it makes of `count` data whose features have this standard deviation."""
+        """The posteriors of `count` data whose features have the standard deviation `spread`."""
         latent: Latent = self.part(self.inputs(count)[0] * spread, draws)
         return latent
 
 
 class LikelihoodCase(Case):
-    """A likelihood; the decoder's numbers are what gradients go back to."""
+    """A likelihood; gradients go back to its parameters, the decoder's output."""
 
     batch = (0, 0)
 
     def inputs(self, count: int, seed: int = 0) -> Tensors:
-        """Parameters (B, *params_shape), and data (B, *shape) drawn from what they stand for."""
+        """Parameters (B, *params_shape), and data (B, *shape) drawn from p(x|z) with these parameters."""
         generator = torch.Generator().manual_seed(seed)
         params = torch.randn(count, *self.part.params_shape, generator=generator)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -115,7 +115,7 @@ class LikelihoodCase(Case):
 
 
 class LossCase(Case):
-    """A loss term, on the pass of a small model of its own."""
+    """A loss term, with a small model that makes its passes."""
 
     batch = (1, 0, 0, 1, 1, 1, 0, 0)
 
@@ -125,8 +125,8 @@ class LossCase(Case):
         self.draws = max(1, int(part.draws))
 
     def passed(self, count: int, seed: int = 0) -> Forward:
-        """One pass of `count` data."""
-        return made(self.model, count, self.draws, seed)
+        """A pass of `count` data."""
+        return random_pass(self.model, count, self.draws, seed)
 
     def inputs(self, count: int, seed: int = 0) -> Tensors:
         """The tensors of a pass, the data last."""

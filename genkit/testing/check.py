@@ -18,12 +18,12 @@ Status = Literal["ok", "FAILED", "not run", "not applicable", "expected failure"
 
 
 class Promise(NamedTuple):
-    """What components of some kinds owe."""
+    """A promise that components of some kinds keep."""
 
     name: str
     kinds: tuple[type[Any], ...]
     after: tuple[str, ...]
-    """The checks that it builds on: where one of them is broken it says nothing."""
+    """The checks that it builds on; it is not run if one of them fails."""
     function: Function
 
 
@@ -31,22 +31,22 @@ PROMISES: list[Promise] = []
 
 
 def promise(*kinds: type[Any], after: tuple[str, ...] = ()) -> Callable[[Function], Function]:
-    """Make a function the check of all components of some kinds; its name and its docstring are the check's."""
+    """Register a function as the check of all components of some kinds; the check has its name and docstring."""
 
-    def noted(function: Function) -> Function:
+    def register(function: Function) -> Function:
         PROMISES.append(Promise(function.__name__.replace("_", " "), kinds, after, function))
         return function
 
-    return noted
+    return register
 
 
 class OnceEach(io.TextIOBase):
-    """A stream that lets each line through to stderr once: a part computes the same many times."""
+    """A stream that writes each line to stderr once; a part that prints does so in every pass."""
 
     seen: ClassVar[set[str]] = set()
 
     def write(self, text: str) -> int:
-        """Lines that are new."""
+        """Write the lines that are new."""
         new = [line for line in text.splitlines() if line not in self.seen]
         self.seen.update(new)
         sys.stderr.write("".join(f"{line}\n" for line in new if line))
@@ -54,48 +54,48 @@ class OnceEach(io.TextIOBase):
 
 
 class Result(NamedTuple):
-    """What came of a check."""
+    """The result of a check."""
 
     check: str
     status: Status
     message: str
-    """What is wrong and how to mend it, or why the check says nothing; empty where all is well."""
+    """What is wrong and how to mend it, or why the check does not apply; empty if it passes."""
 
 
 @dataclass(frozen=True, repr=False)
 class Check:
-    """One check of one component: call it, and it raises ContractError where the promise is broken.
+    """One check of one component: a call raises ContractError if the component breaks the promise.
 
-    It raises NotApplicable, a skipped test for pytest, where it says nothing of the component.
+    It raises NotApplicable, which pytest reports as skipped, if the promise does not apply to the component.
     """
 
     promise: Promise
     subject: Any
     reason: str | None = None
-    """Why it is expected to fail; None: it is not."""
+    """Why it is expected to fail; None: it is not expected to."""
 
     @property
     def name(self) -> str:
-        """What `expected` calls it."""
+        """The check's name, as `expected` has it."""
         return self.promise.name
 
     @property
     def text(self) -> str:
-        """What is promised, in a sentence or two."""
+        """The promise, in a sentence or two."""
         return inspect.getdoc(self.promise.function) or ""
 
     def __repr__(self) -> str:
         return self.name
 
     def __call__(self) -> None:
-        """Check it; a second call says what the first said."""
-        __tracebackhide__ = True  # its message says all of it
+        """Run the check; a second call has the outcome of the first."""
+        __tracebackhide__ = True  # the message says it all
         outcome = _outcome(self.subject, self.promise)
         if outcome is not None:
             raise outcome
 
     def result(self) -> Result:
-        """What comes of it, expected failures told apart."""
+        """The result; an expected failure has a status of its own."""
         try:
             self()
         except NotApplicable as error:
@@ -110,39 +110,39 @@ class Check:
 
 
 def promises(subject: Any) -> list[Promise]:
-    """What a subject owes, each after what it builds on."""
-    what = subject.component if isinstance(subject, Subject) else type(subject)
-    owed = [promise for promise in PROMISES if issubclass(what, promise.kinds)]
-    known = {promise.name: promise for promise in owed}
+    """The promises of a subject, each after those that it builds on."""
+    kind = subject.component if isinstance(subject, Subject) else type(subject)
+    of_kind = [promise for promise in PROMISES if issubclass(kind, promise.kinds)]
+    by_name = {promise.name: promise for promise in of_kind}
 
     def depth(promise: Promise) -> int:
-        return max((1 + depth(known[name]) for name in promise.after if name in known), default=0)
+        return max((1 + depth(by_name[name]) for name in promise.after if name in by_name), default=0)
 
-    return sorted(owed, key=depth)
+    return sorted(of_kind, key=depth)
 
 
 def _outcome(subject: Any, promise: Promise) -> Exception | None:
-    """What came of a check, which is made once."""
+    """The outcome of a check, which runs once: its error, or None."""
     if promise.name not in subject.outcomes:
-        subject.outcomes[promise.name] = _tried(subject, promise)
+        subject.outcomes[promise.name] = _run(subject, promise)
     outcome: Exception | None = subject.outcomes[promise.name]
     return outcome
 
 
-def _tried(subject: Any, promise: Promise) -> Exception | None:
-    owed = {known.name: known for known in promises(subject)}
+def _run(subject: Any, promise: Promise) -> Exception | None:
+    by_name = {each.name: each for each in promises(subject)}
     for name in promise.after:
-        if name not in owed or name in subject.expected:
+        if name not in by_name or name in subject.expected:
             continue
-        if isinstance(_outcome(subject, owed[name]), ContractError | Blocked):
+        if isinstance(_outcome(subject, by_name[name]), ContractError | Blocked):
             return Blocked(f"it builds on '{name}', which has to be mended first")
     try:
-        with seeded(), contextlib.redirect_stdout(OnceEach()):  # what it prints is not what is found
+        with seeded(), contextlib.redirect_stdout(OnceEach()):  # what a part prints is no result
             promise.function(subject)
     except (ContractError, NotApplicable) as error:
         return error
     except (Exception, SystemExit) as error:
-        found = ContractError(f"it fails: {in_a_line(error)}{place(error)}")
-        found.__cause__ = error
-        return found
+        failure = ContractError(f"it fails: {in_a_line(error)}{place(error)}")
+        failure.__cause__ = error
+        return failure
     return None

@@ -1,6 +1,6 @@
-"""What the numbers of a sampler owe each other: draws, log-ratio, KL and prior are of one q(z|x) and one p(z).
+"""Checks of samplers' densities: draws, log-ratio, KL and prior belong to one q(z|x) and one p(z).
 
-q is the posterior, p the prior; N draws of it, B data, D latent dimensions.
+q is the posterior, p the prior; N draws, B data, D latent dimensions.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from genkit.testing.estimates import DRAWS, ROUNDING, SIGMAS, fitted, is_gaussia
 from genkit.testing.subject import NotApplicable, Subject, require
 
 HEAVY = 0.35
-"""Importance weights with a heavier tail say nothing: their mean hangs on draws that are rarely made."""
+"""The heaviest tail of importance weights that are used: with a heavier one, their mean depends on rare draws."""
 REACHES = ((1.0, 3.0, False), (1.0, 1.0, True), (1.0, 0.3, False), (0.5, 0.3, False), (0.2, 0.3, True))
-"""Factors of the parameters, standard deviations of features, and the mode: some posteriors are far from the prior.
+"""Factors of the parameters, standard deviations of the features, and whether the sampler is in training mode.
 
-What a sampler promises holds whatever its parameters are, in training as in eval mode.
+A sampler keeps its promises for any parameters, in both modes; some of these posteriors are far from the prior.
 """
 
 
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     log_ratio: Tensor | None
     """(N, B)"""
     prior: Tensor | None
-    """(N, D), where there is one."""
+    """(N, D); None without a prior"""
 
 
 def _drawn(subject: Subject) -> Iterator[Drawn]:
@@ -50,17 +50,17 @@ def _drawn(subject: Subject) -> Iterator[Drawn]:
 
 
 def _weighted(subject: Subject) -> Iterator[tuple[Drawn, int, Tensor]]:
-    """Draws, a datum, and the weights p/q of its draws (N,), where they are even enough to tell something."""
-    told = False
+    """Draws, the number of a datum, and the weights p/q of its draws (N,), if these are even enough to average."""
+    usable = False
     for drawn in _drawn(subject):
         if drawn.log_ratio is None:
             raise NotApplicable("it has no log_ratio")
         for datum in range(drawn.z.shape[1]):
             log_weights = -drawn.log_ratio[:, datum]
             if tail(log_weights) < HEAVY:
-                told = True
+                usable = True
                 yield drawn, datum, log_weights.exp()
-    if not told:
+    if not usable:
         raise NotApplicable("its posteriors lie too far from the prior to weight their draws")
 
 
@@ -144,7 +144,7 @@ def _compare(drawn: Drawn, datum: int, z: Tensor, prior: Tensor) -> None:
             each = torch.distributions.kl_divergence(normal, standard)
             require(
                 ((columns - each).abs() < slack).all(),
-                "the columns of the KL are not those of the dimensions: give one column a dimension, or (B, 1)",
+                "the columns of the KL are not those of the dimensions: give one column per dimension, or (B, 1)",
             )
     if drawn.log_ratio is not None:
         gap = (drawn.log_ratio[:, datum].double() - q.log_prob(z) + p.log_prob(z)).abs().median()

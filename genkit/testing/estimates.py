@@ -1,4 +1,4 @@
-"""Means over many draws, and how far off chance lets them be."""
+"""Estimates: means over many draws, and how far chance may move them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch import Tensor
 
 DRAWS = 20_000
 SIGMAS = 6.0
-"""How many standard errors an estimate may be off: one in a hundred million is, by chance."""
+"""How many standard errors an estimate may be off; by chance, one in a hundred million is further off."""
 ROUNDING = 2e-3
 
 
 def off(values: Tensor, wanted: Tensor, error: Tensor | float = 0.0) -> bool:
-    """Whether means over draws (N, ...) are further from what is wanted (...) than chance explains.
+    """Whether means over draws (N, ...) differ from the wanted values (...) by more than chance explains.
 
     Args:
         values: the draws.
-        wanted: what their mean should be.
-        error: the standard error of `wanted`, where that is an estimate too.
+        wanted: the means that they should have.
+        error: the standard error of `wanted`, if that is an estimate too.
     """
     spread = (values.var(0) / len(values) + torch.as_tensor(error).square()).sqrt()
     return bool(((values.mean(0) - wanted).abs() > SIGMAS * spread + ROUNDING * (1 + wanted.abs())).any())
 
 
 def tail(log_weights: Tensor) -> float:
-    """How heavy the tail of importance weights (N,) is: their mean has a standard error below 1/2, and none above.
+    """The heaviness k of the tail of importance weights (N,): their mean has a finite standard error only below 1/2.
 
-    The shape k of a Pareto tail by the estimator of Hill 1975, over as many of the largest weights as Vehtari et al.
-    (arXiv:1507.02646) take, who use k in the same way.
+    k is the shape of a Pareto tail by the estimator of Hill 1975, over as many of the largest weights as Vehtari et al.
+    (arXiv:1507.02646) take; they use k in the same way.
     """
     largest = log_weights.topk(int(3 * len(log_weights) ** 0.5)).values
     return float((largest[:-1] - largest[-1]).mean())

@@ -1,4 +1,4 @@
-"""What everything that is trained owes: gradients that arrive, and that are right."""
+"""Checks of all parts that are trained: gradients arrive, and they are right."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, require, seeded, stir
 
 STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
-"""Of finite differences; where a kink (of a ReLU) lies within one, a smaller one is right."""
+"""The steps of finite differences; if a kink (of a ReLU) lies within one, a smaller one is right."""
 TOLERANCE = 1e-4
 LEAST = 0.6
-"""Of its input a network reads, and of its output a decoder moves, at least this part."""
+"""The least share of its input that a network must read, and of its output that a decoder must move."""
 TRAINED = (Encoder, Decoder, Sampler, Likelihood)
 REACHED = ("gradients reach the input", "gradients reach the model", "reparameterization")
 
 
 @promise(*TRAINED, after=("shapes",))
 def gradients_reach_every_parameter(subject: Subject) -> None:
-    """Training moves every parameter that asks for it.
+    """Training moves every parameter that requires a gradient.
 
-    One that only some shapes of data need, as that from step to step of a sequence, has to move for these.
+    A parameter that only some shapes of data need (a recurrent weight needs more than one step) has to move for these.
     """
     idle: dict[str, bool] = {}
     for case in subject.cases():
         stir(case.part)
         missed = {name for name, parameter in case.part.named_parameters() if parameter.requires_grad}
-        for training in (True, False):  # a bias before a batch normalization is idle in training alone
+        for training in (True, False):  # a bias before a batch normalization is idle in training mode only
             case.part.train(training).zero_grad()
             with seeded(int(training)):
                 total = _weighted(case.read(case.part, *case.inputs(16, seed=int(training))))
@@ -58,14 +58,14 @@ def gradients_reach_the_input(subject: Subject) -> None:
         leaf.requires_grad_()
         with seeded():
             total = _weighted(case.read(case.part.train(), leaf, *others))
-        found = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+        gradient = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
         require(
-            found is not None and bool(found.any()),
+            gradient is not None and bool(gradient.any()),
             "no gradient goes back through it to its input, so that what comes before it cannot learn: detach, no_grad "
             "or argmax is in the way",
         )
-        if found is not None and not others:
-            _reads_and_writes(case, found)
+        if gradient is not None and not others:
+            _reads_and_writes(case, gradient)
 
 
 def _reads_and_writes(case: Case, slopes: Tensor) -> None:
@@ -104,20 +104,20 @@ def gradients(subject: Subject) -> None:
             value.dtype == torch.float64,
             f"for float64 it gives {value.dtype}: a conversion to float32 (float(), dtype=torch.float32) is in its way",
         )
-        taken = torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
-        slope = 0.0 if taken is None else float(taken)
+        gradient = torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
+        slope = 0.0 if gradient is None else float(gradient)
         with torch.no_grad():
-            found = [float(along(leaf + step) - along(leaf - step)) / (2 * step) for step in STEPS]
+            differences = [float(along(leaf + step) - along(leaf - step)) / (2 * step) for step in STEPS]
         require(
-            any(abs(slope - each) <= TOLERANCE * (abs(each) + 1e-2) for each in found),
-            f"its derivative is {slope:.6g}, and by finite differences {found[1]:.6g}: part of the way is cut "
+            any(abs(slope - each) <= TOLERANCE * (abs(each) + 1e-2) for each in differences),
+            f"its derivative is {slope:.6g}, and by finite differences {differences[1]:.6g}: part of the way is cut "
             "off (detach, .data, numbers made of tensors), or a backward of its own is wrong (one that is meant to "
             "differ, as of a straight-through estimator, is marked as an expected failure)",
         )
 
 
 class _Reading(nn.Module):
-    """What is read of a part, as a module."""
+    """The outputs of a part as one number, as a module."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class _Reading(nn.Module):
 
 
 def _along(case: Case, inputs: Tensors) -> Callable[[Tensor], Tensor]:
-    """What is read, as a function of a step along a random direction of all parameters and inputs but the data."""
+    """The outputs as one number, by a step along a random direction of all parameters and inputs but the data."""
     case.part.double().eval()
     reading = _Reading(case)
     start = {name: parameter.detach() for name, parameter in reading.named_parameters()}
@@ -149,7 +149,7 @@ def _along(case: Case, inputs: Tensors) -> Callable[[Tensor], Tensor]:
 
 
 def _weighted(values: Tensors) -> Tensor:
-    """One number of all values, with fixed random weights."""
+    """The sum of all values, with fixed random weights."""
     generator = torch.Generator().manual_seed(2)
     weights = [torch.randn(value.shape, generator=generator).to(value) for value in values]
     return torch.stack([(value * weight).sum() for value, weight in zip(values, weights, strict=True)]).sum()

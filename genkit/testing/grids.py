@@ -1,4 +1,4 @@
-"""All that a datum of two values can be, as points with weights: what a density is summed or integrated over."""
+"""Grids: all data of two values, as points with weights, over which a density is summed or integrated."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from genkit.testing.estimates import DRAWS
 
 POINTS = 500
 FAR = 1e4
-"""How many scales from the middle an integral goes."""
+"""How far an integral goes from the middle, in scales."""
 
 
 class Grid(NamedTuple):
-    """Points, and what a likelihood says of them."""
+    """Points, and their densities under a likelihood."""
 
     log_prob: Tensor
-    """(P,): of each point."""
+    """(P,): log_prob of each point."""
     density: Tensor
-    """(P,): the probability of each, or of the cell around it."""
+    """(P,): the probability of each point, or of the cell around it."""
     discrete: bool
     of_samples: Tensor
     """(N,): log_prob of samples."""
 
 
 def grid_of(case: LikelihoodCase, scale: float) -> Grid:
-    """The grid of a case of two values, for params of a standard deviation."""
+    """The grid of a case of two values, for random params with the standard deviation `scale`."""
     params = torch.randn(1, 1, *case.part.params_shape) * scale
     drawn = case.part.sample(params.expand(1, DRAWS, *params.shape[2:]))[0]
     low, high = case.part.support
@@ -43,17 +43,18 @@ def grid_of(case: LikelihoodCase, scale: float) -> Grid:
     points = points.view(-1, *case.shape)
 
     def log_prob(x: Tensor) -> Tensor:
-        found: Tensor = case.part.log_prob(x, params.expand(1, len(x), *params.shape[2:]))[0].double()
-        return found
+        values: Tensor = case.part.log_prob(x, params.expand(1, len(x), *params.shape[2:]))[0].double()
+        return values
 
     of_points = log_prob(points)
     return Grid(of_points, of_points.exp() * cells, discrete, log_prob(drawn))
 
 
 def _together(points: Tensor, drawn: Tensor) -> Tensor:
-    """Of points (P, 2) those that were drawn (N, 2), and those with a value that never was: all, where pairs are many.
+    """Points (P, 2) without the pairs of values that exclude each other, as in a one-hot code.
 
-    Values that exclude each other, as in a one-hot code, are together in no datum.
+    The rest are the points that were drawn (N, 2), and those with a value that was never drawn. If pairs are many, all
+    points stay.
     """
     pairs = drawn.unique(dim=0)
     if len(pairs) > len(drawn) / 20:
@@ -64,12 +65,12 @@ def _together(points: Tensor, drawn: Tensor) -> Tensor:
 
 
 def _axis(drawn: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, bool]:
-    """Points along one value (P,), the lengths of their cells, and whether they are all that it can be."""
+    """Points along one value (P,), the lengths of their cells, and whether they are all its values."""
     kinds = drawn.unique()
     if len(kinds) < len(drawn) / 20:
-        apart = float(kinds.diff().min()) if len(kinds) > 1 else 1.0
-        beyond = [value for value in (float(kinds[0]) - apart, float(kinds[-1]) + apart) if low <= value <= high]
-        kinds = torch.cat([kinds, torch.tensor(beyond, dtype=kinds.dtype)])  # never drawn, though its support has them
+        spacing = float(kinds.diff().min()) if len(kinds) > 1 else 1.0
+        beyond = [value for value in (float(kinds[0]) - spacing, float(kinds[-1]) + spacing) if low <= value <= high]
+        kinds = torch.cat([kinds, torch.tensor(beyond, dtype=kinds.dtype)])  # in the support, but never drawn
         return kinds, torch.ones(len(kinds), dtype=torch.float64), True
     quarters = torch.quantile(drawn.double(), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
     middle, scale = float(quarters[1]), float(quarters[2] - quarters[0]) or float(drawn.std())

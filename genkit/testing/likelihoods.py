@@ -1,4 +1,4 @@
-"""What likelihoods owe: a density that is one, and samples and a mean that are its own.
+"""Checks of likelihoods: the density sums to 1, and samples and mean are those of the density.
 
 B data, K draws, N samples.
 """
@@ -15,38 +15,38 @@ from genkit.testing.grids import Grid, grid_of
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
 
 PAIRS: tuple[Shape, ...] = ((2,), (2, 1, 1), (1, 1, 2), (2, 1), (1, 2))
-"""Data of two values, small enough to sum over all that they can be."""
+"""Shapes of data of two values: few enough to sum a density over all of them."""
 EXTREME = 20.0
 FEW = 2_000
 VALUES = 500_000
-"""How many are drawn for a mean, about: a wide datum has many, each of which is looked at."""
+"""About how many values are drawn for a mean; data with many values get fewer draws."""
 
 
 @promise(Likelihood)
 def shapes(subject: Subject) -> None:
     """log_prob (K, B), mean and sample (..., *shape), for any numbers of data and draws."""
     for case in subject.cases():
-        owed = getattr(case.part, "params_shape", None)
-        plain = isinstance(owed, tuple) and all(isinstance(size, int) for size in owed)
-        require(plain, f"its params_shape is {owed!r}: set it in __init__ to a tuple of whole numbers")
+        params_shape = getattr(case.part, "params_shape", None)
+        plain = isinstance(params_shape, tuple) and all(isinstance(size, int) for size in params_shape)
+        require(plain, f"its params_shape is {params_shape!r}: set it in __init__ to a tuple of whole numbers")
         for leading in ((1, 1), (3, 5), (5,)):
             params = torch.randn(*leading, *case.part.params_shape)
-            given = {"mean": case.part.mean(params), "sample": case.part.sample(params)}
-            for name, value in given.items():
+            outputs = {"mean": case.part.mean(params), "sample": case.part.sample(params)}
+            for name, value in outputs.items():
                 shape = (*leading, *case.shape)
-                what = f"for params {tuple(params.shape)} {name} is {tuple(value.shape)}, and owes {shape}"
+                what = f"for params {tuple(params.shape)} {name} is {tuple(value.shape)}, and must be {shape}"
                 require(tuple(value.shape) == shape, what)
                 require(value.dtype == torch.float32, f"{name} is {value.dtype} for float32")
             if len(leading) == 2:
-                found = case.part.log_prob(given["sample"][0], params)
-                what = f"log_prob is {tuple(found.shape)}, and owes (K, B) = {leading}: one number a datum, their sum"
-                require(tuple(found.shape) == leading, what)
+                log_prob = case.part.log_prob(outputs["sample"][0], params)
+                what = f"log_prob is {tuple(log_prob.shape)}, and must be (K, B) = {leading}: one sum per datum"
+                require(tuple(log_prob.shape) == leading, what)
 
 
 @promise(Likelihood, after=("shapes",))
 @torch.no_grad()
 def support(subject: Subject) -> None:
-    """Samples and means lie in the support, and samples have a finite density, for params that are large too."""
+    """Samples and means lie in the support, and samples have a finite density, for large params too."""
     for case in subject.cases():
         low, high = case.part.support
         for scale in (1.0, 5.0):
@@ -71,7 +71,7 @@ def support(subject: Subject) -> None:
 
 @promise(Likelihood, after=("shapes", "eval determinism"))
 def draws_by_themselves(subject: Subject) -> None:
-    """log_prob of K draws is that of each by itself."""
+    """log_prob of a draw does not depend on the other draws."""
     for case in subject.cases():
         params, x = torch.randn(3, 5, *case.part.params_shape), case.inputs(5)[1]
         each = torch.cat([case.part.log_prob(x, one.unsqueeze(0)) for one in params])
@@ -93,7 +93,7 @@ def new_samples(subject: Subject) -> None:
 
 @promise(Likelihood, after=("shapes", "support"))
 def mean(subject: Subject) -> None:
-    """The mean is that of samples."""
+    """The mean is that of the samples."""
     for case in subject.cases():
         params = torch.randn(1, *case.part.params_shape)
         draws = min(DRAWS, max(FEW, VALUES // params.numel()))
@@ -127,16 +127,16 @@ def samples(subject: Subject) -> None:
         kept = grid.density > 0
         wanted = (grid.density[kept] * grid.log_prob[kept]).sum()
         error = float(grid.of_samples.std()) / len(grid.of_samples) ** 0.5
-        found = float(grid.of_samples.mean())
+        average = float(grid.of_samples.mean())
         require(
-            abs(found - float(wanted)) < SIGMAS * error + 0.02 * (1 + abs(float(wanted))),
-            f"the mean of log_prob is {found:.3f} nats over samples, and {wanted:.3f} under the density: `sample` "
+            abs(average - float(wanted)) < SIGMAS * error + 0.02 * (1 + abs(float(wanted))),
+            f"the mean of log_prob is {average:.3f} nats over samples, and {wanted:.3f} under the density: `sample` "
             "draws from another distribution than log_prob is of (another scale, or the mean in place of a draw)",
         )
 
 
 def _grids(subject: Subject) -> list[Grid]:
-    """All that data of two values can be, with their densities, for params near 0 and further off."""
+    """The grids of data of two values, for params near 0 and further off."""
     sizes = {len(shape) for shape in subject.shapes or PAIRS}
     for shape in (pair for pair in PAIRS if len(pair) in sizes):
         try:
@@ -144,14 +144,14 @@ def _grids(subject: Subject) -> list[Grid]:
         except ContractError:
             continue
         with torch.no_grad():
-            if not _varies(case):  # a code of one category is no choice
+            if not _varies(case):  # a one-hot code of one category is constant
                 continue
             return [grid_of(case, scale) for scale in (0.3, 1.5)]
     raise NotApplicable("it takes no data of two values, over which to sum its density")
 
 
 def _varies(case: LikelihoodCase) -> bool:
-    """Whether each of the values of a datum can be more than one."""
+    """Whether each value of a datum varies."""
     with seeded(1):
         params = torch.randn(1, 1, *case.part.params_shape)
         drawn = case.part.sample(params.expand(1, FEW, *case.part.params_shape))

@@ -1,4 +1,4 @@
-"""What those owe who follow a run (loggers): they hear all of it, stop nothing, and leave it as it is."""
+"""Checks of listeners (loggers): they follow a whole run, do not stop it, and leave it as it is."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ EPOCHS = 2
 
 @dataclass(eq=False)
 class Listener:
-    """Hooks under test."""
+    """A module with hooks under test."""
 
     hooks: Any
     expected: Mapping[str, str] = field(default_factory=dict)
-    """Checks that are expected to fail, with the reasons; they keep no other from being made."""
+    """Checks that are expected to fail, with the reasons; checks that build on them run all the same."""
     outcomes: dict[str, Exception | None] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """As messages name it."""
+        """The listener's name in messages."""
         return f"plugin '{getattr(self.hooks, '__name__', type(self.hooks).__name__)}'"
 
     def plugins(self) -> Registry:
@@ -62,13 +62,13 @@ class Listener:
 
 
 class _Data(DataSource):
-    """Random data, with few or no data held out."""
+    """Random images."""
 
     class Config(DataSource.Config):
-        """How many."""
+        """Options of the images."""
 
         name: Literal["genkit-testing"] = NAME
-        count: Annotated[int, Field(description="how many data")] = 64
+        count: Annotated[int, Field(description="the number of images")] = 64
 
     def load(self) -> RawData:
         """(count, 1, 4, 4), with two classes."""
@@ -81,12 +81,12 @@ class _Term(Loss):
     """The evidence lower bound."""
 
     class Config(Loss.Config):
-        """The weight."""
+        """Options of the term."""
 
         name: Literal["genkit-testing"] = NAME
 
     def forward(self, forward: Forward) -> torch.Tensor:
-        """(B,)."""
+        """(B,) nats."""
         assert forward.log_prob is not None
         assert forward.latent is not None
         assert forward.latent.kl is not None
@@ -95,27 +95,27 @@ class _Term(Loss):
 
 @promise(Listener)
 def hooks(subject: Listener) -> None:
-    """Its hooks are known, with the arguments that they have, and follow a run."""
+    """Its hooks are hooks of genkit, take the arguments of these, and follow a run."""
     subject.plugins()
 
 
 @promise(Listener, after=("hooks",))
 def follows_a_run(subject: Listener) -> None:
-    """It hears a run from its start to its end without an error."""
+    """It follows a run from start to end without an error."""
     with tempfile.TemporaryDirectory() as folder:
         _follow(subject, Path(folder))
 
 
 @promise(Listener, after=("hooks", "follows a run"))
 def follows_without_held_out_data(subject: Listener) -> None:
-    """A run without validation and test splits has no such figures (None), which stops nothing."""
+    """It follows a run without validation and test splits, where their figures are None."""
     with tempfile.TemporaryDirectory() as folder:
         _follow(subject, Path(folder), "data.validation=0", "data.test=0")
 
 
 @promise(Listener, after=("hooks", "follows a run"))
 def follows_a_resumed_run(subject: Listener) -> None:
-    """It hears a run that is taken up again, and one that stops early, in the same process."""
+    """It follows a run that stops early, and then the resumed run, in the same process."""
     with tempfile.TemporaryDirectory() as folder:
         run = _follow(subject, Path(folder), finish=False)
         _follow(subject, Path(folder), resumed=run)
@@ -123,15 +123,15 @@ def follows_a_resumed_run(subject: Listener) -> None:
 
 @promise(Listener, after=("hooks", "follows a run"))
 def changes_nothing(subject: Listener) -> None:
-    """The run is as it would be without it: model, random numbers, history, files, and the process around it."""
-    found, faults = [], list[str]()
-    for heard in (Listener(None), subject):
+    """The run is the same as without it: model, random numbers, history, files, and the process around it."""
+    outcomes, faults = [], list[str]()
+    for listener in (Listener(None), subject):
         with tempfile.TemporaryDirectory() as folder, seeded():
-            run = _follow(heard, Path(folder), faults=faults)
+            run = _follow(listener, Path(folder), faults=faults)
             files = {path.name for path in run.directory.path.iterdir() if path.is_file() and path.stat().st_size}
-            found.append((run, files, generators()))
+            outcomes.append((run, files, generators()))
     require(not faults, "; ".join(faults))
-    (alone, own, states), (run, files, other_states) = found
+    (alone, own, states), (run, files, other_states) = outcomes
     values, others = alone.model.state_dict(), run.model.state_dict()
     require(
         all(torch.equal(values[name], others[name]) for name in values),
@@ -161,7 +161,7 @@ def _follow(
     resumed: Run | None = None,
     faults: list[str] | None = None,
 ) -> Run:
-    """A run of a small model that a listener is told of, as `runs.events` tells; faults: what it left changed."""
+    """Run a small model with the events of `runs.events` for a listener; `faults` collects what it leaves changed."""
     faults = [] if faults is None else faults
     plugins = subject.plugins().parts()
     with registry().registered_within(TinyEncoder, TinySampler, TinyDecoder, TinyLikelihood, _Data, _Term):
@@ -187,7 +187,7 @@ def _refuse(name: str, event: str, error: BaseException) -> None:
 
 @contextlib.contextmanager
 def _watched(run: Run, faults: list[str], event: str) -> Iterator[None]:
-    """Note what is otherwise after the block, and put it back."""
+    """Add to `faults` what the block leaves changed, and put it back."""
     folder, training = Path.cwd(), run.model.training
     yield
     if Path.cwd() != folder:
@@ -226,7 +226,7 @@ def _fit(run: Run, events: Events, faults: list[str]) -> None:
         with _watched(run, faults, "epoch_ended"):
             events.emit("epoch_ended", record=record)
         with _watched(run, faults, "should_stop"):
-            events.should_stop(record)  # which is asked, and has no say here
+            events.should_stop(record)  # the answer does not count here
 
 
 def _finish(run: Run) -> None:

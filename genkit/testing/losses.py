@@ -1,4 +1,4 @@
-"""What loss terms owe: nats per datum, the right sign, and gradients; and what learned terms owe their critics."""
+"""Checks of loss terms: nats per datum, the right sign, and gradients; for learned terms also the critic's loss."""
 
 from __future__ import annotations
 
@@ -11,29 +11,39 @@ from genkit.errors import ComponentError, in_a_line, place
 from genkit.interfaces import Forward, LearnedLoss, Loss
 from genkit.testing.cases import LossCase
 from genkit.testing.check import promise
-from genkit.testing.passes import drawn_twice, lacking, made, tiny_model, twice, widened, with_equal_draws, without
+from genkit.testing.passes import (
+    drawn_twice,
+    lacking,
+    random_pass,
+    tiny_model,
+    twice,
+    widened,
+    with_equal_draws,
+    without,
+)
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, require, seeded
 
 OTHER_WEIGHT = 7.125
-"""Which no config has."""
+"""A weight that no config has."""
 
 
 @promise(Loss)
 def shapes(subject: Subject) -> None:
-    """The term is (B,), one value a datum, or (), a statistic of the batch; finite, for a batch of one too."""
+    """The term is (B,), one value per datum, or (), a statistic of the batch; it is finite, for one datum too."""
     for case in subject.cases():
         for count in (1, 2, 5):
-            _owed("the term", case.part(case.passed(count)), count)
+            _check_values("the term", case.part(case.passed(count)), count)
 
 
-def _owed(what: str, given: object, count: int) -> None:
-    require(isinstance(given, Tensor), f"{what} is {type(given).__name__}: it owes a tensor")
-    assert isinstance(given, Tensor)
-    shape = tuple(given.shape)
+def _check_values(what: str, values: object, count: int) -> None:
+    require(isinstance(values, Tensor), f"{what} is {type(values).__name__}: it must be a tensor")
+    assert isinstance(values, Tensor)
+    shape = tuple(values.shape)
     require(
-        shape in ((count,), ()), f"{what} is {shape} for {count} data, and owes ({count},), one value a datum, or ()"
+        shape in ((count,), ()),
+        f"{what} is {shape} for {count} data, and must be ({count},), one value per datum, or ()",
     )
-    require(given.isfinite().all(), f"{what} is not finite for {count} data")
+    require(values.isfinite().all(), f"{what} is not finite for {count} data")
 
 
 @promise(Loss, after=("shapes", "input is kept"))
@@ -54,7 +64,7 @@ def gradients_reach_the_model(subject: Subject) -> None:
 
 @promise(Loss, after=("shapes", "eval determinism"))
 def batch_size(subject: Subject) -> None:
-    """The same data twice in a batch leave the term as it is: nats per datum, whatever the size of the batch."""
+    """The term is the same for a batch that holds each datum twice: nats per datum, for any size of batch."""
     for case, training in product(subject.cases(), (False, True)):
         passed = case.passed(6)
         with torch.no_grad():
@@ -62,7 +72,7 @@ def batch_size(subject: Subject) -> None:
         require(
             close(once, again, 1e-3),
             f"the term is {once:.4f} for a batch and {again:.4f} for one that holds each datum twice: it is summed "
-            "over the batch, which the core averages over; give one value a datum (B,), or a mean over them (a "
+            "over the batch, which the core averages over; give one value per datum (B,), or a mean over them (a "
             "statistic whose expectation alone is free of the size is marked as an expected failure)",
         )
 
@@ -76,7 +86,7 @@ def _value(case: LossCase, passed: Forward, training: bool = False) -> Tensor:
 @promise(Loss, after=("shapes", "eval determinism"))
 @torch.no_grad()
 def weight(subject: Subject) -> None:
-    """Its weight is no business of the term: the core multiplies by it, and reports the term without it."""
+    """The term does not depend on its weight: the core multiplies by it, and reports the term without it."""
     heavy = subject.config.model_copy(update={"weight": OTHER_WEIGHT})
     for light in subject.cases():
         with seeded(0):
@@ -90,7 +100,7 @@ def weight(subject: Subject) -> None:
 
 @promise(Loss, after=("shapes", "eval determinism"))
 def any_draws(subject: Subject) -> None:
-    """The same draws once more leave the term as it is: another term may ask for more draws than this one."""
+    """The term is the same if each draw is there twice: another term may ask for more draws than this one."""
     remedy = "the first dimension of z, log_prob and log_ratio is that of the draws: average over it"
     for case in subject.cases():
         passed = case.passed(6)
@@ -99,7 +109,7 @@ def any_draws(subject: Subject) -> None:
             try:
                 with seeded():
                     again = case.part(drawn_twice(passed))
-                _owed("the term", again, 6)
+                _check_values("the term", again, 6)
             except Exception as error:
                 raise ContractError(
                     f"it fails where another term asks for more draws ({in_a_line(error)}{place(error)}); {remedy}"
@@ -112,7 +122,7 @@ def any_draws(subject: Subject) -> None:
 
 @promise(Loss, after=("shapes",))
 def needs(subject: Subject) -> None:
-    """What the term reads of a pass is in `needs`, so that a model without it is refused when it is built."""
+    """`needs` names all that the term reads of a pass, so that a model without it is refused when it is built."""
     for case in subject.cases():
         for need in lacking(case.part.needs):
             passed = without(case.passed(6), need)
@@ -129,7 +139,7 @@ def needs(subject: Subject) -> None:
 
 @promise(Loss, after=("shapes", "eval determinism", "batch size"))
 def nats_per_datum(subject: Subject) -> None:
-    """Twice as many values in a datum and its code count more: the term sums over a datum, and is no mean over it."""
+    """The term sums over the values of a datum and its code, and is no mean: it differs for twice as many values."""
     if issubclass(subject.component, LearnedLoss):
         raise NotApplicable("what a learned term makes of a wider datum is up to its weights")
     for case in subject.cases():
@@ -139,18 +149,18 @@ def nats_per_datum(subject: Subject) -> None:
         for (axis, length), training in product(enumerate(case.shape), (False, True)):
             shape = (*case.shape[:axis], 2 * length, *case.shape[axis + 1 :])
             try:
-                wide = subject.component(subject.config, shape).train(training)
+                larger = subject.component(subject.config, shape).train(training)
             except ComponentError:
                 continue
             with torch.no_grad():
                 one = _value(case, passed, training)
                 with seeded():
-                    two = wide(widened(passed, axis, tiny_model(shape).likelihood)).mean()
+                    two = larger(widened(passed, axis, tiny_model(shape).likelihood)).mean()
             require(
                 abs(one - two) > 1e-3 * abs(one) or not one.any(),
                 f"the term is {one:.4f} for a datum and still {two:.4f} for one of twice as many values: it is a mean "
-                "over the values, and owes nats per datum; sum over them (flatten(1).sum(1)); one that has no scale by "
-                "design is marked as an expected failure",
+                "over the values, and must be in nats per datum; sum over them (flatten(1).sum(1)); one that has no "
+                "scale by design is marked as an expected failure",
             )
 
 
@@ -185,7 +195,7 @@ def sign(subject: Subject) -> None:
 
 
 def _with_leaves(case: LossCase) -> tuple[Forward, dict[str, Tensor]]:
-    """A pass whose params, KL and log-ratio are where gradients are asked for."""
+    """A pass whose params, KL and log-ratio require gradients, and these three tensors by name."""
     passed = case.passed(6).detached()
     assert passed.latent is not None
     assert passed.latent.kl is not None
@@ -199,18 +209,19 @@ def _with_leaves(case: LossCase) -> tuple[Forward, dict[str, Tensor]]:
 
 @promise(LearnedLoss, after=("shapes",))
 def critic_loss(subject: Subject) -> None:
-    """On a detached pass the critic's loss is (B,) or (), and reaches each of its parameters."""
+    """On a detached pass the critic's loss is (B,) or (), and its gradients reach each of the term's parameters."""
     for case in subject.cases():
         owned = dict(case.part.named_parameters())
         require(bool(owned), "it has no parameters to learn: derive it from Loss, not from LearnedLoss")
         for count in (1, 6):
             case.part.zero_grad()
-            given = case.part.train().critic_loss(made(case.model, count, case.draws).detached())
-            _owed("critic_loss", given, count)
-        if not given.requires_grad:
+            loss = case.part.train().critic_loss(random_pass(case.model, count, case.draws).detached())
+            _check_values("critic_loss", loss, count)
+        if not loss.requires_grad:
             raise ContractError("no gradient goes from critic_loss to its parameters, so that they learn nothing")
-        given.mean().backward()
-        found = {name: parameter.grad for name, parameter in owned.items() if parameter.grad is not None}
-        require(any(bool(grad.any()) for grad in found.values()), "the gradients of critic_loss are all 0")
-        idle = [name for name in owned if name not in found]  # a bias that cancels between data and generated data is 0
+        loss.mean().backward()
+        gradients = {name: parameter.grad for name, parameter in owned.items() if parameter.grad is not None}
+        require(any(bool(grad.any()) for grad in gradients.values()), "the gradients of critic_loss are all 0")
+        # None alone is idle: the gradient of a bias that cancels between data and generated data is 0
+        idle = [name for name in owned if name not in gradients]
         require(not idle, f"no gradient of critic_loss reaches {', '.join(idle)}: it has no part in it, or is cut off")

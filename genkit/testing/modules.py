@@ -1,4 +1,4 @@
-"""What everything made of layers owes: independent data, no chance in eval mode, a state that is saved, a graph."""
+"""Checks of all parts made of layers: independent data, no chance in eval mode, a state that is saved, one graph."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from genkit.testing.subject import ContractError, NotApplicable, Subject, close,
 
 NETWORKS = (Encoder, Decoder)
 MANY = 20
-"""More data than are treated in a piece."""
+"""More data than a part may process in one piece."""
 BACKEND = "aot_eager"
-"""Of torch.compile: traces forward and backward, and generates no code."""
+"""The backend of torch.compile: it traces forward and backward, and generates no code."""
 CAUSES = {
     "RNN, GRU, or LSTM": "it does not trace torch's recurrent layers, and a run does without: mark it, "
     'expected_failures = {"compiled": "torch.compile does not trace recurrent layers"}',
@@ -29,12 +29,12 @@ CAUSES = {
     "validate_args=False, and leave comparisons of values out of forward",
     "": "leave .item(), print and decisions by values of tensors out of forward",
 }
-"""What to do about what torch says."""
+"""The remedy for each error of torch, by a text that it contains."""
 MODULES = (Encoder, Decoder, Sampler, Likelihood, Loss)
 
 
 def _settled(case: Case, inputs: Tensors, part: Any = None) -> Tensors:
-    """What a part in eval mode computes, without what is drawn at random; a term draws the same at each call."""
+    """The outputs of a part in eval mode, without random ones; a loss term draws the same numbers at each call."""
     with torch.no_grad(), seeded() if isinstance(case, LossCase) else contextlib.nullcontext():
         return case.settled((part or case.part).eval(), *inputs)
 
@@ -47,8 +47,8 @@ def _same(one: Tensors, other: Tensors, tolerance: float = 1e-4) -> bool:
 def eval_determinism(subject: Subject) -> None:
     """In eval mode two calls give the same, draw no random numbers and leave the state as it is.
 
-    Of a sampler this is said of 0 draws: its mean is the point that stands for a datum. A loss term may draw, from the
-    prior for example: the same random numbers give the same.
+    A sampler is called for 0 draws: its mean is the point that stands for a datum. A loss term may draw, for example
+    from the prior; with the same random numbers it is the same.
     """
     sampler = issubclass(subject.component, Sampler)
     for case in subject.cases():
@@ -74,16 +74,16 @@ def eval_determinism(subject: Subject) -> None:
 
 @promise(*NETWORKS, Sampler, Likelihood, after=("shapes", "eval determinism"))
 def batch_independence(subject: Subject) -> None:
-    """In eval mode what comes of a datum depends neither on the others of its batch nor on its place among them."""
+    """In eval mode the output for a datum depends neither on the other data of its batch nor on its place in it."""
     for case in subject.cases():
         one, other = case.inputs(4), case.inputs(MANY, seed=1)
         alone = tuple(value[3:] for value in one)
         whole = [value[3:] for value in _settled(case, one)]
         for others in (3, MANY, 0):
             inputs = tuple(torch.cat([b[:others], a]) for a, b in zip(alone, other, strict=True))
-            found = tuple(value[-1:] for value in _settled(case, inputs))
+            outputs = tuple(value[-1:] for value in _settled(case, inputs))
             require(
-                _same(tuple(whole), found),
+                _same(tuple(whole), outputs),
                 "in eval mode what comes of a datum changes with the rest of its batch: something is computed over the "
                 "batch (a mean, a normalization without running statistics, a reshape that mixes data)",
             )
@@ -91,7 +91,7 @@ def batch_independence(subject: Subject) -> None:
 
 @promise(*NETWORKS, after=("shapes", "batch independence"))
 def order_in_training(subject: Subject) -> None:
-    """In training mode what comes of a datum depends on the batch as a whole at most, never on its place in it."""
+    """In training mode the output for a datum may depend on the batch as a whole, never on its place in it."""
     for case in subject.cases():
         (x,) = case.inputs(6)
         turned = torch.tensor([1, 2, 0, 3, 5, 4])
@@ -108,7 +108,7 @@ def order_in_training(subject: Subject) -> None:
 
 @promise(*MODULES, after=("shapes",))
 def input_is_kept(subject: Subject) -> None:
-    """What comes in is not changed in place."""
+    """Inputs are not changed in place."""
     for case in subject.cases():
         inputs = case.inputs(3)
         before = [value.clone() for value in inputs]
@@ -122,7 +122,7 @@ def input_is_kept(subject: Subject) -> None:
 
 @promise(*MODULES, after=("shapes", "eval determinism"))
 def state(subject: Subject) -> None:
-    """What is saved is all there is: another one with the same state, from a safetensors file, gives the same."""
+    """The saved state is complete: another instance with that state, from a safetensors file, gives the same."""
     for case, other in zip(subject.cases(), subject.cases(seed=1), strict=True):
         case.part.train()
         for seed in range(2):  # running statistics, where there are some
@@ -145,8 +145,8 @@ def state(subject: Subject) -> None:
 
 
 def _hidden(part: nn.Module) -> Iterator[str]:
-    """Tensors and layers that torch does not know of."""
-    known = {id(each) for each in (*part.parameters(), *part.buffers(), *part.modules())}
+    """The paths of tensors and layers that are not registered in their modules."""
+    registered = {id(each) for each in (*part.parameters(), *part.buffers(), *part.modules())}
     for name, module in part.named_modules():
         for key, value in vars(module).items():
             if key in ("_parameters", "_buffers", "_modules"):
@@ -154,33 +154,33 @@ def _hidden(part: nn.Module) -> Iterator[str]:
             inside = (
                 value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
             )
-            if any(isinstance(each, Tensor | nn.Module) and id(each) not in known for each in inside):
+            if any(isinstance(each, Tensor | nn.Module) and id(each) not in registered for each in inside):
                 yield f"{name}.{key}".lstrip(".")
 
 
 @promise(*MODULES, after=("shapes", "eval determinism"))
 def compiled(subject: Subject) -> None:
-    """Compiled, it is one graph, and gives what it gives eager."""
+    """It compiles to one graph, which gives the same as eager."""
     case = subject.cases()[0]
     inputs = case.inputs(4)
     part = case.part.eval()
-    whole = traced_whole(lambda *given: case.read(part, *given), BACKEND)  # as in training
+    whole = traced_whole(lambda *values: case.read(part, *values), BACKEND)  # as in training
     try:
         with whole as traced, seeded(), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what torch says to itself while it traces
-            found = traced(*inputs)
+            warnings.simplefilter("ignore")  # torch's own while it traces
+            outputs = traced(*inputs)
     except NotTraceableError as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise ContractError(
-            f"torch.compile cannot make one graph of it: {said}; " + next(f for w, f in CAUSES.items() if w in said)
+            f"torch.compile cannot make one graph of it: {reason}; " + next(f for w, f in CAUSES.items() if w in reason)
         ) from error
     with seeded(), torch.no_grad():
-        require(_same(found, case.read(part, *inputs)), "compiled, it gives other values than eager")
+        require(_same(outputs, case.read(part, *inputs)), "compiled, it gives other values than eager")
 
 
 @promise(*MODULES, after=("shapes",))
 def seeds(subject: Subject) -> None:
-    """What is drawn when it is built follows the run's seed, and so does all that is drawn after it."""
+    """The first weights follow the run's seed, and so do all later draws."""
     for arguments in [case.arguments for case in subject.cases()]:
         states = []
         for seed in (1, 2):
@@ -194,25 +194,25 @@ def seeds(subject: Subject) -> None:
         )
 
 
-def _made_alone(case: Case, given: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """What a part that is on a device makes without input of its own data, or at random."""
+def _draws(case: Case, params: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Random outputs of a part on a device, with their names for messages."""
     with torch.no_grad():
         if isinstance(case.part, Sampler) and case.part.has_prior:
             yield "what prior() draws", case.part.prior(3)
         if isinstance(case.part, Likelihood):
-            yield "what sample() draws", case.part.sample(given)
+            yield "what sample() draws", case.part.sample(params)
 
 
 @promise(*MODULES, after=("shapes", "eval determinism"))
 def second_device(subject: Subject) -> None:
-    """On a GPU it gives the same; where there is none, nothing that it makes lies on another device than its input."""
+    """It gives the same on a GPU; where there is none, all its tensors lie on the device of its input."""
     case = subject.cases()[0]
     inputs = case.inputs(3)
     device = next((name for name in ("cuda", "mps") if getattr(torch, name).is_available()), "meta")
     wanted = _settled(case, inputs)
     try:
-        found = _settled(case, tuple(value.to(device) for value in inputs), case.part.to(device))
-        alone = list(_made_alone(case, inputs[0].to(device)))
+        outputs = _settled(case, tuple(value.to(device) for value in inputs), case.part.to(device))
+        draws = list(_draws(case, inputs[0].to(device)))
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         if device == "meta" and "device" not in text:
@@ -221,7 +221,7 @@ def second_device(subject: Subject) -> None:
             f"on another device it fails: {text}; give what it makes the device of its input (device=x.device), and "
             "keep tensors as parameters or buffers"
         ) from error
-    for what, value in alone:
+    for what, value in draws:
         on = value.device.type == device
         require(
             on,
@@ -229,8 +229,10 @@ def second_device(subject: Subject) -> None:
             "buffers or input (device=...)",
         )
     if device == "meta":
-        require(all(value.is_meta for value in found), "part of what it gives is left on the CPU; make it on x.device")
+        require(
+            all(value.is_meta for value in outputs), "part of what it gives is left on the CPU; make it on x.device"
+        )
         return
     require(
-        _same(tuple(value.cpu() for value in found), wanted, 1e-2), f"on {device} it gives other values than on a CPU"
+        _same(tuple(value.cpu() for value in outputs), wanted, 1e-2), f"on {device} it gives other values than on a CPU"
     )

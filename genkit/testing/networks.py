@@ -1,4 +1,4 @@
-"""What encoders and decoders owe: shapes."""
+"""Checks of encoders and decoders: shapes, and input of any strides."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ CONSTANT = "a datum without spread, as a black image, is divided by 0; add a sma
 
 @promise(Encoder, Decoder)
 def shapes(subject: Subject) -> None:
-    """(B, *shape) -> (B, *out_shape), of the input's type and finite: of one datum, in eval and training mode."""
+    """(B, *shape) -> (B, *out_shape), finite and of the input's type, in eval and training mode, for one datum too."""
     for case in subject.cases():
-        owed = case.out_shape
-        plain = isinstance(owed, tuple) and all(isinstance(size, int) for size in owed)
-        require(plain, f"its out_shape is {owed!r}: set it in __init__ to a tuple of whole numbers, without the batch")
+        out_shape = case.out_shape
+        plain = isinstance(out_shape, tuple) and all(isinstance(size, int) for size in out_shape)
+        require(
+            plain, f"its out_shape is {out_shape!r}: set it in __init__ to a tuple of whole numbers, without the batch"
+        )
         for training in (False, True):
             for count in COUNTS[training:]:  # batch normalization cannot train on one datum
                 output = _run(case, case.inputs(count)[0], training)
-                _owed(output, (count, *owed), f"for {count} data of shape {case.arguments[0]} it gives")
+                _check_output(output, (count, *out_shape), f"for {count} data of shape {case.arguments[0]} it gives")
                 require(
                     case.part.training == training,
                     "its forward changes its mode (train() or eval()), which is the run's: dropout and normalization "
@@ -48,26 +50,26 @@ def _check_slopes(part: nn.Module, output: Tensor, what: str) -> None:
     parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
     if not output.requires_grad or not parameters:
         return
-    found = torch.autograd.grad(output.sum(), parameters, allow_unused=True)
+    slopes = torch.autograd.grad(output.sum(), parameters, allow_unused=True)
     require(
-        all(bool(slope.isfinite().all()) for slope in found if slope is not None),
+        all(bool(slope.isfinite().all()) for slope in slopes if slope is not None),
         f"{what} its gradients are not finite: the slope of a root at 0 is infinite; add a small number inside of it",
     )
 
 
-def _owed(output: Any, owed: Shape, what: str) -> None:
-    require(isinstance(output, Tensor), f"{what} {type(output).__name__}: it owes one tensor")
-    given = tuple(output.shape)
-    alone = "; mind squeeze() and reshapes by the batch size" if owed[0] == 1 else ""
-    require(given == owed, f"{what} {given}, and owes {owed}, its out_shape after the batch{alone}")
+def _check_output(output: Any, wanted: Shape, what: str) -> None:
+    require(isinstance(output, Tensor), f"{what} {type(output).__name__}: it must give one tensor")
+    shape = tuple(output.shape)
+    alone = "; mind squeeze() and reshapes by the batch size" if wanted[0] == 1 else ""
+    require(shape == wanted, f"{what} {shape}, and must give {wanted}, its out_shape after the batch{alone}")
     require(output.dtype == torch.float32, f"{what} {output.dtype} for float32: it must keep the type of its input")
-    spread = ": one datum has no spread, so leave statistics over a batch to nn.BatchNorm" if owed[0] == 1 else ""
+    spread = ": one datum has no spread, so leave statistics over a batch to nn.BatchNorm" if wanted[0] == 1 else ""
     require(output.isfinite().all(), f"{what} values that are not finite{spread}")
 
 
 @promise(Encoder, Decoder, after=("shapes", "eval determinism"))
 def strides(subject: Subject) -> None:
-    """Input that does not lie in one piece in memory, as between convolutions, gives the same."""
+    """Input that does not lie in one piece in memory gives the same; layers of convolutions pass such tensors on."""
     for case in subject.cases():
         (x,) = case.inputs(3)
         turned = tuple(reversed(range(x.ndim)))

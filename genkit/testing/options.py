@@ -1,4 +1,4 @@
-"""What every component owes to those who configure it: documentation, and strict options that can be written."""
+"""Checks of options: they are documented and strict, and can be written and read again."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def strict_options(subject: Subject) -> None:
 
 @promise(Component)
 def config_round_trip(subject: Subject) -> None:
-    """The options survive JSON and YAML, as a run writes and reads them."""
+    """The options stay the same when a run writes and reads them, as JSON and as YAML."""
     try:
         plain = subject.config.model_dump(mode="json", by_alias=True)
         forms = {"JSON": json.loads(json.dumps(plain)), "YAML": _through_yaml(plain)}
@@ -77,7 +77,7 @@ def config_round_trip(subject: Subject) -> None:
 
 
 def _options(settings: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The options of some settings and of those nested in them, by their places; a component's name is none."""
+    """The options of settings and of the settings nested in them, by their paths; a component's name is not one."""
     for name, option in settings.model_fields.items():
         if name != "name":
             yield f"{above}{name}", option

@@ -1,4 +1,4 @@
-"""A small model of its own, whose passes loss terms are tried on: nothing of it is registered.
+"""Passes of a small model, on which loss terms are checked; its parts are not registered.
 
 B data, K draws, D latent dimensions.
 """
@@ -35,7 +35,7 @@ class TinyEncoder(Encoder):
     """One linear layer: x (B, *shape) -> (B, 6)."""
 
     class Config(Encoder.Config):
-        """There are none."""
+        """There are no options."""
 
         name: Literal["genkit-testing"] = NAME
 
@@ -56,7 +56,7 @@ class TinySampler(Sampler):
     bounds = (0.0, 1.0)
 
     class Config(Sampler.Config):
-        """There are none."""
+        """There are no options."""
 
         name: Literal["genkit-testing"] = NAME
 
@@ -75,7 +75,7 @@ class TinySampler(Sampler):
         return Latent(z, mean, kl, (z.square() - eps.square() - log_var).sum(-1) / 2)
 
     def prior(self, n: int) -> Tensor:
-        """(n, D)."""
+        """N draws from N(0, I): (n, D)."""
         return normal(n, D, batch=0, like=self.heads.weight)
 
 
@@ -83,7 +83,7 @@ class TinyDecoder(Decoder):
     """One linear layer: z (B, D) -> (B, *out_shape)."""
 
     class Config(Decoder.Config):
-        """There are none."""
+        """There are no options."""
 
         name: Literal["genkit-testing"] = NAME
 
@@ -102,7 +102,7 @@ class TinyLikelihood(Likelihood):
     """p(x|z) = N(x; params, I)."""
 
     class Config(Likelihood.Config):
-        """There are none."""
+        """There are no options."""
 
         name: Literal["genkit-testing"] = NAME
 
@@ -119,7 +119,7 @@ class TinyLikelihood(Likelihood):
         return params
 
     def sample(self, params: Tensor) -> Tensor:
-        """Parameters and noise."""
+        """The parameters and Gaussian noise."""
         return params + torch.randn_like(params)
 
 
@@ -134,15 +134,15 @@ def tiny_model(shape: Shape) -> Model:
     return model
 
 
-def made(model: Model, count: int, draws: int, seed: int = 0) -> Forward:
-    """A pass of random data from 0 to 1, the same for the same seed."""
+def random_pass(model: Model, count: int, draws: int, seed: int = 0) -> Forward:
+    """A pass of random data with values from 0 to 1; the same seed gives the same pass."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return model(torch.rand(count, *model.shape), draws)  # type: ignore[no-any-return]
 
 
 def twice(passed: Forward) -> Forward:
-    """The pass of the same batch and once more the same data."""
+    """The pass of a batch that holds each datum twice."""
     assert passed.latent is not None
     z, mean, kl, log_ratio = (_joined(value, 0 if n in (1, 2) else 1) for n, value in enumerate(passed.latent))
     assert z is not None
@@ -154,7 +154,7 @@ def twice(passed: Forward) -> Forward:
 
 
 def drawn_twice(passed: Forward) -> Forward:
-    """The pass with each of its draws once more."""
+    """The pass with each of its draws twice."""
     assert passed.latent is not None
     z, mean, kl, log_ratio = passed.latent
     twofold = _joined(z, 0)
@@ -165,7 +165,7 @@ def drawn_twice(passed: Forward) -> Forward:
 
 
 def lacking(needs: tuple[Need, ...]) -> list[Need]:
-    """What a model may lack whose terms have these needs."""
+    """What a model may lack if its terms have only these needs."""
     each: list[Need] = ["kl", "log_ratio", "generated"]
     if not ENCODER_NEEDS & set(needs):
         each.append("encoder")
@@ -173,7 +173,7 @@ def lacking(needs: tuple[Need, ...]) -> list[Need]:
 
 
 def without(passed: Forward, need: Need) -> Forward:
-    """The pass of a model that does not give one thing."""
+    """The pass of a model that lacks one thing."""
     if need == "generated":
         return passed._replace(generated=None)
     if need == "encoder":
@@ -185,7 +185,7 @@ def without(passed: Forward, need: Need) -> Forward:
 
 
 def widened(passed: Forward, axis: int, likelihood: Likelihood) -> Forward:
-    """Each datum and each code beside a copy of itself, along an axis of the datum; all draws are the first."""
+    """The pass with a copy beside each datum, along one of its axes, and beside each code; all its draws are equal."""
     assert passed.latent is not None
     z, mean, kl, log_ratio = passed.latent
     assert kl is not None

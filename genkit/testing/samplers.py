@@ -1,4 +1,4 @@
-"""What samplers owe: the shapes of a Latent, a mean that stands still, draws that gradients go through, and a prior."""
+"""Checks of samplers: the shapes of a Latent, a mean without chance, draws that pass gradients on, and a prior."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MANY = 100
 BUILDS = 5
 DATA = 50
 FOLLOWS = 0.5
-"""A mean of its own has a correlation with the draws that is near 0, whatever the weights."""
-OF_ALL = "of the whole shape (K, B, ...) at once, genkit.normal(draws, *mean.shape, batch=1, like=mean)"
+"""The least correlation of means with draws: a mean that ignores the draws has one near 0, whatever the weights."""
+WHOLE_NOISE = "of the whole shape (K, B, ...) at once, genkit.normal(draws, *mean.shape, batch=1, like=mean)"
 
 
 @promise(Sampler)
@@ -43,22 +43,25 @@ def shapes(subject: Subject) -> None:
 
 
 def _check_latent(latent: Any, draws: int, count: int, size: Shape) -> None:
-    require(isinstance(latent, Latent), f"it gives {type(latent).__name__}: it owes a genkit.Latent")
+    require(isinstance(latent, Latent), f"it gives {type(latent).__name__}: it must give a genkit.Latent")
     asked = f"for {count} data and {draws} draws"
-    owed = {"z": (draws, count, *size), "mean": (count, *size), "log_ratio": (draws, count)}
-    for name, shape in owed.items():
+    shapes = {"z": (draws, count, *size), "mean": (count, *size), "log_ratio": (draws, count)}
+    for name, shape in shapes.items():
         value = getattr(latent, name)
         if value is not None or name != "log_ratio":
-            given = tuple(value.shape)
-            require(given == shape, f"{asked} {name} is {given}, and owes {shape}")
+            actual = tuple(value.shape)
+            require(actual == shape, f"{asked} {name} is {actual}, and must be {shape}")
     for name, value in latent._asdict().items():
         if value is not None:
             require(value.isfinite().all(), f"{asked} {name} is not finite")
             require(value.dtype == torch.float32, f"{name} is {value.dtype} for float32: keep the type of the features")
     if latent.kl is not None:
-        given, widths = tuple(latent.kl.shape), (math.prod(size), 1)
-        right = given in {(count, width) for width in widths}
-        require(right, f"{asked} kl is {given}, and owes {(count, widths[0])}, a column a dimension, or {(count, 1)}")
+        actual, widths = tuple(latent.kl.shape), (math.prod(size), 1)
+        right = actual in {(count, width) for width in widths}
+        require(
+            right,
+            f"{asked} kl is {actual}, and must be {(count, widths[0])}, one column per dimension, or {(count, 1)}",
+        )
 
 
 @promise(Sampler, after=("shapes", "eval determinism"))
@@ -85,10 +88,10 @@ def reparameterization(subject: Subject) -> None:
         (features,) = case.inputs(8)
         stir(case.part)
         z = case.part(features.requires_grad_(), 2).z
-        total = (z * torch.randn_like(z)).sum()  # not its length, which may be fixed
-        (found,) = torch.autograd.grad(total, features, allow_unused=True) if z.requires_grad else (None,)
+        total = (z * torch.randn_like(z)).sum()  # not the length of z, which may be fixed
+        (gradient,) = torch.autograd.grad(total, features, allow_unused=True) if z.requires_grad else (None,)
         require(
-            found is not None and bool(found.any()),
+            gradient is not None and bool(gradient.any()),
             "no gradient goes through z to the features, so that the encoder cannot learn from the reconstruction: "
             "write a draw as a function of parameters and noise, or use rsample() in place of sample()",
         )
@@ -102,7 +105,7 @@ def independent_draws(subject: Subject) -> None:
     with torch.no_grad():
         z, again = (case.part.eval()(features, DRAWS).z.flatten(2) for _ in range(2))
     if not bool((z.std(0) > 1e-6).all()):
-        require(close(z, again), f"all K draws of a call are the same: draw noise {OF_ALL}")
+        require(close(z, again), f"all K draws of a call are the same: draw noise {WHOLE_NOISE}")
         latent = case.part.train()(features, 2)
         require(
             latent.kl is None or close(latent.z[0], latent.z[1]),
@@ -115,7 +118,7 @@ def independent_draws(subject: Subject) -> None:
     for what, (one, other) in pairs.items():
         require(
             _correlation(one, other) < SIGMAS / math.sqrt(DRAWS),
-            f"the draws for {what} have a correlation of {_correlation(one, other):.2f}: draw noise {OF_ALL}",
+            f"the draws for {what} have a correlation of {_correlation(one, other):.2f}: draw noise {WHOLE_NOISE}",
         )
 
 
@@ -127,7 +130,7 @@ def _correlation(one: Tensor, other: Tensor) -> float:
 @promise(Sampler, after=("shapes", "eval determinism", "independent draws"))
 @torch.no_grad()
 def mean_of_the_draws(subject: Subject) -> None:
-    """The mean follows the draws: data whose draws lie apart have means that lie apart in the same way."""
+    """The mean follows the draws: the means of data differ in the same way as the centres of their draws."""
     pairs = []
     for seed in range(BUILDS):
         for case in subject.cases(seed):
@@ -146,7 +149,7 @@ def mean_of_the_draws(subject: Subject) -> None:
 
 @promise(Sampler, after=("shapes",))
 def prior_alone(subject: Subject) -> None:
-    """Without an encoder (features None) the prior can be drawn from; where there is none, that is said."""
+    """The prior can be drawn from without an encoder (features None); a sampler without one raises ComponentError."""
     case: SamplerCase = subject.cases()[0]
     if not case.part.has_prior:
         for what, broken in (("features None", _without_encoder), ("prior()", _prior_drawn)):
@@ -163,8 +166,8 @@ def prior_alone(subject: Subject) -> None:
     for part in (case.part, subject.component(subject.config, None)):
         for count in (1, 7):
             drawn = part.prior(count)
-            owed = (count, *case.part.latent_shape)
-            require(tuple(drawn.shape) == owed, f"prior({count}) is {tuple(drawn.shape)}, and owes {owed}")
+            shape = (count, *case.part.latent_shape)
+            require(tuple(drawn.shape) == shape, f"prior({count}) is {tuple(drawn.shape)}, and must be {shape}")
             require(
                 drawn.isfinite().all() and drawn.dtype == torch.float32, "the prior gives no finite float32 numbers"
             )

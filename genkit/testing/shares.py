@@ -1,7 +1,7 @@
-"""What everything in a model owes where processes share a batch: each gives its own rows of what one process gives.
+"""Checks of shared batches: processes that share a batch give the rows that one process gives for all of it.
 
-One process plays the parts of two, one after the other. Sums over the processes are known only once both have brought
-their summands, so each part is played anew until there is no sum left that it waits for.
+One process plays two, one after the other. A sum over the processes needs the summands of both, so both are played
+again until neither waits for a sum.
 
 B data, K draws; see `genkit.interfaces`.
 """
@@ -25,7 +25,7 @@ from genkit.testing.subject import Subject, close, require, seeded
 
 COUNT = 5
 SHARES = (Rows(0, 2, COUNT), Rows(2, COUNT, COUNT))
-"""Of two processes, not of one size: means of means are then no means."""
+"""The rows of two processes: of different sizes, so that the mean of their means is not the mean."""
 DROPOUTS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
 NOISE = (
     "all processes have the same seed, and each draws for its own data: take random numbers from genkit.normal and "
@@ -33,17 +33,17 @@ NOISE = (
     "like=x), not from torch.randn and its like"
 )
 STATISTIC = (
-    "each computes over its own rows what it computes over the batch: take means over a batch from genkit.batch_mean, "
-    "which is the mean over the whole batch, not from values.mean(0); what is made of a batch otherwise, and is only "
-    "near it in several processes, is marked as an expected failure"
+    "each process computes over its own rows what must be computed over the batch: take means over a batch from "
+    "genkit.batch_mean, which is the mean over the whole batch, not from values.mean(0); another statistic, which "
+    "several processes only approximate, is marked as an expected failure"
 )
 
 Read = Callable[[Any, Rows | None], Tensors]
-"""What is read of a part: of the whole batch, or of the rows of one process."""
+"""Reads the outputs of a part: for the whole batch (None), or for the rows of one process."""
 
 
 class _Waits(BaseException):
-    """A process waits for a sum over the processes; this is its summand."""
+    """A process waits for a sum over the processes, with its own summand."""
 
     def __init__(self, summand: Tensor) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Waits(BaseException):
 
 
 class _WithoutDropout(TorchFunctionMode):
-    """Dropout lets everything through: its masks are each process's own."""
+    """Turns dropout off: each process has masks of its own."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function in DROPOUTS:
@@ -62,7 +62,7 @@ class _WithoutDropout(TorchFunctionMode):
 
 
 def _without_dropout(part: nn.Module) -> None:
-    """The same for layers with a dropout of their own, which no function shows."""
+    """Turn off the dropout that layers apply inside."""
     for layer in part.modules():
         if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
             layer.dropout = 0.0
@@ -76,10 +76,10 @@ def _without_dropout(part: nn.Module) -> None:
     ),
 )
 def shared_batch(subject: Subject) -> None:
-    """Processes that share a batch give, with the same seed, each its own rows of what one gives for all of it.
+    """Processes that share a batch and a seed give the rows that one process gives for the whole batch.
 
-    So do the draws of `prior`, and `critic_loss`; a statistic of the batch is the same in all of them. Dropout alone
-    is each process's own.
+    So do the draws of `prior`, and `critic_loss`; a statistic of the batch is the same in all processes. Only dropout
+    may differ between them.
     """
     for case, own in zip(subject.cases(), subject.cases(), strict=True):
         replace_normalization(own.part)
@@ -93,7 +93,7 @@ def shared_batch(subject: Subject) -> None:
 
 
 def _readings(case: Case) -> Iterator[tuple[str, Read]]:
-    """What a part gives, by the words for it."""
+    """The outputs of a part, with their names for messages."""
     inputs = case.inputs(COUNT)
     yield "what it gives", lambda part, rows: case.read(part, *_of(case, inputs, rows))
     if isinstance(case, SamplerCase) and case.part.has_prior:
@@ -116,8 +116,8 @@ def _compare(what: str, case: Case, own: Case, read: Read) -> None:
     whole, state = _played(case.part, None, read)
     shares = _played_by_all(own.part, read)
     for number, value in enumerate(whole):
-        parts = [share[number] for share, _ in shares]
-        same = close(torch.cat(parts), value) if value.ndim else all(close(part, value) for part in parts)
+        rows = [share[number] for share, _ in shares]
+        same = close(torch.cat(rows), value) if value.ndim else all(close(each, value) for each in rows)
         drawn = any(not torch.equal(state, other) for _, other in shares)
         require(
             same,
@@ -127,7 +127,7 @@ def _compare(what: str, case: Case, own: Case, read: Read) -> None:
 
 
 def _played(part: nn.Module, rows: Rows | None, read: Read) -> tuple[Tensors, Tensor]:
-    """What is read of a part, and the state of the random generator after it."""
+    """The outputs of a part, and the state of the random generator after them."""
     state = {name: value.clone() for name, value in part.state_dict().items()}
     with seeded(), taking(rows), _WithoutDropout():
         try:
@@ -138,14 +138,14 @@ def _played(part: nn.Module, rows: Rows | None, read: Read) -> tuple[Tensors, Te
 
 
 def _played_by_all(part: nn.Module, read: Read) -> list[tuple[Tensors, Tensor]]:
-    """The same of each process's share, with the sums over the processes that it asks for."""
+    """The same for the rows of each process, with the sums over the processes that the part asks for."""
     sums: list[Tensor] = []
     while True:
         results, summands = [], []
         for rows in SHARES:
-            known = iter(sums)
+            totals = iter(sums)
             try:
-                with adding_by(lambda summand, known=known: _next(known, summand)):  # type: ignore[misc]
+                with adding_by(lambda summand, totals=totals: _next_sum(totals, summand)):  # type: ignore[misc]
                     results.append(_played(part, rows, read))
             except _Waits as waits:
                 summands.append(waits.summand)
@@ -159,8 +159,8 @@ def _played_by_all(part: nn.Module, read: Read) -> list[tuple[Tensors, Tensor]]:
         sums.append(torch.stack(summands).sum(0))
 
 
-def _next(known: Iterator[Tensor], summand: Tensor) -> Tensor:
-    total = next(known, None)
+def _next_sum(totals: Iterator[Tensor], summand: Tensor) -> Tensor:
+    total = next(totals, None)
     if total is None:
         raise _Waits(summand.detach())
     return total.clone()

@@ -1,4 +1,4 @@
-"""What data sources owe: the same data at each load, of the right types."""
+"""Checks of data sources: the same data at each load, of the right types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, generators, require
 
 ALIKE = 0.8
-"""Data of which less than this part are distinct are often met again."""
+"""The least share of distinct data: with fewer, data may be in both splits by chance."""
 KEPT = (torch.float32, torch.uint8)
 
 
@@ -20,15 +20,15 @@ def shapes(subject: Subject) -> None:
     """x (N, *shape) of float32 or uint8, finite, of one shape in both splits."""
     loaded = _loaded(subject)
     for name, split in _splits(loaded):
-        require(isinstance(split.x, Tensor), f"x of the {name} split is {type(split.x).__name__}: it owes a tensor")
+        require(isinstance(split.x, Tensor), f"x of the {name} split is {type(split.x).__name__}: it must be a tensor")
         require(
             split.x.ndim >= 2 and split.x.numel() > 0,
-            f"x of the {name} split is {tuple(split.x.shape)}, and owes (N, *shape), at least one value a datum: a "
-            "table of one column is (N, 1)",
+            f"x of the {name} split is {tuple(split.x.shape)}, and must be (N, *shape), at least one value per datum: "
+            "a table of one column is (N, 1)",
         )
         require(
             split.x.dtype in KEPT,
-            f"x of the {name} split is {split.x.dtype}, and owes float32, or uint8, which stands for x / 255",
+            f"x of the {name} split is {split.x.dtype}, and must be float32, or uint8, which stands for x / 255",
         )
         require(not split.x.requires_grad, f"x of the {name} split asks for gradients: detach it")
         require(split.x.isfinite().all(), f"x of the {name} split holds NaN or infinite values: remove or replace them")
@@ -40,20 +40,23 @@ def shapes(subject: Subject) -> None:
 def labels(subject: Subject) -> None:
     """Labels (N,) of int64, from 0, each with a name where there are names."""
     loaded = _loaded(subject)
-    for name, (x, given) in _splits(loaded):
-        if given is None:
+    for name, (x, values) in _splits(loaded):
+        if values is None:
             continue
-        require(isinstance(given, Tensor), f"labels of the {name} split are {type(given).__name__}: they owe a tensor")
-        shape = tuple(given.shape)
-        require(shape == (len(x),), f"labels of the {name} split are {shape}, and owe ({len(x)},), one a datum")
         require(
-            given.dtype == torch.int64, f"labels of the {name} split are {given.dtype}, and owe int64: labels.long()"
+            isinstance(values, Tensor), f"labels of the {name} split are {type(values).__name__}: they must be a tensor"
         )
-        least, greatest = int(given.min()), int(given.max())
+        shape = tuple(values.shape)
+        require(shape == (len(x),), f"labels of the {name} split are {shape}, and must be ({len(x)},), one per datum")
+        require(
+            values.dtype == torch.int64,
+            f"labels of the {name} split are {values.dtype}, and must be int64: labels.long()",
+        )
+        least, greatest = int(values.min()), int(values.max())
         require(least >= 0, f"labels of the {name} split go down to {least}: they are indices into the classes, from 0")
         names = loaded.classes
         right = names is None or (isinstance(names, tuple) and all(type(each) is str for each in names))
-        require(right, f"classes is {names!r:.80}, and owes a tuple of text, tuple(map(str, names)), or None")
+        require(right, f"classes is {names!r:.80}, and must be a tuple of text, tuple(map(str, names)), or None")
         require(names is None or len(set(names)) == len(names), f"classes has a name twice: {names!r:.80}")
         require(
             names is None or greatest < len(names),
@@ -63,8 +66,8 @@ def labels(subject: Subject) -> None:
 
 @promise(DataSource, after=("shapes",))
 def repetition(subject: Subject) -> None:
-    """Two loads give the same, whatever random numbers were drawn before, and leave the generators as they were."""
-    torch.rand(1)  # so that seeding the generator anew shows
+    """Two loads give the same data, whatever was drawn before, and leave the random generators as they were."""
+    torch.rand(1)  # so that a load that seeds the generator shows
     states = generators()
     one = [(name, split._replace(x=split.x.clone())) for name, split in _splits(_loaded(subject))]
     other = _splits(_loaded(subject))
@@ -84,7 +87,7 @@ def repetition(subject: Subject) -> None:
 
 @promise(DataSource, after=("shapes",))
 def splits(subject: Subject) -> None:
-    """The test split, where there is one, is of data that are not trained on."""
+    """The test split, if there is one, holds other data than the training split."""
     loaded = _loaded(subject)
     if loaded.test is None:
         raise NotApplicable("it has no test split of its own")
@@ -92,11 +95,11 @@ def splits(subject: Subject) -> None:
     distinct = set(train)
     if len(distinct) < ALIKE * len(train):
         raise NotApplicable("many of its data are alike, so that others may well be so by chance")
-    known = sum(map(distinct.__contains__, test))
+    repeated = sum(map(distinct.__contains__, test))
     require(
-        known <= len(test) / 2,
-        f"{known:,} of {len(test):,} test data are training data too, so that its figures are of data that the model "
-        "has seen: keep them apart, or give all as `train` and leave the split to the core",
+        repeated <= len(test) / 2,
+        f"{repeated:,} of {len(test):,} test data are training data too, so that its figures are of data that the "
+        "model has seen: keep them apart, or give all as `train` and leave the split to the core",
     )
 
 
@@ -105,7 +108,7 @@ def _loaded(subject: Subject) -> RawData:
         loaded = subject.component(subject.config).load()
     except DataError as error:
         raise ContractError(f"it cannot load its data: {error}; check it with options with which it can") from error
-    require(isinstance(loaded, RawData), f"load() gives {type(loaded).__name__}: it owes a genkit.RawData")
+    require(isinstance(loaded, RawData), f"load() gives {type(loaded).__name__}: it must give a genkit.RawData")
     assert isinstance(loaded, RawData)
     return loaded
 

@@ -1,4 +1,4 @@
-"""What is under test: a component with its options, built for several shapes of data."""
+"""A subject: a component under test with its options, built for several shapes of data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, Sa
 
 SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 9, 7), (12,), (10, 4))
 LARGER: tuple[Shape, ...] = ((1, 28, 28), (3, 64, 64), (64, 8), (1, 8, 8, 8), (3, 224, 224))
-"""Tried in turn, up to the first that is taken, by a component that takes none of the others."""
+"""Shapes for a component that takes none of SHAPES: tried in turn, up to the first that it takes."""
 FEATURES: tuple[Shape, ...] = ((6,), (2, 3))
 LATENTS: tuple[Shape, ...] = ((3,), (1,), (2, 3), (4,))
 
@@ -41,28 +41,28 @@ class ContractError(AssertionError):
 
 
 class NotApplicable(unittest.SkipTest):
-    """A check says nothing of this component, for the reason given; pytest takes it for a skipped test."""
+    """A check does not apply to this component; the message is the reason, and pytest reports a skipped test."""
 
 
 class Blocked(NotApplicable):
-    """A check builds on another that is broken."""
+    """A check is not run, because one that it builds on fails."""
 
 
 def require(kept: bool | Tensor, broken: str) -> None:
-    """Raise ContractError where a promise is not kept."""
+    """Raise ContractError with the message `broken` unless the promise is kept."""
     __tracebackhide__ = True
     if not bool(kept):
         raise ContractError(broken)
 
 
 def close(one: Tensor, other: Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether two tensors have one shape and, but for rounding, the same values."""
+    """Whether two tensors have the same shape and, up to rounding, the same values."""
     return one.shape == other.shape and torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 @contextlib.contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
-    """The same random numbers in every such block, and the global generators as they were after it."""
+    """Draw the same random numbers in every such block, and restore the global generators after it."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -74,7 +74,7 @@ def seeded(seed: int = 0) -> Iterator[None]:
 
 
 def stir(part: nn.Module) -> None:
-    """Move the parameters a little: what starts at 0 lets no gradient through at first."""
+    """Move the parameters a little: weights that start at 0 let no gradient through."""
     with seeded(), torch.no_grad():
         for parameter in part.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -93,15 +93,15 @@ class Subject:
     component: type[Any]
     config: Component.Config
     shapes: tuple[Shape, ...] | None = None
-    """Of one datum, or of features for a sampler; None: some of each sort, of which it may refuse any."""
+    """The shapes of one datum, or of features for a sampler; None: usual ones, any of which it may refuse."""
     expected: Mapping[str, str] = field(default_factory=dict)
-    """Checks that are expected to fail, with the reasons; they keep no other from being made."""
+    """Checks that are expected to fail, with the reasons; checks that build on them run all the same."""
     outcomes: dict[str, Exception | None] = field(default_factory=dict)
-    """What came of the checks so far, by their names; None: the promise is kept."""
+    """The outcomes of the checks so far, by name; None: the promise is kept."""
 
     @property
     def name(self) -> str:
-        """As messages name it: `encoder 'mlp'`."""
+        """The subject's name in messages: `encoder 'mlp'`."""
         return f"{self.component.kind} '{self.config.name}'"
 
     def cases(self, seed: int = 0) -> list[Any]:
@@ -110,14 +110,14 @@ class Subject:
             raise TypeError("a data source has no cases")
         usual = FEATURES if issubclass(self.component, Sampler) else SHAPES
         tried = [self._case(shape, latent, seed) for shape, latent in zip(self.shapes or usual, cycle(LATENTS))]
-        found = [case for case in tried if case is not None]
-        larger = iter(LARGER if self.shapes is None and not found else ())
-        while not found and (shape := next(larger, None)) is not None:
-            found = [case for case in [self._case(shape, LATENTS[0], seed)] if case is not None]
+        cases = [case for case in tried if case is not None]
+        larger = iter(LARGER if self.shapes is None and not cases else ())
+        while not cases and (shape := next(larger, None)) is not None:
+            cases = [case for case in [self._case(shape, LATENTS[0], seed)] if case is not None]
         require(
-            bool(found), f"{self.name} takes data of none of the shapes tried; say which it takes (shapes, --shape)"
+            bool(cases), f"{self.name} takes data of none of the shapes tried; say which it takes (shapes, --shape)"
         )
-        return found
+        return cases
 
     def _case(self, shape: Shape, latent: Shape, seed: int) -> Case | None:
         arguments = (latent, shape) if issubclass(self.component, Decoder) else (shape,)
@@ -137,24 +137,25 @@ class Subject:
 
 
 def settings_of(component: type[Component], values: Mapping[str, Any] | None = None) -> Component.Config:
-    """A component's options from plain values, the others as they are by default.
+    """A component's options: plain values for some, the defaults for the others.
 
     Raises:
-        ComponentError: some have no default, and how to give them.
-        ConfigError: some are wrong, a line each.
+        ComponentError: an option without a default is missing; the message says how to give it.
+        ConfigError: values are wrong; one line per value.
     """
     part = f"{component.kind}/{name_of(component)}"
     try:
         return component.Config.model_validate({"name": name_of(component), **(values or {})})
     except ValidationError as error:
-        found = error.errors(include_url=False)
-    wrong = [detail for detail in found if detail["type"] != "missing"]
+        problems = error.errors(include_url=False)
+    wrong = [detail for detail in problems if detail["type"] != "missing"]
     if wrong:
         lines = [f"{part}: {dotted(tuple(detail['loc']))}: {detail['msg']}" for detail in wrong]
         raise ConfigError("\n".join(lines))
-    missing = [dotted(tuple(detail["loc"])) for detail in found]
-    given = [f"{name}=..." for name in missing]
+    missing = [dotted(tuple(detail["loc"])) for detail in problems]
+    assignments = [f"{name}=..." for name in missing]
+    call = f"contract({component.__name__}, {component.__name__}.Config({', '.join(assignments)}))"
     raise ComponentError(
         f"{part} has options without a default: {', '.join(missing)}; give them: genkit check-plugin {part} "
-        f"{' '.join(given)}, or contract({component.__name__}, {component.__name__}.Config({', '.join(given)}))"
+        f"{' '.join(assignments)}, or {call}"
     )

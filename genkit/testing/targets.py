@@ -1,4 +1,4 @@
-"""What a name on the command line stands for, and what comes of its checks."""
+"""Targets of `genkit check-plugin`: the parts that a name stands for, and the reports of their checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genkit.testing.subject import settings_of
 
 @dataclass
 class PartReport:
-    """What came of the checks of one part, or of a plugin itself."""
+    """The results of the checks of one part, or of a plugin itself."""
 
     part: str
     """`kind/name`, or `plugin NAME`."""
@@ -38,21 +38,21 @@ class PartReport:
         return any(result.status == "FAILED" for result in self.results)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The report as plain values."""
         results = [result._asdict() for result in self.results]
         return {"part": self.part, "owner": self.owner, "checks": results, "problem": self.problem}
 
 
 def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | None = None) -> list[PartReport]:
-    """Check what a name stands for: a part KIND/NAME or DISTRIBUTION/NAME, a plugin, or all plugins of a distribution.
+    """Check one part, a plugin with its parts, or all plugins of a distribution.
 
     Args:
-        name: of it.
-        options: `KEY=VALUE` for the one part, or `KIND/NAME.KEY=VALUE` for one of several.
-        shapes: of one datum, in place of those that are tried.
+        name: KIND/NAME or DISTRIBUTION/NAME of a part, or the name of a plugin or a distribution.
+        options: `KEY=VALUE` for a single part, or `KIND/NAME.KEY=VALUE` for one of several.
+        shapes: the shapes of one datum to try, in place of the usual ones.
 
     Raises:
-        ComponentError: there is nothing of that name (with the nearest), or options are given for what is not checked.
+        ComponentError: nothing has that name, or an option is for a part that is not checked.
         ConfigError: an option is wrong.
     """
     kind, slash, bare = name.partition("/")
@@ -65,18 +65,18 @@ def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | No
         brought = [component for plugin in _plugins(distribution) for component in plugin.components]
         parts = {_part(component): component for component in brought if name_of(component) == bare}
         if not parts:
-            known = nearest(bare, [name_of(component) for component in brought])
-            raise ComponentError(f"'{distribution}' brings no part '{bare}'; {known}")
+            hint = nearest(bare, [name_of(component) for component in brought])
+            raise ComponentError(f"'{distribution}' brings no part '{bare}'; {hint}")
     else:
         plugins = _plugins(name)
         parts = {_part(component): component for plugin in plugins for component in plugin.components}
-    given = _given(name, options, parts)
+    values = _options_of(name, options, parts)
     reports = [_of_plugin(plugin) for plugin in plugins]
-    return reports + [_of_part(part, component, given[part], shapes) for part, component in parts.items()]
+    return reports + [_of_part(part, component, values[part], shapes) for part, component in parts.items()]
 
 
 def shape_of(text: str) -> Shape:
-    """The shape that `3,32,32` or `3x32x32` stands for; raises ConfigError where it is none."""
+    """The shape that `3,32,32` or `3x32x32` stands for; raises ConfigError if the text is none."""
     sizes = text.replace("x", ",").split(",")
     if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
         raise ConfigError(f"--shape: '{text}' is no shape; write whole numbers, such as 3,32,32")
@@ -88,15 +88,15 @@ def _part(component: type[Component]) -> str:
 
 
 def _plugins(name: str) -> list[Plugin]:
-    found = [plugin for plugin in installed().plugins if canonical(name) == canonical(plugin.distribution)]
-    found = found or [plugin for plugin in installed().plugins if name == plugin.name]
-    owners = list(dict.fromkeys(plugin.distribution for plugin in found))
+    plugins = [plugin for plugin in installed().plugins if canonical(name) == canonical(plugin.distribution)]
+    plugins = plugins or [plugin for plugin in installed().plugins if name == plugin.name]
+    owners = list(dict.fromkeys(plugin.distribution for plugin in plugins))
     if len(owners) > 1:
         raise ComponentError(f"plugin '{name}' is of {' and of '.join(owners)}; write the distribution's name")
     for plugin, source in installed().left_out():
-        if plugin in found:
+        if plugin in plugins:
             raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
-    if not found:
+    if not plugins:
         if _is_installed(name):
             raise ComponentError(
                 f"'{name}' is installed, and has no entry point in the group {GROUP}: in its pyproject.toml, under "
@@ -105,7 +105,7 @@ def _plugins(name: str) -> list[Plugin]:
         names = {word for plugin in installed().plugins for word in (plugin.name, plugin.distribution)}
         names |= {_part(component) for plugin in installed().plugins for component in plugin.components}
         raise ComponentError(f"there is no plugin, distribution or part '{name}'; {nearest(name, names)}")
-    return found
+    return plugins
 
 
 def _is_installed(distribution: str) -> bool:
@@ -116,25 +116,25 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def _given(name: str, options: Iterable[str], parts: dict[str, type[Component]]) -> dict[str, dict[str, Any]]:
+def _options_of(name: str, options: Iterable[str], parts: dict[str, type[Component]]) -> dict[str, dict[str, Any]]:
     """The options of each part."""
     documents = {part: Document(part, {}) for part in parts}
     for assignment in options:
         path = assignment.partition("=")[0]
-        part = next((known for known in parts if path.startswith(f"{known}.")), None)
+        part = next((each for each in parts if path.startswith(f"{each}.")), None)
         if part is not None:
             assignment = assignment.removeprefix(f"{part}.")
         elif len(parts) == 1:
             (part,) = parts
         else:
-            known = ", ".join(parts) or "no parts"
-            raise ComponentError(f"'{assignment}': '{name}' has {known}; write KIND/NAME.KEY=VALUE with one of them")
+            listed = ", ".join(parts) or "no parts"
+            raise ComponentError(f"'{assignment}': '{name}' has {listed}; write KIND/NAME.KEY=VALUE with one of them")
         documents[part].override(assignment)
     return {part: document.values for part, document in documents.items()}
 
 
 def _of_plugin(plugin: Plugin) -> PartReport:
-    """A plugin itself: whether it loads, and, if it follows runs, how."""
+    """The report of a plugin itself: whether it loads, and the checks of its hooks if it follows runs."""
     report = PartReport(f"plugin {plugin.name}", plugin.owner)
     remedy = "; see genkit plugins"
     problems = [Result("registration", "FAILED", problem + remedy) for problem in plugin.problems]

@@ -31,21 +31,25 @@ class DecoderLayer(Shaped):
     """One convolution of a decoder."""
 
     channels: Annotated[
-        int | None, Field(ge=1, description="how many channels the output has; null, for the last layer: as the data")
+        int | None,
+        Field(ge=1, description="the number of output channels; null, for the last layer: as many as the data"),
     ] = None
-    kind: Annotated[Literal["deconv", "conv"], Field(description="whether the convolution is transposed")] = "deconv"
+    kind: Annotated[
+        Literal["deconv", "conv"],
+        Field(description="deconv: a transposed convolution, which can enlarge a map; conv: a plain one"),
+    ] = "deconv"
 
 
 class CNNDecoder(Decoder):
     """Dense layers, a first map, convolutions: z (B, *latent_shape) -> (B, C, n, ...).
 
-    The size of the first map is worked out backwards from the data's, so that the last layer ends on exactly that,
-    odd or not. After the last layer there is neither normalization nor activation.
+    The size of the first map is computed backwards from the size of the data, so that the last layer gives exactly
+    that size, odd or not. After the last layer there is neither normalization nor activation.
 
     Args:
         config: the layers.
-        latent_shape: any.
-        out_shape: (C, T), (C, H, W) or (C, D, H, W), any sizes.
+        latent_shape: any shape.
+        out_shape: (C, T), (C, H, W) or (C, D, H, W), of any sizes.
 
     Example:
         >>> import torch
@@ -60,10 +64,12 @@ class CNNDecoder(Decoder):
         name: Literal["cnn"] = "cnn"
         dense: Dense = ()
         layers: Annotated[
-            tuple[DecoderLayer, ...], Field(min_length=1, description="the convolutions, in the order that data flow")
+            tuple[DecoderLayer, ...],
+            Field(min_length=1, description="the convolutions, from the first map to the data"),
         ] = (DecoderLayer(channels=64, stride=2), DecoderLayer(channels=32, stride=2), DecoderLayer())
         channels: Annotated[
-            int | None, Field(ge=1, description="how many channels the first map has; null: as many as the first layer")
+            int | None,
+            Field(ge=1, description="the number of channels of the first map; null: as many as the first layer"),
         ] = None
         normalization: Normalize = "none"
         activation: Function = "relu"
@@ -107,7 +113,9 @@ def _with_channels(layers: tuple[DecoderLayer, ...], channels: int) -> list[Laye
     *first, last = (layer.channels for layer in layers)
     for number, stated in enumerate(first):
         if stated is None:
-            raise ComponentError(f"decoder 'cnn': layers[{number}] says no channels; only the last has the data's")
+            raise ComponentError(
+                f"decoder 'cnn': layers[{number}] has no channels; only the last layer may leave them out"
+            )
     if last not in (None, channels):
         raise ComponentError(
             f"decoder 'cnn': the last layer ends on {last} channels and the data have {channels}; leave its "
@@ -119,7 +127,7 @@ def _with_channels(layers: tuple[DecoderLayer, ...], channels: int) -> list[Laye
 
 
 def _sizes(layers: tuple[DecoderLayer, ...], end: Shape) -> list[Shape]:
-    """The map's sizes before the first layer and after each, worked out backwards from the last."""
+    """The map's sizes before the first layer and after each layer, computed backwards from the last."""
     sizes = [end]
     for number, layer in reversed(list(enumerate(layers))):
         with naming(f"decoder 'cnn': layers[{number}]"):

@@ -14,11 +14,11 @@ from genkit_cnn.layers import Convolution, Dense, Function, Layer, Normalize, bl
 
 
 class CNNEncoder(Encoder):
-    """Convolutions, then dense layers: x (B, C, n, ...) -> (B, dense[-1]), or the flattened maps where there is none.
+    """Convolutions, then dense layers: x (B, C, n, ...) -> (B, dense[-1]), or the flattened maps without dense layers.
 
     Args:
         config: the layers.
-        shape: (C, T), (C, H, W) or (C, D, H, W), any sizes.
+        shape: (C, T), (C, H, W) or (C, D, H, W), of any sizes.
 
     Example:
         >>> import torch
@@ -33,7 +33,7 @@ class CNNEncoder(Encoder):
 
         name: Literal["cnn"] = "cnn"
         layers: Annotated[
-            tuple[Layer, ...], Field(min_length=1, description="the convolutions, in the order that data flow")
+            tuple[Layer, ...], Field(min_length=1, description="the convolutions, from the data to the features")
         ] = (Layer(channels=32, stride=2), Layer(channels=64, stride=2))
         dense: Dense = ()
         normalization: Normalize = "none"

@@ -1,4 +1,4 @@
-"""Convolutions that are told their sizes: each knows what it gets, what it gives, and how to pad for it.
+"""Convolutions for stated sizes: each knows the sizes of its input and its output, and pads accordingly.
 
 C channels, n the length of an axis, k kernel, s stride, p padding. All arithmetic on sizes is that of Dumoulin & Visin
 2016 (arXiv:1603.07285): a convolution gives floor((n + 2p - k) / s) + 1, a transposed one (n - 1) s + k - 2p.
@@ -36,7 +36,7 @@ BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d,
 
 
 class Shaped(Settings):
-    """What a convolution does to sizes."""
+    """Options of a convolution that decide its sizes."""
 
     kernel: Annotated[int, Field(ge=1, description="the length of the kernel along each axis")] = 3
     stride: Annotated[int, Field(ge=1, description="the step of the kernel along each axis")] = 1
@@ -52,18 +52,18 @@ class Shaped(Settings):
 class Layer(Shaped):
     """One convolution."""
 
-    channels: Annotated[int, Field(ge=1, description="how many channels the output has")]
+    channels: Annotated[int, Field(ge=1, description="the number of output channels")]
 
 
 class Convolution(nn.Module):
     """x (B, C, n, ...) -> (B, channels, m, ...), padded with zeros.
 
-    Where an odd number of zeros is needed, the extra one stands at the start for a stride above 1, as with symmetric
-    padding, and at the end for a stride of 1, as with torch's own padding "same"; the transpose below is the adjoint.
+    If an odd number of zeros is needed, the extra zero is at the start for a stride above 1, as with symmetric padding,
+    and at the end for a stride of 1, as with torch's padding "same". The transpose below is the adjoint.
 
     Args:
         layer: the convolution.
-        channels: input channels.
+        channels: the number of input channels.
         sizes: the input's length along each axis.
 
     Raises:
@@ -88,8 +88,8 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        given: Tensor = self.conv(F.pad(x, self.pad) if self.pad else x)
-        return given
+        output: Tensor = self.conv(F.pad(x, self.pad) if self.pad else x)
+        return output
 
 
 class Deconvolution(nn.Module):
@@ -97,11 +97,11 @@ class Deconvolution(nn.Module):
 
     Args:
         layer: the convolution.
-        channels: input channels.
+        channels: the number of input channels.
         sizes: the output's length along each axis.
 
     Raises:
-        ComponentError: no size leads there.
+        ComponentError: no input gives these sizes.
     """
 
     def __init__(self, layer: Layer, channels: int, sizes: Shape) -> None:
@@ -112,7 +112,7 @@ class Deconvolution(nn.Module):
         padding = [max(0, (total + 1) // 2) for total in excess]
         extra = [2 * p - total for p, total in zip(padding, excess, strict=True)]
         self.crop = layer.stride == 1 and any(extra)
-        if self.crop:  # no output padding below the stride: give one more at the end, and leave it out again
+        if self.crop:  # torch has no output padding at stride 1: compute one more at the end, and cut it off
             padding = [total // 2 for total in excess]
             extra = [0 for _ in sizes]
         deconvolution = TRANSPOSED[len(sizes)]
@@ -120,11 +120,11 @@ class Deconvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        given: Tensor = self.conv(x)
+        output: Tensor = self.conv(x)
         if self.crop:
             for axis, m in enumerate(self.sizes):
-                given = given.narrow(axis + 2, 0, m)
-        return given
+                output = output.narrow(axis + 2, 0, m)
+        return output
 
 
 class Residual(nn.Module):
@@ -141,10 +141,10 @@ class Residual(nn.Module):
 
 
 def inverted(layer: Shaped, sizes: Shape) -> Shape:
-    """What a transposed convolution starts from to end on `sizes`: what the convolution would make of them.
+    """The input sizes of a transposed convolution that gives `sizes`: what the plain convolution gives for them.
 
     Raises:
-        ComponentError: no length along an axis leads there.
+        ComponentError: no input gives the length of an axis.
     """
     if layer.padding == "same":
         return tuple(-(-m // layer.stride) for m in sizes)
@@ -158,7 +158,7 @@ def inverted(layer: Shaped, sizes: Shape) -> Shape:
 
 
 def before(layer: Shaped, sizes: Shape) -> Shape:
-    """What a convolution of stride 1 starts from to end on `sizes`."""
+    """The input sizes of a convolution of stride 1 that gives `sizes`."""
     return sizes if layer.padding == "same" else tuple(m + layer.kernel - 1 for m in sizes)
 
 
@@ -169,7 +169,7 @@ def block(
     normalization: Normalization,
     function: Activation,
 ) -> list[nn.Module]:
-    """A convolution with what follows it: normalization, activation, and the way around it if it is residual."""
+    """A convolution with what follows it: normalization and activation; with its input added if it is residual."""
     parts: list[nn.Module] = [convolution]
     if normalization != "none":
         parts.append(_normalized(normalization, layer.channels, convolution.sizes))
@@ -185,7 +185,7 @@ def block(
 
 
 def _normalized(normalization: Normalization, channels: int, sizes: Shape) -> nn.Module:
-    """Batch or group normalization; a group has two channels at least where there are two."""
+    """Batch or group normalization; a group has at least two channels if there are two."""
     if normalization == "batch":
         if math.prod(sizes) == 1:
             raise ComponentError(
@@ -200,7 +200,7 @@ def _normalized(normalization: Normalization, channels: int, sizes: Shape) -> nn
 
 @contextlib.contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Errors in the block start with the component and the layer that they are about."""
+    """Put the component and the layer before the errors of the block."""
     try:
         yield
     except ComponentError as error:
@@ -216,7 +216,7 @@ def check_shape(who: str, shape: Shape) -> None:
 
 
 def _padding(n: int, layer: Shaped) -> int:
-    """Zeros in all, along an axis of length n."""
+    """The number of zeros at both ends together, along an axis of length n."""
     if layer.padding == "valid":
         return 0
     return max((-(-n // layer.stride) - 1) * layer.stride + layer.kernel - n, 0)

@@ -1,4 +1,4 @@
-"""Where data come from: bundled digits, MNIST in its IDX files, arrays, folders of images, waves of a formula."""
+"""Data sources: bundled digits, MNIST in its IDX files, arrays, folders of images, waves of a formula."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl

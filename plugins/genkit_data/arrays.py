@@ -1,4 +1,4 @@
-"""Arrays of any shape in files: the way in for data of one's own."""
+"""Arrays of any shape in files: the source for your own data."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
 
-# What numpy and safetensors raise for files that are damaged, or hold what has no place in an array.
+# The errors of numpy and safetensors for files that are damaged, or hold more than arrays of numbers and text.
 _DAMAGED = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
 
 class Arrays(DataSource):
-    """An array (N, *shape) from a .npy, .npz or .safetensors file, with labels (N,) if there are any.
+    """An array (N, *shape) from a .npy, .npz or .safetensors file, with labels (N,) if the file has them.
 
-    Bytes (uint8) stand for x / 255; other numbers are taken as they are, unless `range` says where they lie.
+    Bytes (uint8) stand for x / 255; other numbers stay as they are, unless `range` states their limits.
     Labels are integers or text; they become indices into their sorted values, which are the names of the classes.
 
     Args:
@@ -40,11 +40,13 @@ class Arrays(DataSource):
         key: Annotated[str, Field(description="the array's name in a .npz or .safetensors file")] = "x"
         labels: Annotated[
             str | None,
-            Field(description="the labels: their name in the same file, or a .npy file; null: `labels` if it is there"),
+            Field(
+                description="the labels: their name in the same file, or another file; null: `labels`, if it is there"
+            ),
         ] = None
         range: Annotated[
             tuple[float, float] | None,
-            Field(description="the least and the greatest value, which are brought to 0 and 1; null: values stay"),
+            Field(description="the least and the greatest value, which become 0 and 1; null: values stay as they are"),
         ] = None
 
     config: Config
@@ -63,8 +65,8 @@ class Arrays(DataSource):
         if name is None:
             return arrays.get("labels")
         if name not in arrays and Path(name).suffix in SUFFIXES:
-            found = read(Path(name), "data.labels")
-            return found["labels"] if "labels" in found else _named(found, "x", Path(name), "data.labels")
+            others = read(Path(name), "data.labels")
+            return others["labels"] if "labels" in others else _named(others, "x", Path(name), "data.labels")
         return _named(arrays, name, path, "data.labels")
 
     def _scaled(self, x: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class Arrays(DataSource):
 
 
 def read(path: Path, option: str) -> dict[str, Any]:
-    """All arrays of a file by name (x in a .npy file); raises DataError, naming the option that gave the file."""
+    """All arrays of a file by name (x in a .npy file); raises DataError, which names the option of the file."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{option}: {path} is none of {', '.join(SUFFIXES)}")
     try:

@@ -31,13 +31,13 @@ class Digits(DataSource):
 
         name: Literal["digits"] = "digits"
         size: Annotated[
-            int, Field(ge=8, description="the height and the width in pixels; above 8 the images are interpolated")
+            int, Field(ge=8, description="the height and the width in pixels; above 8, images are interpolated")
         ] = 8
 
     config: Config
 
     def load(self) -> RawData:
-        """Read the file that scikit-learn brings; importing scikit-learn itself would take as long as torch does."""
+        """Read the file of scikit-learn, without importing it: that would take as long as importing torch."""
         with _file().open("rb") as packed, gzip.open(packed) as table:
             rows = torch.from_numpy(np.loadtxt(table, delimiter=",", dtype=np.uint8))
         x = rows[:, :64].reshape(-1, 1, 8, 8).to(torch.float32).div(16)
@@ -48,8 +48,8 @@ class Digits(DataSource):
 
 
 def _file() -> Path:
-    found = importlib.util.find_spec("sklearn")
-    folders = found.submodule_search_locations if found is not None else None
+    package = importlib.util.find_spec("sklearn")
+    folders = package.submodule_search_locations if package is not None else None
     path = Path(*folders or [""]) / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise DataError(f"data 'digits': {path} is missing; install scikit-learn anew (pip install scikit-learn)")

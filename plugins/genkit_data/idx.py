@@ -22,18 +22,18 @@ UNSIGNED_BYTE = 0x08
 
 
 def read(path: Path) -> Tensor:
-    """The array of an IDX file of unsigned bytes, gzipped (by its content, not its name) or not; uint8.
+    """The array (uint8) of an IDX file of unsigned bytes; its content, not its name, tells whether it is gzipped.
 
     Raises:
-        DataError: missing, empty, cut short, or not in this format; names the file.
+        DataError: the file is missing, empty, cut short, or not in this format; the message names it.
     """
     content = _content(path)
     if not content:
         raise DataError(f"{path}: the file is empty; copy or download it again")
     zeros, kind, dimensions = struct.unpack(">HBB", content[:4]) if len(content) >= 4 else (1, 0, 0)
     if zeros != 0 or kind != UNSIGNED_BYTE or dimensions == 0:
-        found = content[:4].hex()
-        raise DataError(f"{path}: is no IDX file of bytes: it starts with 0x{found}, not with 0x0000080N")
+        first_bytes = content[:4].hex()
+        raise DataError(f"{path}: is no IDX file of bytes: it starts with 0x{first_bytes}, not with 0x0000080N")
     start = 4 + 4 * dimensions
     shape = struct.unpack(f">{dimensions}I", content[4:start]) if len(content) >= start else ()
     if not shape or len(content) - start != math.prod(shape):

@@ -1,4 +1,4 @@
-"""A folder of images, its sub-folders as labels."""
+"""Folders of images, with sub-folders as labels."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CACHE = ".genkit-images-{}.safetensors"
 
 
 class Images(DataSource):
-    """Images of one size: (N, 1, height, width) in grey or (N, 3, height, width) in colour, one byte a value.
+    """Images of one size: (N, 1, height, width) in grey or (N, 3, height, width) in colour, one byte per value.
 
-    Each sub-folder is a class, named after it; with images directly in the folder there are no labels. They are decoded
-    in parallel, brought to the size (the shorter side scaled, the middle cut out), and kept in one file beside them,
-    which is used again as long as the images and the options are the same.
+    Each sub-folder is a class with its name; if images lie directly in the folder, there are no labels. Images are
+    decoded in parallel, brought to the size (the shorter side scaled, the middle cut out), and kept in one file in the
+    folder, which is used again as long as the images and the options stay the same.
 
     Args:
-        config: the folder, the size, colour or grey, and what becomes of broken images.
+        config: the folder, the size, colour or grey, and what to do with broken images.
     """
 
     class Config(DataSource.Config):
@@ -48,7 +48,7 @@ class Images(DataSource):
         ]
         colour: Annotated[bool, Field(description="whether images have three channels; false: one, grey")] = False
         broken: Annotated[
-            Literal["refuse", "skip"], Field(description="what becomes of images that cannot be read")
+            Literal["refuse", "skip"], Field(description="what to do with images that cannot be read")
         ] = "refuse"
         cache: Annotated[
             bool, Field(description="whether the decoded images are kept in a file in the folder, for the next run")
@@ -73,7 +73,7 @@ class Images(DataSource):
         return RawData(Split(pixels, labels), classes=tuple(classes))
 
     def _decoded(self, root: Path, files: list[Path]) -> tuple[Tensor, list[Path]]:
-        """The images that can be read (N, C, H, W) and their files, from the cache if it is of these."""
+        """The images that can be read (N, C, H, W) and their files, from the cache if it holds these images."""
         signature = self._signature(root, files)
         cache = root / CACHE.format(signature[:16])
         if self.config.cache and (kept := _cached(cache, signature)) is not None:
@@ -93,10 +93,10 @@ class Images(DataSource):
         return pixels, [path for path in files if str(path.relative_to(root)) not in set(broken)]
 
     def _signature(self, root: Path, files: Iterable[Path]) -> str:
-        """Changes where a file or an option does."""
-        known = [(str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        """A hash of the files and the options, which changes with them."""
+        states = [(str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         options = (self.config.size, self.config.colour)
-        return hashlib.sha256(json.dumps([options, known]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([options, states]).encode()).hexdigest()
 
     def _decode(self, root: Path, files: list[Path]) -> tuple[Tensor, list[str]]:
         with ThreadPoolExecutor() as pool:  # pillow lets other threads run while it decodes
@@ -136,7 +136,7 @@ def _cached(path: Path, signature: str) -> tuple[Tensor, list[str]] | None:
 
 
 def _keep(path: Path, pixels: Tensor, broken: list[str], signature: str) -> None:
-    """Put the file in place of earlier ones; a folder that cannot be written is read anew each time."""
+    """Replace earlier caches; a folder that cannot be written has no cache, and is read anew each time."""
     with contextlib.suppress(RunError, OSError):
         for old in path.parent.glob(CACHE.format("*")):
             old.unlink(missing_ok=True)

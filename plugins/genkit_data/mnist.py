@@ -35,7 +35,7 @@ class MNIST(DataSource):
     downloaded once into the user's cache and checked. Data of the same form (Fashion-MNIST) work from `root` too.
 
     Args:
-        config: where the files are, and the splits.
+        config: the folder of the files, and the splits.
     """
 
     class Config(DataSource.Config):
@@ -50,7 +50,7 @@ class MNIST(DataSource):
     config: Config
 
     def load(self) -> RawData:
-        """Read the four files; raises DataError naming the one that is missing or damaged."""
+        """Read the four files; raises DataError naming a file that is missing or damaged."""
         images, labels, test_images, test_labels = (idx.read(self._file(name)) for name in PUBLISHED)
         train = Split(_as_images(images, "train-images"), labels.long())
         test = Split(_as_images(test_images, "t10k-images"), test_labels.long())
@@ -74,7 +74,7 @@ def _as_images(x: Tensor, name: str) -> Tensor:
 
 
 def _downloaded(name: str) -> Path:
-    """The file in the user's cache, downloaded from the first mirror that answers if it is not there yet."""
+    """The file in the user's cache, first downloaded, from the first mirror that answers, if it is not there."""
     import pooch
 
     failures = []

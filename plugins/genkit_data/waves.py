@@ -1,4 +1,4 @@
-"""Sequences from a formula: waves of three forms, for recurrent networks to be tried on."""
+"""Sequences from a formula: waves of three forms, to try recurrent networks on."""
 
 from __future__ import annotations
 
@@ -35,21 +35,23 @@ class Waves(DataSource):
     - square, n mod 3 = 1: 1 where u − ⌊u⌋ < 1/2, else −1,
     - sawtooth, n mod 3 = 2: 2 (u − ⌊u⌋) − 1;
 
-    f is uniform in the range `cycles`, p in [0, 1), a in the range `amplitude`, and e is standard normal. They are the
+    f is uniform in the range `cycles`, p in [0, 1), a in the range `amplitude`, and e is standard normal. These are the
     draws of numpy.random.default_rng(seed) in this order: f, p and a (N each, each as low + (high − low) · random()),
     then e (N, T, F). All is computed in float64 and rounded to float32.
 
     Args:
-        config: how many, their sizes and ranges, and the splits; the source has no test split of its own.
+        config: the number of waves, their sizes and ranges, and the splits; the source has no test split of its own.
     """
 
     class Config(DataSource.Config):
         """Options of waves."""
 
         name: Literal["waves"] = "waves"
-        count: Annotated[int, Field(ge=1, description="how many sequences there are, N")] = 2000
-        length: Annotated[int, Field(ge=1, description="how many steps a sequence has, T")] = 64
-        channels: Annotated[int, Field(ge=1, description="how many values a step has, F: the same wave, shifted")] = 1
+        count: Annotated[int, Field(ge=1, description="the number of sequences, N")] = 2000
+        length: Annotated[int, Field(ge=1, description="the number of steps of a sequence, T")] = 64
+        channels: Annotated[
+            int, Field(ge=1, description="the number of values of a step, F: the same wave, shifted")
+        ] = 1
         shift: Annotated[float, Field(description="how far each channel is ahead of the one before, in cycles")] = 0.25
         cycles: Annotated[Range, Field(description="the least and the greatest frequency, in cycles per sequence")] = (
             1.0,
@@ -57,12 +59,12 @@ class Waves(DataSource):
         )
         amplitude: Annotated[Range, Field(description="the least and the greatest amplitude")] = (0.5, 1.0)
         noise: Annotated[float, Field(ge=0, description="the standard deviation of the noise on each value")] = 0.05
-        seed: Annotated[int, Field(ge=0, description="the seed of waves and noise; apart from the run's seed")] = 0
+        seed: Annotated[int, Field(ge=0, description="the seed of waves and noise, independent of the run's seed")] = 0
 
     config: Config
 
     def load(self) -> RawData:
-        """Make them; the same config gives the same data."""
+        """Compute the waves; the same config gives the same data."""
         config, form = self.config, np.arange(self.config.count) % len(FORMS)
         rng = np.random.default_rng(config.seed)
         f, p, a = (
@@ -77,6 +79,6 @@ class Waves(DataSource):
 
 def _wave(phase: Array, form: np.ndarray[Any, Any]) -> Array:
     """The waves at phases (N, T, F) in cycles, of forms (N, 1, 1): indices into FORMS."""
-    part = phase - np.floor(phase)
-    waves: Array = np.choose(form, (np.sin(2 * np.pi * phase), np.where(part < 0.5, 1.0, -1.0), 2 * part - 1))
+    fraction = phase - np.floor(phase)
+    waves: Array = np.choose(form, (np.sin(2 * np.pi * phase), np.where(fraction < 0.5, 1.0, -1.0), 2 * fraction - 1))
     return waves

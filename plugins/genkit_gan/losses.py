@@ -1,7 +1,8 @@
-"""The adversarial term: an encoder that tells data from what the model generates, trained against it.
+"""The adversarial term: a critic that tells data from generated data, trained against the model.
 
-B data. D(x) is the critic's output, a logit for the non-saturating form. Data whose likelihood bounds them (0 to 1)
-reach it scaled to −1 to 1: most of an image is background, and a critic that sees it as 0 runs away from the generator.
+B data. D(x) is the critic's output, a logit for the non-saturating form. Data that the likelihood bounds (0 to 1) are
+scaled to −1 to 1 for the critic: most of an image is background, and a critic that sees it as 0 gets too far ahead of
+the generator.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from genkit.settings.optimizers import Adam, Optimizer
 
 
 class Adversarial(LearnedLoss):
-    """What the critic makes of generated data. The generator is the decoder, the sampler's prior its input.
+    """The critic's verdict on generated data. The generator is the decoder, with draws from the prior as input.
 
     | form | the model minimises | the critic minimises |
     |---|---|---|
@@ -31,12 +32,12 @@ class Adversarial(LearnedLoss):
     | wasserstein | −D(g) | D(g) − D(x) + penalty · (‖∇D(x̃)‖ − 1)² |
 
     Non-saturating: Goodfellow et al. 2014 (arXiv:1406.2661), section 3. Hinge: Lim & Ye 2017 (arXiv:1705.02894).
-    Wasserstein with gradient penalty: Gulrajani et al. 2017 (arXiv:1704.00028), equation 3, x̃ uniformly between a datum
+    Wasserstein with gradient penalty: Gulrajani et al. 2017 (arXiv:1704.00028), equation 3, x̃ uniform between a datum
     and a generated one. The critic is any encoder, with a linear layer from its features to one number.
 
     Args:
-        config: the critic, the form, and the optimizer of the critic.
-        shape: what the critic can read.
+        config: the critic, the form of the losses, and the critic's optimizer.
+        shape: any shape that the critic takes.
     """
 
     needs = ("generated",)
@@ -52,7 +53,7 @@ class Adversarial(LearnedLoss):
         ]
         form: Annotated[
             Literal["non_saturating", "hinge", "wasserstein"],
-            Field(description="the form of what critic and model minimise"),
+            Field(description="the form of the losses of critic and model"),
         ] = "non_saturating"
         penalty: Annotated[
             float, Field(ge=0, description="the factor of the gradient penalty in the wasserstein form")
@@ -73,17 +74,17 @@ class Adversarial(LearnedLoss):
 
     def judge(self, x: Tensor) -> Tensor:
         """D(x): (B, *shape), scaled -> (B,)."""
-        given: Tensor = self.critic(x)
-        return given.squeeze(1)
+        logits: Tensor = self.critic(x)
+        return logits.squeeze(1)
 
     def forward(self, forward: Forward) -> Tensor:
-        """(B,): of each generated datum."""
+        """(B,): the loss of each generated datum."""
         assert forward.generated is not None
-        given = self.judge(_scaled(forward.generated, forward))
-        return F.softplus(-given) if self.form == "non_saturating" else -given
+        output = self.judge(_scaled(forward.generated, forward))
+        return F.softplus(-output) if self.form == "non_saturating" else -output
 
     def critic_loss(self, forward: Forward) -> Tensor:
-        """(B,): of each pair of a datum and a generated one."""
+        """(B,): the loss of each pair of a datum and a generated one."""
         assert forward.generated is not None
         x, generated = _scaled(forward.x, forward), _scaled(forward.generated, forward)
         real, fake = self.judge(x), self.judge(generated)
@@ -94,9 +95,9 @@ class Adversarial(LearnedLoss):
         return fake - real + self.penalty * self._gradient_penalty(x, generated)
 
     def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
-        share = uniform(len(x), *[1] * (x.ndim - 1), batch=0, like=x)
-        between = torch.lerp(x, generated, share).requires_grad_()
-        with torch.backends.cudnn.flags(enabled=False):  # its recurrent layers have no second derivative
+        fraction = uniform(len(x), *[1] * (x.ndim - 1), batch=0, like=x)
+        between = torch.lerp(x, generated, fraction).requires_grad_()
+        with torch.backends.cudnn.flags(enabled=False):  # cuDNN's recurrent layers have no second derivative
             (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return (norm - 1).square()

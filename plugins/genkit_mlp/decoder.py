@@ -12,12 +12,12 @@ from genkit_mlp.layers import ActivationField, Dropout, Normalize, Widths, dense
 
 
 class MLPDecoder(Decoder):
-    """Dense layers and a last linear one to the shape that is asked for: z (B, *latent_shape) -> (B, *out_shape).
+    """Dense layers, and a last linear layer to `out_shape`: z (B, *latent_shape) -> (B, *out_shape).
 
     Args:
         config: widths (from the latent outwards), activation, normalization and dropout.
-        latent_shape: any.
-        out_shape: any.
+        latent_shape: any shape.
+        out_shape: any shape.
 
     Example:
         >>> import torch

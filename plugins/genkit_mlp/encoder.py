@@ -16,7 +16,7 @@ class MLPEncoder(Encoder):
 
     Args:
         config: widths, activation, normalization and dropout.
-        shape: any.
+        shape: any shape.
 
     Example:
         >>> import torch

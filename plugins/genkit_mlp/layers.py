@@ -1,4 +1,4 @@
-"""What the encoder and the decoder share: a stack of dense layers."""
+"""Dense layers, which the encoder and the decoder share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Dropout = Annotated[
 def dense(
     inputs: int, widths: tuple[int, ...], function: Activation, normalization: Normalization, dropout: float
 ) -> list[nn.Module]:
-    """Linear layers (B, inputs) -> (B, widths[-1]); after each normalization, activation and dropout, as asked for."""
+    """Linear layers (B, inputs) -> (B, widths[-1]); each with the chosen normalization, activation and dropout."""
     layers: list[nn.Module] = []
     for before, after in zip((inputs, *widths), widths, strict=False):
         layers.append(nn.Linear(before, after))

@@ -16,12 +16,12 @@ class RNNDecoder(Decoder):
     """Unrolls z to the length of the data: z (B, *latent_shape) -> (B, *out_shape).
 
     z sets the first state, through a linear layer and tanh (an LSTM's cell starts at 0), and is the input of every
-    step, so that the steps need no teacher: all of them are made in one pass. A linear layer reads each step's features
-    from its state.
+    step, so that no step needs the data of the one before: one pass computes all steps. A linear layer reads each
+    step's features from its state.
 
     Args:
         config: the cell and its sizes.
-        latent_shape: any.
+        latent_shape: any shape.
         out_shape: (T, F), (T,), or (C, H, W), which is written row by row.
 
     Example:

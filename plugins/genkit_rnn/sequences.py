@@ -1,4 +1,4 @@
-"""Data as sequences: how many steps, how many features per step.
+"""Data as sequences: the number of steps, and of features per step.
 
 B data, T steps, F features.
 """
@@ -16,7 +16,7 @@ from genkit.interfaces import Shape
 
 Cell = Annotated[Literal["lstm", "gru"], Field(description="the kind of recurrent unit: lstm or gru")]
 Hidden = Annotated[int, Field(ge=1, description="the width of the state, in each direction")]
-Depth = Annotated[int, Field(ge=1, description="how many recurrent layers lie on top of each other")]
+Depth = Annotated[int, Field(ge=1, description="the number of recurrent layers on top of each other")]
 
 TRACED_AROUND = {
     "compiled": "torch.compile does not trace the recurrent layers of torch.nn; a step is compiled around them"

@@ -1,4 +1,4 @@
-"""Autoencoders and what makes their codes sparse: a point instead of a distribution, and penalties on activations."""
+"""Autoencoders, plain and sparse: a point instead of a distribution, and penalties on activations."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl

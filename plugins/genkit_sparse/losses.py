@@ -14,18 +14,18 @@ from torch import Tensor
 from genkit import Forward, Loss, Shape, batch_mean
 
 SMALLEST = 1e-6
-"""Mean activations are kept so far from 0 and 1, where the logarithms end."""
+"""The least distance of mean activations from 0 and 1, where the logarithms are infinite."""
 
 
 class Sparsity(Loss):
     """Σ_j KL(Bernoulli(ρ) || Bernoulli(ρ̂_j)), with ρ̂_j the mean activation of unit j over the batch.
 
-    Ng 2011, "Sparse autoencoder" (CS294A lecture notes), section 3; the weight is its β. A statistic of the batch: a
-    mean over few data is noisy, so use batches of some hundred. Needs activations from 0 to 1.
+    Ng 2011, "Sparse autoencoder" (CS294A lecture notes), section 3; the weight is its β. It is a statistic of the
+    batch: a mean over few data is noisy, so use batches of some hundred. It needs activations from 0 to 1.
 
     Args:
         config: the weight and ρ.
-        shape: any.
+        shape: any shape.
     """
 
     needs = ("encoder", "unit_interval")
@@ -34,7 +34,7 @@ class Sparsity(Loss):
         """Options of the sparsity term."""
 
         name: Literal["sparsity"] = "sparsity"
-        rho: Annotated[float, Field(gt=0, lt=1, description="the mean activation that each unit is drawn to")] = 0.05
+        rho: Annotated[float, Field(gt=0, lt=1, description="the mean activation that each unit is pulled to")] = 0.05
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -49,11 +49,11 @@ class Sparsity(Loss):
 
 
 class L1(Loss):
-    """Σ_j |z_j|: the sum of a datum's activations, which is least where most are 0.
+    """Σ_j |z_j|: the sum of the absolute activations of a datum, which is small if most are 0.
 
     Args:
         config: the weight.
-        shape: any.
+        shape: any shape.
     """
 
     class Config(Loss.Config):
@@ -62,6 +62,6 @@ class L1(Loss):
         name: Literal["l1"] = "l1"
 
     def forward(self, forward: Forward) -> Tensor:
-        """(B,)."""
+        """(B,): the sum of each datum."""
         assert forward.latent is not None
         return forward.latent.mean.flatten(1).abs().sum(1)

@@ -24,8 +24,8 @@ class PointSampler(Sampler):
     arXiv:1312.5663, the k-sparse autoencoder).
 
     Args:
-        config: the width of the code, its activation, and how many units may be active.
-        features: any shape; it is flattened.
+        config: the width of the code, its activation, and the number of units that may be active.
+        features: any shape, which is flattened.
 
     Raises:
         ComponentError: there is no encoder, or top_k is larger than the code is wide.
@@ -48,7 +48,7 @@ class PointSampler(Sampler):
         )
         activation: Annotated[Activation, Field(description="the function that gives the code")] = "identity"
         top_k: Annotated[
-            int | None, Field(ge=1, description="how many units of a datum's code are kept, the largest; null: all")
+            int | None, Field(ge=1, description="how many of the largest units of a code are kept; null: all")
         ] = None
 
     def __init__(self, config: Config, features: Shape | None) -> None:

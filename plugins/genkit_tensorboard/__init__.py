@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class RunListener:
-    """Follows one run.
+    """A listener of one run.
 
     Args:
-        run: `history` holds the epochs that were done before it started.
+        run: the run; its `history` holds the epochs of earlier starts.
     """
 
     def __init__(self, run: Run) -> None:
@@ -26,26 +26,26 @@ class RunListener:
 
     @cached_property
     def writer(self) -> RunWriter:
-        """The event file, opened at its first record, so as not to hold up the first step."""
+        """The event file, opened at its first record, so that it does not delay the first step."""
         from genkit_tensorboard.writer import RunWriter
 
         return RunWriter(self.run, self.done)
 
     def epoch_ended(self, record: EpochRecord) -> None:
-        """Scalars and images."""
+        """Write scalars and images."""
         self.writer.write_epoch(record)
 
     def run_ended(self) -> None:
-        """The projector and the table of hyperparameters."""
+        """Write the projector and the table of hyperparameters."""
         self.writer.write_end()
 
     def run_stopped(self) -> None:
-        """Close the event file, where there is one."""
+        """Close the event file, if there is one."""
         if "writer" in vars(self):
             self.writer.close()
 
 
 @hookimpl
 def listener(run: Run) -> RunListener:
-    """One for each run."""
+    """One listener per run."""
     return RunListener(run)

@@ -1,4 +1,4 @@
-"""What of a run goes into its event files."""
+"""Event files: the figures, plots and latents of a run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RunWriter:
     """The event file of one run.
 
     Args:
-        run: its directory gets a folder `tensorboard`.
-        done: the epochs that are there already; those after them are written anew.
+        run: the run, whose directory gets a folder `tensorboard`.
+        done: the number of epochs that the files hold already; later ones are written anew.
     """
 
     def __init__(self, run: Run, done: int = 0) -> None:
@@ -33,7 +33,7 @@ class RunWriter:
         self.writer = SummaryWriter(str(run.directory.path / FOLDER), purge_step=done + 1 if done else None)
 
     def write_epoch(self, record: EpochRecord) -> None:
-        """Each term unweighted and its weight, the true ELBO, learning rate, throughput; sometimes plots."""
+        """Write each term unweighted, its weight, the true ELBO, learning rate, throughput; in some epochs plots."""
         epoch = record.epoch
         for split, scores in (("train", record.train), ("validation", record.validation)):
             if scores is not None:
@@ -47,9 +47,9 @@ class RunWriter:
         self.writer.flush()
 
     def write_end(self) -> None:
-        """The latents with labels and thumbnails, and the run's options beside its final figures."""
+        """Write the latents with labels and thumbnails, and the run's options beside its final figures."""
         run = self.run
-        if not _is_picture_epoch(run.history[-1].epoch, run.config.training.epochs):  # where training was ended early
+        if not _is_picture_epoch(run.history[-1].epoch, run.config.training.epochs):  # training ended early
             self._images(run.history[-1].epoch)
         if run.model.encoder is not None:
             self._projector()
@@ -102,7 +102,7 @@ class RunWriter:
 
 
 def _thumbnails(x: torch.Tensor) -> torch.Tensor | None:
-    """Images (N, 3, H, W) with values from 0 to 1, where the data can be shown as such."""
+    """Images (N, 3, H, W) with values from 0 to 1, or None for data that are no images."""
     if not is_image(tuple(x.shape[1:])):
         return None
     x = (x - x.min()) / (x.max() - x.min()).clamp_min(1e-12)
@@ -115,7 +115,7 @@ def _is_picture_epoch(epoch: int, epochs: int) -> bool:
 
 
 def _flat(values: Any, above: str = "") -> dict[str, Any]:
-    """Nested options as `encoder.hidden`, as hparams take them: numbers, truth values and text."""
+    """Nested options by paths such as `encoder.hidden`, as hparams take them: numbers, truth values and text."""
     if isinstance(values, dict):
         return {k: v for key, item in values.items() for k, v in _flat(item, f"{above}.{key}".lstrip(".")).items()}
     return {above: values if isinstance(values, bool | int | float) else str(values)}

@@ -1,4 +1,4 @@
-"""What p(x|z) can be: how the decoder's numbers are read.
+"""Likelihoods p(x|z): how the decoder's output is read.
 
 B data, K draws.
 """
@@ -20,13 +20,13 @@ from genkit.interfaces import Likelihood, Shape
 class BernoulliLikelihood(Likelihood):
     """p(x|z) = Π Bernoulli(x; sigmoid(params)); params are logits.
 
-    -log p is the binary cross-entropy summed over the datum, written as softplus(l) − x·l, which overflows for no l.
-    For grey values in [0, 1] it is the usual objective, but no likelihood of them (Loaiza-Ganem & Cunningham 2019,
+    -log p is the binary cross-entropy summed over the datum, written as softplus(l) − x·l, which never overflows.
+    For grey values in [0, 1] it is the usual objective, but not their likelihood (Loaiza-Ganem & Cunningham 2019,
     arXiv:1907.06845).
 
     Args:
-        config: no options.
-        shape: any; values from 0 to 1.
+        config: the name alone; there are no options.
+        shape: any shape; values from 0 to 1.
     """
 
     support = (0.0, 1.0)
@@ -45,7 +45,7 @@ class BernoulliLikelihood(Likelihood):
         return (x * params - F.softplus(params)).flatten(2).sum(2)
 
     def mean(self, params: Tensor) -> Tensor:
-        """Probabilities."""
+        """The probabilities."""
         return torch.sigmoid(params)
 
     def sample(self, params: Tensor) -> Tensor:
@@ -60,14 +60,14 @@ def _number_or_learned(value: Any) -> Any:
 
 
 class GaussianLikelihood(Likelihood):
-    """p(x|z) = N(x; params, scale² I), with a fixed scale or one that is learned.
+    """p(x|z) = N(x; params, scale² I), with a fixed or a learned scale.
 
     A learned scale is one number for all values, fitted with the weights (Rybkin et al. 2021, arXiv:2006.13202,
     section 3). With a fixed scale of 1, -log p is half the squared error plus a constant.
 
     Args:
         config: the scale.
-        shape: any.
+        shape: any shape.
     """
 
     class Config(Likelihood.Config):
@@ -98,7 +98,7 @@ class GaussianLikelihood(Likelihood):
         return -(squares / 2 + self.log_scale + math.log(2 * math.pi) / 2).flatten(2).sum(2)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The decoder's numbers themselves."""
+        """The params themselves."""
         return params
 
     def sample(self, params: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class Reconstruction(Loss):
 
     Args:
         config: the weight.
-        shape: any.
+        shape: any shape.
     """
 
     class Config(Loss.Config):
@@ -35,13 +35,14 @@ class Reconstruction(Loss):
 class KL(Loss):
     """KL(q(z|x) || p(z)) (Kingma & Welling 2014, arXiv:1312.6114, equation 8).
 
-    Its weight is the beta of the beta-VAE (Higgins et al. 2017). With `free_bits`, each dimension counts for at least
-    so much, as a mean over the batch: Σ_d max(free_bits, mean_b KL_bd) (Kingma et al. 2016, arXiv:1606.04934,
-    equation 15, with a dimension a group); the term is then a statistic of the batch, and no longer the KL itself.
+    Its weight is the beta of the beta-VAE (Higgins et al. 2017). With `free_bits`, the batch mean of each
+    dimension counts for at least that many nats: Σ_d max(free_bits, mean_b KL_bd) (Kingma et al. 2016,
+    arXiv:1606.04934, equation 15, with one dimension per group). The term is then a statistic of the batch, and no
+    longer the KL itself.
 
     Args:
-        config: weight and free bits.
-        shape: any.
+        config: the weight and the free bits.
+        shape: any shape.
     """
 
     needs = ("encoder", "kl")
@@ -52,7 +53,7 @@ class KL(Loss):
         name: Literal["kl"] = "kl"
         free_bits: Annotated[
             float,
-            Field(ge=0, description="nats that each latent dimension may hold without being pressed further"),
+            Field(ge=0, description="the nats of each latent dimension below which its KL is not reduced further"),
         ] = 0.0
 
     def __init__(self, config: Config, shape: Shape) -> None:

@@ -1,4 +1,4 @@
-"""Posteriors that are drawn from by reparameterization.
+"""Samplers with draws by reparameterization.
 
 B data, K draws, D latent dimensions.
 """
@@ -19,12 +19,12 @@ class GaussianSampler(Sampler):
     """q(z|x) = N(mean, diag exp(log_var)), p(z) = N(0, I).
 
     Two linear heads read the features side by side. A draw is z = mean + exp(log_var / 2) · eps with eps ~ N(0, I), so
-    that gradients reach both heads; the KL has a closed form, a dimension: ½ (mean² + exp(log_var) − 1 − log_var).
+    that gradients reach both heads; the KL per dimension is ½ (mean² + exp(log_var) − 1 − log_var).
     Kingma & Welling 2014 (arXiv:1312.6114), section 2.4 and appendix B.
 
     Args:
         config: the number of latent dimensions.
-        features: any shape; it is flattened. None: there are no heads, only the prior.
+        features: any shape, which is flattened; None: only the prior, without heads.
 
     Example:
         >>> sampler = GaussianSampler(GaussianSampler.Config(latent=2), features=(128,))

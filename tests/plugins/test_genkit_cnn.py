@@ -565,7 +565,7 @@ def test_a_kernel_that_does_not_fit_is_named_with_the_sizes(sizes: Shape, text: 
 
 
 def test_a_decoders_layer_without_channels_is_named_unless_it_is_the_last() -> None:
-    with pytest.raises(ComponentError, match=r"decoder 'cnn': layers\[1\] says no channels; only the last"):
+    with pytest.raises(ComponentError, match=r"decoder 'cnn': layers\[1\] has no channels; only the last"):
         decoder((2,), (1, 8, 8), {"channels": 2}, {}, {})
 
 

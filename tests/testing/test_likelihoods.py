@@ -264,10 +264,10 @@ WRONG = [
     (LeavesSupport, "support", "outside its support 0 to 1"),
     (Wide, "samples", "another scale"),
     (Overflows, "support", "log_prob is not finite for params of 20"),
-    (OverTheBatch, "shapes", "owes (K, B) = (1, 1)"),
+    (OverTheBatch, "shapes", "must be (K, B) = (1, 1)"),
     (BatchScale, "batch independence", "changes with the rest of its batch"),
     (OverTheDraws, "draws by themselves", "changes with the other draws"),
-    (FixedLeading, "shapes", "sample is (5, 1, 1, 8, 8), and owes (5, 1, 8, 8)"),
+    (FixedLeading, "shapes", "sample is (5, 1, 1, 8, 8), and must be (5, 1, 8, 8)"),
     (FixedSamples, "new samples", "the same at every call"),
     (CannotLearn, "gradients reach the input", "what comes before it cannot learn"),
 ]

@@ -168,7 +168,7 @@ class Normalizes(Good):
 
 WRONG = [
     (Overlaps, "splits", "2 of 2 test data are training data too"),
-    (Numbered, "labels", "classes is (0, 1), and owes a tuple of text"),
+    (Numbered, "labels", "classes is (0, 1), and must be a tuple of text"),
     (Doubled, "labels", "classes has a name twice"),
     (Fitted, "shapes", "asks for gradients: detach it"),
     (Normalizes, "repetition", "a second load gives other training data"),
@@ -176,13 +176,13 @@ WRONG = [
     (DrawsByNumpy, "repetition", "a second load gives other training data"),
     (Seeds, "repetition", "changes the global random generators"),
     (Shuffles, "repetition", "a second load gives other labels of the training split"),
-    (Wide, "shapes", "x of the training split is torch.float64, and owes float32, or uint8"),
-    (Numpy, "shapes", "x of the training split is ndarray: it owes a tensor"),
+    (Wide, "shapes", "x of the training split is torch.float64, and must be float32, or uint8"),
+    (Numpy, "shapes", "x of the training split is ndarray: it must be a tensor"),
     (Column, "shapes", "a table of one column is (N, 1)"),
     (Holes, "shapes", "holds NaN or infinite values"),
     (OtherShape, "shapes", "data of the test split are (2,), and those of the training split (3,)"),
-    (ShortLabels, "labels", "labels of the training split are torch.int32, and owe int64"),
-    (FloatLabels, "labels", "labels of the training split are (8, 1), and owe (8,)"),
+    (ShortLabels, "labels", "labels of the training split are torch.int32, and must be int64"),
+    (FloatLabels, "labels", "labels of the training split are (8, 1), and must be (8,)"),
     (Unnamed, "labels", "go up to 2, and there are 2 names"),
     (FromMinusOne, "labels", "go down to -1"),
     (
@@ -190,7 +190,7 @@ WRONG = [
         "shapes",
         "it cannot load its data: data.root: there is no folder; choose another; check it with options",
     ),
-    (Pair, "shapes", "load() gives tuple: it owes a genkit.RawData"),
+    (Pair, "shapes", "load() gives tuple: it must give a genkit.RawData"),
 ]
 
 

@@ -69,8 +69,9 @@ def test_options_without_a_default_are_asked_for(cli, mine):
 def test_a_broken_part_ends_with_code_1_and_says_what_is_wrong(cli, mine):
     answer = cli("check-plugin", "encoder/cramped", "--shape", "3x4", "--shape", "7")
     assert answer.code == 1
-    assert "shapes                           FAILED: for 1 data of shape (3, 4) it gives (1, 2), and owes (1, 3)" in (
-        answer.out
+    assert (
+        "shapes                           FAILED: for 1 data of shape (3, 4) it gives (1, 2), and must give (1, 3)"
+        in (answer.out)
     )
     assert "compiled                         not run: it builds on 'shapes'" in answer.out
     assert answer.out.splitlines()[-1].endswith("1 FAILED")

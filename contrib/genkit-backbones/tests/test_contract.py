@@ -1,4 +1,4 @@
-"""What genkit asks of every encoder."""
+"""The contract of every encoder."""
 
 from __future__ import annotations
 

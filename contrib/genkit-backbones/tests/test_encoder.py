@@ -80,8 +80,8 @@ def test_every_parameter_that_is_fitted_has_a_part_in_the_features(model: str, p
     fitted = {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
     assert fitted == {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
     frozen = {name for name, _ in encoder.named_parameters()} - fitted
-    owed = {"vit": "network.pooler", "convnext": "network.layernorm", "swin": "network.pooler"}
-    assert all(name.startswith(owed[model]) for name in frozen)
+    unread = {"vit": "network.pooler", "convnext": "network.layernorm", "swin": "network.pooler"}
+    assert all(name.startswith(unread[model]) for name in frozen)
     assert bool(frozen) == (not pooled and model in ("vit", "convnext"))
 
 
@@ -108,7 +108,7 @@ UNFIT = {
     **dict.fromkeys(["timm_backbone", "timm_wrapper"], "requires the timm library"),
     "dinat": "requires the natten library",
 }
-"""What needs more than images or a library of its own, or gives no hidden state."""
+"""Architectures that need more than images or another library, or give no hidden state."""
 
 
 @pytest.mark.parametrize("model", sorted(architectures.names() - UNFIT.keys()))

@@ -1,4 +1,4 @@
-"""What genkit asks of everything that follows a run."""
+"""The contract of listeners."""
 
 from __future__ import annotations
 

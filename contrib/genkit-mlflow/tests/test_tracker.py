@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    monkeypatch.setattr("genkit.pictures.plots.draw_all", lambda *_: [])  # but for the example
+    monkeypatch.setattr("genkit.pictures.plots.draw_all", lambda *_: [])  # except for the example
 
 
 def config(folder: Path, **training: Any) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def tracked(directory: Path) -> Tracked:
 
 
 def metric(directory: Path, name: str) -> dict[int, float]:
-    found = client(directory.parent).get_metric_history(tracked(directory).info.run_id, name)
-    assert len({one.step for one in found}) == len(found)
-    return {one.step: one.value for one in found}
+    history = client(directory.parent).get_metric_history(tracked(directory).info.run_id, name)
+    assert len({one.step for one in history}) == len(history)
+    return {one.step: one.value for one in history}
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +104,8 @@ def test_the_figures_of_the_test_split_come_last(example: Run) -> None:
 
 
 def test_options_are_parameters_and_their_origin_is_in_tags(example: Run) -> None:
-    found = tracked(example.directory.path)
-    params = found.data.params
+    entry = tracked(example.directory.path)
+    params = entry.data.params
     assert params["sampler.latent"] == "2"
     assert params["encoder.hidden"] == "[4]"
     assert params["loss.kl.weight"] == "0.5"
@@ -113,11 +113,11 @@ def test_options_are_parameters_and_their_origin_is_in_tags(example: Run) -> Non
     assert params["training.clip_norm"] == "null"
     assert {name.split(".")[0] for name in params} == set(example.config.resolved())
     version = json.loads(example.directory.environment.read_text())["versions"]["genkit-torch"]
-    assert found.data.tags["genkit.version.genkit-torch"] == version
-    plugin = found.data.tags["genkit.plugin.genkit-torch"]
+    assert entry.data.tags["genkit.version.genkit-torch"] == version
+    plugin = entry.data.tags["genkit.plugin.genkit-torch"]
     assert plugin.startswith(f"{version}: data/arrays, encoder/mlp")
-    assert found.info.run_name == "run"
-    assert found.info.status == "FINISHED"
+    assert entry.info.run_name == "run"
+    assert entry.info.status == "FINISHED"
 
 
 def test_pictures_weights_and_config_are_artifacts(example: Run) -> None:
@@ -181,12 +181,12 @@ class Stops:
 def test_an_interrupted_run_is_killed_with_all_its_epochs_and_can_go_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         genkit.run(config(tmp_path, epochs=4), out=tmp_path / "run", listeners=[Stops(KeyboardInterrupt())])
-    found = tracked(tmp_path / "run")
-    assert found.info.status == "KILLED"
+    entry = tracked(tmp_path / "run")
+    assert entry.info.status == "KILLED"
     assert set(metric(tmp_path / "run", "train/loss")) == {1, 2}
     resume(tmp_path / "run")
     after = tracked(tmp_path / "run")
-    assert (after.info.run_id, after.info.status) == (found.info.run_id, "FINISHED")
+    assert (after.info.run_id, after.info.status) == (entry.info.run_id, "FINISHED")
     assert set(metric(tmp_path / "run", "train/loss")) == {1, 2, 3, 4}
 
 
@@ -194,10 +194,10 @@ def test_a_failed_run_is_failed_with_its_error(tmp_path: Path) -> None:
     failing = config(tmp_path, epochs=2, optimizer={"name": "sgd", "lr": 1e30})
     with pytest.raises(TrainingError) as caught:
         genkit.run(failing, out=tmp_path / "run")
-    found = tracked(tmp_path / "run")
-    assert found.info.status == "FAILED"
-    assert found.data.tags["genkit.error"] == f"TrainingError: {caught.value}"
-    assert found.data.params["training.optimizer.lr"] == "1e+30"
+    entry = tracked(tmp_path / "run")
+    assert entry.info.status == "FAILED"
+    assert entry.data.tags["genkit.error"] == f"TrainingError: {caught.value}"
+    assert entry.data.params["training.optimizer.lr"] == "1e+30"
 
 
 def test_a_run_within_the_handling_of_another_error_is_finished_all_the_same(tmp_path: Path) -> None:
@@ -205,9 +205,9 @@ def test_a_run_within_the_handling_of_another_error_is_finished_all_the_same(tmp
         raise ValueError("of somebody else")
     except ValueError:
         run = genkit.run(config(tmp_path, epochs=1), out=tmp_path / "run")
-    found = tracked(run.directory.path)
-    assert found.info.status == "FINISHED"
-    assert "genkit.error" not in found.data.tags
+    entry = tracked(run.directory.path)
+    assert entry.info.status == "FINISHED"
+    assert "genkit.error" not in entry.data.tags
 
 
 def test_mlflows_own_variables_say_where_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,8 +218,8 @@ def test_mlflows_own_variables_say_where_else(tmp_path: Path, monkeypatch: pytes
     run = genkit.run(config(tmp_path, epochs=1), out=tmp_path / "deep" / "run")
     assert not (tmp_path / "deep" / "mlruns").exists()
     run_id = json.loads((run.directory.path / "mlflow.json").read_text())["run_id"]
-    found = client(tmp_path).get_run(run_id)
-    assert client(tmp_path).get_experiment(found.info.experiment_id).name == "another"
+    entry = client(tmp_path).get_run(run_id)
+    assert client(tmp_path).get_experiment(entry.info.experiment_id).name == "another"
 
 
 def test_a_store_that_cannot_be_used_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,17 +19,17 @@ class SketchData(DataSource):
     The labels are the quarters that the places lie in.
 
     Args:
-        config: how many, their size, and the splits; the source has no test split of its own.
+        config: the number of images, their size, and the splits; the source has no test split of its own.
     """
 
     class Config(DataSource.Config):
         """Options of the data."""
 
         name: Literal["sketch"] = "sketch"
-        count: Annotated[int, Field(ge=1, description="how many images there are, N")] = 2000
+        count: Annotated[int, Field(ge=1, description="the number of images, N")] = 2000
         size: Annotated[int, Field(ge=2, description="the height and the width of an image, S")] = 16
         radius: Annotated[float, Field(gt=0, description="the standard deviation of a spot, in pixels")] = 2.0
-        seed: Annotated[int, Field(ge=0, description="the seed of the places; apart from the run's seed")] = 0
+        seed: Annotated[int, Field(ge=0, description="the seed of the places, independent of the run's seed")] = 0
 
     config: Config
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class SketchDecoder(Decoder):
-    """A hidden layer, and a linear one to the shape that is asked for: z (B, *latent_shape) -> (B, *out_shape).
+    """A hidden layer, and a linear layer to `out_shape`: z (B, *latent_shape) -> (B, *out_shape).
 
     Args:
         config: the hidden layer's width.
-        latent_shape: any.
-        out_shape: any.
+        latent_shape: any shape.
+        out_shape: any shape.
     """
 
     class Config(Decoder.Config):

@@ -12,15 +12,15 @@ class SketchEncoder(Encoder):
     """Flattens a datum and sends it through a dense layer: x (B, *shape) -> features (B, width).
 
     Args:
-        config: the width.
-        shape: any.
+        config: the number of features.
+        shape: any shape.
     """
 
     class Config(Encoder.Config):
         """Options of the encoder."""
 
         name: Literal["sketch"] = "sketch"
-        width: Annotated[int, Field(ge=1, description="how many features there are")] = 64
+        width: Annotated[int, Field(ge=1, description="the number of features")] = 64
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)

@@ -1,4 +1,4 @@
-"""A likelihood whose noise is Laplace's: it counts absolute errors, and so minds outliers less than squares do.
+"""A likelihood with Laplace noise: it counts absolute errors, so outliers weigh less than with squares.
 
 B data, K draws.
 """
@@ -17,7 +17,7 @@ class SketchLikelihood(Likelihood):
 
     Args:
         config: the scale.
-        shape: any.
+        shape: any shape.
     """
 
     class Config(Likelihood.Config):
@@ -32,11 +32,11 @@ class SketchLikelihood(Likelihood):
         self.scale = config.scale
 
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """x (B, *shape), middles (K, B, *shape) -> (K, B) nats."""
+        """x (B, *shape), params (K, B, *shape) -> (K, B) nats."""
         return -((x - params).abs() / self.scale + math.log(2 * self.scale)).flatten(2).sum(2)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The decoder's numbers themselves."""
+        """The params themselves."""
         return params
 
     def sample(self, params: Tensor) -> Tensor:

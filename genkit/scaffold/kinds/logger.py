@@ -18,24 +18,24 @@ FIGURES = ("loss", "reconstruction", "kl", "elbo")
 
 
 class SketchLogger:
-    """Follows one run: its methods are named as the events that they hear of."""
+    """A listener of one run: its methods have the names of the events that they follow."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
     def epoch_ended(self) -> None:
-        """Write the whole table anew, so that it is right in a run that is taken up again, too."""
+        """Write the whole table anew, so that it is right in a resumed run too."""
         write_text(self.run.directory.path / "sketch.csv", table(self.run.history))
 
 
 @hookimpl
 def listener(run: Run) -> SketchLogger:
-    """One for each run."""
+    """One logger per run."""
     return SketchLogger(run)
 
 
 def table(history: Iterable[EpochRecord]) -> str:
-    """A line an epoch and split, in nats per datum; what is not known is left empty."""
+    """One line per epoch and split, in nats per datum; figures that a run lacks are left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("epoch", "split", *FIGURES))

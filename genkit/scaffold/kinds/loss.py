@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 class SketchLoss(Loss):
-    """½ Σ_d max(|mean_d| − margin, 0)²; with a margin of 0 it is −log N(mean; 0, I) without its constant.
+    """½ Σ_d max(|mean_d| − margin, 0)²; with a margin of 0, −log N(mean; 0, I) without its constant.
 
-    Ghosh et al. 2020, "From variational to deterministic autoencoders" (arXiv:1903.12436), take it without a margin in
+    Ghosh et al. 2020, "From variational to deterministic autoencoders" (arXiv:1903.12436), use it without a margin in
     place of the KL.
 
     Args:
         config: the weight and the margin.
-        shape: any.
+        shape: any shape.
     """
 
     class Config(Loss.Config):

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 class SketchSampler(Sampler):
     """q(z|x) = Laplace(mean, scale), p(z) = Laplace(0, 1), independent in each dimension.
 
-    Two linear heads read the features: the mean, and the logarithm of the scale b. The KL has a closed form, a
-    dimension: |mean| + b · exp(−|mean| / b) − 1 − log b.
+    Two linear heads read the features: the mean, and the logarithm of the scale b. The KL per
+    dimension is |mean| + b · exp(−|mean| / b) − 1 − log b.
 
     Args:
         config: the number of latent dimensions.
-        features: any shape; it is flattened. None: there are no heads, only the prior.
+        features: any shape, which is flattened; None: only the prior, without heads.
     """
 
     class Config(Sampler.Config):
@@ -37,7 +37,7 @@ class SketchSampler(Sampler):
         if features is not None:
             self.mean = nn.Linear(math.prod(features), config.latent)
             self.log_scale = nn.Linear(math.prod(features), config.latent)
-        self.register_buffer("origin", torch.zeros(config.latent), persistent=False)  # it knows the device
+        self.register_buffer("origin", torch.zeros(config.latent), persistent=False)  # it gives prior() its device
 
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
         """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio (K, B)."""
@@ -56,9 +56,9 @@ class SketchSampler(Sampler):
         return _laplace(uniform(n, *self.latent_shape, batch=0, like=self.origin))
 
 
-def _laplace(share: Tensor) -> Tensor:
-    """Draws from Laplace(0, 1) for draws from 0 to 1, by the inverse of its distribution function."""
-    centred = (share - 0.5).clamp_min(-0.4999999)  # 0 would be drawn infinitely far out
+def _laplace(quantile: Tensor) -> Tensor:
+    """Draws from Laplace(0, 1), made of uniform draws from 0 to 1 by the inverse distribution function."""
+    centred = (quantile - 0.5).clamp_min(-0.4999999)  # a quantile of 0 would give minus infinity
     return -centred.sign() * torch.log1p(-2 * centred.abs())
 
 

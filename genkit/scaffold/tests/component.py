@@ -1,4 +1,4 @@
-"""SketchComponent keeps what genkit asks of its kind, and works in a model."""
+"""Tests of SketchComponent: the contract of its kind, and a run that trains."""
 
 from pathlib import Path
 

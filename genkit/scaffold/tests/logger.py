@@ -1,4 +1,4 @@
-"""The logger keeps what genkit asks of those who follow a run, and writes what it should."""
+"""Tests of the logger: the contract of listeners, and the table that it writes."""
 
 from pathlib import Path
 

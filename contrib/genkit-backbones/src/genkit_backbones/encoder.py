@@ -16,12 +16,12 @@ WHO = "encoder 'backbone'"
 class BackboneEncoder(Encoder):
     """A vision backbone of Hugging Face transformers, its weights drawn afresh: x (B, C, H, W) -> (B, D).
 
-    The features are what the architecture itself pools of its last hidden state, and where it pools nothing, the mean
-    of the last hidden state over its places. Parameters that have no part in them are frozen.
+    The features are the pooled output of the architecture, or, if it has none, the mean of its last hidden state over
+    its places. Parameters that have no part in the features are frozen.
 
     Args:
-        config: which architecture, and its options.
-        shape: (C, H, W); the channels and the size of images are told to the architecture.
+        config: the architecture and its options.
+        shape: (C, H, W); the architecture's options for channels and size follow from it.
 
     Raises:
         ComponentError: the data are no images, transformers has no such architecture or option, or the architecture
@@ -65,7 +65,7 @@ class BackboneEncoder(Encoder):
             self.network: nn.Module = architectures.network(settings)
         except ComponentError as error:
             raise ComponentError(f"{WHO}: {error}") from None
-        self.out_shape = self._tried(settings, shape)
+        self.out_shape = self._check_output(settings, shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) -> features (B, D)."""
@@ -80,8 +80,8 @@ class BackboneEncoder(Encoder):
             return own.flatten(1)
         return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden.mean(1)
 
-    def _tried(self, settings: Any, shape: Shape) -> Shape:
-        """The shape of a datum's features, by a pass without numbers, which also shows what has no part in them."""
+    def _check_output(self, settings: Any, shape: Shape) -> Shape:
+        """The shape of a datum's features, by a pass on the meta device; freezes parameters without a part in them."""
         from genkit_backbones import architectures
 
         with torch.device("meta"), torch.enable_grad():

@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 
 class RunListener:
-    """Follows one run."""
+    """A listener of one run."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
     @cached_property
     def tracker(self) -> RunTracker:
-        """The run in MLflow, which is imported at the first record, so as not to hold up the start."""
+        """The run in MLflow, which is imported at the first record, so that it does not delay the start."""
         from genkit_mlflow.tracker import RunTracker
 
         return RunTracker(self.run)
 
     def epoch_ended(self) -> None:
-        """The figures of the epochs so far."""
+        """Write the figures of the epochs so far."""
         self.tracker.write_epochs()
 
     def run_ended(self) -> None:
-        """The figures of the test split, pictures and weights."""
+        """Write the figures of the test split, pictures and weights."""
         self.tracker.write_end()
 
     def run_stopped(self) -> None:
-        """How it ended: while a run is being stopped by an error, that is the one being handled."""
+        """Write how the run ended: an error that stops it is the one that Python handles now."""
         self.tracker.close(sys.exception())
 
 
 @hookimpl
 def listener(run: Run) -> RunListener:
-    """One for each run."""
+    """One listener per run."""
     return RunListener(run)

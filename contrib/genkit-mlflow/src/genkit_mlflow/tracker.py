@@ -1,4 +1,4 @@
-"""What of a run goes into MLflow."""
+"""Runs in MLflow: the options, figures, pictures and weights of a run."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "genkit"
 RECORD = "mlflow.json"
-"""In the run's directory: which MLflow run it is."""
+"""The file in the run's directory that holds the id of the MLflow run."""
 SECONDS_BETWEEN_WRITES = 1.0
 LONGEST_VALUE = 5000
-"""Characters of a parameter or tag that MLflow's stores take."""
+"""The most characters of a parameter or tag that MLflow's stores take."""
 PARAMS_AT_ONCE, METRICS_AT_ONCE = 100, 1000
-"""That MLflow takes in one request."""
+"""How many parameters and metrics MLflow takes in one request."""
 
 
 class RunTracker:
-    """One run in MLflow: a new one, or for a resumed run the one that it had.
+    """One run in MLflow: a new one, or the earlier one of a resumed run.
 
     Args:
-        run: MLflow's id of it is kept in its directory.
+        run: the run, whose directory keeps the id of the MLflow run.
     """
 
     def __init__(self, run: Run) -> None:
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table that it makes
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports every table that it creates
         self.run = run
         self.client = MlflowClient(tracking_uri=_store(run))
         self.finished = False
         self.written_at = float("-inf")
         self.id = self._earlier(run)
         self.epochs = 0
-        """How many are written."""
+        """The number of epochs that are written."""
         if self.id is None:
             self.id = self._new(run)
         else:
@@ -53,7 +53,7 @@ class RunTracker:
         self.client.log_artifact(self.id, str(run.directory.config))
 
     def write_epochs(self, now: bool = False) -> None:
-        """The records that are not written yet, unless the last were written less than a second ago."""
+        """Write the new records, unless the last write was less than a second ago and `now` is false."""
         if not now and time.monotonic() - self.written_at < SECONDS_BETWEEN_WRITES:
             return
         stamp = int(time.time() * 1000)
@@ -63,7 +63,7 @@ class RunTracker:
         self.written_at = time.monotonic()
 
     def write_end(self) -> None:
-        """The figures of the test split, pictures and weights."""
+        """Write the figures of the test split, pictures and weights."""
         run = self.run
         self.write_epochs(now=True)
         figures = run.evaluation.to_json() if run.evaluation is not None else {}
@@ -77,7 +77,7 @@ class RunTracker:
         self.finished = True
 
     def close(self, error: BaseException | None) -> None:
-        """Say how the run ended; `error` is what stopped it, if anything did."""
+        """Write how the run ended; `error` is the error that stopped it, if any."""
         self.write_epochs(now=True)
         if self.finished:
             self.client.set_terminated(self.id, "FINISHED")
@@ -88,7 +88,7 @@ class RunTracker:
         self.client.set_terminated(self.id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
 
     def _earlier(self, run: Run) -> str | None:
-        """MLflow's id of the run that is resumed; None for a fresh run, or where this store does not know it."""
+        """MLflow's id of the run that is resumed; None for a new run, or if this store does not have it."""
         record = run.directory.path / RECORD
         if not record.is_file():
             return None
@@ -110,20 +110,20 @@ class RunTracker:
         return run_id
 
     def _go_on(self, run: Run) -> None:
-        """Take up an earlier MLflow run; what it lacks of the epochs before is written with the next."""
-        known = self.client.get_run(self.id).data.params
+        """Continue an earlier MLflow run; epochs that it lacks are written with the next one."""
+        params = self.client.get_run(self.id).data.params
         changed = {name: value[:LONGEST_VALUE] for name, value in _options(run).items()}
-        tags = [RunTag(f"resumed.{name}", value) for name, value in changed.items() if known.get(name) != value]
+        tags = [RunTag(f"resumed.{name}", value) for name, value in changed.items() if params.get(name) != value]
         self.client.log_batch(self.id, tags=tags)
         self.client.update_run(self.id, status="RUNNING")
         self.epochs = max((metric.step for metric in self.client.get_metric_history(self.id, "train/loss")), default=0)
 
     def _experiment(self, run: Run) -> str:
-        """The id of the experiment, made where it is not there; a local store keeps artifacts beside its database."""
+        """The id of the experiment, created if there is none; a local store keeps artifacts beside its database."""
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         own = None if os.environ.get("MLFLOW_TRACKING_URI") else (_folder(run) / "artifacts").as_uri()
         return str(self.client.create_experiment(name, artifact_location=own))
 
@@ -137,10 +137,10 @@ def _folder(run: Run) -> Path:
 
 
 def _store(run: Run) -> str:
-    """Where MLflow writes: as its own variable says, otherwise a database beside the run."""
-    said = os.environ.get("MLFLOW_TRACKING_URI")
-    if said:
-        return said
+    """The address of MLflow's store: from its own variable, otherwise a database beside the run."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return uri
     _folder(run).mkdir(exist_ok=True)
     return f"sqlite:///{(_folder(run) / 'mlflow.db').as_posix()}"
 
@@ -161,17 +161,17 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str
 
 
 def _provenance(run: Run) -> dict[str, str]:
-    """Which distributions the run was made with, as its environment.json says."""
-    known = json.loads(run.directory.environment.read_text(encoding="utf-8"))
-    tags = {f"genkit.version.{name}": str(version) for name, version in known["versions"].items()}
-    for plugin in known["plugins"]:
+    """Tags with the distributions that the run used, from its environment.json."""
+    environment = json.loads(run.directory.environment.read_text(encoding="utf-8"))
+    tags = {f"genkit.version.{name}": str(version) for name, version in environment["versions"].items()}
+    for plugin in environment["plugins"]:
         parts = ", ".join(plugin["components"])
         tags[f"genkit.plugin.{plugin['distribution'] or 'this process'}"] = f"{plugin['version']}: {parts}"
     return {**tags, "genkit.directory": str(run.directory.path.resolve())}
 
 
 def _figures(record: EpochRecord) -> Iterator[tuple[str, float]]:
-    """Of an epoch, by name: each term unweighted and its weight, the true ELBO, learning rate, throughput."""
+    """The figures of an epoch by name: each term unweighted, its weight, the true ELBO, learning rate, throughput."""
     for split, scores in (("train", record.train), ("validation", record.validation)):
         if scores is not None:
             yield from _scores(split, scores)
