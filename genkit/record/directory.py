@@ -32,7 +32,7 @@ class RunDirectory:
         self.checkpoint = path / "checkpoint.safetensors"
         """The state after the last whole epoch."""
         self.stopped = path / "stopped.json"
-        """The epoch after which a listener ended training early, and its name; missing where none did."""
+        """The epoch after which a listener ended training early, and the listener's name; missing where none did."""
         self.model = path / MODEL_FILE
         """The trained model; missing until the run is finished."""
         self.evaluation = path / "evaluation.json"

@@ -1,4 +1,4 @@
-"""A run: what it was asked for, what it works on, and what came of it so far."""
+"""A run as an object that plugins may follow."""
 
 from __future__ import annotations
 

@@ -85,10 +85,10 @@ class Progress:
 
 
 class Total:
-    """A running mean of figures, pending on the device so that no step waits for it.
+    """A running mean of figures; it stays on the device, so that no step waits for it.
 
     Args:
-        dtype: of the sums.
+        dtype: the type of the sums.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -107,9 +107,9 @@ class Total:
         self.sizes.append(size)
         self.count += size
         if len(self.sizes) == BATCHES_PER_SUM:
-            self._add_kept()
+            self._add_pending()
 
-    def _add_kept(self) -> None:
+    def _add_pending(self) -> None:
         if self.sizes:
             rows = torch.stack(self.pending).to(self.dtype).view(len(self.sizes), -1)
             total = torch.tensor(self.sizes, dtype=self.dtype, device=rows.device) @ rows
@@ -118,20 +118,20 @@ class Total:
 
     def gather(self) -> None:
         """Add up the sums of all processes, each with the figures of its own rows of every batch."""
-        self._add_kept()
+        self._add_pending()
         group.add_up([self.sum])
 
     def so_far(self, weights: dict[str, float]) -> Scores:
         """An estimate of `scores` from this process's own rows, without waiting for other processes."""
         own = copy.copy(self)  # reports follow a clock, so they must not change how the sums round
-        own._add_kept()
+        own._add_pending()
         assert own.sum is not None
         own.sum = own.sum * group.count()
         return own.scores(weights)
 
     def scores(self, weights: dict[str, float]) -> Scores:
         """The means over all data added so far, with these weights of the terms in the loss."""
-        self._add_kept()
+        self._add_pending()
         assert self.sum is not None
         means = dict(zip(self.names, (self.sum / self.count).tolist(), strict=True))
         terms = {name: means[f"term/{name}"] for name in weights}
