@@ -22,5 +22,5 @@ assert set(_CLASSES) == set(get_args(Activation))
 
 
 def activation(name: Activation) -> nn.Module:
-    """A new module that applies the activation function of that name, element by element."""
+    """A new module that applies the activation function of that name elementwise."""
     return _CLASSES[name]()

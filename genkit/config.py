@@ -1,4 +1,4 @@
-"""What a run is: the one config that a YAML file, the command line or Python gives, checked before anything starts."""
+"""The config of a run, from a YAML file, the command line or Python, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.yaml import Document, dotted
 
 
-def _listed(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str | Mapping) else value
 
 
 Term = Annotated[Loss.Config, ChosenByName("loss")]
 Terms = Annotated[
     tuple[Term, ...],
-    BeforeValidator(_listed, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
+    BeforeValidator(_as_tuple, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
 ]
 
 
 def _no_number(value: Any) -> Any:
-    """Refuses 0 and 1, which Python takes for False and True."""
+    """Refuse 0 and 1, which Python takes for False and True."""
     if isinstance(value, int) and not isinstance(value, bool):
         raise PydanticCustomError("no_number", "must be 'auto', True or False")
     return value
@@ -44,7 +44,7 @@ PLUGINS = {
         {"type": "array", "prefixItems": [{"const": "all"}], "items": {"type": "string", "pattern": "^-"}},
     ]
 }
-"""The JSON Schema of a choice of plugins: names, or names with a minus each."""
+"""The JSON Schema of a choice of plugins: names, or names that each have a minus."""
 
 
 class TrainingConfig(Settings):
@@ -125,26 +125,26 @@ class RunConfig(Settings):
         return self.model_dump(mode="json", by_alias=True)
 
     def components(self) -> list[tuple[str, Component.Config]]:
-        """The settings of every component that the config names, each with its kind, in the order of the fields."""
+        """The kind and the settings of every component in the config, in the order of the fields."""
         values = [getattr(self, name) for name in type(self).model_fields]
         each = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
         return [(part.component.kind, part) for part in each if isinstance(part, Component.Config)]
 
 
 LookUp = Callable[[str | Iterable[str]], Choices]
-"""Gives the components of the plugins that a config wants; raises ConfigError where that is no choice of plugins."""
+"""Takes a config's choice of plugins and returns their components; raises ConfigError where it is no such choice."""
 
 
 def load(path: str | Path, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config and apply `key=value` overrides.
 
     Args:
-        path: the file.
-        look_up: see `LookUp`.
-        overrides: assignments as on the command line.
+        path: the path of the file.
+        look_up: the function that gives the components to choose from.
+        overrides: the assignments, as on the command line.
 
     Raises:
-        ConfigError: everything that is wrong, a line each, with file, line and column, in the order of the file.
+        ConfigError: something is wrong; one line per fault, with file, line and column, in the order of the file.
     """
     document = yaml.read(path)
     document.values.setdefault("name", _as_name(Path(path).stem))
@@ -163,7 +163,7 @@ def parse(
 
 
 def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
-    """The config that a document with overrides stands for; raises ConfigError."""
+    """The config of a document, with overrides applied; raises ConfigError."""
     document.make_list("loss")
     for assignment in overrides:
         document.override(assignment)

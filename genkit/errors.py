@@ -1,4 +1,4 @@
-"""What can go wrong in a way that the user can mend.
+"""Errors that a user can mend.
 
 Each message names the thing, the place and the remedy. The command line prints it without a traceback and exits
 with code 2; from Python it is an ordinary exception.
@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 LIBRARIES = {*sys.stdlib_module_names, "genkit", "numpy", "pluggy", "pydantic", "pydantic_core", "torch"}
-"""Whose code is not where a user has to look first."""
+"""The packages that are rarely at fault: `place` looks outside of them."""
 
 
 class GenkitError(Exception):
@@ -19,7 +19,7 @@ class GenkitError(Exception):
 
 
 class ConfigError(GenkitError):
-    """The config says something that cannot be; all that is wrong with it is listed at once."""
+    """The config is wrong; the message lists all of its faults at once."""
 
 
 class ComponentError(GenkitError):
@@ -27,7 +27,7 @@ class ComponentError(GenkitError):
 
 
 class DataError(GenkitError):
-    """The data cannot be read, or is not what the model takes."""
+    """The data cannot be read, or the model does not take them."""
 
 
 class TrainingError(GenkitError):
@@ -43,19 +43,19 @@ class WeightsError(GenkitError):
 
 
 class HubError(GenkitError):
-    """The Hugging Face Hub cannot be reached, has not what it is asked for, or does not let it be written."""
+    """The Hugging Face Hub cannot be reached, lacks the repository or the file, or refuses to be written to."""
 
 
 class ScaffoldError(GenkitError):
-    """A new plugin cannot be written as it was asked for."""
+    """A new plugin cannot be written with the requested options."""
 
 
 class GenkitWarning(UserWarning):
-    """Something that a user should know and that stops nothing."""
+    """A fact that a user should know, and that stops nothing."""
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error as messages quote it, also where it cannot say what it is."""
+    """An error on one line, as messages quote it, even where its text cannot be read."""
     try:
         text = " ".join(str(error).split())
     except Exception:
@@ -64,7 +64,7 @@ def in_a_line(error: BaseException) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Where a plugin's code raised an error, to stand behind it: ` (wavelet.py:12)`; empty where none of it did."""
+    """The place in a plugin's code that raised an error, as a suffix: ` (wavelet.py:12)`; empty for other code."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in LIBRARIES:
             path = Path(frame.f_code.co_filename)

@@ -1,1 +1,1 @@
-"""Data of a run: read from a source, checked, split, and handed out in batches."""
+"""The data of a run: read from a source, checked, split, and given in batches."""

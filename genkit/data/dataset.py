@@ -1,4 +1,4 @@
-"""A run's data once they are read: three splits, handed out in batches."""
+"""The data set of a run: three splits, given in batches."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ SPLITS = ("train", "validation", "test")
 
 
 class DataSignature(Settings):
-    """What a model has to know of its data once they are gone; travels with the weights."""
+    """What a model has to know of its data; it is stored with the weights."""
 
     source: str
     shape: tuple[int, ...]
     range: tuple[float, float]
-    """The least and greatest value of the training data, as the model sees them."""
+    """The least and the greatest value of the training data, as the model sees them."""
     classes: tuple[str, ...] | None
     counts: dict[str, int]
-    """How many data each split has."""
+    """The number of data in each split."""
 
 
 class Batch(NamedTuple):
-    """Some data that one step sees."""
+    """The data of one step."""
 
     x: Tensor
-    """(B, *shape), as they are kept: uint8 stands for x / 255. Binarized data are float32."""
+    """(B, *shape), as they are stored: uint8 is read as x / 255. Binarized data are float32."""
     total: int
-    """How many data the batch has in all processes; x is all of it where one process works alone."""
+    """The number of data of the batch in all processes; a process that works alone has all of them in x."""
 
 
 class Dataset(NamedTuple):
-    """Checked data in their three splits; an empty split is None."""
+    """Checked data in three splits; an empty split is None."""
 
     train: Split
     validation: Split | None
@@ -52,7 +52,7 @@ class Dataset(NamedTuple):
         return tuple(self.train.x.shape[1:])
 
     def split(self, name: str) -> Split:
-        """The split of that name, or `all` of them in turn; raises DataError where it is empty."""
+        """The split of that name, or all splits joined for `all`; raises DataError where it is empty."""
         if name == "all":
             splits = [split for split in (self.train, self.validation, self.test) if split is not None]
             labels = [split.labels for split in splits if split.labels is not None]
@@ -75,15 +75,15 @@ class Dataset(NamedTuple):
         return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
 
     def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
-        """The split in batches of `size`, the last of which may have fewer.
+        """Batches of a split, in order; the last one may have fewer data.
 
         Binarized data are drawn here, for the whole batch.
 
         Args:
-            split: one of this data set.
+            split: a split of this data set.
             size: the number of data in a batch.
-            order: (N,) the rows to take, in their order; None: all as they lie.
-            whole: every process gets all rows of a batch, not its own alone.
+            order: the rows to take (N,), in this order; None: all rows in the order of the split.
+            whole: whether each process gets all rows of a batch, not only its own.
         """
         for start, total in spans(len(split.x if order is None else order), size):
             own = slice(0, total) if whole else slice(*rows_of(total)[:2])
@@ -93,7 +93,7 @@ class Dataset(NamedTuple):
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
 
     def signature(self, source: str) -> DataSignature:
-        """What to remember of the data."""
+        """The signature of the data, which a model keeps."""
         low, high = (float(as_float(value)) for value in (self.train.x.amin(), self.train.x.amax()))
         splits = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
         counts = {name: len(split.x) for name, split in splits if split is not None}
@@ -101,10 +101,10 @@ class Dataset(NamedTuple):
 
 
 def as_float(x: Tensor) -> Tensor:
-    """The values as the model sees them: uint8 stands for x / 255, anything else for itself; float32."""
+    """The values as the model sees them, in float32: x / 255 for uint8, else x itself."""
     return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
 
 
 def spans(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where each batch of `size` starts in so many data, and how many it has: the last one may have fewer."""
+    """The start and the size of each batch of `count` data; the last batch may have fewer than `size`."""
     return ((start, min(size, count - start)) for start in range(0, count, size))

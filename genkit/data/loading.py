@@ -1,4 +1,4 @@
-"""A run's data: read by a data source, checked, split in a way that can be repeated, and handed out in batches."""
+"""Loading a run's data: a source reads them; they are checked and split, in a way that can be repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load(config: DataSource.Config) -> Dataset:
     """Read, check and split the data that a config names.
 
     Raises:
-        DataError: unreadable, empty, not finite, or fewer than the splits take; with the source and the remedy.
+        DataError: the data are unreadable, empty, not finite, or fewer than the splits take; with source and remedy.
     """
     where = f"data '{config.name}'"
     raw = _read(config)
@@ -36,7 +36,7 @@ def load(config: DataSource.Config) -> Dataset:
 
 
 def shape_of(config: DataSource.Config) -> Shape | None:
-    """The shape of one datum, whatever else is wrong with the data; None where they cannot be read."""
+    """The shape of one datum, even of data with other faults; None where they cannot be read."""
     try:
         x = _read(config).train.x
     except GenkitError:
@@ -45,7 +45,7 @@ def shape_of(config: DataSource.Config) -> Shape | None:
 
 
 def _read(config: DataSource.Config) -> RawData:
-    """What the source gives, labels as int64."""
+    """The source's data, with labels as int64."""
     source: Any = config.component
     try:
         raw = source(config).load()
@@ -54,13 +54,13 @@ def _read(config: DataSource.Config) -> RawData:
     except Exception as error:
         raise DataError(f"data '{config.name}' cannot be loaded: {in_a_line(error)}{place(error)}") from error
     if not isinstance(raw, RawData):
-        raise DataError(f"data '{config.name}': load() gives {type(raw).__name__}, and owes a genkit.RawData")
-    train, test = _whole(raw.train), None if raw.test is None else _whole(raw.test)
+        raise DataError(f"data '{config.name}': load() gives {type(raw).__name__}, and must give a genkit.RawData")
+    train, test = _with_long_labels(raw.train), None if raw.test is None else _with_long_labels(raw.test)
     return raw._replace(train=train, test=test)
 
 
-def _whole(split: Split) -> Split:
-    """The split with labels of the one type that counts can be made of."""
+def _with_long_labels(split: Split) -> Split:
+    """The split with its whole-number labels as int64."""
     labels = split.labels
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
         return split
@@ -68,7 +68,7 @@ def _whole(split: Split) -> Split:
 
 
 def check_range(x: Tensor, low: float, high: float, who: str) -> None:
-    """Refuse values outside [low, high]; `who` takes only these."""
+    """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these."""
     least, greatest = float(as_float(x.amin())), float(as_float(x.amax()))
     if least < low or greatest > high:
         raise DataError(
@@ -80,7 +80,8 @@ def check_range(x: Tensor, low: float, high: float, who: str) -> None:
 def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
     x, labels = split
     if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
-        raise DataError(f"{where}: the source owes tensors, and gave {type(x).__name__} and {type(labels).__name__}")
+        types = f"{type(x).__name__} and {type(labels).__name__}"
+        raise DataError(f"{where}: the source must give tensors, and gives {types}")
     if x.ndim < 2 or x.numel() == 0:
         raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
     finite = torch.isfinite(x) if x.is_floating_point() else None
@@ -105,7 +106,7 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
 
 
 def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:
-    """Validation and, where the source has none, test: the first of a seeded permutation of the training data."""
+    """The three splits: test (unless the source has one) and validation are the first data of a seeded permutation."""
     total = len(raw.train.x)
     n_test = 0 if raw.test is not None else _count(config.test, total)
     n_validation = _count(config.validation, total)

@@ -1,1 +1,1 @@
-"""Figures of a trained model: the ELBO and its parts, what the latents know of labels, how good samples are."""
+"""Figures of a trained model: the ELBO and its parts, probes of the latents for labels, and sample quality."""

@@ -1,7 +1,7 @@
-"""What data are compared in: the last hidden layer of a small classifier, trained on the data's own labels and kept.
+"""Features in which data are compared: the last hidden layer of a small classifier, trained on the data's labels.
 
-Nothing is downloaded, so that the figures depend on the data alone. Without labels the same network with random
-weights serves: coarser, but it tells distributions apart too (Naeem et al. 2020, arXiv:2002.09797, section 4).
+Nothing is downloaded, so that the figures depend on the data alone. Without labels the same network has random weights:
+they are coarser, but they can tell distributions apart too (Naeem et al. 2020, arXiv:2002.09797, section 4).
 
 N data, F features, C channels, H and W pixels.
 """
@@ -24,24 +24,24 @@ from genkit.interfaces import Shape, Split
 from genkit.model.model import evaluating
 
 RECIPE = "1"
-"""Changes with the network or its training, so that what was kept of another is not taken for it."""
+"""The version of the network and its training, so that a cached network of another version is not used."""
 FEATURES = 64
 STEPS = 1500
 BATCH = 128
 RATE = 2e-3
 LARGEST_MAP = 7
-"""Maps of larger images are averaged down to so many rows and columns."""
+"""The largest number of rows and columns of a feature map; larger maps are averaged down to it."""
 
 
 class FeatureNetwork(nn.Module):
-    """A classifier whose last hidden layer, before its activation, are the features: x (N, *shape) -> (N, 64).
+    """A classifier with features, its last hidden layer before the activation: x (N, *shape) -> (N, 64).
 
-    Two convolutions for data of shape (C, H, W), a dense layer for any other. `read` gives the features in units of
-    their standard deviation over the training data, so that no figure depends on the scale of a layer.
+    It has two convolutions for data of shape (C, H, W), and a dense layer for any other shape. `read` gives the
+    features in units of their standard deviation over the training data, so that no figure depends on their scale.
 
     Args:
-        shape: of a datum.
-        classes: how many; 0 for a network that is only to have random weights.
+        shape: the shape of one datum.
+        classes: the number of classes; 0 for a network with random weights.
     """
 
     def __init__(self, shape: Shape, classes: int) -> None:
@@ -52,12 +52,12 @@ class FeatureNetwork(nn.Module):
         self.mean, self.deviation = nn.Buffer(torch.zeros(FEATURES)), nn.Buffer(torch.ones(FEATURES))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """x (N, *shape) -> features (N, 64), and the logits of the classes (N, classes)."""
+        """The features (N, 64) of x (N, *shape), and the logits of the classes (N, classes); None without classes."""
         features: Tensor = self.features(x)
         return features, None if self.last is None else self.last(features)
 
     def read(self, x: Tensor, size: int = 1000) -> tuple[Tensor, Tensor | None]:
-        """Features (N, 64) of x (N, *shape), uint8 or not, and the class that each looks like (N,), in batches."""
+        """The scaled features (N, 64) of x (N, *shape), uint8 or float, and the class that each looks like (N,)."""
         with evaluating(self):
             outputs = [self(as_float(batch)) for batch in x.split(size)]
         looks = [logits.argmax(1) for _, logits in outputs if logits is not None]
@@ -65,13 +65,13 @@ class FeatureNetwork(nn.Module):
         return features, torch.cat(looks) if looks else None
 
     def learn_scale(self, x: Tensor) -> None:
-        """Take mean and standard deviation of each feature from data x (N, *shape)."""
+        """Set the mean and the standard deviation of each feature to those over data x (N, *shape)."""
         features = self.read(x)[0]
         self.mean.copy_(features.mean(0))
         self.deviation.copy_(features.std(0, correction=0).clamp_min(1e-6))
 
     def accuracy(self, split: Split) -> float | None:
-        """The share of a split's data whose class is found; None without labels."""
+        """The share of a split's data that get their own class; None without labels."""
         looks = self.read(split.x)[1]
         if looks is None or split.labels is None:
             return None
@@ -79,11 +79,11 @@ class FeatureNetwork(nn.Module):
 
 
 def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
-    """The network for these data: from the cache, or trained now and kept there.
+    """The network for these data: from the cache, or trained now and put there.
 
     Args:
-        data: its training split is learned from.
-        cache: a folder; by default the user's own. One that cannot be written is done without.
+        data: the data set, with the training split to learn from.
+        cache: the folder of the cache, by default in the user's; if it cannot be written, nothing is cached.
     """
     train = Split(data.train.x.cpu(), None if data.train.labels is None else data.train.labels.cpu())
     classes = 0 if train.labels is None else int(train.labels.max()) + 1
@@ -94,7 +94,7 @@ def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
             network.learn_scale(train.x)
             return network.eval()
         file = (cache or _users_cache()) / f"{_key(train)}.safetensors"
-        # where there is none yet, or it is damaged, the one that is trained now takes its place
+        # where the file is missing or damaged, the network trained below replaces it
         with contextlib.suppress(GenkitError, OSError):
             tensors.fill(network, tensors.read_tensors(file)[0], file)
             return network.eval()
@@ -106,7 +106,7 @@ def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
 
 
 def _train(network: FeatureNetwork, x: Tensor, labels: Tensor) -> None:
-    """Cross-entropy by Adam, the rate going to 0."""
+    """Minimise the cross-entropy by Adam, with a learning rate that goes to 0."""
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
@@ -136,7 +136,7 @@ def _dense(shape: Shape) -> list[nn.Module]:
 
 
 def _key(train: Split) -> str:
-    """Of the data, labels and recipe: another content has another key."""
+    """The cache key of data, labels and recipe: another content has another key."""
     digest = hashlib.sha256(f"{RECIPE} {torch.__version__} {tuple(train.x.shape)} {train.x.dtype}".encode())
     for tensor in (train.x, train.labels):
         assert tensor is not None

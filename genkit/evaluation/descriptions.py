@@ -1,7 +1,7 @@
-"""A figure: a number that says how good a model is, with its name, its unit, and whether lower or higher is better.
+"""Descriptions of figures: the name, the unit and the better direction of each number that says how good a model is.
 
-A dataclass describes its figures itself: such a field is `Annotated[float, Description(...)]`. Whatever shows figures
-(tables, cards, logs, the reference) iterates over what `figures` and `descriptions` give, and names none of them.
+A dataclass describes its figures itself, by fields of the type `Annotated[float, Description(...)]`. Code that shows
+figures (tables, cards, logs, the reference) iterates over `figures` and `descriptions`, and names no figure.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ LEGEND = "↑ higher is better, ↓ lower is better"
 
 
 class Description(NamedTuple):
-    """What people have to know of a figure in order to read it."""
+    """The description of a figure, for people who read it."""
 
     name: str
     unit: str = ""
-    """As `nats per datum`; empty for a pure number."""
+    """The unit, such as `nats per datum`; empty for a pure number."""
     better: Literal["lower", "higher"] | None = None
-    """None: neither is better in itself."""
+    """The better direction; None: neither is better in itself."""
     sentence: str = ""
-    """What it measures, with the source of its formula."""
+    """The meaning of the figure, with the source of its formula."""
     form: str = ",.4g"
-    """Python's format of the number."""
+    """The number's format, as for Python's `format`."""
 
     @property
     def title(self) -> str:
@@ -34,7 +34,7 @@ class Description(NamedTuple):
 
     @property
     def arrow(self) -> str:
-        """The direction that is better; empty where neither is."""
+        """An arrow in the better direction; empty where neither is better."""
         return {"higher": "↑", "lower": "↓", None: ""}[self.better]
 
 
@@ -42,7 +42,7 @@ class Figure(NamedTuple):
     """A figure of one model."""
 
     key: str
-    """As in the JSON, a dot a level: `elbo`, `code.l0`."""
+    """The key in the JSON, with one dot per level: `elbo`, `code.l0`."""
     value: float
     about: Description
 
@@ -53,29 +53,29 @@ class Figure(NamedTuple):
 
 
 def descriptions(cls: type, above: str = "") -> dict[str, Description]:
-    """The described fields of a dataclass by their keys, those of the dataclasses in it included.
+    """The descriptions of a dataclass's figures by their keys, those of nested dataclasses included.
 
     Args:
-        cls: a dataclass.
-        above: what the keys begin with, as `probes.`.
+        cls: the dataclass.
+        above: the prefix of the keys, such as `probes.`.
     """
     types = get_type_hints(cls, include_extras=True)
-    described: dict[str, Description] = {}
+    by_key: dict[str, Description] = {}
     for field in fields(cls):
         for part in (types[field.name], *getattr(types[field.name], "__metadata__", ()), *get_args(types[field.name])):
             if isinstance(part, Description):
-                described[above + field.name] = part
+                by_key[above + field.name] = part
             elif isinstance(part, type) and is_dataclass(part):
-                described |= descriptions(part, f"{above}{field.name}.")
-    return described
+                by_key |= descriptions(part, f"{above}{field.name}.")
+    return by_key
 
 
 def figures(values: Mapping[str, Any], cls: type) -> list[Figure]:
     """The figures that a model has.
 
     Args:
-        values: an instance of `cls` as plain values, perhaps of an older version: what is not there is left out.
-        cls: a dataclass whose fields are described.
+        values: an instance of `cls` as plain values, perhaps of an older version; missing figures are left out.
+        cls: a dataclass that describes its figures.
     """
     numbers = {key: _at(values, key) for key in descriptions(cls)}
     return [Figure(key, numbers[key], about) for key, about in descriptions(cls).items() if numbers[key] is not None]

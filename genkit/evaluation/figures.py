@@ -20,17 +20,17 @@ from genkit.model.batches import MOST
 from genkit.model.model import Model, evaluating
 
 ACTIVE = 0.01
-"""The variance of a posterior mean over the data above which it is active (Burda et al. 2016, arXiv:1509.00519)."""
+"""The least variance over the data of an active posterior mean (Burda et al. 2016, arXiv:1509.00519)."""
 QUIET = 1e-3
-"""The magnitude of a code's unit below which it is not active for a datum."""
+"""The largest magnitude of a code's unit that is not active for a datum."""
 
 
 @dataclass(frozen=True)
 class CodeStatistics:
-    """How sparse the codes of a model without a KL are, over a split."""
+    """The sparsity of the codes over a split, for a model without a KL."""
 
     mean_activation: list[float]
-    """Of each unit, over the data; a sparsity penalty draws it to its rho."""
+    """The mean of each unit over the data; a sparsity penalty draws it to its rho."""
     l0: Annotated[
         float,
         Description(
@@ -51,11 +51,11 @@ class Evaluation:
 
     split: str
     count: int
-    """How many data."""
+    """The number of data."""
     draws: int
-    """Draws from q(z|x) per datum."""
+    """The draws from q(z|x) per datum."""
     latents: int
-    """Latent dimensions."""
+    """The number of latent dimensions."""
     elbo: Annotated[
         float | None,
         Description(
@@ -68,18 +68,18 @@ class Evaluation:
     ] = None
     kl: Annotated[
         float | None,
-        Description("KL(q(z|x) ‖ p(z))", NATS, None, "How far the posterior is from the prior.", ",.2f"),
+        Description("KL(q(z|x) ‖ p(z))", NATS, None, "The divergence of the posterior from the prior.", ",.2f"),
     ] = None
     bits_per_dim: Annotated[
         float | None, Description("bits per dimension", "", "lower", "−ELBO / (ln 2 · values in a datum).")
     ] = None
     kl_per_latent: list[float] | None = None
-    """The KL's part of each latent dimension; near 0 where it is not used."""
+    """The KL of each latent dimension; near 0 where the dimension is not used."""
     active_units: Annotated[
         int | None,
         Description(
             "active latent dimensions",
-            sentence="Those whose posterior mean has a variance above 0.01 over the data (Burda et al. 2016, "
+            sentence="Dimensions whose posterior mean has a variance above 0.01 over the data (Burda et al. 2016, "
             "arXiv:1509.00519).",
             form=",d",
         ),
@@ -93,10 +93,10 @@ class Evaluation:
         ),
     ] = None
     code: CodeStatistics | None = None
-    """Where there is no KL: how sparse the codes are."""
+    """The sparsity of the codes; None where there is a KL."""
 
     def figures(self) -> list[Figure]:
-        """Those that the model has."""
+        """The figures that the model has."""
         return figures(self.to_json(), Evaluation)
 
     def to_json(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
 
 
 class _Sums:
-    """Sums over the data of a split, from which its figures are made."""
+    """Sums over the data of a split, from which the figures are computed."""
 
     def __init__(self) -> None:
         self.reconstruction = 0.0
@@ -135,25 +135,25 @@ class _Sums:
         self.x, self.squares, self.errors = torch.zeros(()), 0.0, 0.0
         self.values = 0
 
-    def add(self, model: Model, passed: Forward) -> None:
-        """Add a batch."""
-        assert passed.latent is not None
-        assert passed.log_prob is not None
-        wide = model.sum_dtype
-        x, mean = passed.x.to(wide), passed.latent.mean
-        rebuilt = model.likelihood.mean(model.decoder(mean)).to(wide)
-        self.reconstruction -= float(passed.log_prob.to(wide).mean(0).sum())
-        if passed.latent.kl is not None:
-            row = passed.latent.kl.to(wide).sum(0).cpu()
+    def add(self, model: Model, forward: Forward) -> None:
+        """Add the pass of a batch."""
+        assert forward.latent is not None
+        assert forward.log_prob is not None
+        dtype = model.sum_dtype
+        x, mean = forward.x.to(dtype), forward.latent.mean
+        reconstructions = model.likelihood.mean(model.decoder(mean)).to(dtype)
+        self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
+        if forward.latent.kl is not None:
+            row = forward.latent.kl.to(dtype).sum(0).cpu()
             self.kl = row if self.kl is None else self.kl + row
         self.means.append(mean.flatten(1).cpu())
         self.x = self.x + x.sum(0).cpu()
         self.squares += float(x.square().sum())
-        self.errors += float((x - rebuilt).square().sum())
+        self.errors += float((x - reconstructions).square().sum())
         self.values = math.prod(model.shape)
 
     def evaluation(self, split: str, draws: int) -> Evaluation:
-        """The means."""
+        """The means over the data."""
         means = torch.cat(self.means)
         count = len(means)
         variance = self.squares - float(self.x.square().sum()) / count
@@ -177,7 +177,7 @@ class _Sums:
 
 
 def _code_statistics(codes: Tensor) -> CodeStatistics:
-    """Of codes (N, D)."""
+    """The sparsity of codes (N, D)."""
     active = codes.abs() > QUIET
     return CodeStatistics(
         mean_activation=codes.double().mean(0).tolist(),

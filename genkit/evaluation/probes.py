@@ -1,4 +1,4 @@
-"""What a model's latents know of the labels: simple classifiers on them, beside the same on principal components.
+"""Probes of a model's latents for labels: simple classifiers on the latents, and on as many principal components.
 
 N data, D latent dimensions.
 """
@@ -18,17 +18,18 @@ from genkit.model.model import Model
 
 NEIGHBOURS = 5
 MOST = 10_000
-"""So many training data at most, the first of them: more take long and move the accuracies little."""
+"""The largest number of training data, taken from the start: more take long and change the accuracies little."""
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Accuracies on a split of classifiers that were fitted to the training split, from 0 to 1."""
+    """The accuracies on a split, from 0 to 1, of classifiers that were fitted to the training split."""
 
     knn: Annotated[
-        float, Description("nearest neighbours", "", "higher", "Accuracy of the 5 nearest in latent space.", ".3f")
+        float,
+        Description("nearest neighbours", "", "higher", "Accuracy of the 5 nearest neighbours in latent space.", ".3f"),
     ]
     linear: Annotated[
         float,
@@ -37,12 +38,12 @@ class Probes:
     knn_pca: Annotated[
         float,
         Description(
-            "nearest neighbours, PCA", "", None, "The same in as many principal components of the data.", ".3f"
+            "nearest neighbours, PCA", "", None, "The same accuracy in as many principal components of the data.", ".3f"
         ),
     ]
     linear_pca: Annotated[
         float,
-        Description("linear classifier, PCA", "", None, "The same on these principal components.", ".3f"),
+        Description("linear classifier, PCA", "", None, "The same accuracy on these principal components.", ".3f"),
     ]
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Probes:
 
 
 def probe(model: Model, data: Dataset, split: str = "test") -> Probes | None:
-    """How well simple classifiers tell the labels apart; None without an encoder, without labels or with one class.
+    """The accuracies of the probes; None without an encoder, without labels or with one class.
 
     Raises:
         DataError: the split is empty, or its data do not fit the model.
@@ -78,7 +79,7 @@ def _flat(x: Tensor) -> Array:
 
 
 def _accuracies(train: Array, train_labels: Array, x: Array, labels: Array) -> tuple[float, float]:
-    """Of the nearest neighbours and of logistic regression, on features (N, D) scaled to variance 1 for the latter."""
+    """The accuracies of nearest neighbours, and of logistic regression on scaled features; features are (N, D)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
@@ -87,6 +88,6 @@ def _accuracies(train: Array, train_labels: Array, x: Array, labels: Array) -> t
     neighbours = KNeighborsClassifier(NEIGHBOURS if len(train) >= NEIGHBOURS else 1).fit(train, train_labels)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # stopped before the last digit: the accuracy is the same
+        warnings.simplefilter("ignore")  # that it did not converge to the last digit: the accuracy is the same
         linear.fit(train, train_labels)
     return float(neighbours.score(x, labels)), float(linear.score(x, labels))

@@ -1,7 +1,7 @@
-"""How much generated data are like real ones: figures of two sets of features, (N, F) each.
+"""The quality of samples: figures that compare the features of generated and of real data, (N, F) each.
 
-The formulas are those of torchmetrics, prdc and scikit-learn. Each figure alone can be fooled; read them beside those
-of real data against other real data, which is as good as a figure gets at this N.
+The formulas are those of torchmetrics, prdc and scikit-learn. Each figure alone can mislead; read them beside those of
+real data against other real data, which are the best that one can expect at this N.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from genkit.evaluation.descriptions import Description
 NEIGHBOURS = 5
 BLOCKS = 10
 LEAST = 10 * BLOCKS
-"""So many data at least: blocks of ten for the kernel distance."""
+"""The least number of data: ten per block of the kernel distance."""
 COVERED = 0.1
-"""A class is covered that comes at least this much as often in the samples as in the data."""
+"""The least ratio of a covered class's share of the samples to its share of the data."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class SampleQuality:
     """Figures of N generated data against N real ones."""
 
     count: int
-    """N."""
+    """The number N of data in each set."""
     frechet: Annotated[
         float,
         Description(
             "Fréchet distance",
             better="lower",
-            sentence="Between the Gaussians of the same means and covariances (Heusel et al. 2017, arXiv:1706.08500).",
+            sentence="Between Gaussians with the sets' means and covariances (Heusel et al. 2017, arXiv:1706.08500).",
             form=",.2f",
         ),
     ]
@@ -52,7 +52,7 @@ class SampleQuality:
     ]
     kid_error: Annotated[
         float,
-        Description("its standard error", sentence="From ten blocks of N/10 data that share none.", form=".3f"),
+        Description("its standard error", sentence="From ten disjoint blocks of N/10 data.", form=".3f"),
     ]
     precision: Annotated[
         float,
@@ -78,7 +78,7 @@ class SampleQuality:
         Description(
             "density",
             better="higher",
-            sentence="How many real neighbourhoods a generated datum lies in, over k; may exceed 1 (Naeem et al. "
+            sentence="The number of real neighbourhoods around a generated datum, over k; may exceed 1 (Naeem et al. "
             "2020, arXiv:2002.09797).",
             form=".3f",
         ),
@@ -106,13 +106,13 @@ class SampleQuality:
         Description(
             "classes covered",
             better="higher",
-            sentence="The share of the data's classes that come at least a tenth as often in the samples.",
+            sentence="The share of the data's classes that are at least a tenth as frequent in the samples.",
             form=".0%",
         ),
     ]
     """None where there are no classes."""
     class_shares: list[float] | None
-    """How often the samples look like each class, as a share of all."""
+    """The share of the samples that look like each class; None where there are no classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -125,10 +125,10 @@ def sample_quality(
     """Compare features (N, F) of real and generated data.
 
     Args:
-        real: (N, F).
-        generated: (N, F).
+        real: the features of real data (N, F).
+        generated: the features of generated data (N, F).
         looks: the class that each real and each generated datum looks like, (N,) each.
-        classes: how many there are.
+        classes: the number of classes.
 
     Raises:
         DataError: the two have different shapes, fewer than 100 data or a value that is not finite.
@@ -158,16 +158,16 @@ def sample_quality(
 def _frechet_distance(real: Tensor, generated: Tensor) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    same = nn.Identity()  # what torchmetrics would send through its own network are features already
-    same.num_features = real.shape[1]  # type: ignore[assignment]
-    metric = FrechetInceptionDistance(feature=same)
+    identity = nn.Identity()  # in place of torchmetrics' own network, because these are features already
+    identity.num_features = real.shape[1]  # type: ignore[assignment]
+    metric = FrechetInceptionDistance(feature=identity)
     metric.update(real, real=True)
     metric.update(generated, real=False)
     return max(float(metric.compute()), 0.0)
 
 
 def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
-    """The mean over blocks, and its standard error."""
+    """The mean of the kernel distance over blocks, and its standard error."""
     from torchmetrics.image.kid import poly_mmd
 
     size, order = len(real) // BLOCKS, torch.Generator().manual_seed(0)
@@ -180,7 +180,7 @@ def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
 def _manifolds(real: Tensor, generated: Tensor) -> dict[str, float]:
     from prdc import compute_prdc
 
-    # prdc prints, and its threads leave the process's warning filters changed: here they change only copies
+    # prdc prints, and its threads change the process's warning filters: here they change only a copy
     with contextlib.redirect_stdout(None), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         figures = compute_prdc(real.float().numpy(), generated.float().numpy(), nearest_k=NEIGHBOURS)

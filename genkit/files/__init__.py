@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and tensors in them."""
+"""Files that are written whole or not at all, Markdown tables, and tensor files."""

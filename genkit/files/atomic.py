@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing: a file is replaced whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from genkit.errors import RunError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, of the same suffix, that takes its place when the block ends without an error.
+    """A temporary file beside `path`, with the same suffix, that replaces `path` when the block ends without an error.
 
     Raises:
-        RunError: the file cannot be written; what was at `path` is still there.
+        RunError: the file cannot be written; the old file at `path` is still there.
     """
     temporary: Path | None = None
     try:
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put a text file in its place, whole or not at all."""
+    """Write a text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

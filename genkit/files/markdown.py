@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 
 def table(texts: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> str:
-    """A table, whatever the text of its cells is; code in backquotes stays as it is.
+    """A table. Cells may hold any text; code in backquotes is not changed.
 
     Args:
-        texts: the heads of the first columns.
-        rows: a cell for each column.
-        numbers: the heads of the columns that follow, which stand to the right.
+        texts: the heads of the first columns, aligned to the left.
+        rows: the rows, each with one cell per column.
+        numbers: the heads of the other columns, aligned to the right.
     """
     rule = "---|" * len(texts) + "---:|" * len(numbers)
     return "\n".join([_line([*texts, *numbers]), f"|{rule}", *map(_line, rows)])

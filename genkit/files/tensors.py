@@ -17,13 +17,13 @@ from genkit.files import atomic
 
 
 def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Copy tensors into a model of exactly their names and shapes; raises WeightsError as `check_fit` does."""
+    """Copy tensors into a model with exactly these names and shapes; raises WeightsError as `check_fit` does."""
     check_fit(model, tensors, source)
     model.load_state_dict(tensors)
 
 
 def check_fit(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Refuse tensors that are not exactly those of a model, by names and shapes; raises WeightsError."""
+    """Refuse tensors with other names or shapes than those of a model; raises WeightsError."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != present:
@@ -33,7 +33,7 @@ def check_fit(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) 
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all; shared tensors are written once each."""
+    """Write a safetensors file, whole or not at all; a tensor with two names is written under both."""
     separate = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     with atomic.replacing(path) as temporary:
         save_file(separate, temporary, metadata={"format": "pt", **metadata})

@@ -1,11 +1,11 @@
-"""The interfaces that plugins fill in, a file for each kind. They are all that the author of a component has to read.
+"""The interfaces that plugins implement, one file per kind. The author of a component needs to read nothing else.
 
 A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood; training minimises the weighted sum of
 a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch only by the core.
 
-Shapes: B data in a batch, K draws from the posterior, D latent dimensions; `shape`, `out_shape` and their like leave
-the batch dimension out. Parts take their random numbers from `genkit.normal` and `genkit.uniform`, which do not depend
-on how many processes share a batch.
+Shapes: B data in a batch, K draws from the posterior, D latent dimensions; `shape`, `out_shape` and the like leave out
+the batch dimension. Parts take their random numbers from `genkit.normal` and `genkit.uniform`, which do not depend on
+how many processes share a batch.
 """
 
 from genkit.interfaces.component import Component, Shape

@@ -15,13 +15,13 @@ class Component:
 
     kind: ClassVar[str]
     expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Checks of `genkit.testing` that a component cannot pass, by their names, each with the reason."""
+    """The checks of `genkit.testing` that the component cannot pass: name -> reason."""
 
     class Config(Settings):
-        """The component's options. A subclass gives `name: Literal["..."] = "..."` and describes each field."""
+        """The component's options. A subclass sets `name: Literal["..."] = "..."` and describes each field."""
 
         component: ClassVar[type[Component]]
-        """The class whose options these are."""
+        """The class that takes these options."""
         name: str
 
     def __init_subclass__(cls, **options: Any) -> None:

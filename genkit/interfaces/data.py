@@ -26,31 +26,31 @@ Share = Annotated[
     Any,
     BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)]),
 ]
-"""A config field: some of the data, as a share below 1 or as a number of data."""
+"""A config field: how many of the data, as a share below 1 or as a number."""
 
 
 class Split(NamedTuple):
     """Some data, with their labels if there are any."""
 
     x: Tensor
-    """(N, *shape): float32, or uint8, which stands for x / 255."""
+    """(N, *shape): float32, or uint8, read as x / 255."""
     labels: Tensor | None
     """(N,) int64: indices into the classes."""
 
 
 class RawData(NamedTuple):
-    """What a data source reads. The core splits what the source itself does not, and checks all of it."""
+    """The data as a source reads them. The core checks them, and splits them where the source does not."""
 
     train: Split
-    """All data, or those for training where there is a test split."""
+    """All data, or the training data where there is a test split."""
     test: Split | None = None
-    """Where the source comes with a test split of its own."""
+    """The source's own test split; None: it has none."""
     classes: tuple[str, ...] | None = None
-    """The names of the labels; None: their numbers."""
+    """The names of the labels; None: labels have numbers only."""
 
 
 class DataSource(Component, ABC):
-    """Where data come from.
+    """A source of data.
 
     Args:
         config: the source's options.
@@ -73,7 +73,7 @@ class DataSource(Component, ABC):
             ),
         ] = 0.2
         split_seed: Annotated[
-            int, Field(ge=0, description="the seed that chooses the data held out; apart from the run's seed")
+            int, Field(ge=0, description="the seed that chooses the data held out; independent of the run's seed")
         ] = 0
         binarize: Annotated[
             Literal["dynamic"] | None,

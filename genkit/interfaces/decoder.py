@@ -15,7 +15,7 @@ class Decoder(Component, nn.Module, ABC):
     Args:
         config: the decoder's options.
         latent_shape: the shape of one datum's z.
-        out_shape: the likelihood's `params_shape`; the decoder has to end on exactly this.
+        out_shape: the likelihood's `params_shape`; the decoder's output must have exactly this shape.
     """
 
     kind = "decoder"

@@ -10,7 +10,7 @@ from genkit.interfaces.component import Component, Shape
 
 
 class Encoder(Component, nn.Module, ABC):
-    """x (B, *shape) -> features (B, *out_shape). It knows nothing of distributions.
+    """x (B, *shape) -> features (B, *out_shape). An encoder knows nothing of distributions.
 
     Args:
         config: the encoder's options.

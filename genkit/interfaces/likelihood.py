@@ -1,4 +1,4 @@
-"""Likelihoods: what the decoder gives, read as p(x|z).
+"""Likelihoods: the decoder's output read as p(x|z).
 
 B data, K draws.
 """
@@ -14,7 +14,7 @@ from genkit.interfaces.component import Component, Shape
 
 
 class Likelihood(Component, nn.Module, ABC):
-    """p(x|z), read from what the decoder gives for z.
+    """p(x|z), read from the decoder's output for z.
 
     Args:
         config: the likelihood's options.
@@ -23,16 +23,16 @@ class Likelihood(Component, nn.Module, ABC):
 
     kind = "likelihood"
     params_shape: Shape
-    """What the decoder has to give for one datum; set in `__init__`."""
+    """The shape of the decoder's output for one datum; set in `__init__`."""
     support: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
-    """The least and the greatest value of x that have a density; data outside are refused before training."""
+    """The least and the greatest value of x that has a density; data outside are refused before training."""
 
     def __init__(self, config: Component.Config, shape: Shape) -> None:
         super().__init__()
 
     @abstractmethod
     def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """Log p(x|z) in nats, summed over a datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
+        """Log p(x|z) in nats per datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
 
     @abstractmethod
     def mean(self, params: Tensor) -> Tensor:

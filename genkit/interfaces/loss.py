@@ -26,16 +26,16 @@ class Forward(NamedTuple):
     latent: Latent | None
     """None: the model has no encoder."""
     params: Tensor | None
-    """(K, B, *params_shape): what the decoder gave for the draws; None: the model has no encoder."""
+    """(K, B, *params_shape): the decoder's output for the draws; None: the model has no encoder."""
     log_prob: Tensor | None
     """(K, B): log p(x|z) in nats; None: the model has no encoder."""
     generated: Tensor | None
     """(B, *shape): the mean of p(x|z) for z from the prior; None where no term needs it."""
     likelihood: Likelihood
-    """By which `params` are read; its `support` says between which values the data lie."""
+    """The likelihood that reads `params`; its `support` bounds the values of the data."""
 
     def detached(self) -> Forward:
-        """The same numbers, through which no gradient goes back into the model."""
+        """The same numbers, without gradients back into the model."""
         latent = self.latent
         if latent is not None:
             latent = Latent(latent.z.detach(), latent.mean.detach(), _detached(latent.kl), _detached(latent.log_ratio))
@@ -48,13 +48,13 @@ def _detached(value: Tensor | None) -> Tensor | None:
 
 
 Need = Literal["encoder", "kl", "log_ratio", "unit_interval", "generated"]
-"""An encoder; a KL; a density; latents from 0 to 1; data generated from the prior."""
+"""What a term can need: an encoder; a KL; a density; latents from 0 to 1; data generated from the prior."""
 ENCODER_NEEDS: frozenset[Need] = frozenset({"encoder", "kl", "log_ratio", "unit_interval"})
-"""The needs that only a model with an encoder meets."""
+"""The needs that only a model with an encoder can meet."""
 
 
 class Loss(Component, nn.Module, ABC):
-    """One term of what is minimised, in nats per datum.
+    """One term of the objective, in nats per datum.
 
     Args:
         config: the term's options.
@@ -63,9 +63,9 @@ class Loss(Component, nn.Module, ABC):
 
     kind = "loss"
     needs: ClassVar[tuple[Need, ...]] = ("encoder",)
-    """What the term reads of a pass; a model that does not give it is refused when it is built."""
+    """What the term reads from a pass; a model that lacks it is refused when it is built."""
     draws: int = 1
-    """How many draws from q(z|x) the term needs; the model makes as many as the most demanding term."""
+    """The number of draws from q(z|x) that the term needs; the model draws as many as the largest of them."""
 
     class Config(Component.Config):
         """Options that every loss term has."""
@@ -77,11 +77,11 @@ class Loss(Component, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, forward: Forward) -> Tensor:
-        """The unweighted term: (B,), one value per datum, or (), a statistic of the batch."""
+        """The unweighted term: (B,), one value per datum, or (), one value for the batch."""
 
 
 class LearnedLoss(Loss, ABC):
-    """A term with parameters of its own (a critic), which are trained against the model, by an optimizer of their own.
+    """A term with parameters of its own (a critic), trained against the model by an optimizer of its own.
 
     Args:
         config: the term's options.
@@ -95,4 +95,4 @@ class LearnedLoss(Loss, ABC):
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:
-        """What the term's own parameters minimise, on a detached pass: (B,) or ()."""
+        """The loss of the term's own parameters, on a detached pass: (B,) or ()."""

@@ -14,24 +14,24 @@ from genkit.interfaces.component import Component, Shape
 
 
 class Latent(NamedTuple):
-    """What a sampler makes of the features of B data."""
+    """The posterior of B data: what a sampler makes of their features."""
 
     z: Tensor
     """(K, B, *latent_shape): K draws from q(z|x), differentiable with respect to its parameters."""
     mean: Tensor
-    """(B, *latent_shape): the point that stands for the datum, the same on every call; `encode` returns it."""
+    """(B, *latent_shape): the point that represents each datum, the same on every call; `encode` returns it."""
     kl: Tensor | None
-    """(B, D): KL(q(z|x) || p(z)) in nats, a column a dimension where it factorizes, else (B, 1); None: it has none."""
+    """KL(q(z|x) || p(z)) in nats: (B, D), one column per dimension, where it factorizes, else (B, 1); None: no KL."""
     log_ratio: Tensor | None
     """(K, B): log q(z|x) - log p(z) at the draws, in nats; None where q has no density."""
 
 
 class Sampler(Component, nn.Module, ABC):
-    """features -> q(z|x), and the prior p(z) that it is measured against. It owns its heads (mean, log-variance, ...).
+    """features -> q(z|x), with its prior p(z). A sampler owns its heads (mean, log-variance, ...).
 
     Args:
         config: the sampler's options.
-        features: the shape of one datum's features; None: there is no encoder, and only `prior` is used.
+        features: the shape of one datum's features; None: the model has no encoder, and only `prior` is used.
     """
 
     kind = "sampler"
@@ -40,7 +40,7 @@ class Sampler(Component, nn.Module, ABC):
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     """The least and the greatest value that `Latent.mean` can take."""
     has_prior: ClassVar[bool] = True
-    """Whether there is a p(z) to draw from; without one nothing can be generated."""
+    """Whether there is a p(z) to draw from; without one the model cannot generate."""
 
     def __init__(self, config: Component.Config, features: Shape | None) -> None:
         super().__init__()

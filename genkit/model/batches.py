@@ -1,4 +1,4 @@
-"""Data in batches where nothing is kept for gradients: as many at once as suits the device."""
+"""Batches for work without gradients, of a size that suits the device."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from genkit.data.dataset import spans
 from genkit.speed.footprint import watching
 
 CACHED = 2**24
-"""Bytes that the caches of a processor hold, about: a batch whose tensors take more waits for the memory."""
+"""About the bytes that a processor's caches hold: a batch with larger tensors waits for the memory."""
 FEW, MOST = 32, 1024
-"""The least and the greatest number of data in a batch, but for the last one."""
+"""The least and the greatest size of a batch, except the last one."""
 
 
 class Batches:
-    """One kind of work on data, batch by batch; on a CPU of as many data as its caches hold the tensors of.
+    """One kind of work on data, batch by batch; on a CPU the tensors of a batch fit into its caches.
 
-    Layers of convolutions are many times as large as a datum: in batches that the caches hold they take two thirds of
-    the time. How large the tensors are is seen in the first batch, which is always a small one: the batches, and so the
-    random numbers drawn in them, are the same whether it is known or not.
+    The outputs of convolutions are many times as large as a datum: in batches that fit into the caches they take two
+    thirds of the time. The first batch, which is always small, shows how large the tensors are: so the batches, and the
+    random numbers drawn in them, are the same in the first call as in later ones.
     """
 
     def __init__(self) -> None:
         self.size: int | None = None
-        """Data in a batch, FEW or a multiple of it; None: not known yet."""
+        """The size of a batch, a multiple of FEW; None: not measured yet."""
 
     def over(self, count: int, function: Callable[[int, int], Tensor], device: torch.device) -> Iterator[Tensor]:
-        """What a function makes of the data from one number up to another, batch by batch, over `count` data."""
+        """The values of `function(start, stop)` for each batch of `count` data, in order."""
         done, size = 0, MOST
         if device.type == "cpu" and count > 0:
             done = min(count, FEW)

@@ -1,4 +1,4 @@
-"""From a config to a model whose parts fit: each is built, then tried on two data, and the first misfit is named."""
+"""Building a model from a config: each part is built, then tried on two data; an error names the first misfit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from genkit.speed.layout import arrange_memory
 
 
 def build(config: RunConfig, shape: Shape) -> Model:
-    """The model that a config describes, for data of a shape. Parameters are drawn from torch's current random state.
+    """The model that a config describes, for data of a shape. Its parameters are drawn from torch's random state.
 
     Raises:
-        ComponentError: a part cannot be built, two parts do not fit, or a term needs what the model does not give.
+        ComponentError: a part cannot be built, two parts do not fit, or a term needs what the model lacks.
     """
     encoder: Encoder | None = None if config.encoder is None else build_part(config.encoder, shape)
-    features = None if config.encoder is None else _promised(config.encoder, encoder, "out_shape")
+    features = None if config.encoder is None else _shape_attribute(config.encoder, encoder, "out_shape")
     sampler: Sampler = build_part(config.sampler, features)
-    latent_shape = _promised(config.sampler, sampler, "latent_shape")
+    latent_shape = _shape_attribute(config.sampler, sampler, "latent_shape")
     likelihood: Likelihood = build_part(config.likelihood, shape)
-    params_shape = _promised(config.likelihood, likelihood, "params_shape")
+    params_shape = _shape_attribute(config.likelihood, likelihood, "params_shape")
     decoder: Decoder = build_part(config.decoder, latent_shape, params_shape)
     losses: dict[str, Loss] = {}
     for term in config.loss:
@@ -41,11 +41,11 @@ def build(config: RunConfig, shape: Shape) -> Model:
 
 
 def build_part(config: Component.Config, *arguments: Any) -> Any:
-    """The component that some options are of; raises ComponentError naming it where it cannot be built.
+    """The component with these options; raises ComponentError, with its name, where it cannot be built.
 
     Args:
-        config: the options.
-        arguments: the shapes that its class takes beside them.
+        config: the component's options.
+        arguments: the shapes that the component's class takes after the options.
     """
     component: Any = config.component
     kind = component.kind
@@ -62,17 +62,18 @@ def build_part(config: Component.Config, *arguments: Any) -> Any:
         raise ComponentError(message) from error
 
 
-def _promised(config: Component.Config, part: Any, attribute: str) -> Shape:
+def _shape_attribute(config: Component.Config, part: Any, attribute: str) -> Shape:
+    """The shape that a part has to set; raises ComponentError where it is no tuple of whole numbers."""
     shape = getattr(part, attribute, None)
     if not isinstance(shape, tuple) or not all(isinstance(size, int) for size in shape):
         raise ComponentError(
-            f"{part.kind} '{config.name}' owes `{attribute}`, a tuple of whole numbers, and has {shape!r}"
+            f"{part.kind} '{config.name}' must set `{attribute}` to a tuple of whole numbers, and has {shape!r}"
         )
     return shape
 
 
 def _new_name(name: str, taken: Mapping[str, Any]) -> str:
-    """The name itself, or name-2, name-3, ... where a config has a term twice."""
+    """The name itself, or name-2, name-3, ... where the name is taken."""
     candidate, number = name, 1
     while candidate in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""The parts put together: one model class for every system.
+"""The model: one class for every system, made of parts.
 
 B data, K draws; see `genkit.interfaces`.
 """
@@ -21,11 +21,12 @@ from genkit.model.batches import Batches
 
 
 class Model(nn.Module):
-    """Encoder, sampler, decoder and likelihood, with the loss terms that they are fitted by.
+    """Encoder, sampler, decoder and likelihood, with their loss terms.
 
-    Without an encoder the model only generates: the decoder reads what the sampler's prior draws.
+    Without an encoder the model only generates: the decoder reads draws from the sampler's prior.
 
-    `config` and `data` say what the model was built from and for; both are None for a model put together in Python.
+    `config` is the config that the model was built from, and `data` describes its data; both are None for a model that
+    was put together in Python.
     """
 
     def __init__(
@@ -49,12 +50,12 @@ class Model(nn.Module):
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
         self.autocast: torch.dtype | None = None
-        """What encoder and decoder compute in, where it is not float32; all else is float32 in any case."""
+        """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
         self.data: DataSignature | None = None
 
     def forward(self, x: Tensor, draws: int | None = None) -> Forward:
-        """One pass: x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need."""
+        """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need."""
         latent = params = log_prob = generated = None
         if self.encoder is not None:
             latent = self.sampler(self._through(self.encoder, x), self.draws if draws is None else draws)
@@ -74,7 +75,7 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model's parameters are."""
+        """The device of the model's parameters."""
         return next(self.parameters()).device
 
     @property
@@ -84,13 +85,13 @@ class Model(nn.Module):
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The least and greatest value of the data, for pictures; 0 and 1 for a model that knows none."""
+        """The least and the greatest value of the data, for pictures; 0 and 1 where `data` is None."""
         return self.data.range if self.data is not None else (0.0, 1.0)
 
     def encode(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """The points in latent space that stand for data: x (N, *shape) -> (N, *latent_shape).
+        """The points in latent space that represent data: x (N, *shape) -> (N, *latent_shape).
 
-        Always the same for the same x: the posterior mean, never a draw. uint8 stands for x / 255.
+        The point is the posterior mean, never a draw: the same x always gives the same point. uint8 is read as x / 255.
         """
         encoder = self.encoder
         if encoder is None:
@@ -109,12 +110,12 @@ class Model(nn.Module):
         return self.decode(self.encode(x))
 
     def sample(self, n: int, noise: bool = False) -> Tensor:
-        """Generate n data (n, *shape): the mean of p(x|z) for z from the prior; with `noise`, a draw from p(x|z)."""
+        """Generate n data (n, *shape): the means of p(x|z) for z from the prior; with `noise`, draws from p(x|z)."""
         parts = list(self.sampled(n, noise))
         return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
 
     def sampled(self, n: int, noise: bool = False) -> Iterator[Tensor]:
-        """The same data as `sample` gives, a batch (<= 1024, *shape) at a time: memory stays flat whatever n is."""
+        """The data of `sample` in batches (<= 1024, *shape): memory does not grow with n."""
         if n < 0:
             raise DataError(f"sample cannot make {n} data")
         read = self.likelihood.sample if noise else self.likelihood.mean
@@ -126,16 +127,16 @@ class Model(nn.Module):
         return self.batches["sample"].over(n, drawn, self.device)
 
     def interpolate(self, first: Tensor, last: Tensor, steps: int = 11) -> Tensor:
-        """What lies between two data x (*shape): decoded from points in equal steps between their codes.
+        """A path between two data x (*shape), decoded from points in equal steps between their codes.
 
         Returns:
-            (steps, *shape), the reconstructions of the two at its ends.
+            (steps, *shape): the first and the last are the reconstructions of the two data.
         """
         if steps < 2:
             raise DataError(f"an interpolation has at least its two ends, not {steps} steps")
-        one, other = self.encode(torch.stack([first, last]))
-        share = torch.linspace(0, 1, steps, device=one.device).view(-1, *[1] * one.ndim)
-        return self.decode(torch.lerp(one, other, share))
+        start, stop = self.encode(torch.stack([first, last]))
+        fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
+        return self.decode(torch.lerp(start, stop, fraction))
 
     def _checked(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
         x = _tensor(x)
@@ -144,7 +145,7 @@ class Model(nn.Module):
         return x
 
     def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor, work: str) -> Tensor:
-        """`function` over batches of inputs, in eval mode and without gradients."""
+        """The outputs of `function` over batches of inputs, in eval mode and without gradients."""
 
         def output(start: int, stop: int) -> Tensor:
             return function(as_float(inputs[start:stop].to(self.device)))
@@ -154,7 +155,7 @@ class Model(nn.Module):
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    """The values as a tensor, whatever the strides and flags of an array."""
+    """The values as a tensor; an array may have any strides and flags."""
     return values if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
 
 
@@ -171,5 +172,5 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def commas(shape: Shape) -> str:
-    """The numbers of a shape, to stand after a batch dimension."""
+    """The numbers of a shape as text that follows a batch dimension: `1, 28, 28`."""
     return ", ".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""A model as a table: each layer in the order that data flow, with its output shape and its parameters."""
+"""The table of a model: its layers in the order in which data flow, with output shapes and parameters."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Row:
     name: str
     type: str
     shape: Shape
-    """Of its output for one datum."""
+    """The shape of the output for one datum."""
     parameters: int
     activation: str | None = None
-    """The elementwise function that follows it."""
+    """The elementwise function after the layer."""
     parallel: bool = False
-    """Whether it reads the same input as the row before: two heads, side by side."""
+    """Whether the layer reads the same input as the row before: two heads, side by side."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
     def channels_last(self) -> Row:
-        """The same row with maps (C, n, ...) as (n, ..., C)."""
+        """The same row with the shape (C, n, ...) as (n, ..., C)."""
         return replace(self, shape=(*self.shape[1:], self.shape[0]))
 
 
@@ -41,7 +41,7 @@ def part_of(rows: list[Row], part: str) -> list[Row]:
     """The rows of the encoder with the sampler's heads, or of the decoder from z to the likelihood.
 
     Raises:
-        GenkitError: there is no such part, or the model has none.
+        GenkitError: there is no part of that name, or the model lacks it.
     """
     if part not in PARTS:
         raise GenkitError(f"a model has no part '{part}'; choose from {', '.join(PARTS)}")
@@ -58,7 +58,7 @@ PARTS = {"encoder": ("input", "encoder", "sampler"), "decoder": ("sampler", "dec
 
 
 def describe(model: Model) -> list[Row]:
-    """The rows of a model, its learned terms' own layers last; their parameters add up to the model's."""
+    """The rows of a model, with the layers of learned terms last; their parameters add up to the model's."""
     tracer = _Tracer(silent=model.sampler)
     source = model.data.source if model.data is not None else "data"
     rows = [Row("input", source, model.shape, 0)] if model.encoder is not None else []
@@ -74,14 +74,14 @@ def describe(model: Model) -> list[Row]:
         )
         tracer.trace("decoder", model.decoder, z)
         tracer.rows.append(Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood)))
-        passed = model(x).detached()
+        forward = model(x).detached()
         for name, critic in model.critics.items():
-            tracer.trace(f"loss.{name}", critic, passed)
+            tracer.trace(f"loss.{name}", critic, forward)
     return [*rows, *tracer.rows]
 
 
 class _Tracer:
-    """Collects a row from each layer that a forward pass reaches; `silent` gets none."""
+    """Collects one row per layer that a forward pass reaches, except for the layer `silent`."""
 
     def __init__(self, silent: nn.Module) -> None:
         self.silent = silent
@@ -105,7 +105,7 @@ class _Tracer:
         def record(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             input = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
             result = output[0] if isinstance(output, tuple) else output
-            if result is input:  # it did nothing: a flattening of what is flat
+            if result is input:  # a layer that changes nothing, such as a Flatten of flat input
                 return
             follows = input is not None and input is self.last_output
             self.last_output = result
@@ -123,7 +123,7 @@ class _Tracer:
 
 
 def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """What a row stands for: modules without parts, those with parameters of their own, and wrappers of one layer."""
+    """The modules that get a row: those without children or with parameters of their own, and wrappers of one layer."""
     children = list(module.named_children())
     wraps = bool(name) and _inner(module) is not module
     if not children or _own(module) or wraps:
@@ -134,7 +134,7 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
 
 
 def _inner(module: nn.Module) -> nn.Module:
-    """The layer in a wrapper that has no other (a convolution that is padded or cropped), else the module itself."""
+    """The one layer inside a wrapper (a convolution that is padded or cropped), else the module itself."""
     children = list(module.children())
     wraps = len(children) == 1 and not any(True for _ in children[0].children())
     return children[0] if wraps and not _own(module) and not isinstance(module, _LISTS) else module
@@ -159,7 +159,7 @@ _ACTIVATIONS = tuple(
 
 
 def _own(module: nn.Module) -> int:
-    """Parameters that belong to the module itself, not to a layer inside it."""
+    """The number of parameters of the module itself, without the layers inside it."""
     return sum(parameter.numel() for parameter in module.parameters(recurse=False))
 
 

@@ -1,4 +1,4 @@
-"""A pass through a model taken part by part, so that the first that fails, or breaks its word, is named.
+"""Trials of a model: a pass taken part by part, so that an error names the first part at fault.
 
 B data, K draws; see `genkit.interfaces`.
 """
@@ -18,15 +18,15 @@ from genkit.errors import ComponentError, GenkitError, TrainingError, in_a_line,
 from genkit.interfaces import Forward, Latent, LearnedLoss, Loss, Shape
 from genkit.model.model import Model
 
-_OF_THE_LATENT = {"kl": "a KL divergence", "log_ratio": "a density"}
+_LATENT_NEEDS = {"kl": "a KL divergence", "log_ratio": "a density"}
 
 
 def try_parts(model: Model, x: Tensor) -> None:
-    """Send data through the parts, one after the other; raises ComponentError of the first that is at fault.
+    """Send data through the parts, one after the other; raises ComponentError with the first part at fault.
 
     Args:
-        model: one that knows its config.
-        x: (B, *shape), as the model sees them.
+        model: a model with a config.
+        x: the data (B, *shape), as the model sees them.
     """
     assert model.config is not None
     config, count = model.config, len(x)
@@ -51,19 +51,19 @@ def try_parts(model: Model, x: Tensor) -> None:
 
 
 def fault(model: Model, x: Tensor, error: BaseException, compiled: bool) -> GenkitError:
-    """What to tell of an error in a training step: the part that fails on this batch, where it is one.
+    """The error to raise for a failed training step: it names the part that fails on this batch, if one does.
 
     Args:
-        model: as it was when the step failed.
-        x: (B, *shape), the batch, as the model sees it.
-        error: what was raised.
-        compiled: whether the step was.
+        model: the model in the state in which the step failed.
+        x: the batch (B, *shape), as the model sees it.
+        error: the exception that the step raised.
+        compiled: whether the step was compiled.
     """
     try:
         with torch.random.fork_rng(), torch.enable_grad():
             try_parts(model, x)
-    except GenkitError as found:
-        return found
+    except GenkitError as misfit:
+        return misfit
     except torch.OutOfMemoryError:
         pass
     if isinstance(error, torch.OutOfMemoryError):
@@ -81,11 +81,11 @@ def fault(model: Model, x: Tensor, error: BaseException, compiled: bool) -> Genk
 
 
 def not_finite(model: Model, batches: Iterable[Batch]) -> str | None:
-    """Which part makes of which datum what is no finite number, before any training; None: none does.
+    """Which part gives numbers that are not finite before any training, and for which datum; None: no part does.
 
     Args:
-        model: fresh.
-        batches: whole ones.
+        model: a model that was never trained.
+        batches: whole batches of the training data.
     """
     assert model.config is not None
     if model.encoder is None or model.config.encoder is None:
@@ -131,9 +131,9 @@ def _encoded(model: Model, x: Tensor) -> Latent:
 
 
 def _check_latent(who: str, latent: Any, shape: Shape) -> None:
-    """What a sampler owes for z of a shape (K, B, *latent_shape)."""
+    """Refuse a sampler's output that does not fit z of shape (K, B, *latent_shape); raises ComponentError."""
     if not isinstance(latent, Latent):
-        raise ComponentError(f"{who} gives {type(latent).__name__}; it owes a Latent")
+        raise ComponentError(f"{who} gives {type(latent).__name__}; it must give a Latent")
     _same_shape(f"{who} (z)", latent.z, shape)
     _same_shape(f"{who} (mean)", latent.mean, shape[1:])
     if latent.kl is not None and not isinstance(latent.kl, Tensor):
@@ -144,25 +144,26 @@ def _check_latent(who: str, latent: Any, shape: Shape) -> None:
         _same_shape(f"{who} (log_ratio)", latent.log_ratio, shape[:2])
 
 
-def _check_terms(model: Model, passed: Forward) -> None:
+def _check_terms(model: Model, forward: Forward) -> None:
     assert model.config is not None
     for name, loss in model.losses.items():
         assert isinstance(loss, Loss)
-        for need, what in _OF_THE_LATENT.items():
-            if need in loss.needs and getattr(passed.latent, need) is None:
+        for need, what in _LATENT_NEEDS.items():
+            if need in loss.needs and getattr(forward.latent, need) is None:
                 message = f"loss '{name}' needs a sampler with {what}; sampler '{model.config.sampler.name}' has none"
                 raise ComponentError(message)
-        values = [_tried(f"loss '{name}'", None, loss, passed)]
+        values = [_tried(f"loss '{name}'", None, loss, forward)]
         if isinstance(loss, LearnedLoss):
             with torch.enable_grad():  # a critic's loss may take gradients itself
-                values.append(_tried(f"loss '{name}' (critic)", None, loss.critic_loss, passed.detached()))
+                values.append(_tried(f"loss '{name}' (critic)", None, loss.critic_loss, forward.detached()))
         for value in values:
-            if not isinstance(value, Tensor) or value.shape not in ((), (len(passed.x),)):
+            if not isinstance(value, Tensor) or value.shape not in ((), (len(forward.x),)):
                 output = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise ComponentError(f"loss '{name}' gives {output} for {len(passed.x)} data; it owes () or (B,)")
+                raise ComponentError(f"loss '{name}' gives {output} for {len(forward.x)} data; it must give () or (B,)")
 
 
 def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function of one part; raises ComponentError where it fails or has another shape."""
     inside: list[tuple[str, tuple[Any, ...]]] = []
     try:
         with _following(function, inside):
@@ -182,7 +183,7 @@ def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *argumen
 
 @contextlib.contextmanager
 def _following(function: Callable[..., Any], inside: list[tuple[str, tuple[Any, ...]]]) -> Iterator[None]:
-    """While a network computes, the layers that it is inside of, the innermost last, each with its inputs."""
+    """Keep `inside` the stack of layers that a network is computing, the innermost last, each with its inputs."""
     handles = []
     for name, layer in function.named_modules() if isinstance(function, nn.Module) else ():
         if name:

@@ -1,9 +1,9 @@
-"""Random numbers and means of a batch that are the same however many processes share the batch.
+"""Random numbers and means of a batch that do not depend on how many processes share the batch.
 
 Every process seeds its generators alike, so `torch.randn` in a part gives each process the same noise for other data.
-`normal` and `uniform` draw for the whole batch, and give each process its own rows of that.
+`normal` and `uniform` draw for the whole batch, and give each process its own rows of the draws.
 
-B data: those of this process where a batch is shared.
+B data: the rows of this process where processes share a batch.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ class Rows(NamedTuple):
     start: int
     stop: int
     total: int
-    """Of the whole batch."""
+    """The number of rows of the whole batch."""
 
 
-_at_hand: Rows | None = None  # not a ContextVar, at which torch.compile breaks its graph
+_at_hand: Rows | None = None  # no ContextVar, because torch.compile breaks its graph there
 _stand_in: Callable[[Tensor], Tensor] | None = None
 
 
 def rows_of(total: int) -> Rows:
-    """The rows that this process takes of a batch of so many data: all of them, where it is alone."""
+    """The rows of this process in a batch of `total` data: all of them where it is alone."""
     own, processes = rank(), count()
     return Rows(total * own // processes, total * (own + 1) // processes, total)
 
 
 def rows_at_hand() -> Rows | None:
-    """The rows of the batch that this process works on now; None: it has the whole batch."""
+    """The rows on which this process works now; None: it has the whole batch."""
     return _at_hand
 
 
 @contextlib.contextmanager
 def sharing(total: int) -> Iterator[None]:
-    """Inside the block the batch at hand is this process's rows of one of so many data."""
+    """Let the batch inside the block be this process's rows of a batch of `total` data."""
     with taking(rows_of(total) if count() > 1 else None):
         yield
 
 
 @contextlib.contextmanager
 def taking(rows: Rows | None) -> Iterator[None]:
-    """Inside the block the batch at hand is those rows of a larger one; None: it is a whole batch."""
+    """Let the batch inside the block be these rows of a larger batch; None: it is a whole batch."""
     global _at_hand
     before, _at_hand = _at_hand, rows
     try:
@@ -63,9 +63,9 @@ def taking(rows: Rows | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def adding_by(add: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Inside the block `add` makes of this process's summand the sum over the processes, in place of these.
+    """Replace the sum over the processes inside the block by `add`, which takes this process's summand.
 
-    So one process can play the parts of several, as `genkit.testing` does.
+    So one process can play the roles of several, as in `genkit.testing`.
     """
     global _stand_in
     before, _stand_in = _stand_in, add
@@ -76,12 +76,12 @@ def adding_by(add: Callable[[Tensor], Tensor]) -> Iterator[None]:
 
 
 def normal(*shape: int, batch: int, like: Tensor) -> Tensor:
-    """Draws from N(0, 1), which do not depend on how many processes share the batch.
+    """Draws from N(0, 1) that do not depend on how many processes share the batch.
 
     Args:
         shape: the shape of the draws.
-        batch: the dimension that counts the data, from 0.
-        like: a tensor of the type and on the device that the draws are to have.
+        batch: the index of the batch dimension, from 0.
+        like: a tensor with the type and the device for the draws.
 
     Example:
         >>> mean = torch.zeros(8, 2)
@@ -92,7 +92,7 @@ def normal(*shape: int, batch: int, like: Tensor) -> Tensor:
 
 
 def uniform(*shape: int, batch: int, like: Tensor) -> Tensor:
-    """Draws from U(0, 1), as `normal`."""
+    """Draws from U(0, 1); see `normal`."""
     return _drawn(torch.rand, shape, batch, like)
 
 
@@ -104,10 +104,10 @@ def _drawn(draw: Callable[..., Tensor], shape: tuple[int, ...], batch: int, like
 
 
 def mean(values: Tensor) -> Tensor:
-    """This process's summand of the mean of a term over the whole batch: (B,), or a statistic of the batch (), -> ().
+    """This process's summand of the mean over the whole batch: a term (B,), or a statistic of the batch () -> ().
 
-    Added up over the processes, the summands are the mean; of a statistic, the mean of what the processes find, which
-    is the same in all of them where it is made of `batch_mean`.
+    The sum of the summands over the processes is the mean over the batch; for a statistic, the mean of the processes'
+    statistics, which are all the same where they come from `batch_mean`.
     """
     if _at_hand is None:
         return values.mean()
@@ -115,14 +115,14 @@ def mean(values: Tensor) -> Tensor:
 
 
 def batch_mean(values: Tensor) -> Tensor:
-    """The mean over the whole batch, the same in every process: (B, ...) -> (...). Gradients go back through it."""
+    """The mean over the whole batch, the same in every process: (B, ...) -> (...). It passes gradients back."""
     if _at_hand is None:
         return values.mean(0)
     return counted_mean(values)[0]
 
 
 def counted_mean(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean over the rows (N, ...) of all processes, and how many rows they have: (...) and ()."""
+    """The mean over the rows (N, ...) of all processes, (...), and the number of these rows, ()."""
     own = torch.cat([values.sum(0).flatten(), values.new_full((1,), len(values))])
     shared = count() > 1 or _stand_in is not None
     total: Tensor = _Sum.apply(own) if shared else own  # type: ignore[no-untyped-call]
@@ -130,7 +130,7 @@ def counted_mean(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes; its gradient is the sum of theirs."""
+    """The sum over the processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor) -> Tensor:

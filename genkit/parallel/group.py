@@ -1,4 +1,4 @@
-"""The group of processes that torchrun starts: who belongs to it, and what its members tell each other."""
+"""The group of processes that torchrun starts: its members, and their messages to each other."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from torch import Tensor
 from genkit.errors import ConfigError
 
 _groups = itertools.count()
-"""Numbers of the groups that this process joins: each process joins them in the same order."""
+"""The numbers of the groups that this process joins; every process joins them in the same order."""
 
 
 class Messages(NamedTuple):
-    """The texts that the processes of a group tell each other."""
+    """The messages between the processes of a group."""
 
     store: Any
-    """The group's key-value store; None: this process is alone."""
+    """The key-value store of the group; None: this process is alone."""
 
     def broadcast_text(self, key: str, text: str | None) -> str:
-        """A text of the leading process, in every process.
+        """The leading process's text, in every process.
 
         Args:
-            key: the name of the text; each is broadcast once.
-            text: None in all processes but the leading one.
+            key: the name of the text, which is used once.
+            text: the text in the leading process, None in all others.
         """
         if self.store is None:
             assert text is not None
@@ -45,12 +45,12 @@ def started() -> bool:
 
 
 def restarted() -> bool:
-    """Whether torchrun started this process anew after one had failed."""
+    """Whether torchrun started this process again after a process had failed."""
     return started() and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def local_rank() -> int:
-    """The number of this process on its machine, from 0: the GPU that it uses."""
+    """The number of this process on its machine, from 0: the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0")) if started() else 0
 
 
@@ -60,7 +60,7 @@ def is_leader() -> bool:
 
 
 def count() -> int:
-    """How many processes work together now."""
+    """The number of processes that work together now."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -71,7 +71,7 @@ def rank() -> int:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Messages]:
-    """Work together with the other processes that torchrun started, if it did; gloo on CPU, NCCL on GPUs."""
+    """Join the processes that torchrun started, if there are any, by gloo on CPU and NCCL on GPUs."""
     if not started():
         yield Messages(None)
         return
@@ -79,9 +79,9 @@ def joined(device: torch.device) -> Iterator[Messages]:
         raise ConfigError("torchrun started several processes, and this torch is built without torch.distributed")
     store, own, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    # the store may hold addresses and texts of an attempt before, or of an earlier group of the same processes
+    # the store may hold addresses and texts of an earlier attempt, or of an earlier group of the same processes
     store = dist.PrefixStore(f"genkit/{attempt}/{next(_groups)}", store)  # type: ignore[attr-defined]
-    if dist.is_initialized():  # by the caller, whose group it stays
+    if dist.is_initialized():  # the caller's group, which is not ended here
         yield Messages(store)
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=own, world_size=size)
@@ -93,20 +93,20 @@ def joined(device: torch.device) -> Iterator[Messages]:
 
 
 def leave_group() -> None:
-    """End the work together: each process is alone from here on. All come here before one goes."""
+    """Leave the group: each process is alone from here on. Every process waits here for all others."""
     if count() > 1:
         dist.barrier()
         dist.destroy_process_group()
 
 
 def wait() -> None:
-    """Go on when all processes have come here."""
+    """Wait until all processes are here."""
     if count() > 1:
         dist.barrier()
 
 
 def add_up(tensors: Iterable[Tensor | None]) -> None:
-    """Put into each tensor the sum of what all processes have there; None is passed over."""
+    """Replace each tensor by its sum over the processes, in place; None is skipped."""
     summands = [tensor for tensor in tensors if tensor is not None]
     if count() == 1 or not summands:
         return
@@ -117,11 +117,11 @@ def add_up(tensors: Iterable[Tensor | None]) -> None:
 
 
 def answer_of_leader(answer: bool, device: torch.device) -> bool:
-    """The leading process's answer to a question, in every process; all of them ask.
+    """The leading process's answer to a question, in every process; all processes call it.
 
     Args:
-        answer: this process's own.
-        device: where the group's tensors are.
+        answer: this process's own answer.
+        device: the device of the group's tensors.
     """
     if count() == 1:
         return answer

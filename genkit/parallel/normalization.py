@@ -1,6 +1,6 @@
 """Batch normalization over the whole batch, where several processes share it.
 
-On GPUs that is torch's own SyncBatchNorm, which a CPU does not have.
+On GPUs it is torch's SyncBatchNorm, which does not run on a CPU.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def share_normalization(model: nn.Module) -> None:
-    """Let every batch normalization of a model normalize over the whole batch, where processes share it."""
+    """Let the batch normalizations of a model use the whole batch, where processes share it."""
     if count() > 1:
         replace_normalization(model)
 
 
 def replace_normalization(model: nn.Module) -> None:
-    """Put in place of every batch normalization of a model one that normalizes over what processes share.
+    """Replace every batch normalization of a model by one over the batch that processes share.
 
     Names, parameters and running statistics stay the same tensors.
     """
@@ -43,12 +43,12 @@ def _shared(layer: nn.Module) -> nn.Module:
 
 
 class SharedBatchNorm(nn.Module):
-    """Batch normalization over the whole batch, whichever processes share it: what `torch.nn.BatchNorm` does for one.
+    """Batch normalization over the whole batch of all processes, with the result of `torch.nn.BatchNorm` in one.
 
     Ioffe & Szegedy 2015 (arXiv:1502.03167), algorithm 1; the running variance is the unbiased one.
 
     Args:
-        layer: the layer whose options, parameters and running statistics it takes over.
+        layer: the layer to replace; its options, parameters and running statistics are taken over.
     """
 
     weight: Tensor | None
@@ -68,7 +68,7 @@ class SharedBatchNorm(nn.Module):
         self.train(layer.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> the same shape."""
+        """Normalize x (B, C, ...) -> the same shape."""
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         if self.training and rows_at_hand() is not None:
@@ -78,7 +78,7 @@ class SharedBatchNorm(nn.Module):
         return F.batch_norm(x, mean, variance, self.weight, self.bias, batch, self._step(), self.eps)
 
     def _step(self) -> float:
-        """How far the running statistics go towards those of a batch."""
+        """The weight of a batch in the running statistics."""
         if self.momentum is not None or self.num_batches_tracked is None:
             return self.momentum or 0.0
         return 1 / max(1.0, float(self.num_batches_tracked))

@@ -1,1 +1,1 @@
-"""Pictures of a model: what it rebuilds, what it generates, and how it arranges data in latent space."""
+"""Pictures of a model: its reconstructions, its samples, and the data in its latent space."""

@@ -1,4 +1,4 @@
-"""Data side by side in one picture: images as they are, anything else as small curves.
+"""Mosaics: data side by side in one picture, as images or, for other data, as small curves.
 
 N data, C channels, H and W pixels.
 """
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-"""(H, W, 3) colours."""
+"""A picture: colours (H, W, 3)."""
 
 CELL = 56
-"""Small images are enlarged by a whole factor to about so many pixels."""
-EVEN_IMAGE = 8
-"""A datum of shape (H, W) is shown as an image from so many rows and columns on, else as curves."""
+"""The pixels of an image, about: smaller images are enlarged by a whole factor."""
+LEAST_IMAGE = 8
+"""The least number of rows and columns for which a datum of shape (H, W) is shown as an image, not as curves."""
 
 
 def is_image(shape: Shape) -> bool:
-    """Whether data of this shape are shown as images: (1 or 3, H, W), or (H, W) of some size."""
-    return (len(shape) == 3 and shape[0] in (1, 3)) or (len(shape) == 2 and min(shape) >= EVEN_IMAGE)
+    """Whether data of this shape are shown as images: (1 or 3, H, W), or (H, W) of at least 8 rows and columns."""
+    return (len(shape) == 3 and shape[0] in (1, 3)) or (len(shape) == 2 and min(shape) >= LEAST_IMAGE)
 
 
 def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -> Pixels:
-    """Data (N, *shape) row by row in one picture, values between the limits as dark to bright; all-NaN data as gaps."""
+    """A picture of data (N, *shape), row by row, with values between the limits from dark to bright.
+
+    A datum of NaN alone leaves its cell empty.
+    """
     shape = tuple(x.shape[1:])
     if not is_image(shape):
         return _curves(_sequences(x), columns)
@@ -54,17 +57,17 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
 
 
 def framed(pixels: Pixels, title: str) -> Figure:
-    """A figure of one picture, pixel for pixel, under a title."""
+    """A figure with one picture, pixel for pixel, under a title."""
     height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
-    shown = max(width, 0.085 * len(title))
-    figure = bare_figure((shown, height + 0.35))
-    figure.figimage(pixels, xo=round((shown - width) / 2 * 100))
+    figure_width = max(width, 0.085 * len(title))
+    figure = bare_figure((figure_width, height + 0.35))
+    figure.figimage(pixels, xo=round((figure_width - width) / 2 * 100))
     figure.suptitle(title, fontsize=9, y=1 - 0.08 / (height + 0.35))
     return figure
 
 
 def _sequences(x: Tensor) -> Tensor:
-    """Data (N, *shape) as curves (N, T, features): of two axes, (C, T) or (T, F), the longer one is time."""
+    """Data (N, *shape) as curves (N, T, features); the longer one of two axes, (C, T) or (T, F), is time."""
     if x.ndim == 2:
         return x.unsqueeze(-1)
     flat = x.flatten(2)
@@ -72,9 +75,9 @@ def _sequences(x: Tensor) -> Tensor:
 
 
 def _curves(x: Tensor, columns: int) -> Pixels:
-    """A small framed plot for each datum: x (N, T, features) -> pixels.
+    """A picture with a small framed plot for each datum of x (N, T, features).
 
-    One pair of axes holds all of them, a cell being 1 by 1: axes of their own take a hundred times as long.
+    One pair of axes holds all plots, in cells of 1 by 1: a pair of axes per plot takes a hundred times as long.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
@@ -90,9 +93,9 @@ def _curves(x: Tensor, columns: int) -> Pixels:
     low, high = np.nanmin(values), np.nanmax(values)
     across = np.linspace(0.06, 0.94, steps) if steps > 1 else np.full(1, 0.5)
     down = 0.9 - 0.8 * (values - low) / max(high - low, 1e-12)
-    shown = [index for index in range(n) if not np.isnan(values[index]).all()]
+    filled = [index for index in range(n) if not np.isnan(values[index]).all()]
     corners = np.array([(0.03, 0.04), (0.97, 0.04), (0.97, 0.96), (0.03, 0.96), (0.03, 0.04)])
-    cells = {index: np.array([index % columns, index // columns]) for index in shown}
+    cells = {index: np.array([index % columns, index // columns]) for index in filled}
     axes.add_collection(LineCollection([corners + cell for cell in cells.values()], linewidths=0.8, colors="black"))
     for feature in range(features):
         lines = [np.stack([across, down[index, :, feature]], 1) + cell for index, cell in cells.items()]
@@ -102,7 +105,7 @@ def _curves(x: Tensor, columns: int) -> Pixels:
 
 
 def bare_figure(size: tuple[float, float]) -> Figure:
-    """Without pyplot: nothing global, no window, any thread."""
+    """An empty figure without pyplot: no global state, no window, in any thread."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=100)

@@ -1,6 +1,6 @@
-"""Pictures of a model: what it rebuilds, what it generates, how it arranges the data in latent space.
+"""Pictures of a model: its reconstructions, its samples, the data in its latent space, and its losses.
 
-A picture of data is made by `mosaic`, whatever the data are: images side by side, or a small curve for each datum.
+`mosaic` makes the pictures of data of any shape: images side by side, or one small plot per datum.
 N data, C channels, H and W pixels, D latent dimensions.
 """
 
@@ -27,50 +27,50 @@ if TYPE_CHECKING:
 
 
 def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
-    """Write every picture that this model and these data have; returns the files.
+    """Write every picture that suits this model and these data; returns the files.
 
     Raises:
         RunError: the folder cannot be written.
     """
     held_out = data.test or data.validation or data.train
-    drawn: dict[str, Figure] = {"loss": losses(history)}
+    pictures: dict[str, Figure] = {"loss": losses(history)}
     if model.encoder is not None:
         title = "originals (odd rows) and reconstructions (even rows)"
-        drawn["reconstructions"] = framed(reconstructions(model, held_out.x), title)
-        drawn["latents"] = latents(model, held_out, data.classes)
+        pictures["reconstructions"] = framed(reconstructions(model, held_out.x), title)
+        pictures["latents"] = latents(model, held_out, data.classes)
         if (weights := first_weights(model)) is not None:
-            drawn["filters"] = framed(
+            pictures["filters"] = framed(
                 filters(weights), "what the first layer's units look for: weights, 0 is grey, each to its own largest"
             )
     if model.encoder is not None and not model.sampler.has_prior:
-        drawn["activations"] = activations(model, held_out.x)
+        pictures["activations"] = activations(model, held_out.x)
     if model.sampler.has_prior:
-        drawn["samples"] = framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
+        pictures["samples"] = framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
     if model.sampler.latent_shape == (2,):
         title = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
-        drawn["manifold"] = framed(manifold(model, held_out.x), title)
+        pictures["manifold"] = framed(manifold(model, held_out.x), title)
     elif len(model.sampler.latent_shape) == 1:
         title = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
-        drawn["traversals"] = framed(traversals(model, held_out.x), title)
-    return [save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+        pictures["traversals"] = framed(traversals(model, held_out.x), title)
+    return [save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
 
 
 def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
-    """The first data of x (N, *shape), and below each row of them what the model makes of it."""
+    """The first data of x (N, *shape), with their reconstructions below each row."""
     x = as_float(x[:count])
     pairs = zip(x.split(columns), model.reconstruct(x).split(columns), strict=True)
     return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
 
 
 def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> Pixels:
-    """Generated data, the same for the same seed."""
+    """Generated data; the same seed gives the same data."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return mosaic(model.sample(count), columns, model.limits)
 
 
 def first_weights(model: Model) -> Tensor | None:
-    """The weights (N, *shape) of the first linear layer, if it reads the data as they are; largest norm first."""
+    """The weights (N, *shape) of the first layer, largest norm first; None unless it is linear and reads the data."""
     layers = (layer for part in (model.encoder, model.sampler) if part is not None for layer in part.modules())
     first = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
     if not isinstance(first, nn.Linear) or first.in_features != math.prod(model.shape):
@@ -80,15 +80,15 @@ def first_weights(model: Model) -> Tensor | None:
 
 
 def filters(weights: Tensor, most: int = 100) -> Pixels:
-    """Weights (N, *shape) as pictures: 0 is the middle grey, and each reaches black or white at its largest weight."""
-    shown = weights[:most]
-    largest = shown.flatten(1).abs().amax(1).clamp_min(1e-12)
-    scaled = shown / largest.view(-1, *[1] * (shown.ndim - 1))
-    return mosaic(scaled, max(1, math.ceil(len(shown) ** 0.5)), (-1.0, 1.0))
+    """Weights (N, *shape) as pictures: 0 is the middle grey, and the largest weight of each is black or white."""
+    first = weights[:most]
+    largest = first.flatten(1).abs().amax(1).clamp_min(1e-12)
+    scaled = first / largest.view(-1, *[1] * (first.ndim - 1))
+    return mosaic(scaled, max(1, math.ceil(len(first) ** 0.5)), (-1.0, 1.0))
 
 
 def activations(model: Model, x: Tensor) -> Figure:
-    """How active the units of the code are: the distribution of their means over x (N, *shape)."""
+    """A histogram of the mean activations of the code's units over x (N, *shape)."""
     means = model.encode(x).flatten(1).mean(0).cpu().numpy()
     figure, axes = _axes((5.0, 3.4))
     axes.hist(means, bins=50)
@@ -99,9 +99,9 @@ def activations(model: Model, x: Tensor) -> Figure:
 
 
 def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:
-    """What a 2-D latent space decodes to on a grid of quantiles, which covers it evenly.
+    """The decoded points of a 2-D latent space on a grid of quantiles, which covers the space evenly.
 
-    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. For x see `latent_quantiles`.
+    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. `x` is as in `latent_quantiles`.
     """
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, x, steps).unbind(1)
@@ -110,9 +110,9 @@ def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:
 
 
 def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
-    """One point with one latent at a time moved: the latents whose means vary most, one a row.
+    """One decoded point with one latent moved per row; the rows are the latents whose means vary most.
 
-    The point is that of the datum x[0]; without an encoder it is a draw from the prior.
+    The point is the code of the datum x[0]; without an encoder it is a draw from the prior.
     """
     quantiles = latent_quantiles(model, x, torch.linspace(0.01, 0.99, columns))
     z = model.encode(x[:2000]) if model.encoder is not None else _from_prior(model, 2000)
@@ -124,9 +124,9 @@ def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pi
 
 
 def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = 100_000) -> Tensor:
-    """Quantiles of each latent, (P,) -> (P, D): of many draws from the prior, or of the data's codes if there is none.
+    """Quantiles of each latent, (P,) -> (P, D), over many draws from the prior or, without a prior, over codes of x.
 
-    From draws, so that no prior needs to know its own quantiles.
+    They come from draws, so that no prior needs to compute its own quantiles.
     """
     z = _from_prior(model, draws) if model.sampler.has_prior else model.encode(x)
     return torch.quantile(z.flatten(1), probabilities.to(z.device, z.dtype), dim=0)
@@ -148,20 +148,20 @@ def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figu
 def draw_latents(
     axes: Axes, model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000, legend: bool = True
 ) -> str:
-    """Draw a split in latent space; more than two dimensions are seen along their two principal ones, and it says so.
+    """Draw a split in latent space, by its two principal components where the space has more than two dimensions.
 
     Returns:
-        What to add to a title: nothing, or how many dimensions there are.
+        A suffix for the title: empty, or the number of dimensions.
     """
     z = model.encode(split.x[:most]).flatten(1).cpu()
-    dimensions, seen = z.shape[1], ""
+    dimensions, suffix = z.shape[1], ""
     if dimensions == 2:
         axes.set(xlabel="z1", ylabel="z2")
     elif dimensions > 2:
         z, shares = _principal(z)
         first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
         axes.set(xlabel=first, ylabel=second)
-        seen = f", {dimensions} dimensions seen along two"
+        suffix = f", {dimensions} dimensions seen along two"
     else:
         z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
         axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
@@ -169,11 +169,11 @@ def draw_latents(
     _scatter(axes, z.numpy(), labels, classes)
     if labels is not None and legend:
         axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return seen
+    return suffix
 
 
 def losses(history: Sequence[EpochRecord]) -> Figure:
-    """The objective, its unweighted terms and the critics' own over the epochs, training and validation."""
+    """The objective, its unweighted terms and the critics' losses over the epochs, for training and validation."""
     titles = list(_panels(history[0].train))
     figure, all_axes = _axes_row(len(titles), (4.0, 3.2))
     marker = "." if len(history) < 30 else ""
@@ -190,13 +190,13 @@ def losses(history: Sequence[EpochRecord]) -> Figure:
 
 
 def _panels(scores: Scores) -> dict[str, float]:
-    """What is drawn of an epoch, by title."""
+    """The figures of an epoch that are drawn, by title."""
     critics = {f"critic of {name}": value for name, value in scores.critics.items()}
     return {"objective": scores.loss, **scores.terms, **critics}
 
 
 def _padded(rows: Tensor, n: int) -> Tensor:
-    """Rows up to n, the added ones without a value: `mosaic` leaves their cells empty."""
+    """The rows, padded to n by rows of NaN, whose cells `mosaic` leaves empty."""
     return torch.cat([rows, rows.new_full((n - len(rows), *rows.shape[1:]), math.nan)])
 
 
@@ -214,10 +214,10 @@ def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | No
         return
     present = sorted(set(labels.tolist()))
     for position, label in enumerate(present):
-        chosen = labels == label
+        rows = labels == label
         colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
         name = classes[label] if classes else str(label)
-        axes.scatter(points[chosen, 0], points[chosen, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=name)
+        axes.scatter(points[rows, 0], points[rows, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=name)
 
 
 def _rainbow(position: float) -> Any:
@@ -239,7 +239,7 @@ def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]
 
 
 def save(figure: Figure, path: Path, cut: bool = False) -> Path:
-    """Write a figure as a .png, whole or not at all, `cut` to what is on it; raises RunError where it cannot be."""
+    """Write a figure as a .png, whole or not at all; with `cut`, without empty margins. Raises RunError on failure."""
     with atomic.replacing(path) as temporary:
         figure.savefig(temporary, format="png", bbox_inches="tight" if cut else None)
     return path

@@ -1,4 +1,4 @@
-"""The directory of a run: what is where, and how it comes to be without ever overwriting another."""
+"""A run's directory: its files, and its creation, which never overwrites another run."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ class RunDirectory:
         self.config = path / CONFIG_FILE
         """The resolved config: every option, defaults included."""
         self.environment = path / "environment.json"
-        """Versions of what made the run, and the plugins that it used."""
+        """The versions of the software, and the plugins of the run."""
         self.metrics = path / "metrics.jsonl"
-        """One JSON object an epoch."""
+        """One JSON object per epoch."""
         self.checkpoint = path / "checkpoint.safetensors"
         """The state after the last whole epoch."""
         self.stopped = path / "stopped.json"
-        """After which epoch a listener ended training, and which; there only where one did, before the last epoch."""
+        """The epoch after which a listener ended training early, and the listener's name; missing where none did."""
         self.model = path / MODEL_FILE
-        """The trained model; there only once the run is finished."""
+        """The trained model; missing until the run is finished."""
         self.evaluation = path / "evaluation.json"
         """The figures of the test split."""
         self.pictures = path / "pictures"
 
     @classmethod
     def claim(cls, name: str, out: Path | None = None) -> RunDirectory:
-        """A new directory that nothing else writes to: `out`, or runs/NAME, runs/NAME-2, ...
+        """A new directory for this run alone: `out`, or the first of runs/NAME, runs/NAME-2, ... that is not taken.
 
         Raises:
-            RunError: `out` is there already and not empty, or it cannot be written.
+            RunError: `out` exists and is not empty, or the directory cannot be written.
         """
         return cls(_claim(out) if out is not None else _claim_next(ROOT / name))
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """A directory that is there; raises RunError where it is no run."""
-        opened = cls(Path(path))
-        if not opened.config.is_file():
+        """The directory of an existing run; raises RunError where it is no run's."""
+        directory = cls(Path(path))
+        if not directory.config.is_file():
             raise RunError(f"{path}: is no run directory: it has no config.yaml; runs are in {ROOT}/")
-        return opened
+        return directory
 
     def stopped_after(self) -> int | None:
-        """The epoch after which a listener ended training; None: none did."""
+        """The epoch after which a listener ended training early; None: no listener did."""
         return int(json.loads(self.stopped.read_text("utf-8"))["epoch"]) if self.stopped.is_file() else None
 
     def append_metrics(self, record: EpochRecord) -> None:
-        """Add an epoch's line."""
+        """Append the line of an epoch to the metrics; raises RunError where they cannot be written."""
         try:
             with self.metrics.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record.to_json()) + "\n")
@@ -72,12 +72,12 @@ class RunDirectory:
         """The records of the epochs so far.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the file of metrics is damaged.
         """
         return [self._record(line) for line in self._lines()]
 
     def cut_history(self, epochs: int) -> list[EpochRecord]:
-        """The records of the first epochs, and the file cut to them: what comes after is run again."""
+        """Cut the file of metrics to the first epochs, because later ones are run again; returns their records."""
         lines = self._lines()[:epochs]
         if self.metrics.is_file():
             atomic.write_text(self.metrics, "".join(line + "\n" for line in lines))

@@ -1,4 +1,4 @@
-"""A run: what it was asked for, what it works on, and what came of it so far."""
+"""A run as an object that plugins may follow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genkit.speed.compiled import Plan
 
 @dataclass
 class Run:
-    """A run: what it was asked for, what it works on, and what came of it so far."""
+    """A run: its config, its directory, its data and model, and its results so far."""
 
     config: RunConfig
     directory: RunDirectory
@@ -23,7 +23,7 @@ class Run:
     model: Model
     history: list[EpochRecord] = field(default_factory=list)
     plan: Plan | None = None
-    """Whether its steps are compiled, and why; None before it starts."""
+    """Whether the steps are compiled, and why; None before training starts."""
     evaluation: Evaluation | None = None
-    """The figures of the test split, once training is over; None where there is no test split, or this process is not
-    the first of several: only that one writes, evaluates and draws."""
+    """The figures of the test split, after training; None without a test split, and in all processes but the first of
+    several, which alone evaluates, writes and draws."""

@@ -1,6 +1,6 @@
-"""What is known of how well a model does: figures of a batch, of a split, of an epoch.
+"""Scores: how well a model does on a batch, a split or an epoch.
 
-All are means over data, in nats per datum.
+All figures are means over data, in nats per datum.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 from genkit.parallel import group
 
 Figures = dict[str, Tensor]
-"""Means over a batch, () each, detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
+"""Means over a batch, each () and detached: `term/NAME`, `critic/NAME`, `reconstruction`, `kl`."""
 
-KEPT = 64
-"""Batches whose figures are added up at once."""
+BATCHES_PER_SUM = 64
+"""The number of batches whose figures are added up at once."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Scores:
     """Means over the data of a split, in nats per datum."""
 
     loss: float
-    """What is minimised: the weighted sum of the terms."""
+    """The objective: the weighted sum of the terms."""
     terms: dict[str, float]
     """Each term, unweighted."""
     critics: dict[str, float]
-    """What each learned term's own parameters minimise; not known of held-out data."""
+    """The loss of each learned term's own parameters; empty for held-out data."""
     reconstruction: float | None
     """E_q[-log p(x|z)]; None without an encoder."""
     kl: float | None
@@ -42,14 +42,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What an epoch came to."""
+    """The record of an epoch."""
 
     epoch: int
-    """From 1."""
+    """The number of the epoch, from 1."""
     steps: int
     """Optimisation steps since the start of the run."""
     seconds: float
-    """Of training, validation left out."""
+    """The seconds of training, without validation."""
     examples_per_second: float
     lr: float
     weights: dict[str, float]
@@ -63,7 +63,7 @@ class EpochRecord:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochRecord:
-        """What `to_json` gave."""
+        """The record of values from `to_json`."""
         validation = values["validation"]
         scores = {"train": Scores(**values["train"]), "validation": validation and Scores(**validation)}
         return cls(**{**values, **scores})
@@ -71,7 +71,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an epoch has come."""
+    """The progress within an epoch."""
 
     epoch: int
     epochs: int
@@ -81,14 +81,14 @@ class Progress:
     weights: dict[str, float]
     """The factor of each term at this step."""
     scores: Scores
-    """Of the part of the epoch that is done."""
+    """The scores over the steps that are done."""
 
 
 class Total:
-    """A running mean of figures, kept on the device so that no step waits for it.
+    """A running mean of figures; it stays on the device, so that no step waits for it.
 
     Args:
-        dtype: of the sums.
+        dtype: the type of the sums.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -96,42 +96,42 @@ class Total:
         self.names: list[str] = []
         self.sum: Tensor | None = None
         self.count = 0
-        self.kept: list[Tensor] = []
-        """Figures of batches that are not in the sum yet: one call for many costs less than a call for each."""
+        self.pending: list[Tensor] = []
+        """The figures of batches that are not in the sum yet: one call for many costs less than one call per batch."""
         self.sizes: list[int] = []
 
     def add(self, figures: Figures, size: int) -> None:
-        """Add the figures of a batch of so many data."""
+        """Add the figures of a batch of `size` data."""
         self.names = list(figures)
-        self.kept += figures.values()
+        self.pending += figures.values()
         self.sizes.append(size)
         self.count += size
-        if len(self.sizes) == KEPT:
-            self._add_kept()
+        if len(self.sizes) == BATCHES_PER_SUM:
+            self._add_pending()
 
-    def _add_kept(self) -> None:
+    def _add_pending(self) -> None:
         if self.sizes:
-            rows = torch.stack(self.kept).to(self.dtype).view(len(self.sizes), -1)
-            added = torch.tensor(self.sizes, dtype=self.dtype, device=rows.device) @ rows
-            self.sum = added if self.sum is None else self.sum + added
-            self.kept, self.sizes = [], []
+            rows = torch.stack(self.pending).to(self.dtype).view(len(self.sizes), -1)
+            total = torch.tensor(self.sizes, dtype=self.dtype, device=rows.device) @ rows
+            self.sum = total if self.sum is None else self.sum + total
+            self.pending, self.sizes = [], []
 
     def gather(self) -> None:
-        """Add up what the processes hold: each knows the figures of its own part of every batch."""
-        self._add_kept()
+        """Add up the sums of all processes, each with the figures of its own rows of every batch."""
+        self._add_pending()
         group.add_up([self.sum])
 
     def so_far(self, weights: dict[str, float]) -> Scores:
-        """About what `scores` will give: from this process's own part of the batches, without waiting for others."""
-        own = copy.copy(self)  # to ask, which goes by a clock, must not change how sums round
-        own._add_kept()
+        """An estimate of `scores` from this process's own rows, without waiting for other processes."""
+        own = copy.copy(self)  # reports follow a clock, so they must not change how the sums round
+        own._add_pending()
         assert own.sum is not None
         own.sum = own.sum * group.count()
         return own.scores(weights)
 
     def scores(self, weights: dict[str, float]) -> Scores:
-        """The means over all data added, the terms weighted so."""
-        self._add_kept()
+        """The means over all data added so far, with these weights of the terms in the loss."""
+        self._add_pending()
         assert self.sum is not None
         means = dict(zip(self.names, (self.sum / self.count).tolist(), strict=True))
         terms = {name: means[f"term/{name}"] for name in weights}

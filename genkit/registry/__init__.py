@@ -1,1 +1,1 @@
-"""The installed plugins and what they bring: found, selected, looked up by name, and described."""
+"""The registry of installed plugins and their components: discovery, selection, look-up by name, and description."""

@@ -1,4 +1,4 @@
-"""What distributions offer as plugins, whether it was made for this genkit, and how it is kept at arm's length."""
+"""Discovery of plugins: the entry points of installed distributions, their fit to this genkit, and their isolation."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from packaging.requirements import InvalidRequirement, Requirement
 from genkit.registry.selection import FIRST_PARTY, canonical
 
 GROUP = "genkit"
-"""Of the entry points."""
+"""The group of the entry points."""
 UNKNOWN = "unknown distribution"
 
 
 class Offer(NamedTuple):
-    """An entry point that names a plugin, which is not imported yet."""
+    """An entry point that names a plugin, before its import."""
 
     distribution: str
-    """Its name, or UNKNOWN where its metadata cannot be read."""
+    """The distribution's name, or UNKNOWN where its metadata cannot be read."""
     entry: metadata.EntryPoint
     source: metadata.Distribution
 
     def misfit(self) -> str | None:
-        """Why it was not made for this genkit, by its distribution's own requirements; None: it may have been."""
+        """Why the plugin does not fit this genkit, by its distribution's requirements; None: nothing speaks against."""
         for text in self.source.requires or []:
             if not canonical(text).startswith(FIRST_PARTY):
                 continue
@@ -51,7 +51,7 @@ class Offer(NamedTuple):
 
 
 def offers() -> list[Offer]:
-    """What all installed distributions offer, in an order that does not change; of the same twice, the first."""
+    """The offers of all installed distributions, in a fixed order; of two with the same name, the first."""
     earliest: dict[tuple[str, str], Offer] = {}
     for source in metadata.distributions():
         for entry in _entries(source):
@@ -78,10 +78,10 @@ def _name_of(source: metadata.Distribution) -> str:
 
 @contextlib.contextmanager
 def contained(notes: list[str]) -> Iterator[None]:
-    """Let a plugin's code run inside the block without its changing what all others compute with.
+    """Contain a plugin's code inside the block, so that it cannot change the state that others compute with.
 
-    What it prints goes to stderr, so that what a command prints stays readable by programs. The working directory and
-    torch's default type and device are put back, with a note.
+    Its output goes to stderr, so that programs can read the output of commands. The working directory and torch's
+    default type and device are put back, with a note.
     """
     folder, dtype, device = Path.cwd(), torch.get_default_dtype(), torch.get_default_device()
     try:

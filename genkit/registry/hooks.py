@@ -1,8 +1,8 @@
-"""The hooks that a plugin may implement: one that brings components, the others follow a run.
+"""The hooks that a plugin may implement: one brings components, the others follow a run.
 
-A plugin that keeps something from one event of a run to the next gives a listener for each run, by the hook `listener`;
-one that keeps nothing may implement the events themselves. An implementation names those of the arguments that it
-needs. genkit calls each plugin by itself, so no implementation wraps those of others (`wrapper=True`).
+A plugin that keeps a state between the events of a run implements the hook `listener`, which gives one object per run;
+a plugin without a state may implement the events themselves. An implementation takes only the arguments that it needs.
+genkit calls each plugin by itself, so no implementation can wrap those of others (`wrapper=True`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ hookspec = pluggy.HookspecMarker("genkit")
 hookimpl = pluggy.HookimplMarker("genkit")
 
 EVENTS = ("run_started", "step_ended", "epoch_ended", "should_stop", "run_ended", "run_stopped")
-"""What a listener may hear of a run: the names of its methods, and of the hooks of a plugin that keeps nothing."""
+"""The events of a run: the names of a listener's methods, and of the hooks of a plugin without a state."""
 RUN_HOOKS = ("listener", *EVENTS)
 """Every hook that follows a run."""
 
@@ -35,7 +35,7 @@ def components() -> Iterable[type[Component]]:  # type: ignore[empty-body]
 
 @hookspec
 def listener(run: Run) -> object | None:
-    """An object that hears this run alone, by methods named as the hooks below; None: the plugin does not follow it.
+    """An object that follows this run alone, with methods named as the hooks below; None: the plugin ignores the run.
 
     Called once, before `run_started`.
     """
@@ -43,12 +43,12 @@ def listener(run: Run) -> object | None:
 
 @hookspec
 def run_started(run: Run) -> None:
-    """The model is built and the data are loaded; `run.history` holds earlier epochs if the run is resumed."""
+    """The model is built and the data are loaded; `run.history` holds the earlier epochs of a resumed run."""
 
 
 @hookspec
 def step_ended(run: Run, progress: Progress) -> None:
-    """Some steps of an epoch are done. Called a few times a second, not at each step."""
+    """Some steps of an epoch are done. Called a few times per second, not at each step."""
 
 
 @hookspec
@@ -58,7 +58,7 @@ def epoch_ended(run: Run, record: EpochRecord) -> None:
 
 @hookspec
 def should_stop(run: Run, record: EpochRecord) -> bool:  # type: ignore[empty-body]
-    """Whether training ends with this epoch; asked after `epoch_ended`. The run is then finished as any other."""
+    """Whether training ends with this epoch; called after `epoch_ended`. The run is then finished like any other."""
 
 
 @hookspec
@@ -68,7 +68,7 @@ def run_ended(run: Run) -> None:
 
 @hookspec
 def run_stopped(run: Run) -> None:
-    """The run is finished, interrupted or failed: let go of what is held open."""
+    """The run is finished, interrupted or failed: close all that is open."""
 
 
 def is_wrapper(implementation: pluggy.HookImpl) -> bool:
@@ -77,7 +77,7 @@ def is_wrapper(implementation: pluggy.HookImpl) -> bool:
 
 
 def hook_problems(manager: pluggy.PluginManager, module: object) -> list[str]:
-    """What is wrong with the hooks that a registered module implements: those that there are none of, and wrappers."""
+    """The problems of the hooks that a registered module implements: hooks that do not exist, and wrappers."""
     return [problem for hook, each in _implementations(manager, module) if (problem := _problem(manager, hook, each))]
 
 

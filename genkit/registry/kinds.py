@@ -1,4 +1,4 @@
-"""The kinds of components, and what a class has to be so that configs can name it as one."""
+"""Component classes: their names, and what makes a class a component that configs can name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from genkit.interfaces import INTERFACES, Component
 
 NAME = r"[\w.-]+"
-"""Of a component. A slash stands between a distribution and it."""
+"""The pattern of a component's name, which has no slash: in `distribution/name`, the slash separates the two."""
 
 
 def name_of(component: type[Component]) -> str:
@@ -20,7 +20,7 @@ def name_of(component: type[Component]) -> str:
 
 
 def why_no_component(candidate: Any) -> str | None:
-    """What keeps a class from being a component that configs can name; None: nothing."""
+    """Why a class is no component that configs can name; None: it is one."""
     label = getattr(candidate, "__qualname__", repr(candidate))
     if not (inspect.isclass(candidate) and issubclass(candidate, INTERFACES)):
         return f"{label} is no component: it derives from none of {', '.join(i.__name__ for i in INTERFACES)}"

@@ -1,4 +1,4 @@
-"""The components that one config can choose from: those of the plugins that the environment and the config want."""
+"""Parts: the components that one config can choose from, of the plugins that the environment and the config want."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Claims = dict[tuple[str, str], list[tuple[type[Component], Plugin]]]
 
 
 class Parts:
-    """A view of the registry through some choices of plugins.
+    """A view of the registry: the plugins that some choices allow.
 
     Args:
-        plugins: all that are installed, and those of this process.
-        claims: the components that they bring.
-        manager: has their hooks.
-        choices: what the environment wants, and what a config wants; a plugin has to be allowed by each.
+        plugins: all installed plugins, and those of this process.
+        claims: the components of these plugins.
+        manager: the plugin manager with their hooks.
+        choices: the choices of the environment and of a config; a plugin has to be allowed by each.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Parts:
         return all(choice.allows(plugin.distribution, plugin.name) for choice in self._choices)
 
     def left_out(self) -> list[tuple[Plugin, str]]:
-        """The plugins that are not wanted, each with the choice that leaves it out."""
+        """The plugins that some choice leaves out, each with the source of that choice."""
         return [
             (plugin, choice.source)
             for plugin in self.plugins
@@ -58,7 +58,7 @@ class Parts:
         """The component of that kind and name, or `distribution/name`.
 
         Raises:
-            ComponentError: there is none (with the nearest name, and what failed to load), or two plugins claim it.
+            ComponentError: no plugin has it (with the nearest name and the failed plugins), or two plugins claim it.
         """
         distribution, _, bare = name.rpartition("/")
         claims = [claim for claim in self._claims.get((kind, bare), []) if self.wants(claim[1])]
@@ -75,7 +75,7 @@ class Parts:
         raise ComponentError(f"unknown {kind} '{name}'; {nearest(bare, self.names(kind))}{self._causes()}")
 
     def _causes(self) -> str:
-        """Why a component may be missing: plugins with problems, and those that are left out."""
+        """Why a component may be missing: plugins with problems, and plugins that are left out."""
         causes = [
             f" (plugin '{plugin.name}' of {plugin.owner} has a problem: {problem})"
             for plugin in self.plugins
@@ -90,7 +90,7 @@ class Parts:
         return "".join(causes)
 
     def settings(self, kind: str, name: str) -> type[Settings]:
-        """The options of a component, which know it; those of a qualified name keep that name."""
+        """The options class of a component; for a qualified name, with that name in its `name`."""
         component: Any = self.find(kind, name)
         return settings_of(component, name if "/" in name else None)
 
@@ -100,7 +100,7 @@ class Parts:
         return sorted(n for (k, n), claims in claimed if k == kind and any(self.wants(plugin) for _, plugin in claims))
 
     def spellings(self, kind: str) -> Mapping[str, Sequence[str]]:
-        """The components of a kind by the shortest name that surely means each, with all names that mean it."""
+        """All unambiguous names of each component of a kind, by the shortest of them."""
         spellings = {}
         for bare in self.names(kind):
             for component, plugin in self._claims[kind, bare]:
@@ -120,11 +120,11 @@ class Parts:
         return next(plugin for plugin in self.plugins if component in plugin.components)
 
     def is_plugin(self, name: str) -> bool:
-        """Whether listeners of that name, `distribution/plugin`, are those of a plugin."""
+        """Whether `distribution/plugin` is the name of a plugin."""
         return any(name == f"{plugin.distribution}/{plugin.name}" for plugin in self.plugins)
 
     def listeners(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """The implementations of a hook that follows runs, each with its plugin's name, in the order of their calls."""
+        """The implementations of an event, each with its plugin's name, in the order of their calls."""
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             if is_wrapper(implementation):
                 continue
@@ -135,11 +135,11 @@ class Parts:
 
 @functools.cache
 def settings_of(component: Any, name: str | None = None) -> type[Component.Config]:
-    """The settings class of a component, which knows the component.
+    """The settings class of a component, with the component in its attribute `component`.
 
     Args:
-        component: a class whose `Config` may be inherited, and so be the options of another class.
-        name: a qualified name that the settings keep, so that a written config means the same; None: their own.
+        component: the component class; its `Config` may be inherited, so that it belongs to another class.
+        name: a qualified name for the settings, so that a written config means the same component; None: their own.
     """
     settings: type[Component.Config] = component.Config
     if name is None and settings.component is component:

@@ -1,4 +1,4 @@
-"""A plugin: the distribution that brings it, its components, and what went wrong with it."""
+"""A plugin: its distribution, its components, and its problems."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from genkit.interfaces import Component
 
 THIS_PROCESS = "this process"
-"""The distribution of classes that were registered in a process only."""
+"""The distribution name for classes that were registered only in this process."""
 
 
 @dataclass
 class Plugin:
-    """One plugin: where it came from, what it brings, and what went wrong with it."""
+    """One plugin: its distribution, its components and events, and its problems."""
 
     name: str
     distribution: str
@@ -21,7 +21,7 @@ class Plugin:
     events: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What is worth knowing and no fault: that it was left out, is slow, or shares a name."""
+    """Facts that are no faults: a slow import, a name that another plugin has too."""
 
     @property
     def owner(self) -> str:

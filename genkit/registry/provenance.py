@@ -1,4 +1,4 @@
-"""Whose parts a model uses, of which version and with which code, and whether those that are here are the same."""
+"""Provenance: the plugins of a model's parts with version and code, and whether the installed ones are the same."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ State = Literal["the same", "another version", "other code", "another distributi
 
 
 class PluginRecord(Settings):
-    """A distribution whose components a model uses, or a class that was registered in a process only."""
+    """A distribution whose components a model uses, or a class that was registered only in a process."""
 
     distribution: str
     version: str
     components: tuple[str, ...]
-    """`kind/name` of each component used."""
+    """The components that the model uses, as `kind/name`."""
     sha256: str | None = None
-    """See `code_hash` and `source_hash`; None: not known."""
+    """The hash of the code, see `code_hash` and `source_hash`; None: not known."""
 
     @property
     def owner(self) -> str:
-        """The distribution and its version, as messages name them; the classes themselves where there is none."""
+        """The distribution and its version, as messages name them; the classes where no distribution brings them."""
         return named(self.components) if self.distribution == THIS_PROCESS else f"{self.distribution} {self.version}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What has become of a plugin that a model was made with."""
+    """The state here of a plugin that a model was made with."""
 
     record: PluginRecord
     state: State
     message: str = ""
-    """What a user should know; empty where it is the same."""
+    """The difference, for the user; empty where the plugin is the same."""
     lost: tuple[str, ...] = ()
-    """`kind/name` of each component that is not to be had here."""
+    """The components that are not available here, as `kind/name`."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -58,7 +58,7 @@ class Finding:
 
 
 def plugins_of(config: RunConfig) -> tuple[PluginRecord, ...]:
-    """The distributions that brought the components of a config, those inside of other components included."""
+    """The plugins that bring the components of a config, components inside other components included."""
     used: dict[tuple[str, str, str | None], list[str]] = {}
     view = installed(config.plugins)
     for kind, settings in _settings_of(config):
@@ -72,11 +72,11 @@ def plugins_of(config: RunConfig) -> tuple[PluginRecord, ...]:
 
 
 def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Finding]:
-    """What has become of each plugin, among those that are wanted.
+    """The state here of each plugin of a model.
 
     Args:
-        records: of the plugins that a model was made with.
-        wanted: the option `plugins` of its config, as it was read; what is no choice stands for all.
+        records: the records of the plugins that the model was made with.
+        wanted: the option `plugins` of the model's config, as it was read; an invalid value means all.
     """
     try:
         view = installed(wanted)
@@ -86,13 +86,13 @@ def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Findin
 
 
 def pip_line(records: Iterable[PluginRecord]) -> str:
-    """The one command that installs these very versions; empty where no distribution brings any of them."""
-    brought = [f"'{r.distribution}=={r.version}'" for r in records if r.distribution != THIS_PROCESS]
-    return f"pip install {' '.join(dict.fromkeys(brought))}" if brought else ""
+    """The pip command that installs exactly these versions; empty where no distribution brings any of them."""
+    pins = [f"'{r.distribution}=={r.version}'" for r in records if r.distribution != THIS_PROCESS]
+    return f"pip install {' '.join(dict.fromkeys(pins))}" if pins else ""
 
 
 def warn_of_changes(records: Iterable[PluginRecord], path: str | Path, wanted: Any = "all") -> None:
-    """Warn (GenkitWarning) of every plugin that is not as it was when the model or run of that path was made."""
+    """Warn (GenkitWarning) of every plugin that differs from the one that made the model or run at `path`."""
     for finding in compare(records, wanted):
         if finding.message:
             message = f"{path}: may give other figures: made with {finding.record.owner}, and {finding.message}"
@@ -100,29 +100,29 @@ def warn_of_changes(records: Iterable[PluginRecord], path: str | Path, wanted: A
 
 
 def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path, wanted: Any = "all") -> GenkitError:
-    """An error in the making of a model from a file or a run: what has become of its plugins, where that explains it.
+    """The error to raise where a model cannot be built from a file or a run: it names changed plugins as the cause.
 
     Args:
-        error: what went wrong.
-        records: of the plugins that the model was made with.
+        error: the original error.
+        records: the records of the plugins that the model was made with.
         path: the file or the run, for the message.
-        wanted: see `compare`.
+        wanted: the option `plugins`, as in `compare`.
 
     Returns:
-        A ComponentError with all that is missing or other than it was, and the pip install line; else the same error.
+        A ComponentError with the missing and the changed plugins, and the pip command; without any, the same error.
     """
     findings = compare(records, wanted)
     missing = [finding for finding in findings if finding.state == "missing"]
     lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
     if missing:
-        wanted = ", and ".join(
+        needed = ", and ".join(
             f"{named(f.lost)} of {f.record.distribution} {f.record.version}".rstrip() for f in missing
         )
         remedies = [pip_line(finding.record for finding in missing)]
         if any(finding.record.distribution == THIS_PROCESS for finding in missing):
             remedies.append("what was registered in the process that trained it, register here too (genkit.register)")
         verb = "is" if len(missing) == 1 else "are"
-        lines.append(f"{path}: needs {wanted}, which {verb} not installed; {'; '.join(filter(None, remedies))}")
+        lines.append(f"{path}: needs {needed}, which {verb} not installed; {'; '.join(filter(None, remedies))}")
     if not lines:
         changed = [finding for finding in findings if finding.message]
         lines = [f"{path}: made with {finding.record.owner}, and {finding.message}" for finding in changed]
@@ -134,10 +134,10 @@ def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path, w
 def code_hash(distribution: str) -> str | None:
     """The sha256 of a distribution's own code; None where it has no Python file.
 
-    Over the `.py` files of the packages and modules that the distribution's entry points name, in the order of their
-    paths: of each its path from the package on and its content, line ends as in Unix. A wheel and an editable install
-    of the same code have the same hash, wherever they lie; byte code, data files and compiled extensions do not count.
-    It is computed once a process: later edits are not what was imported.
+    It covers the `.py` files of the packages and modules that the distribution's entry points name, in the order of
+    their paths: each file's path from the package on, and its content with Unix line ends. A wheel and an editable
+    install of the same code have the same hash in any place; byte code, data files and compiled extensions do not
+    count. It is computed once per process, because later edits do not change the imported code.
     """
     try:
         entries = metadata.distribution(distribution).entry_points
@@ -154,7 +154,7 @@ def code_hash(distribution: str) -> str | None:
 
 
 def source_hash(component: type[Component]) -> str | None:
-    """The sha256 of a class's own source text; None where Python does not know it, as of a class made by a call."""
+    """The sha256 of a class's source text; None where Python does not know it, as for a class made by a call."""
     try:
         return hashlib.sha256(inspect.getsource(component).encode()).hexdigest()
     except (OSError, TypeError, SyntaxError):
@@ -166,7 +166,7 @@ def _hash(plugin: Plugin, component: type[Component]) -> str | None:
 
 
 def _package(module: str) -> str:
-    """The package that a module is in: the first part of its name, or more where that is a namespace of many."""
+    """The package of a module: the first part of its name, or more parts where that is a namespace package."""
     parts = module.split(".")
     for end in range(1, len(parts)):
         name = ".".join(parts[:end])
@@ -177,7 +177,7 @@ def _package(module: str) -> str:
 
 
 def _sources(package: str) -> dict[str, Path]:
-    """The Python files of a package or module, by their paths from it on; nothing of it is run."""
+    """The Python files of a package or module, by their paths from it on; none of its code runs."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -197,7 +197,7 @@ def _settings_of(config: RunConfig) -> Iterator[tuple[str, Component.Config]]:
 
 
 def _inside(settings: Component.Config) -> Iterator[tuple[str, Component.Config]]:
-    """The components that an option of another names, as a learned loss names an encoder."""
+    """The components among the options of another component, such as the encoder of a learned loss."""
     for value in vars(settings).values():
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component.Config):
@@ -206,7 +206,7 @@ def _inside(settings: Component.Config) -> Iterator[tuple[str, Component.Config]
 
 
 def named(components: Iterable[str]) -> str:
-    """Components as messages name them: encoder 'a', loss 'b'."""
+    """The text of components in messages: encoder 'a', loss 'b'."""
     split = [component.partition("/") for component in components]
     return ", ".join(f"{kind} '{name}'" for kind, _, name in split)
 
@@ -236,7 +236,7 @@ def _finding(record: PluginRecord, view: Parts) -> Finding:
 
 
 def _lost(record: PluginRecord, causes: dict[str, str]) -> Finding:
-    """Of a record of which some components are not to be had, each with the cause."""
+    """The finding for a record with components that are not available, each with the cause."""
     parts = tuple(causes)
     if record.distribution == THIS_PROCESS:
         message = f"{named(parts)} is not registered here; no distribution brings it: genkit.register"

@@ -1,4 +1,4 @@
-"""The reference, as Markdown, made of the code itself: hooks, kinds, all options of a config, and figures."""
+"""The reference page, generated from the code as Markdown: hooks, kinds, all options of a config, and figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from genkit.settings.schedules import Ramp
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
 PASSED = (Latent, Forward, Split, RawData)
-"""What is passed between parts."""
+"""The values that parts pass to each other."""
 
 
 def reference() -> str:
@@ -132,13 +132,13 @@ def _call(function: Any) -> str:
 
 
 def _prose(documented: Any) -> str:
-    """A docstring up to its sections, in paragraphs of one line; in a table there is one."""
+    """A docstring up to its sections; that of a function, for a table, on one line."""
     text = re.split(r"\n\n(?=(?:Args|Raises|Example|Returns):\n)", inspect.getdoc(documented) or "")[0]
     return _plain(" ".join(text.split()) if inspect.isfunction(documented) else text)
 
 
 def _plain(text: str) -> str:
-    """Prose whose stars are no emphasis: (B, *shape)."""
+    """Prose with its stars escaped, so that (B, *shape) is no emphasis."""
     return re.sub(r"(`[^`]*`)|\*", lambda match: match[1] or "\\*", text)
 
 
@@ -150,7 +150,7 @@ def _arguments(cls: type) -> list[tuple[str, str]]:
 
 
 def _documented(owner: Any) -> dict[str, tuple[str, str]]:
-    """The type and the docstring of each attribute of a class or a module that has one."""
+    """The type and the docstring of each attribute with a docstring, in a class or a module."""
     tree: ast.Module | ast.stmt = ast.parse(inspect.getsource(owner))
     if isinstance(owner, type) and isinstance(tree, ast.Module):
         tree = tree.body[0]

@@ -1,9 +1,9 @@
-"""The registry: every installed plugin, the components that it brings, and what failed to load.
+"""The registry: every installed plugin with its components, and what failed to load.
 
-Plugins are found through the entry-point group `genkit`. One that fails to load, was made for another genkit, or brings
-something that is no component, breaks nothing but itself: its failure is kept and shown where somebody asks for its
-parts. What is not wanted (`genkit.registry.selection`) is never imported. A component may be named with its
-distribution, `distribution/name`; a bare name is that of genkit's own component where it has one.
+Plugins are found through the entry-point group `genkit`. A plugin that fails to load, does not fit this genkit, or
+brings something that is no component, breaks nothing but itself: its problem is kept, and shown to those who ask for
+its parts. A plugin that is not wanted (`genkit.registry.selection`) is never imported. A component may be named with
+its distribution, `distribution/name`; a bare name means genkit's own component where genkit has one of that name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from genkit.registry.selection import VARIABLE, Selection, canonical
 from genkit.settings.base import ChosenByName, nearest
 
 SLOW = 0.5
-"""Seconds of an import that are worth a note."""
+"""The seconds from which a slow import gets a note."""
 
 C = TypeVar("C", bound=type[Component])
 
@@ -43,23 +43,27 @@ NO_HOOK = (
 
 
 class Registry:
-    """All plugins, and the components they bring by (kind, name)."""
+    """All plugins, and their components by (kind, name).
+
+    Args:
+        wanted: the environment's choice of plugins; None: all.
+    """
 
     def __init__(self, wanted: Selection | None = None) -> None:
         self.plugins: list[Plugin] = []
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(hooks)
         self.wanted = wanted or Selection()
-        """What the environment asks for."""
+        """The environment's choice of plugins."""
         self._claims: Claims = {}
         self._waiting: list[tuple[Offer, Plugin]] = []
         self._warned_of: set[Selection] = set()
 
     def parts(self, wanted: str | Iterable[str] = "all") -> Parts:
-        """The components that a config can choose from, whose plugins are imported now where they are not yet.
+        """The components that a config can choose from; their plugins are imported now, unless they are already.
 
         Args:
-            wanted: the plugins that the config asks for, within what the environment asks for.
+            wanted: the config's choice of plugins, among those that the environment allows.
 
         Raises:
             ConfigError: `wanted` is no choice of plugins.
@@ -73,7 +77,7 @@ class Registry:
         return view
 
     def find_installed(self) -> None:
-        """Find every installed distribution's plugins, in an order that does not change; none is imported yet."""
+        """Find the plugins of every installed distribution, in a fixed order, without importing them."""
         for offer in offers():
             if offer.distribution == UNKNOWN:
                 self.plugins.append(Plugin(offer.entry.name, UNKNOWN, "", problems=[NO_METADATA]))
@@ -83,7 +87,7 @@ class Registry:
             self._waiting.append((offer, plugin))
 
     def _load_wanted(self, view: Parts) -> None:
-        """Import what a view wants and has not been imported yet, each on its own."""
+        """Import the plugins that a view wants, unless they are imported already, each on its own."""
         waiting, self._waiting = self._waiting, []
         for offer, plugin in waiting:
             if not view.wants(plugin):
@@ -100,7 +104,7 @@ class Registry:
                 module = entry.load()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a plugin raises: SystemExit, or what test runners skip with
+        except BaseException as error:  # a plugin may raise anything: SystemExit, or a test runner's skip
             plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{_remedy(error, entry)}")
         else:
             self.add(module, plugin)
@@ -109,12 +113,12 @@ class Registry:
             plugin.notes.append(f"took {seconds:.1f} s to import")
 
     def warn_of_unknown(self, choice: Selection) -> None:
-        """Warn (GenkitWarning) of names in a choice that no installed plugin has, and that are much like one's."""
+        """Warn (GenkitWarning) of misspelt names in a choice: no plugin has them, and one has a similar name."""
         names = {canonical(plugin.distribution) for plugin in self.plugins}
         names |= {f"{canonical(plugin.distribution)}/{plugin.name}" for plugin in self.plugins}
         for name in sorted((choice.allowed or frozenset()) | choice.denied):
             remedy = nearest(name, names)
-            if name not in names and remedy.startswith("did you mean"):  # others are those of other machines
+            if name not in names and remedy.startswith("did you mean"):  # others may be installed on other machines
                 message = f"{choice.source}: no plugin '{name}' is installed; {remedy}"
                 warnings.warn(message, GenkitWarning, stacklevel=2)
 
@@ -128,13 +132,13 @@ class Registry:
             plugin.events = [hook for hook in RUN_HOOKS if self._of(module, hook)]
             for implementation in self._of(module, "components"):
                 with contained(plugin.notes):
-                    brought = implementation.function()
-                if not isinstance(brought, list | tuple):
+                    classes = implementation.function()
+                if not isinstance(classes, list | tuple):
                     plugin.problems.append(
-                        f"components() gives {brought!r:.80}, and owes a list of classes, as [MyEncoder]"
+                        f"components() gives {classes!r:.80}, and must give a list of classes, as [MyEncoder]"
                     )
                     return plugin
-                for component in brought:
+                for component in classes:
                     self._claim(component, plugin)
             if not plugin.events and not plugin.problems and not self._of(module, "components"):
                 plugin.problems.append(NO_HOOK)
@@ -170,7 +174,7 @@ class Registry:
                 each.notes.append(f"{what} is also of {others}; to be unambiguous, write '{qualified}'")
 
     def claim_here(self, component: type[Component]) -> None:
-        """Register a class that no distribution brings, in place of an earlier one of the same name."""
+        """Register a class that no distribution brings; it replaces an earlier one of the same name."""
         here = Plugin(getattr(component, "__qualname__", repr(component)), THIS_PROCESS, "")
         if (problem := why_no_component(component)) is not None:
             raise ComponentError(f"cannot register it: {problem}")
@@ -185,7 +189,7 @@ class Registry:
 
     @contextlib.contextmanager
     def registered_within(self, *components: type[Component]) -> Iterator[None]:
-        """Let classes be registered, as `claim_here` does it, inside the block alone."""
+        """Register classes, as `claim_here` does, for the duration of the block."""
         for component in components:
             self.claim_here(component)
         try:
@@ -197,7 +201,7 @@ class Registry:
 
 
 def _remedy(error: BaseException, entry: EntryPoint) -> str:
-    """What to do where an entry point names what its distribution does not have."""
+    """The remedy where an entry point names a module or an attribute that its distribution lacks."""
     lost = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
     if lost or (isinstance(error, AttributeError) and not place(error)):
         return (
@@ -209,7 +213,7 @@ def _remedy(error: BaseException, entry: EntryPoint) -> str:
 
 @functools.cache
 def registry() -> Registry:
-    """The registry of this process, which knows every installed plugin; made at the first call.
+    """The registry of this process with every installed plugin; it is built at the first call.
 
     Raises:
         ConfigError: the environment variable GENKIT_PLUGINS is no choice of plugins.
@@ -221,7 +225,7 @@ def registry() -> Registry:
 
 
 def installed(wanted: str | Iterable[str] = "all") -> Parts:
-    """What a config that wants these plugins can choose from; raises as `Registry.parts` does."""
+    """The components that a config with this choice of plugins can name; raises as `Registry.parts` does."""
     return registry().parts(wanted)
 
 
@@ -229,9 +233,9 @@ ChosenByName.look_up = staticmethod(installed)
 
 
 def register(component: C) -> C:
-    """Register a component class for this process only: a decorator for notebooks and scripts.
+    """Register a component class for this process only; a decorator for notebooks and scripts.
 
-    Registering again under the same name replaces the class. A run that uses it can be loaded only where the same
+    A second class of the same name replaces the first. A run that uses the class can be loaded only where the same
     class is registered.
 
     Raises:

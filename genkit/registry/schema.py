@@ -1,4 +1,4 @@
-"""One JSON Schema of all that a config may say, with every installed component, for editors and other programs."""
+"""The JSON Schema of configs, with the options of every installed component, for editors and other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a config. What it accepts may still be refused where parts do not fit each other."""
+    """The schema of a config. A config that it accepts may still be refused where parts do not fit each other."""
     definitions = _Definitions(installed())
     config = definitions.gathered("config", RunConfig)
     return {"$schema": DIALECT, **config, "title": "genkit config", "$defs": dict(sorted(definitions.written.items()))}
@@ -35,8 +35,8 @@ def groups(key: str, settings: type[Settings]) -> dict[str, dict[str, Any]]:
     """The schema of some settings, and of each group of options in them, by the names of their classes.
 
     Args:
-        key: what references to the groups begin with.
-        settings: the whole; it comes first.
+        key: the prefix of references to the groups.
+        settings: the settings class; its schema comes first.
     """
     definitions = _Definitions(installed())
     whole = definitions.gathered(key, settings)
@@ -51,17 +51,17 @@ def groups(key: str, settings: type[Settings]) -> dict[str, dict[str, Any]]:
 
 
 class Option(NamedTuple):
-    """An option, as people read of it."""
+    """An option, as text for people."""
 
     name: str
     type: str
     default: str | None
-    """As JSON; None: it has to be given."""
+    """The default as JSON; None: the option has no default."""
     what: str
 
 
 def described(options: dict[str, Any]) -> list[Option]:
-    """The options in a schema of `options`, the component's name left out."""
+    """The options in a schema of `options`, without the component's name."""
     needed = options.get("required", ())
     return [
         Option(
@@ -76,7 +76,7 @@ def described(options: dict[str, Any]) -> list[Option]:
 
 
 def _type_of(option: dict[str, Any]) -> str:
-    """The type that a schema describes, as people say it."""
+    """The type that a schema describes, as text for people."""
     if "const" in option or "enum" in option:
         return " | ".join(json.dumps(value) for value in option.get("enum", [option.get("const")]))
     if "$ref" in option:
@@ -92,7 +92,7 @@ def _type_of(option: dict[str, Any]) -> str:
 
 
 def _branches(options: list[dict[str, Any]]) -> Iterator[str]:
-    """The types of the branches; a choice by name is all its names, of which a list may be one alone."""
+    """The types of the branches; for a choice by name, the names; for a list of choices, only the list."""
     is_choice = any("$ref" in each and "required" in each for each in options)
     lists = [each for each in options if is_choice and each.get("type") == "array"]
     for each in lists or options:
@@ -109,12 +109,12 @@ def _group_of(option: dict[str, Any]) -> str:
 
 
 def summary(component: type) -> str:
-    """What a class says of itself in its first paragraph."""
+    """The first paragraph of a class's docstring, on one line."""
     return " ".join((inspect.getdoc(component) or "").split("\n\n")[0].split())
 
 
 class _Generator(GenerateJsonSchema):
-    """Lets an option that JSON knows nothing of, as a callable, be anything: it takes no other option with it."""
+    """Accepts anything for an option that JSON cannot describe, such as a callable, so that the others stay."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
@@ -126,7 +126,7 @@ class _Definitions:
     """The schemas that another schema refers to, each written once.
 
     Args:
-        choices: the components that a config can choose from.
+        choices: the components to choose from.
     """
 
     def __init__(self, choices: Choices) -> None:
@@ -134,7 +134,7 @@ class _Definitions:
         self.written: dict[str, Any] = {}
 
     def gathered(self, key: str, settings: type[Settings]) -> dict[str, Any]:
-        """The schema of some settings; what it refers to is written under that key."""
+        """The schema of some settings; the schemas that it refers to are written under `key`."""
         schema = settings.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_Generator)
         for name, inner in schema.pop("$defs", {}).items():
             self.written[f"{key}.{name}"] = self._resolved(inner)
@@ -142,7 +142,7 @@ class _Definitions:
         return resolved
 
     def _resolved(self, value: Any) -> Any:
-        """With choices written out, and without the titles that repeat the keys."""
+        """The schema with choices written out, and without the titles that repeat the keys."""
         if isinstance(value, list):
             return [self._resolved(item) for item in value]
         if not isinstance(value, dict):
@@ -156,7 +156,7 @@ class _Definitions:
         return {**self._choice(value[CHOICES]), **plain} if CHOICES in value else plain
 
     def _choice(self, field: ChosenByName) -> dict[str, Any]:
-        """A name alone, or a mapping whose `name` says which options it has."""
+        """The schema of a choice: a name alone, or a mapping whose `name` determines its options."""
         choices = field.choices or self.choices
         spellings = dict(sorted(choices.spellings(field.kind).items()))
         branches = []
@@ -168,9 +168,9 @@ class _Definitions:
 
     def _option(self, kind: str, name: str, settings: type[Settings], means: Sequence[str]) -> str:
         """The key under which the options of a choice are written."""
-        key = f"{kind}.{name.replace('/', '.')}"  # in a reference a slash would be a step down
+        key = f"{kind}.{name.replace('/', '.')}"  # a slash in a reference would mean a step down
         if key not in self.written:
-            self.written[key] = {}  # a component may take others of its kind
+            self.written[key] = {}  # first, because a component may contain others of its kind
             described = settings.component if issubclass(settings, Component.Config) else settings
             title = {"title": f"{kind} {name}", "description": summary(described)}
             self.written[key] = {**self.gathered(key, settings), **title}
@@ -184,7 +184,7 @@ def _is_title(key: str, item: Any) -> bool:
 
 
 def parts(reference: str) -> tuple[str, str]:
-    """The kind and the name in `encoder/mlp`; raises GenkitError where it is none."""
+    """The kind and the name in a reference such as `encoder/mlp`; raises GenkitError where it has no known kind."""
     kind, slash, name = reference.partition("/")
     if not slash or kind not in KINDS:
         raise GenkitError(f"'{reference}' is no part; write KIND/NAME with one of the kinds {', '.join(KINDS)}")

@@ -1,4 +1,4 @@
-"""Which plugins are wanted: all, none but those that come with genkit, some, or all but some."""
+"""A choice of plugins: all, none but genkit's own, some, or all but some."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def canonical(distribution: str) -> str:
 class Selection(NamedTuple):
     """A choice of plugins, by distribution or by `distribution/plugin`.
 
-    What comes with genkit is wanted unless it is denied by name.
+    Genkit's own plugins are wanted unless they are denied by name.
     """
 
     allowed: frozenset[str] | None = None
-    """None: all."""
+    """The names of the wanted plugins; None: all."""
     denied: frozenset[str] = frozenset()
     source: str = "all"
-    """What it was made of, for messages."""
+    """The text of the choice, for messages."""
 
     @classmethod
     def of(cls, wanted: str | Iterable[str], source: str) -> Selection:
-        """From `all`, `none`, names, or names with a minus; text has commas between them.
+        """The choice in `all`, `none`, names, or names with a minus; commas separate the names in a text.
 
         Raises:
-            ConfigError: some names have a minus and some have not, or one is no name.
+            ConfigError: only some of the names have a minus, or one is no name.
         """
         words = [word.strip() for word in (wanted.split(",") if isinstance(wanted, str) else wanted)]
         words = [word for word in words if word]

@@ -1,1 +1,1 @@
-"""Whole runs from a config to weights and pictures, the check before them, and comparisons after them."""
+"""Whole runs, from a config to weights and pictures, with a check before them and comparisons after them."""

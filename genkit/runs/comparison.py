@@ -1,4 +1,4 @@
-"""Trained models of the same data side by side: what each took, what each is worth, and how good its samples are.
+"""Comparison of trained models on the same data: their costs, their figures, and the quality of their samples.
 
 N data.
 """
@@ -33,33 +33,31 @@ class Entry:
 
     name: str
     path: str
-    parameters: Annotated[
-        int, Description("parameters", sentence="All that were fitted, a critic's included.", form=",d")
-    ]
+    parameters: Annotated[int, Description("parameters", sentence="All parameters, a critic's included.", form=",d")]
     epochs: Annotated[int | None, Description("epochs", sentence="Passes over the training data.", form=",d")]
-    """None for weights without their run, as the next two."""
+    """None, like the next two, for weights without their run."""
     seconds: Annotated[
         float | None,
-        Description("training time", "seconds", sentence="As the run's machine took them.", form=",.0f"),
+        Description("training time", "seconds", sentence="On the machine of the run.", form=",.0f"),
     ]
     examples_per_second: Annotated[
         float | None, Description("training rate", "data per second", sentence="The median over epochs.", form=",.0f")
     ]
     evaluation: Evaluation
-    """On the test split."""
+    """The figures of the test split."""
     samples: SampleQuality | None
-    """None where the sampler has no prior to draw from."""
+    """The quality of the samples; None where the sampler has no prior to draw from."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models of the same data, and what real data would reach in their place."""
+    """Models of the same data, with the figures of real data in place of samples."""
 
     entries: tuple[Entry, ...]
     floor: SampleQuality
-    """Of training data in place of samples: the best that a figure can be expected to be at this N."""
+    """The figures of training data in place of samples: the best that one can expect at this N."""
     features: str
-    """What samples and data were compared in."""
+    """The features in which samples and data are compared, as text."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -68,7 +66,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Compared:
-    """The models themselves, for pictures."""
+    """A comparison with its models and data, for pictures."""
 
     comparison: Comparison
     models: tuple[Model, ...]
@@ -86,33 +84,33 @@ def compare(
 
     Args:
         paths: run directories, or model.safetensors files.
-        overrides: other data for all of them: data=NAME, data.KEY=VALUE.
-        count: N of the samples and the data they are compared with, fewer where a split has fewer.
-        seed: of the samples and of the ELBO's draws.
-        cache: see `feature_network`.
+        overrides: other data for all models: data=NAME, data.KEY=VALUE.
+        count: the number N of samples and of data to compare them with, fewer where a split has fewer.
+        seed: the seed of the samples and of the ELBO's draws.
+        cache: the folder for the network, as in `feature_network`.
 
     Raises:
-        RunError: there is no path, or one twice.
-        DataError: the models are of different data, or the data are too few.
-        GenkitError: as `reopen` does.
+        RunError: there is no path, or one path occurs twice.
+        DataError: the models have different data, or the data are too few.
+        GenkitError: a model or its data cannot be loaded, as in `reopen`.
     """
     if not paths or len({_run_of(path).resolve() for path in paths}) < len(paths):
         raise RunError("compare takes at least one run, and each of them once")
-    opened = [reopen(path, overrides) for path in paths]
-    data = opened[0][1]
-    for path, (model, other) in zip(paths, opened, strict=True):
+    pairs = [reopen(path, overrides) for path in paths]
+    data = pairs[0][1]
+    for path, (model, other) in zip(paths, pairs, strict=True):
         _check_same(data, other, model, (paths[0], path))
     judge = _Judge(data, count, seed, cache)
     entries = [
         _entry(name, Path(path), model, judge)
-        for name, path, (model, _) in zip(_names(paths), paths, opened, strict=True)
+        for name, path, (model, _) in zip(_names(paths), paths, pairs, strict=True)
     ]
-    comparison = Comparison(tuple(entries), judge.floor(), judge.described())
-    return Compared(comparison, tuple(model for model, _ in opened), data)
+    comparison = Comparison(tuple(entries), judge.floor(), judge.features())
+    return Compared(comparison, tuple(model for model, _ in pairs), data)
 
 
 class _Judge:
-    """Judges samples by N data of the test split, drawn at random where it has more."""
+    """Judges samples by N data of the test split, drawn at random where the split has more."""
 
     def __init__(self, data: Dataset, count: int, seed: int, cache: Path | None) -> None:
         self.data = data
@@ -128,13 +126,13 @@ class _Judge:
         self.real, self.looks = self.network.read(self._some(held_out.x))
 
     def of(self, x: Tensor) -> SampleQuality:
-        """Of data x (N, *shape) in place of samples."""
+        """The quality of data x (N, *shape), taken as samples."""
         features, looks = self.network.read(x)
         both = None if looks is None or self.looks is None else (self.looks, looks)
         return sample_quality(self.real, features, both, self.network.classes)
 
     def samples_of(self, model: Model) -> SampleQuality | None:
-        """Of the means of p(x|z) for z from the prior."""
+        """The quality of a model's samples, the means of p(x|z) for z from the prior; None without a prior."""
         if not model.sampler.has_prior:
             return None
         with torch.random.fork_rng():
@@ -142,15 +140,15 @@ class _Judge:
             return self.of(model.sample(self.count).cpu())
 
     def floor(self) -> SampleQuality:
-        """Of as many training data."""
+        """The quality of as many training data, taken as samples."""
         return self.of(self._some(self.data.train.x))
 
     def _some(self, x: Tensor) -> Tensor:
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.seed))
         return x[order[: self.count]]
 
-    def described(self) -> str:
-        """What the features are."""
+    def features(self) -> str:
+        """The features as text."""
         accuracy = self.network.accuracy(self.data.split("test"))
         if accuracy is None:
             return f"{FEATURES} features of a random network, as the data have no labels"
@@ -158,7 +156,7 @@ class _Judge:
 
 
 def _check_same(data: Dataset, other: Dataset, model: Model, paths: tuple[str | Path, str | Path]) -> None:
-    """Refuse models that cannot be measured on the same data."""
+    """Refuse a model that cannot be measured on the same data as the first; raises DataError."""
     remedy = "give data that fit all of them: data=NAME data.KEY=VALUE"
     if model.shape != data.shape:
         raise DataError(
@@ -185,12 +183,12 @@ def _entry(name: str, path: Path, model: Model, judge: _Judge) -> Entry:
 
 
 def _run_of(path: str | Path) -> Path:
-    """The directory of a run that is given by it, or by the weights in it."""
+    """The directory of a run, from its own path or from the path of its weights."""
     path = Path(path)
     return path.absolute().parent if path.name == MODEL_FILE else path
 
 
 def _names(paths: Sequence[str | Path]) -> list[str]:
-    """The runs' own names, or their paths where two are called the same."""
+    """The names of the runs, or their paths where two have the same name."""
     names = [_run_of(path).resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -1,4 +1,4 @@
-"""One page of pictures of models that are compared: a column each, samples, reconstructions and latents in rows."""
+"""The page of pictures of a comparison: one column per model, with samples, reconstructions and latents in rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 4.2
-"""Of a column, in inches."""
+"""The width of a column in inches."""
 
 
 def draw(compared: Compared, path: Path) -> Path:
     """Write the page as a .png, whole or not at all.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -54,7 +54,7 @@ def _heading(entry: Entry) -> str:
 
 
 def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:
-    """A picture under its title, or a word in its place."""
+    """Show a picture under its title, or a text in its place."""
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
     if pixels is None:
@@ -68,5 +68,5 @@ def _latents(axes: Axes, model: Model, compared: Compared, legend: bool) -> None
     if model.encoder is None:
         _show(axes, None, "", "no encoder: no latents of data")
         return
-    seen = draw_latents(axes, model, compared.data.split("test"), compared.data.classes, legend=legend)
-    axes.set_title(f"posterior means{seen}", fontsize=10)
+    suffix = draw_latents(axes, model, compared.data.split("test"), compared.data.classes, legend=legend)
+    axes.set_title(f"posterior means{suffix}", fontsize=10)

@@ -1,4 +1,4 @@
-"""The events of a run, and who hears of them: the caller's listeners, those that plugins give, and plugins' hooks."""
+"""The events of a run and their listeners: the caller's, those of plugins, and the hooks of plugins."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from genkit.registry.parts import Parts
 from genkit.registry.registry import installed
 
 Failed = Callable[[str, str, BaseException], None]
-"""What is done about a listener that fails: takes its name, the event, and the error."""
+"""A function to call when a listener fails: it takes the listener's name, the event, and the error."""
 
 
 class Hearer(NamedTuple):
-    """Somebody who hears of a run."""
+    """A listener of a run, or a plugin's hooks."""
 
     name: str
-    """As messages name it."""
+    """The name in messages."""
     key: str | int
-    """The same for a plugin's hooks and for the listener that it gives; of each of the caller's listeners another."""
+    """A key that a plugin's hooks and its listener share; each of the caller's listeners has its own."""
     target: object
-    """Its methods named as the events hear of them; None: a plugin's hooks."""
+    """The object whose methods are named as the events; None: a plugin's hooks."""
 
 
 def _warn(name: str, event: str, error: BaseException) -> None:
@@ -36,16 +36,16 @@ def _warn(name: str, event: str, error: BaseException) -> None:
 
 
 class Events:
-    """Tells listeners of a run's events. One that fails is named, hears no more of this run, and stops nothing.
+    """Calls the listeners of a run at its events. A listener that fails is named and silenced, and stops nothing.
 
-    A KeyboardInterrupt is the user's, and goes on; so does the exit of a listener that the caller brought. The caller's
-    listeners hear of an event first, then the listeners that plugins give, then the plugins' own hooks.
+    A KeyboardInterrupt comes from the user and is raised; so is the exit of one of the caller's listeners. At each
+    event the caller's listeners come first, then the listeners of plugins, then the hooks of plugins.
 
     Args:
-        run: what the listeners hear of.
-        listeners: the caller's own.
-        plugins: whose hooks are called; by default those that the run's config wants.
-        failed: what is done about a listener that fails; by default a warning.
+        run: the run to follow.
+        listeners: the caller's listeners.
+        plugins: the plugins whose hooks are called; by default those that the run's config wants.
+        failed: the function to call when a listener fails; by default it warns.
 
     Raises:
         RunError: one of the caller's listeners has no method named as an event.
@@ -58,7 +58,7 @@ class Events:
         self.plugins = _plugins_of(run) if plugins is None else plugins
         self.failed = failed
         self.stopped_by: str | None = None
-        """Who wanted training to end, if anybody did."""
+        """The name of the first listener that wanted training to end; None: no listener did."""
         self._hearers = [Hearer(f"listener '{type(each).__name__}'", id(each), each) for each in listeners]
         self._silenced: set[str | int] = set()
         for hearer in self._hearers:
@@ -69,21 +69,21 @@ class Events:
         """Ask every plugin for its listener of this run, then say that the run has started."""
         for hearer, hook in list(self._hooks("listener")):
             with self._silencing(hearer, "listener"):
-                heard = _call(hook, {"run": self.run})
-                if heard is not None and not _events_of(heard):
-                    raise TypeError(f"it gives {heard!r:.80}, which has none of the methods {', '.join(EVENTS)}")
-                if heard is not None:
-                    self._hearers.append(hearer._replace(target=heard))
+                listener = _call(hook, {"run": self.run})
+                if listener is not None and not _events_of(listener):
+                    raise TypeError(f"it gives {listener!r:.80}, which has none of the methods {', '.join(EVENTS)}")
+                if listener is not None:
+                    self._hearers.append(hearer._replace(target=listener))
         self.emit("run_started")
 
     def emit(self, event: str, **arguments: Any) -> None:
-        """Tell everybody who listens to `event`."""
+        """Call everybody who listens to `event`."""
         for hearer, function in self._listening(event):
             with self._silencing(hearer, event):
                 _call(function, {"run": self.run, **arguments})
 
     def should_stop(self, record: EpochRecord) -> bool:
-        """Whether anybody wants training to end with this epoch; everybody who has a say is asked."""
+        """Whether anybody wants training to end with this epoch; everybody who listens to `should_stop` is asked."""
         answers = {}
         for hearer, function in self._listening("should_stop"):
             with self._silencing(hearer, "should_stop"):
@@ -109,7 +109,7 @@ class Events:
             yield
         except (Exception, SystemExit) as error:
             if isinstance(error, SystemExit) and isinstance(hearer.key, int):
-                raise  # the caller's own listener ends the program, as a progress bar does whose pipe is closed
+                raise  # the caller's own listener ends the program, such as a progress bar with a closed pipe
             self._silenced.add(hearer.key)
             self.failed(hearer.name, event, error)
 
@@ -119,12 +119,12 @@ def _plugins_of(run: Run) -> Parts:
 
 
 def _events_of(target: object) -> list[str]:
-    """The events that an object hears of, by its methods."""
+    """The events for which an object has a method."""
     return [event for event in EVENTS if callable(getattr(target, event, None))]
 
 
 def _call(function: Callable[..., Any], values: dict[str, Any]) -> Any:
-    """Call a function with those of the arguments that it names."""
+    """Call a function with the arguments that its signature names."""
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return function(**values)

@@ -1,4 +1,4 @@
-"""How much memory work takes, and how much there is."""
+"""The free memory of a device."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
-ABSURD = 2**60
-"""Bytes of a limit that stands for none."""
+NO_LIMIT = 2**60
+"""The bytes from which a limit means none."""
 
 
 def free(device: torch.device) -> int | None:
-    """Bytes that a process can still take on a device: of its memory, or what its control group leaves of it.
+    """The bytes that a process can still take on a device, within the limits of its control group.
 
-    None: not told on this system.
+    None: this system does not say.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -24,7 +24,7 @@ def free(device: torch.device) -> int | None:
 
 
 def _available() -> int | None:
-    """What Linux can give without swapping, caches that it would drop included; elsewhere the free pages."""
+    """The bytes that Linux can give without swapping, caches included; on other systems the free pages."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -38,14 +38,14 @@ def _available() -> int | None:
 
 
 def _left_by_group(root: Path = Path("/sys/fs/cgroup"), mine: Path = Path("/proc/self/cgroup")) -> int | None:
-    """What the limits of this process's control group, and of those around it, leave; None: there is no limit."""
+    """The bytes that the limits of this process's control group, and of its parents, leave; None: no limit."""
     try:
         lines = mine.read_text().splitlines()
     except OSError:
         return None
     limits = []
     for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        if controllers in ("", "memory"):  # the second version has all in one tree
+        if controllers in ("", "memory"):  # cgroup v2 has all controllers in one tree
             base = root / controllers
             group = base / path.lstrip("/")
             limits += [left for each in (group, *group.parents) if each.is_relative_to(base) for left in _left(each)]
@@ -58,12 +58,12 @@ def _left(group: Path) -> Iterator[int]:
             most, taken = (group / limit).read_text().strip(), int((group / used).read_text())
         except (OSError, ValueError):
             continue
-        if most.isdigit() and int(most) < ABSURD:
+        if most.isdigit() and int(most) < NO_LIMIT:
             yield max(0, int(most) - taken + _droppable(group))
 
 
 def _droppable(group: Path) -> int:
-    """Bytes of files that a group has read and that count as taken, which Linux drops where memory is wanted."""
+    """The bytes of cached files that count as taken, and that Linux drops where memory is needed."""
     try:
         lines = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         return int(lines.get("inactive_file", lines.get("total_inactive_file", 0)))

@@ -1,4 +1,4 @@
-"""A config opened to work on: its data, its model, and the directory of its run."""
+"""Opening a config or a run: its data, its model, and its directory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from genkit.training.seeds import own_random_state, seed_everything
 
 
 def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
-    """The config that any of the accepted forms stands for."""
+    """The config from any of its forms: a file, plain values, or a RunConfig."""
     overrides = list(overrides)
     if isinstance(source, RunConfig) and not overrides:
         return source
@@ -53,11 +53,11 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
 
 
 def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Dataset]:
-    """A trained model, and the data of its config, or others: `overrides` such as `data.root=DIR` or `data=NAME`.
+    """A trained model, and the data of its config; `overrides` such as `data.root=DIR` or `data=NAME` change the data.
 
     Raises:
-        ConfigError: an override is of something else than the data.
-        GenkitError: as loading the model and its data do.
+        ConfigError: an override changes something else than the data.
+        GenkitError: the model or its data cannot be loaded.
     """
     model = weights.load(path)
     for assignment in overrides:
@@ -68,7 +68,7 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
-    """What a run was made with: versions, the machine, and the plugins that it uses, with the hashes of their code."""
+    """The environment of a run: versions, the machine, and its plugins with the hashes of their code."""
     view = installed(run_config.plugins)
     packages = ("genkit-torch", "torch", "numpy", "pluggy", "pydantic", "safetensors")
     return {
@@ -87,10 +87,10 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
 
 
 def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory:
-    """A new directory for a run: `out`, or one in runs/; the resolved config is the first file in it.
+    """A new directory for a run, `out` or one in runs/, with the config and the environment in it.
 
     Raises:
-        RunError: `out` is there already and not empty, or it cannot be written.
+        RunError: `out` exists and is not empty, or the directory cannot be written.
     """
     directory = RunDirectory.claim(run_config.name, out)
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))
@@ -99,10 +99,10 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
 
 
 def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory | None:
-    """The latest directory of this very config in which a run was begun and not finished, if there is one."""
+    """The latest directory of an unfinished run with exactly this config; None: there is none."""
     paths = [out] if out is not None else ROOT.glob(f"{run_config.name}*")
-    begun = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
-    for directory in sorted(begun, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
+    unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
+    for directory in sorted(unfinished, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
         if config_of(directory) == run_config:
             return directory
     return None
@@ -112,8 +112,8 @@ def config_of(directory: RunDirectory) -> RunConfig:
     """The resolved config of a run.
 
     Raises:
-        ComponentError: a plugin that it was made with is not here, or is another; with the pip install line.
-        ConfigError: it is damaged.
+        ComponentError: a plugin that the run was made with is missing, or differs; with the pip command.
+        ConfigError: the config is damaged.
     """
     try:
         return config.load(directory.config, installed)

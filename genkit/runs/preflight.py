@@ -1,4 +1,4 @@
-"""What can be known of a config before any training: what is wrong, what is doubtful, and what a run will take."""
+"""The check of a config before any training: its errors, its doubts, and the cost of a run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from genkit.training.trainer import Trainer
 PROBE_STEPS = 20
 PROBE_SECONDS = 2.0
 FEW = 8
-"""Data in the pass that estimates the memory of a part which looks at its numbers."""
+"""The number of data in the pass that estimates the memory of a part which needs real numbers."""
 RARE = 0.2
-"""A class is reported that has less than this much of an even share."""
+"""The fraction of an even share below which a class is reported as rare."""
 UNWATCHED = "the memory that training takes is not known: this version of torch does not let it be counted"
 
 T = TypeVar("T")
@@ -42,29 +42,29 @@ T = TypeVar("T")
 
 @dataclass
 class Report:
-    """What was found."""
+    """The findings of a check."""
 
     errors: list[str] = field(default_factory=list)
-    """What would stop the run."""
+    """The faults that would stop the run."""
     doubts: list[str] = field(default_factory=list)
-    """What would not, but may not be meant."""
+    """The oddities that would not stop it, but may be mistakes."""
     counts: dict[str, int] = field(default_factory=dict)
-    """How many data each split has."""
+    """The number of data in each split."""
     shape: Shape | None = None
-    """Of one datum."""
+    """The shape of one datum."""
     range: tuple[float, float] | None = None
     """The least and the greatest value of the training data."""
     parameters: int | None = None
     steps: int | None = None
-    """An epoch."""
+    """The steps per epoch."""
     bytes: int | None = None
-    """Memory of training, about: weights, gradients, the optimizers' states, what a pass keeps, and the data.
+    """An estimate of the memory of training: weights, gradients, the optimizers' states, a pass, and the data.
 
-    None: torch does not let it be counted."""
+    None: torch cannot count it."""
     free: int | None = None
-    """Memory that is free where it will be trained; None: not known."""
+    """The free memory of the device for training; None: not known."""
     seconds: float | None = None
-    """An epoch, about, by a few steps on this machine, not compiled; None: not probed."""
+    """An estimate of the seconds per epoch, from a few steps on this machine, not compiled; None: not timed."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -72,10 +72,10 @@ class Report:
 
 
 def check(config: RunConfig, probe: bool = True) -> Report:
-    """Look at everything a config says, one thing after the other; what is wrong with one does not hide the next.
+    """Check a config with its data and its model; a fault of one part does not hide the faults of others.
 
     Args:
-        config: already valid in itself.
+        config: the config, whose options are valid.
         probe: whether to time a few steps.
     """
     report = Report()
@@ -113,7 +113,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
 
 
 def _check_support(config: RunConfig, data: Dataset) -> None:
-    """Refuse data that have no density; raises DataError of the first split that has some."""
+    """Refuse data outside the likelihood's support; raises DataError with the first split that has some."""
     likelihood: Any = config.likelihood.component
     for name, split in _splits(data).items():
         low, high = likelihood.support
@@ -121,9 +121,9 @@ def _check_support(config: RunConfig, data: Dataset) -> None:
 
 
 def _traced(config: RunConfig, shape: Shape) -> Model:
-    """The model without its numbers: shapes go through every layer, and no memory is taken.
+    """The model on the meta device: shapes go through every layer, without memory for numbers.
 
-    A part that needs numbers to be built is built with them.
+    A model that cannot be built there is built with real numbers.
     """
     try:
         with torch.device("meta"):
@@ -157,7 +157,7 @@ def _splits(data: Dataset) -> Mapping[str, Split]:
 
 
 def _look_at(data: Dataset, report: Report) -> None:
-    """The data themselves: how many, how large, and what is odd about them."""
+    """Report the counts, the shape, the range and the oddities of the data."""
     signature = data.signature("")
     report.counts, report.shape, report.range = signature.counts, data.shape, signature.range
     flat = data.train.x.flatten(1)
@@ -187,7 +187,7 @@ def _look_at(data: Dataset, report: Report) -> None:
 
 
 def _weights(model: Model, config: RunConfig) -> int:
-    """Bytes of a model's weights; and of what is fitted, the gradients and what their optimizers keep."""
+    """The bytes of a model's weights, of the gradients, and of the optimizers' states."""
     optimizers = optimizer_configs(model, config.training)
     copies = {owner: 1 + len(optimizer.moments) for owner, optimizer in optimizers.items()}
     states = sum(_bytes(each) * copies[owner] for owner, fitted in fitted_parameters(model).items() for each in fitted)
@@ -195,35 +195,35 @@ def _weights(model: Model, config: RunConfig) -> int:
 
 
 def _memory(model: Model, config: RunConfig, data: Dataset, available: int | None) -> int | None:
-    """Bytes of training a model: what the weights take, the most that a step makes beside them, and the data.
+    """The bytes of training a model: the weights, the most that a step takes beside them, and the data.
 
-    Without numbers a whole batch takes no memory. A part that looks at its numbers gets some, and a few data. None:
-    torch does not let memory be counted.
+    On the meta device a whole batch takes no memory. A part that needs real numbers gets a few data. None: torch cannot
+    count the memory.
 
     Raises:
         GenkitError: a part fails in training.
     """
-    kept = _weights(model, config) + sum(_bytes(split.x) for split in _splits(data).values())
+    constant = _weights(model, config) + sum(_bytes(split.x) for split in _splits(data).values())
     size = few = min(config.training.batch_size, len(data.train.x))
-    too_large = available is not None and kept > available
-    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())  # without numbers, other kernels
+    too_large = available is not None and constant > available
+    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())  # on meta they use other kernels
     step = None
     if too_large or not recurrent:
         with contextlib.suppress(Exception):
             step = _step_bytes(model, data.train.x[:size], model.device)
     if step is None:
         if too_large:
-            return kept
+            return constant
         few = min(FEW, size)
         step = _step_bytes(build(config, data.shape), data.train.x[:few], torch.device("cpu"))
     if step is None:
         return None
     gradients = sum(_bytes(parameter) for parameter in model.parameters())
-    return kept + max(0, step - gradients) * size // few
+    return constant + max(0, step - gradients) * size // few
 
 
 def _step_bytes(model: Model, x: torch.Tensor, device: torch.device) -> int | None:
-    """The most bytes that a step makes of a batch x (B, *shape), gradients included; None: not to be counted."""
+    """The peak bytes of a step on a batch x (B, *shape), gradients included; None: torch cannot count them."""
     assert model.config is not None
     trainer = Trainer(model.train(), model.config.training)
     weights = torch.ones(len(model.losses), device=device)
@@ -238,7 +238,7 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def _probed(model: Model, config: RunConfig, data: Dataset) -> float:
-    """Seconds of a training step; raises TrainingError where a figure is not finite after the last."""
+    """The median seconds of a training step; raises TrainingError where a figure is not finite after the last one."""
     model.train()
     trainer = Trainer(model, config.training)
     weights = torch.tensor(list(trainer.weights_at(0.0).values()), device=model.device)

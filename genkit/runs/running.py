@@ -1,4 +1,4 @@
-"""A run from its config to its weights and pictures, and the same run taken up again."""
+"""Running and resuming: a run from its config to its weights and pictures."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def run(
     out: str | Path | None = None,
     listeners: Iterable[object] = (),
 ) -> Run:
-    """Train what a config describes, evaluate it, draw its pictures and save its weights.
+    """Train the model of a config, evaluate it, draw its pictures and save its weights.
 
     Args:
         source: a YAML file, plain values, or a RunConfig.
         overrides: `key=value` assignments, as on the command line.
-        out: the run's directory, which must not hold anything; by default a new one in runs/.
-        listeners: objects that hear this run alone, by methods named as the events in `genkit.registry.hooks`; one
-            that has `should_stop` may end training early.
+        out: the run's directory, which must be empty or new; by default a new one in runs/.
+        listeners: objects that follow this run, with methods named as the events in `genkit.registry.hooks`; one with
+            `should_stop` may end training early.
 
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
@@ -66,24 +66,24 @@ def run(
 
 
 def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
-    """The same error, with all else that is wrong."""
+    """The same error, with all other faults of the config."""
     problems = check(run_config, probe=False).errors
     return type(error)("\n".join(problems)) if problems else error
 
 
 def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:
-    """Go on with an interrupted run from its last whole epoch; the result is that of a run never interrupted.
+    """Resume an interrupted run after its last whole epoch; the result is that of a run without interruption.
 
-    Warns (GenkitWarning) where a plugin is here in another version, or with other code, than the run began with.
+    Warns (GenkitWarning) where a plugin has another version or other code here than the run began with.
 
     Args:
         path: the run's directory.
-        epochs: train up to so many epochs instead of the number in the config.
-        listeners: as for `run`.
+        epochs: the number of epochs in all; None: the number in the config.
+        listeners: objects that follow this run, as for `run`.
 
     Raises:
-        RunError: it is no run, or it is finished.
-        ComponentError: a plugin that it began with is not here, or is too different; with the pip install line.
+        RunError: the directory is no run's, or the run is finished.
+        ComponentError: a plugin that the run began with is missing, or too different; with the pip command.
     """
     directory = RunDirectory.open(path)
     run_config = config_of(directory)
@@ -111,7 +111,7 @@ def _joined(run_config: RunConfig, device: torch.device) -> contextlib.AbstractC
 
 
 def _directory(run_config: RunConfig, out: Path | None) -> str:
-    """A new directory for a run; where torchrun starts the run anew after a failure, the one that it had."""
+    """A new directory for a run; the run's earlier one where torchrun restarts it after a failure."""
     unfinished = unfinished_directory(run_config, out) if group.restarted() else None
     return str((unfinished or create_directory(run_config, out)).path)
 
@@ -129,7 +129,7 @@ def _train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
         except WeightsError as error:
             raise explained(error, recorded_plugins(run.directory), run.directory.path, run.config.plugins) from None
     first = done + 1 if run.directory.stopped_after() != done else run.config.training.epochs + 1
-    group.wait()  # nobody writes before all have read
+    group.wait()  # no process writes before all have read
     if not group.is_leader():
         with own_random_state():
             run.history = list(fit(trainer, run.data, run.config.seed, first))
@@ -171,7 +171,7 @@ def _fit(run: Run, trainer: Trainer, first: int, events: Events) -> None:
     for record in fit(trainer, run.data, run.config.seed, first, report):
         run.directory.append_metrics(record)
         checkpoint.save(run.directory.checkpoint, trainer, record.epoch)
-        run.history.append(record)  # only now: what it holds is what an interruption keeps
+        run.history.append(record)  # only now, so that the history is what an interruption leaves on disk
         events.emit("epoch_ended", record=record)
     if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
         stopped = {"epoch": len(run.history), "by": events.stopped_by}
@@ -179,7 +179,7 @@ def _fit(run: Run, trainer: Trainer, first: int, events: Events) -> None:
 
 
 def _finish(run: Run) -> None:
-    """Figures and pictures; the weights last, so that their file says that the run is whole."""
+    """Write figures, pictures and, last, the weights: their file shows that the run is complete."""
     run.model.eval()
     if run.data.test is not None:
         run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)

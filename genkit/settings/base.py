@@ -20,11 +20,11 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from genkit.errors import GenkitError
 
 CHOICES = "x-genkit-choices"
-"""The key of what there is to choose from: in the context of a validation, and in a JSON Schema under way."""
+"""The key of the choices: in the context of a validation, and in a JSON Schema that is not finished."""
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
-    """A sentence that helps with a misspelt word: the nearest candidate, else all of them."""
+    """A hint for a misspelt word: the nearest candidate, else all of them."""
     words = sorted(candidates)
     close = difflib.get_close_matches(word, words, n=1)
     if close:
@@ -59,7 +59,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _tuples(cls) -> set[str]:
-        """The keys of fields that hold tuples: YAML and JSON can only write lists for them."""
+        """The keys of fields that hold tuples, which YAML and JSON can only write as lists."""
         fields = cls.model_fields.items()
         return {field.alias or name for name, field in fields if _takes_tuple(field.annotation)}
 
@@ -73,7 +73,7 @@ class Settings(BaseModel):
 
 
 def _is_hollow(detail: Any, others: list[Any]) -> bool:
-    """Whether a list counts as too short only because what is in it is wrong."""
+    """Whether a list counts as too short only because its items are wrong."""
     depth = len(detail["loc"])
     inside = any(len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others)
     return bool(detail["type"] == "too_short" and inside)
@@ -88,29 +88,29 @@ def _as_tuples(value: Any) -> Any:
 
 
 class Choices(Protocol):
-    """The names that a config can choose from, and the options that each stands for."""
+    """The names that a config can choose from, and the options of each."""
 
     def settings(self, kind: str, name: str) -> type[Settings]:
-        """The options of the choice of a kind that has a name; raises GenkitError where there is none."""
+        """The options of the choice with that kind and name; raises GenkitError where there is none."""
 
     def spellings(self, kind: str) -> Mapping[str, Sequence[str]]:
-        """All names of a kind, and every spelling of each."""
+        """All names of a kind, each with every spelling of it."""
 
 
 class ChosenByName:
-    """A field whose `name` chooses the settings that validate it; a bare string stands for `{name: string}`.
+    """A field whose `name` chooses the settings that validate it; a bare string means `{name: string}`.
 
-    Components are looked up where the config that is being read says (`CHOICES` in pydantic's context), else among all
-    that are installed.
+    Components are looked up among the choices of the config that is being read (`CHOICES` in pydantic's context), else
+    among all that are installed.
 
     Args:
-        kind: what is chosen, for look-ups and messages ("encoder", "optimizer").
-        choices: what there is to choose from, where that does not depend on what is installed.
-        default: the name that a mapping without one has.
+        kind: the kind that is chosen, for look-ups and messages ("encoder", "optimizer").
+        choices: fixed choices; None: they depend on what is installed.
+        default: the name for a mapping without one.
     """
 
     look_up: ClassVar[Callable[[], Choices] | None] = None
-    """Gives all that is installed; `genkit.registry`, a floor above, sets it."""
+    """Returns all that is installed; `genkit.registry`, a higher floor, sets it."""
 
     def __init__(self, kind: str, choices: Choices | None = None, default: str | None = None) -> None:
         self.kind = kind
@@ -118,7 +118,7 @@ class ChosenByName:
         self.default = default
 
     def validate(self, value: Any, info: ValidationInfo) -> Settings:
-        """The settings that `value` (settings, a mapping with a name, or a name) stands for."""
+        """The settings that `value` means: settings, a mapping with a name, or a name."""
         if isinstance(value, Settings) and getattr(getattr(value, "component", None), "kind", None) == self.kind:
             return value
         if isinstance(value, Settings):
@@ -155,5 +155,5 @@ class ChosenByName:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """This field itself; `genkit.registry.schema` writes out its choices in its place."""
+        """This field itself; `genkit.registry.schema` replaces it with its choices."""
         return {CHOICES: self}

@@ -1,4 +1,4 @@
-"""The optimizers that a config may name, with the options that each has: those of torch.optim, strictly checked."""
+"""Optimizers as config options: those of torch.optim, strictly checked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OptimizerConfig(Settings, ABC):
     @property
     @abstractmethod
     def moments(self) -> tuple[str, ...]:
-        """What the optimizer keeps of each parameter that is as large as the parameter, by torch's names."""
+        """The tensors that the optimizer keeps per parameter in the parameter's shape, by torch's names."""
 
 
 class Adam(OptimizerConfig):
@@ -80,7 +80,7 @@ class Adamax(OptimizerConfig):
 
     @property
     def moments(self) -> tuple[str, ...]:
-        """A running mean of the gradient, and its infinity norm."""
+        """The running mean of the gradient, and its infinity norm."""
         return ("exp_avg", "exp_inf")
 
 
@@ -94,17 +94,18 @@ class RMSprop(OptimizerConfig):
 
     @property
     def moments(self) -> tuple[str, ...]:
-        """A running mean of the squared gradient, and the velocity where there is momentum."""
+        """The running mean of the squared gradient, and the velocity where there is momentum."""
         return ("square_avg", "momentum_buffer") if self.momentum > 0 else ("square_avg",)
 
 
 class SGD(OptimizerConfig):
-    """Stochastic gradient descent, with momentum if asked."""
+    """Stochastic gradient descent, with or without momentum."""
 
     name: Literal["sgd"] = "sgd"
     momentum: Momentum = 0.0
     nesterov: Annotated[
-        bool, Field(description="whether the gradient is taken ahead, where momentum leads; needs a momentum above 0")
+        bool,
+        Field(description="whether the gradient is taken after the momentum's step; needs a momentum above 0"),
     ] = False
 
     @property

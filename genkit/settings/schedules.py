@@ -1,4 +1,4 @@
-"""A number that may change while training goes on: the weight of a loss term, a learning rate."""
+"""Schedules: numbers that may change during training, such as the weight of a loss term or a learning rate."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from genkit.settings.base import Settings
 
 
 class Ramp(Settings):
-    """A straight line `from` -> `to` over some epochs, then `to`; with a `period` it starts again and again.
+    """A straight line `from` -> `to` over some epochs, then `to`; with a `period` it starts again after each period.
 
-    Without a period this is the warm-up of Sønderby et al. 2016 (arXiv:1602.02282); with one, the cyclical annealing
-    of Fu et al. 2019 (arXiv:1903.10145), whose proportion R is `epochs / period`.
+    Without a period it is the warm-up of Sønderby et al. 2016 (arXiv:1602.02282); with one, the cyclical annealing of
+    Fu et al. 2019 (arXiv:1903.10145) with the proportion R = `epochs / period`.
     """
 
     start: Annotated[float, Field(alias="from", description="the value at the start")]
     end: Annotated[float, Field(alias="to", description="the value at the end of the ramp, and after it")]
     epochs: Annotated[float, Field(gt=0, description="how many epochs the ramp takes")]
     period: Annotated[
-        float | None, Field(gt=0, description="after how many epochs the ramp starts again; null: never")
+        float | None, Field(gt=0, description="the number of epochs after which the ramp starts again; null: never")
     ] = None
 
     def at(self, epoch: float) -> float:
-        """The value after `epoch` epochs (a fraction counts the steps within one)."""
+        """The value after `epoch` epochs; a fraction means some of the steps of an epoch."""
         if self.period is not None:
             epoch = math.fmod(epoch, self.period)
         return self.start + (self.end - self.start) * min(epoch / self.epochs, 1.0)

@@ -1,4 +1,4 @@
-"""YAML as its writer sees it: plain values, and the line and column of each, so that errors can point at them."""
+"""YAML files: plain values, with the line and column of each, so that errors can point at them."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ Location = tuple[str | int, ...]
 
 @dataclass
 class Document:
-    """What a YAML file says, and where it says it."""
+    """The values of a YAML file, and where each is written."""
 
     source: str
     values: dict[str, Any]
     places: dict[Location, str] = field(default_factory=dict)
 
     def place(self, location: Location) -> str:
-        """Where the value at `location` is written; for what is not written, where its parent is."""
+        """The place where the value at `location` is written; for a value that is not written, its parent's place."""
         for end in range(len(location), 0, -1):
             if location[:end] in self.places:
                 return self.places[location[:end]]
         return self.source
 
     def order(self, location: Location) -> tuple[int, int, int]:
-        """What sorts locations as they are written: by line and column; what is not in the file comes last."""
+        """A sort key for locations: by line and column; a location that is not in the file comes last."""
         position = re.fullmatch(r":(\d+):(\d+)", self.place(location).removeprefix(self.source))
         return (0, int(position[1]), int(position[2])) if position else (1, 0, 0)
 
     def make_list(self, key: str) -> None:
-        """Let a single value at a top-level key stand in a list of its own, and its places with it."""
+        """Turn a single value at a top-level key into a list of one, places included."""
         if isinstance(self.values.get(key), str | Mapping):
             self.values = {**self.values, key: [self.values[key]]}
             inside = {location: place for location, place in self.places.items() if location[:1] == (key,)}
             self.places |= {(key, 0, *location[1:]): place for location, place in inside.items()}
 
     def override(self, assignment: str) -> None:
-        """Apply `key.key=value` as a person types it on the command line; the value is YAML.
+        """Apply `key.key=value` as typed on the command line; the value is YAML.
 
-        A list's items are named by their number or, where they have one, their `name`, which a new value keeps.
+        The items of a list are named by their number or by their `name`, which a new value keeps.
         """
         path, equals, text = assignment.partition("=")
-        path = re.sub(r"\[(\w+)\]", r".\1", path)  # messages write loss[1]
+        path = re.sub(r"\[(\w+)\]", r".\1", path)  # as messages write it: loss[1]
         if not equals or not all(path.split(".")):
             raise ConfigError(f"'{assignment}' is no override; write key=value, for example training.epochs=5")
         place = f"'{assignment}'"
@@ -71,13 +71,13 @@ def read(path: str | Path) -> Document:
     """Read a YAML file that holds one mapping.
 
     Raises:
-        ConfigError: it is missing, unreadable, broken (with line and column), or no mapping.
+        ConfigError: the file is missing, unreadable, broken (with line and column), or holds no mapping.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        there = sorted(each.name for each in Path(path).parent.glob("*.y*ml"))
-        near = nearest(Path(path).name, there)
+        siblings = sorted(each.name for each in Path(path).parent.glob("*.y*ml"))
+        near = nearest(Path(path).name, siblings)
         hint = f"; {near}" if near.startswith("did you mean") else ""
         raise ConfigError(f"{path}: there is no such file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -98,7 +98,7 @@ def read(path: str | Path) -> Document:
 
 
 def write(values: Mapping[str, Any]) -> str:
-    """The YAML text of some plain values; lists of numbers stand on one line."""
+    """The YAML text of plain values; each list of numbers is on one line."""
     yaml = YAML()
     yaml.Representer = _Representer
     yaml.width = sys.maxsize
@@ -108,20 +108,20 @@ def write(values: Mapping[str, Any]) -> str:
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes what is not there as null, not as nothing."""
+    """Writes None as `null`, not as an empty value."""
 
 
 _Representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
 
 
 def _text(dumper: Any, value: str) -> Any:
-    """Quoted where a reader of YAML 1.1, as most are, takes it for a truth value."""
+    """Text, quoted where a YAML 1.1 reader (most are) would read a truth value."""
     style = "'" if value.lower() in ("y", "n", "yes", "no", "on", "off") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 def _number(dumper: Any, value: float) -> Any:
-    """With a point, without which a reader of YAML 1.1 takes a number with an exponent for text."""
+    """A number, with a decimal point: a YAML 1.1 reader takes an exponent without one for text."""
     node = dumper.represent_float(value)
     if "e" in node.value and "." not in node.value:
         node.value = node.value.replace("e", ".0e")
@@ -148,7 +148,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without ruamel's own types, which remember comments and notation."""
+    """The value without ruamel's own types, which remember comments and notation."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -166,10 +166,10 @@ def _plain(value: Any) -> Any:
 def _note_places(value: Any, location: Location, document: Document) -> None:
     items: list[tuple[str | int, tuple[int, int], Any]]
     if isinstance(value, CommentedMap):
-        written = value.lc.data or {}  # without the keys that a merge (<<) brings
+        written = value.lc.data or {}  # without the keys of a merge (<<)
         items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in written]
     elif isinstance(value, CommentedSeq):
-        positions = value.lc.data or {}  # nothing is known of what bears a tag
+        positions = value.lc.data or {}  # ruamel notes no positions in a sequence with a tag
         start = (value.lc.line, value.lc.col)
         items = [(i, value.lc.item(i) if i in positions else start, item) for i, item in enumerate(value)]
     else:
@@ -182,7 +182,7 @@ def _note_places(value: Any, location: Location, document: Document) -> None:
 def _assigned(
     target: Any, keys: list[str], value: Any, above: Location, place: str, places: dict[Location, str]
 ) -> Any:
-    """`target` with the value at `keys` replaced, the original left as it was; notes the place of what is new."""
+    """A copy of `target` with the value at `keys` replaced; notes the place of the new value."""
     if not keys:
         for location in [location for location in places if location[: len(above)] == above]:
             del places[location]
@@ -216,7 +216,7 @@ def _item(items: list[Any], key: str, above: Location, place: str) -> int:
 
 
 def dotted(location: Location) -> str:
-    """A location as people write it: `loss[1].weight`."""
+    """A location as text: `loss[1].weight`."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -1,1 +1,1 @@
-"""Models that travel: weights files, exports, model cards, and the Hugging Face Hub."""
+"""Sharing of models: weights files, exports, model cards, and the Hugging Face Hub."""

@@ -1,6 +1,6 @@
-"""A model card: what a trained model is, how to load it and what it was made with, as Markdown with YAML before it.
+"""Model cards: what a trained model is, how to load it and how it was trained, as Markdown after YAML.
 
-The YAML is what the Hugging Face Hub reads: https://huggingface.co/docs/hub/model-cards.
+The Hugging Face Hub reads the YAML: https://huggingface.co/docs/hub/model-cards.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from genkit.settings import yaml
 from genkit.sharing.facts import Facts
 
 FIRST = ("samples", "reconstructions", "manifold", "latents")
-"""The pictures that say most, in their order; the others follow."""
+"""The most telling pictures, in order; the others follow."""
 
 
 def write(facts: Facts, folder: Path, license: str | None = None, repository: str | None = None) -> str:
-    """The whole card.
+    """The text of a card.
 
     Args:
-        facts: see `genkit.facts`.
-        folder: where the card will lie: its links to pictures start from there.
-        license: as the Hub names it, such as apache-2.0; None: the card says nothing of one.
+        facts: the facts of the model, from `genkit.facts`.
+        folder: the folder of the card, from which its links to pictures start.
+        license: the license by the Hub's name, such as apache-2.0; None: the card names no license.
         repository: the address from which the model will be loaded, hf://USER/REPO.
     """
     sections = {
@@ -54,7 +54,7 @@ def write(facts: Facts, folder: Path, license: str | None = None, repository: st
 
 
 def front_matter(facts: Facts, license: str | None = None) -> dict[str, Any]:
-    """What the Hub reads: library, tags, task, and the figures as a model index."""
+    """The values that the Hub reads: library, tags, task, and the figures as a model index."""
     parts = [f"{kind}-{settings.name.rpartition('/')[2]}" for kind, settings in facts.config.components()]
     matter: dict[str, Any] = {"library_name": "genkit", "tags": ["genkit", "generative-model", *dict.fromkeys(parts)]}
     if license is not None:
@@ -74,7 +74,7 @@ def front_matter(facts: Facts, license: str | None = None) -> dict[str, Any]:
 
 
 def _task(model: Model) -> str | None:
-    """The Hub's name for what the model does, where it has one."""
+    """The Hub's name for the task of the model; None: it has none."""
     if not is_image(model.shape):
         return None
     return "unconditional-image-generation" if model.sampler.has_prior else "image-feature-extraction"
@@ -95,7 +95,7 @@ def _summary(facts: Facts) -> str:
 def _use(facts: Facts, repository: str | None) -> str:
     model = facts.model
     install = pip_line(facts.plugins)
-    if repository:  # loading from there takes the extra
+    if repository:  # loading from the Hub needs the extra
         install = install.replace(f"'{FIRST_PARTY}==", f"'{FIRST_PARTY}[hub]==")
     lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
     shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
@@ -142,8 +142,8 @@ def _place(stem: str) -> int:
 def _parts(model: Model) -> str:
     assert model.config is not None
     parts = [(kind, settings.name, getattr(model, kind, None)) for kind, settings in model.config.components()]
-    held = [*parts, *(("loss", name, term) for name, term in model.losses.items())]
-    rows = [(kind, f"`{name}`", f"{_size(part):,}") for kind, name, part in held if isinstance(part, nn.Module)]
+    parts += [("loss", name, term) for name, term in model.losses.items()]
+    rows = [(kind, f"`{name}`", f"{_size(part):,}") for kind, name, part in parts if isinstance(part, nn.Module)]
     return table(("part", "which", "parameters"), rows)
 
 
@@ -188,8 +188,8 @@ def _plugins(records: Iterable[PluginRecord]) -> str:
         )
         for record in records
     ]
-    said = "The hash is of the distribution's Python files; it does not depend on where they are installed."
-    return f"{table(('distribution', 'version', 'parts used', 'sha256'), rows)}\n\n{said}"
+    note = "The hash is of the distribution's Python files; it does not depend on where they are installed."
+    return f"{table(('distribution', 'version', 'parts used', 'sha256'), rows)}\n\n{note}"
 
 
 def _times(shape: Iterable[int]) -> str:

@@ -1,4 +1,4 @@
-"""A trained model in a format that other programs run: ONNX, or PyTorch's own exported program.
+"""Export of a trained model to a format that other programs run: ONNX, or PyTorch's exported program.
 
 N data; every batch size is allowed.
 """
@@ -28,29 +28,29 @@ Format = Literal["onnx", "torch-export"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
 TOLERANCE = 1e-5
 SIZES = (1, 2, 7)
-"""Batch sizes at which an exported file is compared with the model."""
+"""The batch sizes at which an exported file is compared with the model."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written, and how far its outputs are from the model's."""
+    """An exported file, and how far its outputs are from the model's."""
 
     path: Path
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     difference: float
-    """The largest absolute difference over random inputs of several batch sizes."""
+    """The largest absolute difference, over random inputs of several batch sizes."""
 
 
 def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx") -> Export:
     """Write a part of a model and compare the file with the model.
 
     The encoder takes x (N, *shape) and gives z, the posterior mean; the decoder takes z (N, *latent_shape) and gives
-    the mean of p(x|z); all of it takes x and gives both.
+    the mean of p(x|z); `all` takes x and gives both.
 
     Raises:
-        GenkitError: no such part or format, a package is missing, the part cannot be exported, or the file differs from
-            the model by more than 1e-5; nothing is left at `path` then but what was there.
+        GenkitError: there is no such part or format, a package is missing, the part cannot be exported, or the file
+            differs from the model by more than 1e-5; `path` is then not changed.
     """
     if part not in get_args(Part) or format not in get_args(Format):
         choices = f"parts {', '.join(get_args(Part))}; formats {', '.join(get_args(Format))}"
@@ -125,7 +125,7 @@ def _module(model: Model, part: Part) -> tuple[nn.Module, Tensor, Names]:
 
 
 def _inputs(model: Model, part: Part, size: int) -> Tensor:
-    """Random inputs (size, ...) of the part: points near 0 for the decoder, else values in the data's range."""
+    """Random inputs (size, ...) of a part: points near 0 for the decoder, else values in the range of the data."""
     generator = torch.Generator().manual_seed(size)
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator)
@@ -145,7 +145,7 @@ def _write_torch(module: nn.Module, example: Tensor, names: Names, path: Path) -
 
 def _write_onnx(module: nn.Module, example: Tensor, names: Names, path: Path) -> Run:
     import onnxruntime
-    import onnxscript  # noqa: F401 - what torch.onnx needs, so that its absence is named here
+    import onnxscript  # noqa: F401 - torch.onnx needs it; an error here names it where it is missing
 
     program = torch.onnx.export(
         _exported(module, example), dynamo=True, input_names=list(names[0]), output_names=list(names[1]), verbose=False
@@ -179,7 +179,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's progress report and its warnings about itself."""
+    """Hide the exporter's progress report and its warnings about itself inside the block."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What is known of a trained model, from its run or from its file alone."""
+"""Facts about a trained model, from its run or from its file alone."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from genkit.sharing import hub, weights
 
 @dataclass(frozen=True)
 class Facts:
-    """A trained model, and what its run says of it."""
+    """A trained model, with the files of its run."""
 
     model: Model
     config: RunConfig
     data: DataSignature
     plugins: tuple[PluginRecord, ...]
-    """As they were when the model was made."""
+    """The records of the plugins that the model was made with."""
     evaluation: dict[str, Any] | None = None
-    """None for weights without their run, and where there was no test split; as the next two."""
+    """The figures of the test split; None for weights without their run, and without a test split."""
     history: Sequence[EpochRecord] = ()
     environment: dict[str, Any] | None = None
     pictures: tuple[Path, ...] = ()
 
     def figures(self) -> list[Figure]:
-        """The figures of the test split that the model has."""
+        """The figures of the test split, without those that the model lacks."""
         return figures(self.evaluation or {}, Evaluation)
 
 
 def gather(source: str | Path) -> Facts:
-    """What is known of a run, or of a model file alone.
+    """The facts about a run, or about a model file alone.
 
     Raises:
         RunError: a file of the run is damaged.

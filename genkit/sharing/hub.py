@@ -1,6 +1,6 @@
-"""The Hugging Face Hub: files of a model repository fetched by name, and files committed to one.
+"""The Hugging Face Hub: fetching files of a model repository by name, and committing files to one.
 
-What is fetched is data that is read, never code that is run. The work is done by `huggingface_hub`, an extra.
+Fetched files are read as data; no code from the Hub runs. The package `huggingface_hub`, an extra, does the work.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 class Address(NamedTuple):
-    """A model repository on the Hub, and which state of it."""
+    """A model repository on the Hub, and a revision of it."""
 
     repository: str
-    """USER/REPO"""
+    """The repository, as USER/REPO."""
     revision: str | None = None
     """A branch, a tag or a commit; None: the newest."""
 
@@ -32,12 +32,12 @@ class Address(NamedTuple):
 
 
 def is_address(source: str | Path) -> bool:
-    """Whether a model is to come from the Hub. A Path made of hf://USER/REPO, which has lost a slash, counts."""
+    """Whether a source is an address on the Hub; a Path of hf://USER/REPO, which has lost a slash, is one too."""
     return _text(source).startswith("hf:/")
 
 
 def address(source: str | Path) -> Address:
-    """The parts of hf://USER/REPO[@REVISION]; raises HubError where it is written otherwise."""
+    """The address in hf://USER/REPO[@REVISION]; raises HubError where the text has another form."""
     match = re.fullmatch(r"hf://?([\w.-]+/[\w.-]+)(?:@(\S+))?", _text(source))
     if not match:
         raise HubError(f"{source}: is no address on the Hub; write {SCHEME}USER/REPO or {SCHEME}USER/REPO@REVISION")
@@ -45,10 +45,10 @@ def address(source: str | Path) -> Address:
 
 
 def fetch(source: str | Path, name: str) -> Path:
-    """One file of a repository, from the local cache where it is there already.
+    """One file of a repository, fetched unless it is in the local cache.
 
     Raises:
-        HubError: there is no such repository, revision or file, it may not be read, or the Hub cannot be reached.
+        HubError: there is no such repository, revision or file, reading is forbidden, or the Hub cannot be reached.
     """
     where, library = address(source), _library()
     with _explained(where, name):
@@ -56,20 +56,20 @@ def fetch(source: str | Path, name: str) -> Path:
 
 
 def upload(files: Mapping[str, Path | bytes], target: str | Path, message: str, private: bool = False) -> str:
-    """Commit files to a repository, which is made where there is none; gives the address of the commit.
+    """Commit files to a repository, which is created if it does not exist; returns the address of the commit.
 
     Raises:
-        HubError: nobody is logged in, the repository may not be written, or the Hub cannot be reached.
+        HubError: nobody is logged in, writing is forbidden, or the Hub cannot be reached.
     """
     where, library = address(target), _library()
     if library.get_token() is None:
         raise HubError(f"{where}: to write to the Hub, {LOGIN}, with a token that may write")
     api = library.HfApi(endpoint=_endpoint())
-    added = [library.CommitOperationAdd(name, content) for name, content in files.items()]
+    additions = [library.CommitOperationAdd(name, content) for name, content in files.items()]
     with _explained(where):
         api.create_repo(where.repository, private=private or None, exist_ok=True)
-        done = api.create_commit(where.repository, added, commit_message=message, revision=where.revision)
-    return str(done.commit_url)
+        commit = api.create_commit(where.repository, additions, commit_message=message, revision=where.revision)
+    return str(commit.commit_url)
 
 
 def _text(source: str | Path) -> str:
@@ -77,7 +77,7 @@ def _text(source: str | Path) -> str:
 
 
 def _endpoint() -> str | None:
-    """The Hub's address, where it is another than the public one."""
+    """The address of another Hub than the public one; None: the public one."""
     return os.environ.get("HF_ENDPOINT") or None
 
 
@@ -91,7 +91,7 @@ def _library() -> Any:
 
 @contextlib.contextmanager
 def _explained(where: Address, name: str = "") -> Iterator[None]:
-    """Errors of the library as ours: what is not there, what may not be done, or that the Hub is out of reach."""
+    """Turn the library's errors into HubError: something is missing, forbidden, or the Hub is out of reach."""
     errors: Any = importlib.import_module("huggingface_hub.errors")
     try:
         yield

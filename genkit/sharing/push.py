@@ -1,4 +1,4 @@
-"""Models that travel: what one needs here before it is loaded, and a run that is put on the Hub."""
+"""Inspecting a model file, writing a card, and pushing a run to the Hub."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ CARD_FILE = "README.md"
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a model file is, and whether it can be loaded here."""
+    """A model file, and whether it can be loaded here."""
 
     path: Path
     sha256: str
-    """Of the file."""
+    """The hash of the file."""
     name: str
     data: DataSignature
     plugins: tuple[Finding, ...]
     parameters: int | None
-    """None where it cannot be loaded."""
+    """The number of parameters; None where the model cannot be loaded."""
     problem: str
-    """Why it cannot be loaded; empty where it can."""
+    """Why the model cannot be loaded; empty where it can."""
     install: str
-    """The pip install line for what is missing; empty where there is none."""
+    """The pip command for the missing plugins; empty where none is missing."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -46,14 +46,14 @@ class Inspection:
 
 
 def inspect(source: str | Path, out: Path | None = None) -> Inspection:
-    """Say what a model is and whether all that it needs is here; that plugins are missing is no error.
+    """Inspect a model file and what it needs; missing plugins are no error.
 
     Args:
         source: a run directory, a model.safetensors, or hf://USER/REPO, which is fetched.
-        out: a directory for a copy of the file, which must have none yet.
+        out: a directory for a copy of the file, without a model yet.
 
     Raises:
-        GenkitError: it is no model of genkit, is damaged, cannot be fetched, or `out` has a model.
+        GenkitError: the source is no model of genkit, is damaged, cannot be fetched, or `out` has a model.
     """
     file = weights.locate(source)
     header = weights.read_header(file)
@@ -62,7 +62,7 @@ def inspect(source: str | Path, out: Path | None = None) -> Inspection:
     problem, parameters = "", None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GenkitWarning)  # what it would say is among the findings
+            warnings.simplefilter("ignore", GenkitWarning)  # the findings say the same
             parameters = sum(parameter.numel() for parameter in weights.load(file).parameters())
     except ComponentError as error:
         problem = str(error)
@@ -78,11 +78,11 @@ def inspect(source: str | Path, out: Path | None = None) -> Inspection:
 def write_card(source: str | Path, out: Path | None, license: str | None = None, repository: str | None = None) -> Path:
     """Write the card of a run or of a model file; by default README.md beside the weights.
 
-    A card that was written so and that nobody has edited since is replaced.
+    An earlier card that nobody has edited is replaced.
 
     Raises:
-        RunError: there is another file already, or the model is on the Hub and `out` is not said.
-        GenkitError: as loading does.
+        RunError: another file is in its place, or the model is on the Hub and `out` is None.
+        GenkitError: the model cannot be loaded.
     """
     if out is None:
         if hub.is_address(source):
@@ -99,13 +99,13 @@ def write_card(source: str | Path, out: Path | None, license: str | None = None,
 
 
 def push(source: Path, target: str, license: str | None = None, private: bool = False) -> tuple[str, list[str]]:
-    """Put a finished run, or a model file alone, on the Hub; gives the commit's address and the files in it.
+    """Put a finished run, or a model file alone, on the Hub; returns the commit's address and its files.
 
-    The card is the run's README.md where it has one, else one that is made here. Checkpoints and event files stay.
+    The card is the run's README.md where it has one, else a new one. Checkpoints and event files are not uploaded.
 
     Raises:
         RunError: the run has a card, so that `license` would change nothing.
-        GenkitError: as loading and the Hub do.
+        GenkitError: the model cannot be loaded, or the Hub refuses it.
     """
     where = hub.address(target)
     facts = gather(source)
@@ -121,12 +121,12 @@ SIGNATURE = re.compile(r"<!-- genkit card ([0-9a-f]{64}) -->\n\Z")
 
 
 def _signed(text: str) -> str:
-    """The card with a last line that shows whether it has been edited since."""
+    """The card with a last line that reveals later edits."""
     return f"{text}\n<!-- genkit card {hashlib.sha256(text.encode()).hexdigest()} -->\n"
 
 
 def _untouched(card: Path) -> bool:
-    """Whether a file is a card as it was written."""
+    """Whether a file is a card that nobody has edited."""
     try:
         text = card.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -136,7 +136,7 @@ def _untouched(card: Path) -> bool:
 
 
 def _checked_license(license: str | None) -> str | None:
-    """A license as the Hub names it; raises RunError where it cannot be one."""
+    """A license by the Hub's name; raises RunError where it is no such name."""
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
         raise RunError(
             f"--license: '{license}' is no name of a license on the Hub; write it as apache-2.0, mit, cc-by-4.0, or "
@@ -146,14 +146,14 @@ def _checked_license(license: str | None) -> str | None:
 
 
 def _files(source: Path) -> dict[str, Path | bytes]:
-    """What is shared of a run, by its name in the repository."""
+    """The shared files of a run, by their names in the repository."""
     files: dict[str, Path | bytes] = {MODEL_FILE: weights.locate(source)}
     if not source.is_dir():
         return files
     run = RunDirectory(source)
-    kept = [run.config, run.evaluation, run.metrics, run.environment, source / CARD_FILE]
-    kept += sorted(run.pictures.glob("*.png"))
-    return files | {path.relative_to(source).as_posix(): path for path in kept if path.is_file()}
+    paths = [run.config, run.evaluation, run.metrics, run.environment, source / CARD_FILE]
+    paths += sorted(run.pictures.glob("*.png"))
+    return files | {path.relative_to(source).as_posix(): path for path in paths if path.is_file()}
 
 
 def _folder(source: Path) -> Path:

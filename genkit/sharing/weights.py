@@ -1,4 +1,4 @@
-"""One file that holds a model: safetensors whose metadata say how to rebuild it. Reading it runs no code from it."""
+"""Model files: safetensors with metadata from which the model is rebuilt. Reading one runs no code from it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from genkit.settings.base import Settings
 from genkit.sharing import hub
 
 FORMAT = 2
-"""1: the records of plugins hold no hash."""
+"""The version of the format; in 1, the records of plugins hold no hash."""
 KEY = "genkit"
 
 
 class Header(Settings):
-    """What the metadata of a model file hold, beside the weights."""
+    """The metadata of a model file."""
 
     format: int = Field(ge=1)
     config: dict[str, Any]
@@ -36,7 +36,7 @@ class Header(Settings):
 
 
 def save(path: Path, model: Model) -> None:
-    """Write a model that `build` made and that knows its data; raises RunError where the place cannot be written."""
+    """Write a model that has a config and a data signature; raises RunError where the file cannot be written."""
     assert model.config is not None
     assert model.data is not None
     header = Header(format=FORMAT, config=model.config.resolved(), data=model.data, plugins=plugins_of(model.config))
@@ -44,15 +44,15 @@ def save(path: Path, model: Model) -> None:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """The model of a file that `save` wrote, of the run directory that holds one, or of hf://USER/REPO; in eval mode.
+    """The model of a model file, of a run directory, or of hf://USER/REPO, in eval mode.
 
-    Warns (GenkitWarning) where a plugin is here in another version, or with other code, than the model was made with.
+    Warns (GenkitWarning) where a plugin has another version or other code here than the model was made with.
 
     Raises:
-        WeightsError: damaged, not genkit's, or the weights do not fit the model.
-        ComponentError: distributions that the model needs are not installed, or are in a version that it cannot be
-            loaded with; with the pip install line.
-        HubError: it is to come from the Hub, and cannot be had.
+        WeightsError: the file is damaged or not genkit's, or the weights do not fit the model.
+        ComponentError: plugins that the model needs are missing, or have a version with which it cannot be loaded; with
+            the pip command.
+        HubError: the file cannot be fetched from the Hub.
     """
     file = locate(path)
     tensors, metadata = read_tensors(file)
@@ -70,11 +70,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
 
 
 def locate(path: str | Path) -> Path:
-    """The model file that a path stands for: of a run directory, or fetched from the Hub.
+    """The model file of a path: the file itself, that of a run directory, or one fetched from the Hub.
 
     Raises:
         WeightsError: the run is not finished.
-        HubError: it cannot be fetched, or is none of genkit's.
+        HubError: the file cannot be fetched, or is not genkit's.
     """
     if hub.is_address(path):
         file = hub.fetch(path, MODEL_FILE)
@@ -93,7 +93,7 @@ def locate(path: str | Path) -> Path:
 
 
 def read_header(path: Path) -> Header:
-    """What a model file says of itself, its tensors left alone; raises WeightsError as `read_tensors` does."""
+    """The header of a model file, read without its tensors; raises WeightsError as `read_tensors` does."""
     with opened(path) as file:
         metadata = file.metadata() or {}
     return _header(path, metadata)

@@ -1,1 +1,1 @@
-"""Training: the objective, the step, the epochs made of steps, and what a resumed run needs."""
+"""Training: the objective, the step, the epochs of steps, and the checkpoint of a run."""

@@ -1,6 +1,6 @@
-"""What a resumed run needs beside its config: the weights, the optimizer's state, and how many epochs are done.
+"""Checkpoints: the weights, the optimizers' states and the number of epochs done, from which a run is resumed.
 
-Random states are not among it: each epoch makes its own from the run's seed (`genkit.training.seeds`).
+They hold no random state: each epoch has its own, from the run's seed (`genkit.training.seeds`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEY = "genkit-checkpoint"
 
 
 def save(path: Path, trainer: Trainer, epoch: int) -> None:
-    """Write the state after `epoch` epochs, whole or not at all."""
+    """Write the state after `epoch` epochs; the file is replaced whole or not at all."""
     state = trainer.state_dict()
     values = {f"model.{name}": tensor for name, tensor in state["model"].items()}
     for owner, indices in state["optimizers"].items():
@@ -34,7 +34,7 @@ def save(path: Path, trainer: Trainer, epoch: int) -> None:
 
 
 def restore(path: Path, trainer: Trainer) -> int:
-    """Bring a trainer into the state that `save` wrote; returns the number of epochs done.
+    """Restore a trainer's state from a file of `save`; returns the number of epochs done.
 
     Raises:
         WeightsError: the checkpoint is damaged, or does not fit the model.
@@ -56,7 +56,7 @@ def restore(path: Path, trainer: Trainer) -> int:
 
 
 def epochs_done(path: Path) -> int:
-    """The number of epochs after which a checkpoint was written; 0 where there is none."""
+    """The number of epochs done at a checkpoint; 0 where there is no checkpoint."""
     return int(_header(path, read_tensors(path)[1])["epoch"]) if path.is_file() else 0
 
 

@@ -1,4 +1,4 @@
-"""Where a model is trained, and what it computes in: `training.device` and `training.precision`."""
+"""Devices and precisions: what `training.device` and `training.precision` mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def choose_device(name: str) -> torch.device:
     """The device of that name; `auto` is a GPU where there is one."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device, there in available.items() if there)
+        name = next(device for device, is_available in available.items() if is_available)
     if not available[name]:
         raise ConfigError(f"training.device: '{name}' is not available on this machine; use auto or cpu")
     return torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
@@ -27,7 +27,7 @@ AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @contextlib.contextmanager
 def computing_in(precision: str, model: Model) -> Iterator[None]:
-    """Inside the block the networks of a model compute as `training.precision` says."""
+    """Let the networks of a model compute in a `training.precision` inside the block."""
     if precision == "float32":
         yield
         return
@@ -44,7 +44,7 @@ def computing_in(precision: str, model: Model) -> Iterator[None]:
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse TensorFloat-32 where there is none; raises ConfigError."""
+    """Refuse TensorFloat-32 on a device without it; raises ConfigError."""
     if precision == "tf32" and device.type != "cuda":
         raise ConfigError(
             f"training.precision: tf32 is of NVIDIA GPUs, and this run is on '{device.type}'; use bfloat16"

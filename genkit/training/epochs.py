@@ -24,9 +24,9 @@ def fit(
     first: int = 1,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[EpochRecord]:
-    """Train epoch by epoch, from epoch `first` on, and yield the record of each, until the trainer should stop.
+    """Train from epoch `first` on, and yield the record of each epoch, until the trainer should stop.
 
-    `report` is called some times a second with the progress within the epoch.
+    `report` is called several times per second with the progress within the epoch.
 
     Raises:
         TrainingError: a term is no longer finite.

@@ -1,4 +1,4 @@
-"""Refusals of training that cannot come to anything: figures that are not finite, a last batch of one datum."""
+"""Guards of training: refusals of figures that are not finite, and of a last batch of one datum."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     """Refuse a last batch of one datum where batch normalization has nothing to average over in it.
 
     Args:
-        model: fresh; it stays as it is.
-        count: of the training data.
-        batch_size: as the config says.
+        model: a model that was never trained; it is not changed.
+        count: the number of training data.
+        batch_size: the config's batch size.
 
     Raises:
-        ConfigError: such a batch would come.
+        ConfigError: the last batch is such a batch.
     """
     normalizes = any(isinstance(part, normalization.KINDS) for part in model.modules())
     if count % batch_size != 1 % batch_size or not normalizes:
         return
-    tried = copy.deepcopy(model).train()
+    copied = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            passed = tried(torch.zeros(1, *model.shape, device=model.device))
-            for loss in tried.losses.values():
-                loss(passed)
+            forward = copied(torch.zeros(1, *model.shape, device=model.device))
+            for loss in copied.losses.values():
+                loss(forward)
     except ValueError:
         raise ConfigError(
             f"training.batch_size: {count:,} data in batches of {batch_size} leave a last one of a single datum, over "
@@ -46,13 +46,13 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
 
 
 def check_finite(figures: Mapping[str, float], where: str, model: Model, data: Dataset) -> None:
-    """Refuse figures that are no finite numbers; raises TrainingError with their names and the likely cause.
+    """Refuse figures that are not finite; raises TrainingError with their names and the likely cause.
 
     Args:
-        figures: by their names.
-        where: in training, for the message.
-        model: what was trained.
-        data: on what; each is sent through the model as it was before training, to tell a part that is at fault.
+        figures: the figures by their names.
+        where: the place in training, for the message.
+        model: the trained model.
+        data: the training data, sent through a fresh model to see whether a part is at fault before any training.
     """
     bad = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
     if not bad:

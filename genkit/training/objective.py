@@ -16,50 +16,50 @@ from genkit.training.optimization import MODEL, critic_of
 
 
 def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures, Forward | None]:
-    """What is minimised, and what is reported of it.
+    """The objective of a batch, with its figures.
 
     Args:
         model: the model.
-        x: (B, *shape).
-        weights: (T,) the factors of the model's T terms.
+        x: the data (B, *shape).
+        weights: the factors (T,) of the model's T terms.
 
     Returns:
-        The weighted sum of the terms, (); the unweighted terms, the reconstruction and the KL where the model has them,
-        in nats per datum; and, where a term is learned, the detached pass that its critic reads. Where processes share
-        the batch, these are summands: added up over the processes, they are the means over it.
+        The weighted sum of the terms, (); the figures in nats per datum: the unweighted terms, and the reconstruction
+        and the KL where the model has them; and the detached pass for critics, None without a learned term. Where
+        processes share the batch, these are summands: their sum over the processes is the mean over the batch.
     """
-    passed = model(x)
-    terms = {name: mean(loss(passed)) for name, loss in model.losses.items()}
+    forward = model(x)
+    terms = {name: mean(loss(forward)) for name, loss in model.losses.items()}
     figures = {f"term/{name}": term.detach() for name, term in terms.items()}
-    if passed.log_prob is not None:
-        figures["reconstruction"] = mean(-passed.log_prob.detach().mean(0))
-    if passed.latent is not None and passed.latent.kl is not None:
-        figures["kl"] = mean(passed.latent.kl.detach().sum(1))
-    return weights @ torch.stack(list(terms.values())), figures, passed.detached() if model.critics else None
+    if forward.log_prob is not None:
+        figures["reconstruction"] = mean(-forward.log_prob.detach().mean(0))
+    if forward.latent is not None and forward.latent.kl is not None:
+        figures["kl"] = mean(forward.latent.kl.detach().sum(1))
+    return weights @ torch.stack(list(terms.values())), figures, forward.detached() if model.critics else None
 
 
 def differentiate(
     model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor, scale: Tensor | None = None
 ) -> tuple[dict[str, Sequence[Tensor | None]], Figures]:
-    """One pass: the gradients of the objective, and of what each critic minimises on the same pass.
+    """The gradients of the objective, and of each critic's loss on the same pass.
 
     Args:
         model: the model.
-        fitted: the parameters that are learned, by their owner: `model`, or `loss.NAME`.
-        x: (B, *shape), as the data are kept; uint8 stands for x / 255.
-        weights: (T,) the factors of the model's T terms.
-        scale: () what the gradients are multiplied by, so that float16 can hold them; None: nothing.
+        fitted: the parameters to learn, by their owner: `model`, or `loss.NAME`.
+        x: the data (B, *shape), as they are stored; uint8 is read as x / 255.
+        weights: the factors (T,) of the model's T terms.
+        scale: the factor () of the gradients, so that float16 can hold them; None: 1.
 
     Returns:
-        As many gradients as parameters, by owner, None where a parameter has no part in the loss; and the figures of
+        One gradient per parameter, by owner, None where the loss does not depend on the parameter; and the figures of
         the batch.
     """
-    loss, figures, passed = objective(model, as_float(x), weights)
+    loss, figures, forward = objective(model, as_float(x), weights)
     gradients: dict[str, Sequence[Tensor | None]] = {}
     gradients[MODEL] = _gradients(loss, fitted[MODEL], scale)
     for name, critic in model.critics.items():
-        assert passed is not None
-        value = mean(critic.critic_loss(passed))
+        assert forward is not None
+        value = mean(critic.critic_loss(forward))
         gradients[critic_of(name)] = _gradients(value, fitted[critic_of(name)], scale)
         figures[f"critic/{name}"] = value.detach()
     return gradients, figures

@@ -18,16 +18,16 @@ from genkit.speed.layout import like
 from genkit.speed.updater import Updater
 
 MODEL = "model"
-"""The owner of all parameters that no critic owns."""
+"""The owner of all parameters that belong to no critic."""
 
 
 def critic_of(name: str) -> str:
-    """The owner of the parameters of the learned term of that name."""
+    """The owner name of a learned term's parameters: `loss.NAME`."""
     return f"loss.{name}"
 
 
 def fitted_parameters(model: Model) -> dict[str, list[nn.Parameter]]:
-    """The parameters that are learned, by their owner: `model`, or `loss.NAME` for those of a critic."""
+    """The parameters to learn, by their owner: `model`, or `loss.NAME` for those of a critic."""
     of_critics = {parameter for critic in model.critics.values() for parameter in critic.parameters()}
     owners = {MODEL: [parameter for parameter in model.parameters() if parameter not in of_critics]}
     owners |= {critic_of(name): list(critic.parameters()) for name, critic in model.critics.items()}
@@ -35,11 +35,11 @@ def fitted_parameters(model: Model) -> dict[str, list[nn.Parameter]]:
 
 
 class Optimization:
-    """Takes the gradients of a step to a change of the parameters.
+    """The optimizers of a model and its critics: they change the parameters by the gradients of a step.
 
     Args:
-        model: the model, already on its device, that knows its config.
-        config: how it is fitted.
+        model: the model, with a config and already on its device.
+        config: the options of the training.
 
     Raises:
         ComponentError: the model has no parameter to fit.
@@ -47,23 +47,23 @@ class Optimization:
 
     def __init__(self, model: Model, config: TrainingConfig) -> None:
         self.parameters = fitted_parameters(model)
-        """What is fitted, by its owner."""
+        """The parameters to learn, by their owner."""
         if not self.parameters[MODEL]:
             raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
         configs = optimizer_configs(model, config)
         self.optimizers = {owner: Updater(configs[owner], fitted) for owner, fitted in self.parameters.items()}
-        """Every optimizer by the name of what it fits."""
+        """The optimizers by the owners of their parameters."""
         self.schedules = {owner: config.lr for owner, config in configs.items()}
         self.clip_norm = config.clip_norm
         self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
-        """Keeps gradients within what float16 can hold; a step whose gradients are not finite is left out."""
+        """Keeps gradients within the range of float16; a step with gradients that are not finite is left out."""
 
     def scale(self, device: torch.device) -> Tensor | None:
-        """The factor () of the objective before its gradients are taken; None: it is 1."""
+        """The factor () of the objective before its gradients are taken; None: 1."""
         return None if self.scaler is None else self.scaler.scale(torch.ones((), device=device))
 
     def apply(self, gradients: Mapping[str, Sequence[Tensor | None]]) -> None:
-        """Change the parameters of every owner by its gradients, which are scaled by `scale`."""
+        """Change the parameters of every owner by its gradients, which have the factor `scale`."""
         for owner, optimizer in self.optimizers.items():
             for parameter, gradient in zip(self.parameters[owner], gradients[owner], strict=True):
                 parameter.grad = None if gradient is None else like(gradient, parameter)
@@ -81,21 +81,21 @@ class Optimization:
             self.scaler.update()
 
     def set_rates(self, epoch: float) -> float:
-        """Bring every learning rate to where its schedule is after `epoch` epochs; returns the model's."""
+        """Set every learning rate to its schedule's value after `epoch` epochs; returns the model's."""
         for owner, schedule in self.schedules.items():
             for group in self.optimizers[owner].param_groups:
                 group["lr"] = value_at(schedule, epoch)
         return value_at(self.schedules[MODEL], epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizers' states, as torch gives them, by their owners; and the scaler's, or None."""
+        """The states of the optimizers by owner, as torch gives them, and of the scaler, or None."""
         return {
             "optimizers": {owner: optimizer.state_dict()["state"] for owner, optimizer in self.optimizers.items()},
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Bring the optimizers into a state that `state_dict` gave, laid out in memory as their parameters are."""
+        """Restore a state of `state_dict`; each moment gets the memory layout of its parameter."""
         for owner, optimizer in self.optimizers.items():
             states = state["optimizers"].get(owner, {})
             laid_out = {
@@ -108,12 +108,12 @@ class Optimization:
 
 
 def _laid_out(value: Any, parameter: Tensor) -> Any:
-    """A moment of a parameter in its layout: a file does not know of layouts."""
+    """A moment in the memory layout of its parameter, which a file does not keep."""
     return like(value, parameter) if isinstance(value, Tensor) and value.shape == parameter.shape else value
 
 
 def optimizer_configs(model: Model, config: TrainingConfig) -> dict[str, OptimizerConfig]:
-    """The config of every optimizer by its owner: the run's for the model, a learned term's own for its critic."""
+    """The optimizer configs by owner: the run's for the model, a learned term's own for its critic."""
     assert model.config is not None
     terms = dict(zip(model.losses, model.config.loss, strict=True))
     return {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}

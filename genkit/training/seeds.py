@@ -11,7 +11,7 @@ import torch
 
 
 def seed_everything(seed: int, epoch: int) -> None:
-    """Put every global random generator into the state that belongs to an epoch of a run (0: before the first)."""
+    """Seed every global random generator for one epoch of a run (0: before the first epoch)."""
     words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
     torch.manual_seed(int(words[0] >> np.uint64(1)))
     np.random.seed(int(words[1] & np.uint64(0xFFFFFFFF)))
@@ -20,7 +20,7 @@ def seed_everything(seed: int, epoch: int) -> None:
 
 @contextlib.contextmanager
 def own_random_state() -> Iterator[None]:
-    """Leave every global random generator as it was before the block."""
+    """Restore every global random generator's state after the block."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng():

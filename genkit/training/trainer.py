@@ -1,4 +1,4 @@
-"""The training step that every system shares, and what can take part in it.
+"""The trainer: the training step of every system, and the hooks around it.
 
 B data, T loss terms. All figures are in nats per datum.
 """
@@ -30,21 +30,21 @@ from genkit.training.optimization import Optimization
 
 
 class Stateful(Protocol):
-    """What a resumed run has to bring back into its state."""
+    """An object with a state that a resumed run restores."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values by their names."""
+        """The state: tensors and plain values by their names."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take a state that `state_dict` gave."""
+        """Restore a state of `state_dict`."""
 
 
 class Trainer:
-    """A model with its optimizers: takes steps, and keeps the weights of the terms and the learning rates on schedule.
+    """A model with its optimizers: it takes steps with scheduled term weights and learning rates.
 
     Args:
         model: the model, already on its device.
-        config: how it is fitted.
+        config: the options of the training.
         compiled: whether a step's pass, gradients included, is one compiled graph (see `genkit.speed.compiled.plan`).
     """
 
@@ -57,26 +57,26 @@ class Trainer:
         self.optimization = Optimization(model, config)
         fitted = self.optimization.parameters
         self.differentiate: Callable[..., Gradients] = partial(differentiate, model, fitted)
-        """`differentiate` this model by what is fitted: takes x (B, *shape), weights (T,) and the scale."""
+        """`differentiate` for this model and its parameters: takes x (B, *shape), weights (T,) and the scale."""
         if compiled:
             self.differentiate = Compiled(differentiate, model, fitted, self._kind)
         self.after_step: list[Callable[[Trainer], None]] = []
-        """Called after each step, in their order."""
+        """Functions to call after each step, in this order."""
         self.stops: list[Callable[[EpochRecord], bool]] = []
-        """Asked after each epoch: training ends once one of them says so."""
+        """Functions to ask after each epoch: training ends once one of them says so."""
         self.states: dict[str, Stateful] = {}
-        """What else has a state that belongs to training, by names of its own: it goes into checkpoints."""
+        """Further objects by name, with a state that goes into checkpoints."""
 
     def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
         """One optimisation step: the model against the terms, and each critic against the model.
 
         Args:
-            x: (B, *shape), as the data are kept; uint8 stands for x / 255.
-            weights: (T,) the factors of the terms.
-            total: the size of the batch of which x is this process's rows; None: x is all of it.
+            x: this process's rows of the batch (B, *shape), as they are stored; uint8 is read as x / 255.
+            weights: the factors (T,) of the terms.
+            total: the number of data in the whole batch; None: x is the whole batch.
 
         Raises:
-            GenkitError: a part fails in training: which one, and where.
+            GenkitError: a part fails in training; with its name and the place.
         """
         gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total)
         add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
@@ -86,7 +86,7 @@ class Trainer:
         return figures
 
     def gradients(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, total: int | None = None) -> Gradients:
-        """The gradients by what is fitted, in the precision that the config asks for; as `step` otherwise."""
+        """The gradients by owner, in the config's precision, and the figures; arguments and errors as for `step`."""
         with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
             try:
                 return self.differentiate(x, weights, scale)
@@ -96,7 +96,7 @@ class Trainer:
                 raise trial.fault(self.model, as_float(x), error, self.compiled) from error
 
     def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
-        """What a compiled step depends on, as long as nobody else changes the model."""
+        """The key of the compiled graph: the properties that a compiled step depends on."""
         return x.shape, x.dtype, x.stride(), self.model.training, self.model.autocast, scale is None
 
     def weights_at(self, epoch: float) -> dict[str, float]:
@@ -104,16 +104,16 @@ class Trainer:
         return {name: value_at(schedule, epoch) for name, schedule in self.weights.items()}
 
     def set_rates(self, epoch: float) -> float:
-        """Bring every learning rate to where its schedule is after `epoch` epochs; returns the model's."""
+        """Set every learning rate to its schedule's value after `epoch` epochs; returns the model's."""
         return self.optimization.set_rates(epoch)
 
     def should_stop(self, record: EpochRecord) -> bool:
-        """Whether training ends with the epoch of that record: as the leading process says, where there are several."""
+        """Whether training ends with the epoch of that record; of several processes, the leading one decides."""
         answers = [stop(record) for stop in self.stops]  # each is asked: it may count its own epochs
         return answer_of_leader(any(answers), self.model.device)
 
     def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
-        """The same objective on held-out data, without learning from them."""
+        """The scores of the objective on held-out data."""
         factors = torch.tensor(list(weights.values()), device=self.model.device)
         total = Total(self.model.sum_dtype)
         with evaluating(self.model):
@@ -124,12 +124,12 @@ class Trainer:
         return total.scores(weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs: of the model, the optimizers, the scaler, and of `states` by their names."""
+        """The states of the model, the optimizers and the scaler, and of `states` by name: all that a resume needs."""
         states = {name: each.state_dict() for name, each in self.states.items()}
         return {"model": self.model.state_dict(), **self.optimization.state_dict(), "states": states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave; what it lacks of `states` stays as it is."""
+        """Restore a state of `state_dict`; objects in `states` that it lacks are not changed."""
         self.model.load_state_dict(state["model"])
         self.optimization.load_state_dict(state)
         for name, each in self.states.items():

@@ -371,7 +371,7 @@ def test_a_source_that_fails_is_named_with_the_place(monkeypatch):
 
 def test_a_source_that_gives_something_else_is_named(monkeypatch):
     monkeypatch.setattr(Given, "load", lambda self: numbered(2))
-    assert problem(numbered(2)) == "data 'given': load() gives Tensor, and owes a genkit.RawData"
+    assert problem(numbered(2)) == "data 'given': load() gives Tensor, and must give a genkit.RawData"
 
 
 def test_the_shape_is_known_where_the_values_are_no_good(monkeypatch):

@@ -153,7 +153,7 @@ def test_a_part_that_does_not_say_its_shape_is_named(
     variant: Make, kind: str, base: type[Component], attribute: str
 ) -> None:
     name = variant(base, __init__=without(attribute, base))
-    owed = f"{kind} '{name}' owes `{attribute}`, a tuple of whole numbers, and has None"
+    owed = f"{kind} '{name}' must set `{attribute}` to a tuple of whole numbers, and has None"
     assert refusal(**{kind: name}) == owed
 
 
@@ -163,7 +163,7 @@ def test_a_shape_that_is_no_tuple_of_whole_numbers_is_shown(
     variant: Make, kind: str, base: type[Component], attribute: str, shape: Any
 ) -> None:
     name = variant(base, __init__=with_shape(attribute, base, shape))
-    owed = f"{kind} '{name}' owes `{attribute}`, a tuple of whole numbers, and has {shape!r}"
+    owed = f"{kind} '{name}' must set `{attribute}` to a tuple of whole numbers, and has {shape!r}"
     assert refusal(**{kind: name}) == owed
 
 
@@ -181,7 +181,7 @@ def latent_but(**fields: Any) -> Callable[..., Any]:
 )
 def test_a_sampler_that_gives_no_latent_is_named(variant: Make, forward: Callable[..., Any], given: str) -> None:
     name = variant(GaussianSampler, forward=forward)
-    assert refusal(sampler=name) == f"sampler '{name}' gives {given}; it owes a Latent"
+    assert refusal(sampler=name) == f"sampler '{name}' gives {given}; it must give a Latent"
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (1, 2, 2)])
@@ -263,7 +263,7 @@ def test_a_part_that_gives_no_tensor_is_named(
 
 def test_a_term_that_gives_no_tensor_is_named(variant: Make) -> None:
     name = variant(Reconstruction, forward=half)
-    assert refusal(loss=["kl", name]) == f"loss '{name}' gives float for 2 data; it owes () or (B,)"
+    assert refusal(loss=["kl", name]) == f"loss '{name}' gives float for 2 data; it must give () or (B,)"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_term_that_gives_no_tensor_is_named(variant: Make) -> None:
 def test_a_critics_loss_of_another_shape_is_refused(variant: Make, critic_loss: Callable[..., Any], given: str) -> None:
     name = variant(Adversarial, critic_loss=critic_loss)
     changes = {**gan(), "loss": {"name": name, "critic": "mlp"}}
-    assert refusal(**changes) == f"loss '{name}' gives {given} for 2 data; it owes () or (B,)"
+    assert refusal(**changes) == f"loss '{name}' gives {given} for 2 data; it must give () or (B,)"
 
 
 def test_a_critics_loss_that_fails_is_told_from_the_term_itself(variant: Make) -> None:
@@ -481,7 +481,7 @@ def test_a_term_of_another_shape_is_refused(variant: Make, shape: Shape) -> None
     term = variant(Reconstruction, forward=of_shape(*shape))
     with pytest.raises(ComponentError) as caught:
         made(loss=["reconstruction", term])
-    assert str(caught.value) == f"loss '{term}' gives shape {shape} for 2 data; it owes () or (B,)"
+    assert str(caught.value) == f"loss '{term}' gives shape {shape} for 2 data; it must give () or (B,)"
 
 
 @pytest.mark.parametrize("shape", [(), (2,)])

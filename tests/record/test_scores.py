@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from genkit.record.scores import KEPT, EpochRecord, Scores, Total
+from genkit.record.scores import BATCHES_PER_SUM, EpochRecord, Scores, Total
 
 
-@pytest.mark.parametrize("batches", [1, KEPT - 1, KEPT, 3 * KEPT + 1])
+@pytest.mark.parametrize("batches", [1, BATCHES_PER_SUM - 1, BATCHES_PER_SUM, 3 * BATCHES_PER_SUM + 1])
 def test_a_total_is_the_mean_over_data_however_many_batches_there_are(batches):
     values = torch.randn(batches, 2, generator=torch.Generator().manual_seed(0))
     sizes = [100] * (batches - 1) + [7]
@@ -33,7 +33,7 @@ def test_what_is_known_so_far_stays_in_the_total():
 
 def test_asking_in_between_changes_no_bit_of_the_sums():
     totals = Total(torch.float64), Total(torch.float64)
-    for value in torch.rand(3 * KEPT, generator=torch.Generator().manual_seed(0)):
+    for value in torch.rand(3 * BATCHES_PER_SUM, generator=torch.Generator().manual_seed(0)):
         for asked, total in enumerate(totals):
             total.add({"term/a": value}, 3)
             if asked:

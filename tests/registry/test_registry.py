@@ -605,7 +605,7 @@ def test_an_entry_point_of_a_name_that_is_not_there_says_where_to_mend_it(instal
 @pytest.mark.parametrize("brought", [None, Nameless])
 def test_what_is_no_list_of_classes_is_said(brought):
     problems = added(Registry(), "acme", components=lambda: brought).problems
-    assert problems == [f"components() gives {brought!r}, and owes a list of classes, as [MyEncoder]"]
+    assert problems == [f"components() gives {brought!r}, and must give a list of classes, as [MyEncoder]"]
 
 
 def test_another_module_that_is_not_there_is_no_fault_of_the_entry_point(installed):
