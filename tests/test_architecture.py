@@ -251,3 +251,16 @@ def test_every_public_name_is_there():
         assert inspect.getdoc(getattr(face, name)) or name == "Shape", name
     assert {"Encoder", "Sampler", "load", "run", "normal", "uniform"} <= {*face.__all__}
     assert {*dir(face)} >= {*face.__all__}
+
+
+BARE = {"found", "given", "known", "made", "told", "owed", "lent"}
+"""Verbs in the past that name no value."""
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *sorted((ROOT / "contrib").glob("*/src/**/*.py"))], ids=module_of)
+def test_values_are_called_by_what_they_are(path):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    names |= {node.name.strip("_") for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert not names & BARE

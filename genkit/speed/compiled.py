@@ -81,7 +81,7 @@ def _recurrent(model: nn.Module) -> bool:
 
 def _compiler() -> str | None:
     names = [os.environ.get("CXX"), "g++", "clang++", "c++", "cl"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 class Compiled:
