@@ -118,14 +118,14 @@ def main() -> None:
     results: dict[str, Any] = {}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        alone = measured("pixels", [1], 1, Path(folder))[0]["bytes"]  # the memory of the libraries
+        libraries = measured("pixels", [1], 1, Path(folder))[0]["bytes"]  # the memory of the libraries
         for axis, values in AXES.items():
             points = measured(axis, values, arguments.rounds, Path(folder))
             for point in points:
-                point["bytes"] -= alone
+                point["bytes"] -= libraries
             slopes = exponents(points)
             results[axis] = {"points": points, "exponents": slopes}
-            peak = f"{(points[-1]['bytes'] + alone) / 2**20:,.0f}"
+            peak = f"{(points[-1]['bytes'] + libraries) / 2**20:,.0f}"
             rows.append([axis, f"{values[0]:,}", f"{values[-1]:,}", *(f"{e:.2f}" for e in slopes.values()), peak])
     results["processes"] = efficiency(arguments.rounds)
     percent = f"{results['processes']['efficiency']:.0%} as fast each"

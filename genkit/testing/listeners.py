@@ -48,17 +48,17 @@ class Listener:
         return f"plugin '{getattr(self.hooks, '__name__', type(self.hooks).__name__)}'"
 
     def plugins(self) -> Registry:
-        """A registry of these hooks alone."""
-        alone = Registry()
+        """A registry with these hooks only."""
+        own = Registry()
         if self.hooks is not None:
-            plugin = alone.add(self.hooks, Plugin(self.name, THIS_PROCESS, ""))
+            plugin = own.add(self.hooks, Plugin(self.name, THIS_PROCESS, ""))
             require(
                 not plugin.problems or plugin.problems == [NO_HOOK],
                 f"a hook of it does not fit: {'; '.join(plugin.problems)}; genkit/registry/hooks.py has the hooks and "
                 "the names of their arguments",
             )
             require(bool(plugin.events), f"it implements none of the hooks that follow a run: {', '.join(RUN_HOOKS)}")
-        return alone
+        return own
 
 
 class _Data(DataSource):
@@ -131,10 +131,10 @@ def changes_nothing(subject: Listener) -> None:
             files = {path.name for path in run.directory.path.iterdir() if path.is_file() and path.stat().st_size}
             outcomes.append((run, files, generators()))
     require(not faults, "; ".join(faults))
-    (alone, own, states), (run, files, other_states) = outcomes
-    values, others = alone.model.state_dict(), run.model.state_dict()
+    (reference, own, states), (run, files, other_states) = outcomes
+    wanted, others = reference.model.state_dict(), run.model.state_dict()
     require(
-        all(torch.equal(values[name], others[name]) for name in values),
+        all(torch.equal(wanted[name], others[name]) for name in wanted),
         "a run that it follows comes out otherwise: it changes the model",
     )
     require(
@@ -144,9 +144,11 @@ def changes_nothing(subject: Listener) -> None:
     )
     lost = ", ".join(sorted(own - files))
     require(not lost, f"it removes or empties files of the run ({lost}): write files of its own")
-    epochs = [[record.epoch for record in each.history] for each in (run, alone)]
+    epochs = [[record.epoch for record in each.history] for each in (run, reference)]
     require(epochs[0] == epochs[1], "it changes run.history: read a copy of it")
-    require((run.evaluation is None) == (alone.evaluation is None), "it changes run.evaluation: leave it to the run")
+    require(
+        (run.evaluation is None) == (reference.evaluation is None), "it changes run.evaluation: leave it to the run"
+    )
     frozen = [name for name, p in run.model.named_parameters() if not p.requires_grad]
     require(not frozen, f"it freezes parameters of the model ({', '.join(frozen)})")
     hooked = [name or "model" for name, m in run.model.named_modules() if m._forward_hooks or m._forward_pre_hooks]

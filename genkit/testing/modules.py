@@ -69,7 +69,7 @@ def eval_determinism(subject: Subject) -> None:
             "follow: draw none there",
         )
         changed = [name for name, value in case.part.state_dict().items() if not torch.equal(value, before[name])]
-        require(not changed, f"in eval mode it changes its state ({', '.join(changed)}): update it in training alone")
+        require(not changed, f"in eval mode it changes its state ({', '.join(changed)}): update it only in training")
 
 
 @promise(*NETWORKS, Sampler, Likelihood, after=("shapes", "eval determinism"))
@@ -77,10 +77,10 @@ def batch_independence(subject: Subject) -> None:
     """In eval mode the output for a datum depends neither on the other data of its batch nor on its place in it."""
     for case in subject.cases():
         one, other = case.inputs(4), case.inputs(MANY, seed=1)
-        alone = tuple(value[3:] for value in one)
+        last = tuple(value[3:] for value in one)
         whole = [value[3:] for value in _settled(case, one)]
         for others in (3, MANY, 0):
-            inputs = tuple(torch.cat([b[:others], a]) for a, b in zip(alone, other, strict=True))
+            inputs = tuple(torch.cat([b[:others], a]) for a, b in zip(last, other, strict=True))
             outputs = tuple(value[-1:] for value in _settled(case, inputs))
             require(
                 _same(tuple(whole), outputs),

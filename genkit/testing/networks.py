@@ -60,8 +60,8 @@ def _check_slopes(part: nn.Module, output: Tensor, what: str) -> None:
 def _check_output(output: Any, wanted: Shape, what: str) -> None:
     require(isinstance(output, Tensor), f"{what} {type(output).__name__}: it must give one tensor")
     shape = tuple(output.shape)
-    alone = "; mind squeeze() and reshapes by the batch size" if wanted[0] == 1 else ""
-    require(shape == wanted, f"{what} {shape}, and must give {wanted}, its out_shape after the batch{alone}")
+    hint = "; mind squeeze() and reshapes by the batch size" if wanted[0] == 1 else ""
+    require(shape == wanted, f"{what} {shape}, and must give {wanted}, its out_shape after the batch{hint}")
     require(output.dtype == torch.float32, f"{what} {output.dtype} for float32: it must keep the type of its input")
     spread = ": one datum has no spread, so leave statistics over a batch to nn.BatchNorm" if wanted[0] == 1 else ""
     require(output.isfinite().all(), f"{what} values that are not finite{spread}")

@@ -109,7 +109,7 @@ def independent_draws(subject: Subject) -> None:
         latent = case.part.train()(features, 2)
         require(
             latent.kl is None or close(latent.z[0], latent.z[1]),
-            "it draws in training mode alone, so that the figures of held-out data are of another q(z|x) than the one "
+            "it draws only in training mode, so that the figures of held-out data are of another q(z|x) than the one "
             "that is trained: draw in eval mode too",
         )
         raise NotApplicable("nothing is drawn at random")

@@ -377,7 +377,7 @@ WRONG = [
     (LightInTraining, "kl", "nats, and the mean of log q - log p"),
     (NegativeCategorical, "kl", "no KL is below 0: check its sign"),
     (MeanIsLogVariance, "mean of the draws", "it is the posterior mean"),
-    (QuietInEval, "independent draws", "it draws in training mode alone"),
+    (QuietInEval, "independent draws", "it draws only in training mode"),
     (NoiseBank, "independent draws", "two calls draw the same noise"),
     (PriorOnTheCPU, "second device", "what prior() draws stays on the CPU"),
     (EstimatedKL, "mean for any draws", "a KL that is only estimated from draws is None"),
