@@ -67,8 +67,8 @@ def inspect(source: str | Path, out: Path | None = None) -> Inspection:
     except ComponentError as error:
         problem = str(error)
     findings = tuple(compare(header.plugins, header.config.get("plugins", "all")))
-    wanted = ("missing", "another version") if problem else ("missing",)
-    install = pip_line(finding.record for finding in findings if finding.state in wanted)
+    states = ("missing", "another version") if problem else ("missing",)
+    install = pip_line(finding.record for finding in findings if finding.state in states)
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     name = str(header.config.get("name", ""))

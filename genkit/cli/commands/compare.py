@@ -79,14 +79,14 @@ def show(comparison: Comparison) -> None:
 def _pieces(columns: list[Column], room: int) -> list[list[Column]]:
     """The columns in groups that each fit into `room` characters; a wider column has a group of its own."""
     pieces: list[list[Column]] = []
-    left = 0
+    room_left = 0
     for name, cells in columns:
         width = max(map(len, (name, *cells.values()))) + GAP
-        if width > left or not pieces:
+        if width > room_left or not pieces:
             pieces.append([])
-            left = room
+            room_left = room
         pieces[-1].append((name, cells))
-        left -= width
+        room_left -= width
     return pieces
 
 
