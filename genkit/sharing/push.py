@@ -46,7 +46,7 @@ class Inspection:
 
 
 def inspect(source: str | Path, out: Path | None = None) -> Inspection:
-    """Inspect a model file and what it needs; missing plugins are no error.
+    """Inspect a model file and its plugins; missing plugins are no error.
 
     Args:
         source: a run directory, a model.safetensors, or hf://USER/REPO, which is fetched.
