@@ -48,7 +48,7 @@ PLUGINS = {
 
 
 class TrainingConfig(Settings):
-    """How the model is fitted."""
+    """The options of training."""
 
     epochs: Annotated[int, Field(ge=1, description="how many times training passes over the training data")] = 10
     batch_size: Annotated[int, Field(ge=1, description="how many data one step sees")] = 128

@@ -1,4 +1,4 @@
-"""The command line. Each command is a few lines around the Python interface, which is imported when it runs."""
+"""The command line. Each command is a few lines around the Python interface, which it imports when it runs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from typer import Typer
 
 TRACEBACK = "GENKIT_TRACEBACK"
-"""The environment variable that asks for the way to an error."""
+"""The environment variable that asks for the traceback of an error."""
 
 
 def main() -> None:
-    """The entry point: errors that the user can mend end in one message and exit code 2; warnings take a line each.
+    """The entry point: an error that the user can mend ends in one message and exit code 2; a warning takes one line.
 
-    With GENKIT_TRACEBACK=1 the way to an error is printed too, for those who write plugins.
+    With GENKIT_TRACEBACK=1 the traceback of an error is printed too, for authors of plugins.
     """
     app = application()
     from genkit.cli.app import fail, warning_lines
     from genkit.errors import GenkitError
 
-    atexit.register(gc.freeze)  # or Python ends by looking for cycles in all of torch, which takes half a second
+    atexit.register(gc.freeze)  # else Python searches all of torch for cycles at exit, which takes half a second
     try:
         with warning_lines():
             app()
@@ -41,8 +41,8 @@ def main() -> None:
 
 @cache
 def application() -> Typer:
-    """The application with its commands: those of every module of `commands`, in the order of their panels."""
-    gc.disable()  # nothing that is imported here is garbage, and looking for some takes longer than the commands do
+    """The application with the commands of every module of `commands`, in the order of their panels."""
+    gc.disable()  # imported objects are no garbage, and a search for garbage takes longer than the commands
     from genkit.cli.app import PANELS, app
 
     for module in pkgutil.iter_modules(commands.__path__):

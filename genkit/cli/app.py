@@ -1,4 +1,4 @@
-"""The application, and what its commands share."""
+"""The application, with the arguments, options and messages that its commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 TRAIN, INSPECT, USE, SHARE, PLUGINS = "Train", "Inspect and compare", "Use a trained model", "Share a model", "Plugins"
 PANELS = (TRAIN, INSPECT, USE, SHARE, PLUGINS)
-"""The groups of commands in the help, in their order; each command says the one that it belongs to."""
+"""The groups of commands in the help, in order; each command names its group."""
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config of a run, a YAML file.")]
 RunPath = Annotated[
@@ -38,12 +38,12 @@ DataOverrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="data.KEY=VALUE", help="Options of the data that replace the run's, such as data.root=DIR."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix says the format.")]
+Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix determines the format.")]
 OutOrPrint = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it is printed.")]
 SplitName = Annotated[str, typer.Option(help="Which split of the data to take: train, validation, test or all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 License = Annotated[
-    str | None, typer.Option(help="The model's license as the Hub names it: apache-2.0, mit, cc-by-4.0, ...")
+    str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of the draws.")]
 
@@ -58,7 +58,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 def fail(message: str) -> NoReturn:
-    """End with a message on stderr, each line of it marked, and exit code 2."""
+    """End with exit code 2 and a message on stderr; each of its lines begins with `error:`."""
     lines = message.splitlines()
     print("\n".join(f"error: {line}" for line in lines), file=sys.stderr)
     raise SystemExit(USER_ERROR)
@@ -66,7 +66,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def warning_lines() -> Iterator[None]:
-    """Print genkit's own warnings as a line on stderr, without the place in the code; all others as they are."""
+    """Print each of genkit's own warnings as one line on stderr, without the place in the code."""
     from genkit.errors import GenkitWarning
 
     usual = warnings.showwarning

@@ -1,4 +1,4 @@
-"""Arrays to files, in the format that the file's suffix names."""
+"""Output files: arrays in the format of the file's suffix, and pictures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Array = np.ndarray[Any, Any]
 
 
 def write(path: Path, arrays: dict[str, Array]) -> None:
-    """Write named arrays of one length N, whole or not at all; a file of that name is replaced.
+    """Write named arrays of the same length N, whole or not at all; an existing file is replaced.
 
-    .npy takes the first array alone; in .csv and .parquet an array of shape (N, D) becomes columns name_0, name_1, ...
+    .npy holds the first array alone; in .csv and .parquet an array of shape (N, D) becomes columns name_0, name_1, ...
 
     Raises:
-        RunError: the suffix is not one of these, or the file cannot be written.
+        RunError: the suffix is not one of the formats, or the file cannot be written.
     """
     if path.suffix not in _WRITERS:
         raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(_WRITERS)}")
@@ -31,7 +31,9 @@ def write(path: Path, arrays: dict[str, Array]) -> None:
 
 
 def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
-    """Write float32 parts one after the other as a .npy file of that shape, whole or not at all, in flat memory.
+    """Write batches of float32 values, one after the other, as a .npy file of that shape, whole or not at all.
+
+    Memory does not grow with the number of batches.
 
     Raises:
         RunError: the file cannot be written.
@@ -47,7 +49,7 @@ def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> 
 
 
 def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) -> None:
-    """Write data (N, *shape) as `write` does, or as a picture (.png), values between the limits as dark to bright."""
+    """Write data (N, *shape) as `write` does, or as a picture (.png) with values between the limits dark to bright."""
     if path.suffix != ".png":
         write(path, {"x": x})
         return
@@ -67,7 +69,7 @@ def write_picture(path: Path, pixels: Array) -> None:
 
 
 def check_suffix(path: Path, suffixes: Iterable[str] = ()) -> None:
-    """Refuse a file name that `write` would refuse, before any work is done for it; `suffixes` are allowed too."""
+    """Refuse a suffix that `write` would refuse, before any work is done; `suffixes` are allowed too."""
     allowed = [*_WRITERS, *suffixes]
     if path.suffix not in allowed:
         raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(allowed)}")

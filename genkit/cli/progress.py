@@ -1,4 +1,4 @@
-"""What the terminal shows of a run while it goes on."""
+"""The progress of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ COLLAPSED = (
 
 
 class ProgressBar:
-    """A bar with throughput, time left and the terms in nats, and a line an epoch; without a terminal only lines.
+    """A bar with throughput, time left and the terms in nats, and a line per epoch; without a terminal only the lines.
 
-    Where epochs are short, only one line in a few seconds is printed; the first and the last always are.
+    If epochs are short, only one line every few seconds is printed; the first and the last one always are.
 
     Args:
-        console: where to print.
+        console: the console to print on.
     """
 
     def __init__(self, console: Console) -> None:
@@ -55,7 +55,7 @@ class ProgressBar:
         )
 
     def run_started(self, run: Run) -> None:
-        """Say what is trained on what, and start the bar."""
+        """Print the data, the model and the device, and start the bar."""
         self.run = run
         parameters = sum(parameter.numel() for parameter in run.model.parameters())
         counts = run.data.signature("").counts
@@ -79,7 +79,7 @@ class ProgressBar:
         self.bar.update(self.task, completed=done, description=description, note=note)
 
     def epoch_ended(self, run: Run, record: EpochRecord) -> None:
-        """Print the epoch's line."""
+        """Print the line of the epoch."""
         assert self.task is not None
         epochs = run.config.training.epochs
         self.bar.update(self.task, completed=record.epoch, description=f"epoch {record.epoch}/{epochs}")
@@ -96,7 +96,7 @@ class ProgressBar:
             self.bar.update(self.task, description="figures and pictures", note="")
 
     def run_ended(self, run: Run) -> None:
-        """Print the figures of the test split, and where training was ended early."""
+        """Print the figures of the test split, and the last epoch where training ended early."""
         done, epochs = run.history[-1].epoch, run.config.training.epochs
         if done < epochs:
             self.console.print(f"training was ended after epoch {done} of {epochs}", highlight=False)
@@ -110,12 +110,12 @@ class ProgressBar:
             self.console.print(COLLAPSED, highlight=False)
 
     def run_stopped(self, run: Run) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.bar.stop()
 
 
 def terms(scores: Scores, weights: dict[str, float]) -> str:
-    """`loss 92.7 (reconstruction 80.10 + 0.5 × kl 25.10)`, in nats per datum; a weight of 1 is left unsaid."""
+    """The terms as text, in nats per datum: `loss 92.65 (reconstruction 80.10 + 0.5 × kl 25.10)`."""
     factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
     parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
     critics = "".join(f", critic of {name} {value:.2f}" for name, value in scores.critics.items())
@@ -124,7 +124,7 @@ def terms(scores: Scores, weights: dict[str, float]) -> str:
 
 @contextmanager
 def following() -> Iterator[ProgressBar]:
-    """A progress bar for a run; Ctrl-C says how to go on."""
+    """A progress bar for a run inside the block; after Ctrl-C, a message says how to go on."""
     progress = ProgressBar(Console(quiet=not group.is_leader()))
     try:
         yield progress
@@ -138,7 +138,7 @@ def following() -> Iterator[ProgressBar]:
 
 
 def print_files(directory: RunDirectory) -> None:
-    """Print where a finished run's pictures and weights are, and its directory last."""
+    """Print the paths of a finished run's pictures and weights, and of its directory last."""
     if group.is_leader():
         print(f"pictures: {directory.pictures}")
         print(f"weights: {directory.model}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Any) -> None:
-    """Plain values as JSON."""
+    """Print plain values as JSON."""
     import json
 
     print(json.dumps(value, indent=2))
@@ -20,9 +20,9 @@ def table(texts: Sequence[str], numbers: Sequence[str] = (), title: str | None =
     """A table without rows.
 
     Args:
-        texts: the heads of the first columns, whose cells take several lines where they have to.
-        numbers: the heads of those that follow; their cells stand to the right and stay whole.
-        title: what stands above it.
+        texts: the heads of the first columns, whose cells are folded into several lines where they are long.
+        numbers: the heads of the other columns, whose cells are aligned to the right and never folded.
+        title: the title above the table.
     """
     from rich.table import Table
 

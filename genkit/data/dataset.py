@@ -67,12 +67,12 @@ class Dataset(NamedTuple):
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""
-        moved = [
+        splits = [
             split and Split(split.x.to(device), None if split.labels is None else split.labels.to(device))
             for split in (self.train, self.validation, self.test)
         ]
-        assert moved[0] is not None
-        return Dataset(moved[0], moved[1], moved[2], self.classes, self.binarize)
+        assert splits[0] is not None
+        return Dataset(splits[0], splits[1], splits[2], self.classes, self.binarize)
 
     def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
         """Batches of a split, in order; the last one may have fewer data.
@@ -87,8 +87,8 @@ class Dataset(NamedTuple):
         """
         for start, total in spans(len(split.x if order is None else order), size):
             own = slice(0, total) if whole else slice(*rows_of(total)[:2])
-            taken = slice(0, total) if self.binarize else own
-            rows = slice(start + taken.start, start + taken.stop)
+            span = slice(0, total) if self.binarize else own
+            rows = slice(start + span.start, start + span.stop)
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
 

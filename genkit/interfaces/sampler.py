@@ -14,7 +14,7 @@ from genkit.interfaces.component import Component, Shape
 
 
 class Latent(NamedTuple):
-    """The posterior of B data: what a sampler makes of their features."""
+    """The posterior of B data, which a sampler computes from their features."""
 
     z: Tensor
     """(K, B, *latent_shape): K draws from q(z|x), differentiable with respect to its parameters."""

@@ -30,12 +30,12 @@ class Batches:
 
     def over(self, count: int, function: Callable[[int, int], Tensor], device: torch.device) -> Iterator[Tensor]:
         """The values of `function(start, stop)` for each batch of `count` data, in order."""
-        done, size = 0, MOST
+        first, size = 0, MOST
         if device.type == "cpu" and count > 0:
-            done = min(count, FEW)
-            yield self._first(done, function)
+            first = min(count, FEW)
+            yield self._first(first, function)
             size = self.size or MOST
-        yield from (function(done + start, done + start + number) for start, number in spans(count - done, size))
+        yield from (function(first + start, first + start + number) for start, number in spans(count - first, size))
 
     def _first(self, count: int, function: Callable[[int, int], Tensor]) -> Tensor:
         if self.size is not None or count < FEW:

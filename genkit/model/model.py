@@ -118,11 +118,11 @@ class Model(nn.Module):
         """The data of `sample` in batches (<= 1024, *shape): memory does not grow with n."""
         if n < 0:
             raise DataError(f"sample cannot make {n} data")
-        read = self.likelihood.sample if noise else self.likelihood.mean
+        value_of = self.likelihood.sample if noise else self.likelihood.mean
 
         def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
-                return read(self.decoder(self.sampler.prior(stop - start)))
+                return value_of(self.decoder(self.sampler.prior(stop - start)))
 
         return self.batches["sample"].over(n, drawn, self.device)
 

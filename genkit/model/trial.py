@@ -34,15 +34,15 @@ def try_parts(model: Model, x: Tensor) -> None:
     if model.encoder is not None:
         latent = _encoded(model, x)
     if model.sampler.has_prior:
-        _tried(f"sampler '{config.sampler.name}' (prior)", (3, *model.sampler.latent_shape), model.sampler.prior, 3)
+        _attempt(f"sampler '{config.sampler.name}' (prior)", (3, *model.sampler.latent_shape), model.sampler.prior, 3)
     z = latent.z if latent is not None else model.sampler.prior(count).unsqueeze(0)
     draws, params_shape = z.shape[0], model.likelihood.params_shape
     decoder = f"decoder '{config.decoder.name}'"
-    flat = _tried(decoder, (draws * count, *params_shape), model.decoder, z.flatten(0, 1))
+    flat = _attempt(decoder, (draws * count, *params_shape), model.decoder, z.flatten(0, 1))
     params = flat.unflatten(0, (draws, count))
     likelihood = f"likelihood '{config.likelihood.name}'"
-    log_prob = _tried(likelihood, (draws, count), model.likelihood.log_prob, x, params)
-    mean = _tried(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params)
+    log_prob = _attempt(likelihood, (draws, count), model.likelihood.log_prob, x, params)
+    mean = _attempt(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params)
     generated = mean[0] if model.generates else None
     if latent is None:
         _check_terms(model, Forward(x, None, None, None, generated, model.likelihood))
@@ -121,11 +121,11 @@ def _encoded(model: Model, x: Tensor) -> Latent:
     config = model.config
     assert config.encoder is not None
     b, k, latent_shape = len(x), max(model.draws, 1), model.sampler.latent_shape
-    features = _tried(f"encoder '{config.encoder.name}'", (b, *model.encoder.out_shape), model.encoder, x)
+    features = _attempt(f"encoder '{config.encoder.name}'", (b, *model.encoder.out_shape), model.encoder, x)
     who = f"sampler '{config.sampler.name}'"
-    latent = _tried(who, None, model.sampler, features, k)
+    latent = _attempt(who, None, model.sampler, features, k)
     _check_latent(who, latent, (k, b, *latent_shape))
-    _check_latent(f"{who}, asked for no draws,", _tried(who, None, model.sampler, features, 0), (0, b, *latent_shape))
+    _check_latent(f"{who}, asked for no draws,", _attempt(who, None, model.sampler, features, 0), (0, b, *latent_shape))
     assert isinstance(latent, Latent)
     return latent
 
@@ -152,17 +152,17 @@ def _check_terms(model: Model, forward: Forward) -> None:
             if need in loss.needs and getattr(forward.latent, need) is None:
                 message = f"loss '{name}' needs a sampler with {what}; sampler '{model.config.sampler.name}' has none"
                 raise ComponentError(message)
-        values = [_tried(f"loss '{name}'", None, loss, forward)]
+        values = [_attempt(f"loss '{name}'", None, loss, forward)]
         if isinstance(loss, LearnedLoss):
             with torch.enable_grad():  # a critic's loss may take gradients itself
-                values.append(_tried(f"loss '{name}' (critic)", None, loss.critic_loss, forward.detached()))
+                values.append(_attempt(f"loss '{name}' (critic)", None, loss.critic_loss, forward.detached()))
         for value in values:
             if not isinstance(value, Tensor) or value.shape not in ((), (len(forward.x),)):
                 output = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise ComponentError(f"loss '{name}' gives {output} for {len(forward.x)} data; it must give () or (B,)")
 
 
-def _tried(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any) -> Any:
+def _attempt(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function of one part; raises ComponentError where it fails or has another shape."""
     inside: list[tuple[str, tuple[Any, ...]]] = []
     try:

@@ -124,8 +124,8 @@ def batch_mean(values: Tensor) -> Tensor:
 def counted_mean(values: Tensor) -> tuple[Tensor, Tensor]:
     """The mean over the rows (N, ...) of all processes, (...), and the number of these rows, ()."""
     own = torch.cat([values.sum(0).flatten(), values.new_full((1,), len(values))])
-    shared = count() > 1 or _stand_in is not None
-    total: Tensor = _Sum.apply(own) if shared else own  # type: ignore[no-untyped-call]
+    is_shared = count() > 1 or _stand_in is not None
+    total: Tensor = _Sum.apply(own) if is_shared else own  # type: ignore[no-untyped-call]
     return (total[:-1] / total[-1]).view(values.shape[1:]), total[-1].detach()
 
 

@@ -37,8 +37,8 @@ def replace_normalization(model: nn.Module) -> None:
 def _shared(layer: nn.Module) -> nn.Module:
     on_gpu = all(tensor.device.type == "cuda" for tensor in layer.state_dict().values())
     if on_gpu and layer.state_dict():
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer)
-        return converted
+        sync_layer: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer)
+        return sync_layer
     return SharedBatchNorm(layer)
 
 

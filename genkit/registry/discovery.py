@@ -34,17 +34,17 @@ class Offer(NamedTuple):
             if not canonical(text).startswith(FIRST_PARTY):
                 continue
             try:
-                required = Requirement(text)
+                requirement = Requirement(text)
             except InvalidRequirement:
                 continue
-            if canonical(required.name) != FIRST_PARTY:
+            if canonical(requirement.name) != FIRST_PARTY:
                 continue
-            if required.marker and not required.marker.evaluate({"extra": ""}):
+            if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
                 continue
             here = metadata.version(FIRST_PARTY)
-            if not required.specifier.contains(here, prereleases=True):
+            if not requirement.specifier.contains(here, prereleases=True):
                 return (
-                    f"it needs {FIRST_PARTY}{required.specifier}, and this is {here}; pip install --upgrade "
+                    f"it needs {FIRST_PARTY}{requirement.specifier}, and this is {here}; pip install --upgrade "
                     f"{self.source.name} {FIRST_PARTY}"
                 )
         return None

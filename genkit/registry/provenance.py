@@ -59,15 +59,15 @@ class Finding:
 
 def plugins_of(config: RunConfig) -> tuple[PluginRecord, ...]:
     """The plugins that bring the components of a config, components inside other components included."""
-    used: dict[tuple[str, str, str | None], list[str]] = {}
+    origins: dict[tuple[str, str, str | None], list[str]] = {}
     view = installed(config.plugins)
     for kind, settings in _settings_of(config):
         plugin = view.owner(settings.component)
         origin = (plugin.distribution, plugin.version, _hash(plugin, settings.component))
-        used.setdefault(origin, []).append(f"{kind}/{settings.name}")
+        origins.setdefault(origin, []).append(f"{kind}/{settings.name}")
     return tuple(
         PluginRecord(distribution=d, version=v, components=tuple(dict.fromkeys(components)), sha256=sha256)
-        for (d, v, sha256), components in used.items()
+        for (d, v, sha256), components in origins.items()
     )
 
 
@@ -212,15 +212,15 @@ def named(components: Iterable[str]) -> str:
 
 
 def _finding(record: PluginRecord, view: Parts) -> Finding:
-    here, lost = [], {}
+    here, causes = [], {}
     for part in record.components:
         kind, _, name = part.partition("/")
         try:
             here.append((part, view.find(kind, name)))
         except ComponentError as error:
-            lost[part] = str(error)
-    if lost:
-        return _lost(record, lost)
+            causes[part] = str(error)
+    if causes:
+        return _lost(record, causes)
     for part, component in here:
         plugin = view.owner(component)
         if canonical(plugin.distribution) != canonical(record.distribution):

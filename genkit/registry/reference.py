@@ -53,8 +53,8 @@ def _kinds() -> Iterator[str]:
         yield table(("to implement", "what"), [(_call(method), _prose(method)) for method in methods]) + "\n"
         yield from _attributes(interface)
         if interface is Loss:
-            needed = " ".join(_documented(inspect.getmodule(Loss))["Need"][1].split())
-            yield f"A need is one of {_shown(Need)}. {needed}\n"
+            needs = " ".join(_documented(inspect.getmodule(Loss))["Need"][1].split())
+            yield f"A need is one of {_shown(Need)}. {needs}\n"
 
 
 def _attributes(cls: type) -> Iterator[str]:
@@ -91,10 +91,10 @@ def _group(heading: str, group: dict[str, Any]) -> Iterator[str]:
 def _figures() -> Iterator[str]:
     yield "## Figures\n"
     yield "`genkit evaluate` and `genkit compare` give those that a model has.\n"
-    described = descriptions(Evaluation) | descriptions(Probes, "probes.") | descriptions(SampleQuality, "samples.")
+    by_key = descriptions(Evaluation) | descriptions(Probes, "probes.") | descriptions(SampleQuality, "samples.")
     rows = [
         (f"`{key}`", about.name, about.unit or "–", about.better or "–", _plain(about.sentence))
-        for key, about in described.items()
+        for key, about in by_key.items()
     ]
     yield table(("key", "figure", "unit", "better", "what"), rows) + "\n"
 

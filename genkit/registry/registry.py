@@ -202,8 +202,8 @@ class Registry:
 
 def _remedy(error: BaseException, entry: EntryPoint) -> str:
     """The remedy where an entry point names a module or an attribute that its distribution lacks."""
-    lost = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
-    if lost or (isinstance(error, AttributeError) and not place(error)):
+    is_missing = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
+    if is_missing or (isinstance(error, AttributeError) and not place(error)):
         return (
             f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, and "
             "install it again"

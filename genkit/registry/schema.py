@@ -62,12 +62,12 @@ class Option(NamedTuple):
 
 def described(options: dict[str, Any]) -> list[Option]:
     """The options in a schema of `options`, without the component's name."""
-    needed = options.get("required", ())
+    required = options.get("required", ())
     return [
         Option(
             name,
             _type_of(option),
-            None if name in needed else json.dumps(option.get("default")),
+            None if name in required else json.dumps(option.get("default")),
             option.get("description", ""),
         )
         for name, option in options["properties"].items()
@@ -171,8 +171,8 @@ class _Definitions:
         key = f"{kind}.{name.replace('/', '.')}"  # a slash in a reference would mean a step down
         if key not in self.written:
             self.written[key] = {}  # first, because a component may contain others of its kind
-            described = settings.component if issubclass(settings, Component.Config) else settings
-            title = {"title": f"{kind} {name}", "description": summary(described)}
+            owner = settings.component if issubclass(settings, Component.Config) else settings
+            title = {"title": f"{kind} {name}", "description": summary(owner)}
             self.written[key] = {**self.gathered(key, settings), **title}
             if len(means) > 1:
                 self.written[key]["properties"]["name"] = {"default": name, "enum": list(means)}

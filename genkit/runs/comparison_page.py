@@ -33,24 +33,24 @@ def draw(compared: Compared, path: Path) -> Path:
     grid = figure.subplots(rows, len(models), squeeze=False)
     last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
-        drawn = samples(model) if model.sampler.has_prior else None
-        _show(grid[0][column], drawn, _heading(entry), "no prior: nothing to sample from")
+        sampled = samples(model) if model.sampler.has_prior else None
+        _show(grid[0][column], sampled, _heading(entry), "no prior: nothing to sample from")
         if rows == 1:
             continue
-        rebuilt = None if model.encoder is None else reconstructions(model, held_out.x, count=32, columns=8)
-        title = "" if rebuilt is None else "originals and, below each, reconstructions"
-        _show(grid[1][column], rebuilt, title, "no encoder: nothing to rebuild")
+        pairs = None if model.encoder is None else reconstructions(model, held_out.x, count=32, columns=8)
+        title = "" if pairs is None else "originals and, below each, reconstructions"
+        _show(grid[1][column], pairs, title, "no encoder: nothing to rebuild")
         _latents(grid[2][column], model, compared, legend=column == last)
     return save(figure, path, cut=True)
 
 
 def _heading(entry: Entry) -> str:
     elbo = "" if entry.evaluation.elbo is None else f"ELBO {entry.evaluation.elbo:.1f}"
-    judged = (
+    quality = (
         "" if entry.samples is None else f"Fréchet {entry.samples.frechet:.1f}, coverage {entry.samples.coverage:.2f}"
     )
     below = "" if entry.samples is None else "samples"
-    return "\n".join(filter(None, (entry.name, ", ".join(filter(None, (elbo, judged))), below)))
+    return "\n".join(filter(None, (entry.name, ", ".join(filter(None, (elbo, quality))), below)))
 
 
 def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:

@@ -48,18 +48,18 @@ def _left_by_group(root: Path = Path("/sys/fs/cgroup"), mine: Path = Path("/proc
         if controllers in ("", "memory"):  # cgroup v2 has all controllers in one tree
             base = root / controllers
             group = base / path.lstrip("/")
-            limits += [left for each in (group, *group.parents) if each.is_relative_to(base) for left in _left(each)]
+            limits += [room for each in (group, *group.parents) if each.is_relative_to(base) for room in _left(each)]
     return min(limits, default=None)
 
 
 def _left(group: Path) -> Iterator[int]:
-    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+    for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         try:
-            most, taken = (group / limit).read_text().strip(), int((group / used).read_text())
+            most, bytes_taken = (group / limit).read_text().strip(), int((group / usage).read_text())
         except (OSError, ValueError):
             continue
         if most.isdigit() and int(most) < NO_LIMIT:
-            yield max(0, int(most) - taken + _droppable(group))
+            yield max(0, int(most) - bytes_taken + _droppable(group))
 
 
 def _droppable(group: Path) -> int:

@@ -79,35 +79,37 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         probe: whether to time a few steps.
     """
     report = Report()
-    device = _tried(report, lambda: choose_device(config.training.device)) or torch.device("cpu")
-    _tried(report, lambda: check_precision(config.training.precision, device))
-    data = _tried(report, lambda: load_data(config.data))
+    device = _attempt(report, lambda: choose_device(config.training.device)) or torch.device("cpu")
+    _attempt(report, lambda: check_precision(config.training.precision, device))
+    data = _attempt(report, lambda: load_data(config.data))
     if data is None:
         if (shape := shape_of(config.data)) is not None:
             with own_random_state():
-                _tried(report, lambda: _traced(config, shape))
+                _attempt(report, lambda: _meta_model(config, shape))
         return report
     _look_at(data, report)
     report.steps = math.ceil(len(data.train.x) / config.training.batch_size)
     with own_random_state():
         seed_everything(config.seed, 0)
-        model = _tried(report, lambda: _traced(config, data.shape))
-        _tried(report, lambda: _check_support(config, data))
+        model = _attempt(report, lambda: _meta_model(config, data.shape))
+        _attempt(report, lambda: _check_support(config, data))
         if model is None:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
-        _tried(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
+        _attempt(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
         if report.errors:
             return report
         report.free = free(device)
-        report.bytes = _tried(report, lambda: _memory(model, config, data, report.free))
+        report.bytes = _attempt(report, lambda: _memory(model, config, data, report.free))
         if report.errors:
             return report
         too_large = _too_large(report.bytes, report.free)
         if report.bytes is None or too_large is not None:
             report.doubts.append(too_large or UNWATCHED)
         if too_large is None and probe:
-            seconds = _tried(report, lambda: _probed(build(config, data.shape).to(device), config, data.to(device)))
+            seconds = _attempt(
+                report, lambda: _step_seconds(build(config, data.shape).to(device), config, data.to(device))
+            )
             report.seconds = None if seconds is None else seconds * report.steps
     return report
 
@@ -120,7 +122,7 @@ def _check_support(config: RunConfig, data: Dataset) -> None:
         check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'")
 
 
-def _traced(config: RunConfig, shape: Shape) -> Model:
+def _meta_model(config: RunConfig, shape: Shape) -> Model:
     """The model on the meta device: shapes go through every layer, without memory for numbers.
 
     A model that cannot be built there is built with real numbers.
@@ -143,7 +145,7 @@ def _size(count: int) -> str:
     return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
 
 
-def _tried(report: Report, step: Callable[[], T]) -> T | None:
+def _attempt(report: Report, step: Callable[[], T]) -> T | None:
     try:
         return step()
     except GenkitError as error:
@@ -152,8 +154,8 @@ def _tried(report: Report, step: Callable[[], T]) -> T | None:
 
 
 def _splits(data: Dataset) -> Mapping[str, Split]:
-    named = {"training": data.train, "validation": data.validation, "test": data.test}
-    return {name: split for name, split in named.items() if split is not None}
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    return {name: split for name, split in splits.items() if split is not None}
 
 
 def _look_at(data: Dataset, report: Report) -> None:
@@ -237,7 +239,7 @@ def _bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _probed(model: Model, config: RunConfig, data: Dataset) -> float:
+def _step_seconds(model: Model, config: RunConfig, data: Dataset) -> float:
     """The median seconds of a training step; raises TrainingError where a figure is not finite after the last one."""
     model.train()
     trainer = Trainer(model, config.training)

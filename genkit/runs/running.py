@@ -90,8 +90,8 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
     if epochs is not None:
         run_config = as_config(run_config, [f"training.epochs={epochs}"])
     done = checkpoint.epochs_done(directory.checkpoint)
-    stopped = epochs is None and directory.stopped_after() == done
-    if directory.model.is_file() and (stopped or done >= run_config.training.epochs):
+    stopped_early = epochs is None and directory.stopped_after() == done
+    if directory.model.is_file() and (stopped_early or done >= run_config.training.epochs):
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
     warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
     device = _device(run_config)
@@ -174,8 +174,8 @@ def _fit(run: Run, trainer: Trainer, first: int, events: Events) -> None:
         run.history.append(record)  # only now, so that the history is what an interruption leaves on disk
         events.emit("epoch_ended", record=record)
     if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
-        stopped = {"epoch": len(run.history), "by": events.stopped_by}
-        atomic.write_text(run.directory.stopped, json.dumps(stopped) + "\n")
+        stop = {"epoch": len(run.history), "by": events.stopped_by}
+        atomic.write_text(run.directory.stopped, json.dumps(stop) + "\n")
 
 
 def _finish(run: Run) -> None:

@@ -83,17 +83,17 @@ def read(path: str | Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text: {error}") from None
     try:
-        loaded = YAML(typ="rt").load(text)
+        root = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError(f"{path}{where}: the YAML is broken: {error.problem or error.context}") from None
     except YAMLError as error:
         raise ConfigError(f"{path}: the YAML is broken: {_first_line(error)}") from None
-    if not isinstance(loaded, CommentedMap):
+    if not isinstance(root, CommentedMap):
         raise ConfigError(f"{path}: a config is a mapping of keys to values, and this is none")
-    document = Document(str(path), _plain(loaded))
-    _note_places(loaded, (), document)
+    document = Document(str(path), _plain(root))
+    _note_places(root, (), document)
     return document
 
 
@@ -166,8 +166,8 @@ def _plain(value: Any) -> Any:
 def _note_places(value: Any, location: Location, document: Document) -> None:
     items: list[tuple[str | int, tuple[int, int], Any]]
     if isinstance(value, CommentedMap):
-        written = value.lc.data or {}  # without the keys of a merge (<<)
-        items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in written]
+        own_keys = value.lc.data or {}  # without the keys of a merge (<<)
+        items = [(str(key), value.lc.key(key), item) for key, item in value.items() if key in own_keys]
     elif isinstance(value, CommentedSeq):
         positions = value.lc.data or {}  # ruamel notes no positions in a sequence with a tag
         start = (value.lc.line, value.lc.col)

@@ -46,7 +46,7 @@ class Inspection:
 
 
 def inspect(source: str | Path, out: Path | None = None) -> Inspection:
-    """Inspect a model file and what it needs; missing plugins are no error.
+    """Inspect a model file and its plugins; missing plugins are no error.
 
     Args:
         source: a run directory, a model.safetensors, or hf://USER/REPO, which is fetched.
@@ -67,8 +67,8 @@ def inspect(source: str | Path, out: Path | None = None) -> Inspection:
     except ComponentError as error:
         problem = str(error)
     findings = tuple(compare(header.plugins, header.config.get("plugins", "all")))
-    wanted = ("missing", "another version") if problem else ("missing",)
-    install = pip_line(finding.record for finding in findings if finding.state in wanted)
+    states = ("missing", "another version") if problem else ("missing",)
+    install = pip_line(finding.record for finding in findings if finding.state in states)
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     name = str(header.config.get("name", ""))

@@ -32,11 +32,11 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     normalizes = any(isinstance(part, normalization.KINDS) for part in model.modules())
     if count % batch_size != 1 % batch_size or not normalizes:
         return
-    copied = copy.deepcopy(model).train()
+    model_copy = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            forward = copied(torch.zeros(1, *model.shape, device=model.device))
-            for loss in copied.losses.values():
+            forward = model_copy(torch.zeros(1, *model.shape, device=model.device))
+            for loss in model_copy.losses.values():
                 loss(forward)
     except ValueError:
         raise ConfigError(

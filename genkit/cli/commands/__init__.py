@@ -1,1 +1,1 @@
-"""The commands, a file each. `genkit.cli` finds them: a new command is a new file here."""
+"""The commands, one file per command. `genkit.cli` finds them: a new command is a new file here."""

@@ -21,7 +21,7 @@ def card(
         str | None, typer.Option(metavar="hf://USER/REPO", help="The address that the model will be loaded from.")
     ] = None,
 ) -> None:
-    """Write a model card: what the model is, how to load it, its figures, and what it was made with."""
+    """Write a model card: what the model is, how to load it, its figures, and the plugins that it needs."""
     from genkit.sharing.push import write_card
 
     print(write_card(run, out, license, repository))

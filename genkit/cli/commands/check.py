@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def check(
     config: ConfigPath,
     overrides: Overrides = None,
-    probe: Annotated[bool, typer.Option(help="Time a few training steps, or leave it out.")] = True,
+    probe: Annotated[bool, typer.Option(help="Whether to time a few training steps.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a config, its parts and its data, and what a run will take, before any training."""
+    """Find the faults of a config, its parts and its data before any training, and estimate the cost of a run."""
     from genkit.runs.opening import as_config
-    from genkit.runs.preflight import check as checked
+    from genkit.runs.preflight import check as report_on
 
-    report = checked(as_config(config, overrides or ()), probe)
+    report = report_on(as_config(config, overrides or ()), probe)
     if as_json:
         tables.print_json(report.to_json())
     else:

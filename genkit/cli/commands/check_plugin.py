@@ -13,8 +13,8 @@ from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail
 if TYPE_CHECKING:
     from genkit.testing.targets import PartReport
 
-OF_A_PLUGIN = ("registration", "expected failures")
-"""The lines of a contract's table that are no checks of a part."""
+PLUGIN_CHECKS = ("registration", "expected failures")
+"""The checks of a plugin, in contrast to those of a part."""
 
 
 @app.command(rich_help_panel=PLUGINS)
@@ -31,7 +31,7 @@ def check_plugin(
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="The shape of a datum to check with, such as 3,32,32, in place of the usual ones; may be repeated."
+            help="A shape of one datum to check with, such as 3,32,32, in place of the usual ones; may be repeated."
         ),
     ] = None,
     as_json: Json = False,
@@ -51,15 +51,15 @@ def check_plugin(
 
 
 def show(reports: list[PartReport]) -> None:
-    """Print a paragraph for each part, with a line for each check."""
+    """Print a paragraph per part, with a line per check."""
     for report in reports:
         print(f"{report.part}  ({report.owner})")
         for result in report.results:
-            said = f"{result.status}: {result.message}" if result.message else result.status
-            print(f"    {result.check:32} {said}")
+            outcome = f"{result.status}: {result.message}" if result.message else result.status
+            print(f"    {result.check:32} {outcome}")
         if report.problem is not None:
             print(f"    not checked: {report.problem}")
     counts = Counter(result.status for report in reports for result in report.results)
-    if any(result.status == "FAILED" and result.check not in OF_A_PLUGIN for r in reports for result in r.results):
+    if any(result.status == "FAILED" and result.check not in PLUGIN_CHECKS for r in reports for result in r.results):
         print('what a part cannot keep by design is marked in its class: expected_failures = {"CHECK": "the reason"}')
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()) or "nothing is checked")

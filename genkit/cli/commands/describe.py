@@ -29,7 +29,7 @@ def describe(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show each layer of a model with its output shape and parameters, in the order that data pass them."""
+    """Show each layer of a model with its output shape and parameters, in the order in which data flow."""
     from genkit.model.summary import describe as rows_of
     from genkit.model.summary import part_of
     from genkit.runs.opening import as_config, prepare
@@ -72,6 +72,6 @@ def show(rows: list[Row]) -> None:
 
 
 def _side_by_side(line: list[Row]) -> list[str]:
-    """`sampler.mean`, `log_var`: what follows the first leaves out the path that they share."""
+    """The names of layers side by side, the later ones without the path of the first: `sampler.mean`, `log_var`."""
     above = line[0].name.rpartition(".")[0]
     return [line[0].name, *(row.name.removeprefix(f"{above}.") for row in line[1:])]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genkit.evaluation.descriptions import Description
 
 LONG = 20
-"""A list with more values than so many is shown by its least, mean and greatest."""
+"""The number of values above which a list is shown by its least, mean and greatest value."""
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -26,7 +26,7 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(min=0, help="The seed of the draws; by default the run's.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Estimate the ELBO and its parts, in nats per datum, and how well the latents tell the labels apart."""
+    """Estimate the ELBO and its parts, in nats per datum, and probe the latents for labels."""
     from genkit.evaluation.figures import evaluate as figures_of
     from genkit.evaluation.probes import probe
     from genkit.runs.opening import reopen
@@ -43,7 +43,7 @@ def evaluate(
 
 
 def show(values: dict[str, Any]) -> None:
-    """Print a line for each value that is there; a figure with its name, its unit and which direction is better."""
+    """Print a line per value; for a figure, its name, its unit and its better direction too."""
     from genkit.evaluation.descriptions import LEGEND, descriptions
     from genkit.evaluation.figures import Evaluation
     from genkit.evaluation.probes import Probes

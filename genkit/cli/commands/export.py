@@ -22,14 +22,14 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a model for other programs, for any batch size, and compare the file with the model."""
+    """Export a model for other programs, with any batch size, and compare the file with the model."""
     from genkit.sharing import hub, weights
     from genkit.sharing.export import SUFFIXES
     from genkit.sharing.export import export as write
 
     model = weights.load(run)
     folder = Path() if hub.is_address(run) else run if run.is_dir() else run.parent
-    done = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
-    names = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
-    print(f"{names}: differs from the model by at most {done.difference:.1e}")
-    print(done.path)
+    exported = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
+    names = f"{', '.join(exported.inputs)} -> {', '.join(exported.outputs)}"
+    print(f"{names}: differs from the model by at most {exported.difference:.1e}")
+    print(exported.path)

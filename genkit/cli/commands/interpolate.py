@@ -21,7 +21,7 @@ def interpolate(
     last: Annotated[int, typer.Option("--to", min=0, help="The number of the datum to end at.")] = 1,
     steps: Annotated[int, typer.Option(min=2, help="How many points, both ends included.")] = 11,
 ) -> None:
-    """Write what lies between two data in latent space, decoded: an array, or a picture (.png)."""
+    """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
     from genkit.runs.opening import reopen
@@ -31,6 +31,6 @@ def interpolate(
     x = dataset.split(split).x
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
-    between = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
-    outputs.write_data(out, between.numpy(), model.limits, columns=steps)
+    path = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
+    outputs.write_data(out, path.numpy(), model.limits, columns=steps)
     print(out)

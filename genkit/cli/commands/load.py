@@ -20,7 +20,7 @@ def load(
     out: Annotated[Path | None, typer.Option(help="A directory to copy the model file to.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a model, say what it is, and whether the plugins that it was made with are here; exit code 2 if not."""
+    """Fetch a model and show whether its plugins are installed; exit code 2 if it cannot be loaded."""
     from genkit.sharing.push import inspect
 
     inspection = inspect(run, out)
@@ -33,7 +33,7 @@ def load(
 
 
 def show(inspection: Inspection) -> None:
-    """Print what a model file is, the plugins that it was made with, and what to install where some are missing."""
+    """Print the facts of a model file, the plugins that it was made with, and the pip command for missing ones."""
     shape = " × ".join(map(str, inspection.data.shape))
     size = "" if inspection.parameters is None else f"; {inspection.parameters:,} parameters"
     print(f"{inspection.path}\nsha256 {inspection.sha256}")

@@ -13,7 +13,7 @@ SCAFFOLD = Path(__file__).parents[2] / "scaffold"
 
 
 def _choices(pattern: str) -> str:
-    """The names of the files that a new plugin may be made from; `genkit.scaffold` itself would import torch."""
+    """The names of template files; they are read here because `genkit.scaffold` would import torch."""
     *names, last = sorted(path.stem for path in SCAFFOLD.glob(pattern))
     return f"{', '.join(names)} or {last}"
 
@@ -23,12 +23,12 @@ def new_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The name of the new distribution, such as genkit-wavelet.")
     ],
-    kind: Annotated[str, typer.Option(help=f"What it brings: {_choices('kinds/*.py')}.")] = "encoder",
+    kind: Annotated[str, typer.Option(help=f"The kind of its part: {_choices('kinds/*.py')}.")] = "encoder",
     out: Annotated[Path | None, typer.Option("--out", help="The folder to write; by default NAME.")] = None,
     license: Annotated[str, typer.Option(help=f"Its license: {_choices('licenses/*.txt')}.")] = "MIT",
-    author: Annotated[str | None, typer.Option(help="Who wrote it: 'Name' or 'Name <address>'.")] = None,
+    author: Annotated[str | None, typer.Option(help="Its author: 'Name' or 'Name <address>'.")] = None,
 ) -> None:
-    """Write a plugin of your own: a distribution with a part that works, its tests, and what it takes to publish it."""
+    """Write a new plugin: a distribution with a part that works, its tests, and the files for publishing it."""
     import shlex
 
     from genkit.scaffold import new_plugin as write

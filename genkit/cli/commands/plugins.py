@@ -15,7 +15,7 @@ app.add_typer(plugins, name="plugins", rich_help_panel=PLUGINS)
 
 @plugins.callback()
 def _list(context: typer.Context, as_json: Json = False) -> None:
-    """List the installed plugins: who brings them, what they bring, what failed to load and what is left out."""
+    """List the installed plugins with their distributions, parts and problems, those that are left out included."""
     if context.invoked_subcommand is not None:
         return
     from genkit.registry.kinds import name_of
@@ -45,7 +45,7 @@ def show(
     part: Annotated[str, typer.Argument(metavar="KIND/NAME", help="The part, such as encoder/mlp.")],
     as_json: Json = False,
 ) -> None:
-    """Show what a part does, who brings it, and its options with their defaults."""
+    """Show a part: its documentation, its distribution, and its options with their defaults."""
     import inspect
 
     from genkit.registry import schema
@@ -62,19 +62,19 @@ def show(
 
 @plugins.command()
 def reference(out: OutOrPrint = None) -> None:
-    """Print the reference of hooks, kinds, options and figures, for everything installed, as Markdown."""
+    """Print the reference of hooks, kinds, options and figures as Markdown, with all installed plugins."""
     from genkit.files import atomic
-    from genkit.registry.reference import reference as made
+    from genkit.registry.reference import reference as page
 
     if out is None:
-        print(made(), end="")
+        print(page(), end="")
     else:
-        atomic.write_text(out, made())
+        atomic.write_text(out, page())
         print(out)
 
 
 def show_all(rows: list[dict[str, Any]]) -> None:
-    """Print a paragraph for each plugin."""
+    """Print a paragraph per plugin."""
     for row in rows:
         print(f"{row['name']}  ({row['distribution']} {row['version']})".replace(" )", ")"))
         for label in ("components", "events", "problems", "notes"):

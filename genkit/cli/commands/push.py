@@ -14,16 +14,14 @@ def push(
     run: RunPath,
     target: Annotated[
         str,
-        typer.Argument(metavar="hf://USER/REPO", help="The repository on the Hub; it is created where there is none."),
+        typer.Argument(metavar="hf://USER/REPO", help="The repository on the Hub; it is created if it does not exist."),
     ],
     license: License = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="Let nobody else see a repository that is created.")
-    ] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a repository that is created private.")] = False,
 ) -> None:
-    """Put a model on the Hugging Face Hub with its card, config, figures and pictures, and no checkpoint."""
-    from genkit.sharing.push import push as pushed
+    """Put a model on the Hugging Face Hub with its card, config, figures and pictures, without checkpoints."""
+    from genkit.sharing.push import push as upload
 
-    commit, files = pushed(run, target, license, private)
+    commit, files = upload(run, target, license, private)
     print("\n".join(files))
     print(commit)

@@ -16,7 +16,7 @@ def reconstruct(
     data: DataOverrides = None,
     split: SplitName = "test",
     n: Annotated[
-        int | None, typer.Option("-n", "--n", min=1, help="How many data of the split, its first; by default all.")
+        int | None, typer.Option("-n", "--n", min=1, help="How many of the first data of the split; by default all.")
     ] = None,
 ) -> None:
     """Write data and their reconstructions: arrays x and reconstruction, or a picture (.png)."""

@@ -14,10 +14,10 @@ from genkit.cli.app import TRAIN, app
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of an interrupted run.")],
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="How many epochs in all; by default as many as the run's config says.")
+        int | None, typer.Option(min=1, help="How many epochs in all; by default the number in the run's config.")
     ] = None,
 ) -> None:
-    """Go on with an interrupted run, as if it had never stopped, or with a finished one for more epochs."""
+    """Resume an interrupted run, as if it had never stopped, or a finished one for more epochs."""
     import genkit
     from genkit.cli.progress import following, print_files
 

@@ -16,7 +16,7 @@ def run(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="The directory to write; by default a new one in runs/.")] = None,
 ) -> None:
-    """Train the model that a config describes, and print the run's directory last."""
+    """Train the model of a config, and print the run's directory last."""
     import genkit
     from genkit.cli.progress import following, print_files
 

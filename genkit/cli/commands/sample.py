@@ -17,7 +17,7 @@ def sample(
     seed: Seed = 0,
     noise: Annotated[bool, typer.Option("--noise", help="Draw from p(x|z) instead of taking its mean.")] = False,
     grid: Annotated[
-        bool, typer.Option("--grid", help="Insist on a picture of all side by side; a .png is one in any case.")
+        bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
     ] = False,
 ) -> None:
     """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png)."""

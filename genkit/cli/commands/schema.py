@@ -7,13 +7,13 @@ from genkit.cli.app import PLUGINS, OutOrPrint, app
 
 @app.command(rich_help_panel=PLUGINS)
 def schema(out: OutOrPrint = None) -> None:
-    """Print the JSON Schema of a config, for everything installed: editors complete and check configs by it."""
+    """Print the JSON Schema of configs, with all installed plugins; editors complete and check configs with it."""
     import json
 
     from genkit.files import atomic
-    from genkit.registry.schema import schema as made
+    from genkit.registry.schema import schema as config_schema
 
-    text = json.dumps(made(), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
     if out is None:
         print(text, end="")
     else:
