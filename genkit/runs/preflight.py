@@ -101,17 +101,19 @@ def check(config: RunConfig, probe: bool = True) -> Report:
             return report
         report.free = free(device)
         report.bytes = _attempt(report, lambda: _memory(model, config, data, report.free))
-        if report.errors:
-            return report
-        too_large = _too_large(report.bytes, report.free)
-        if report.bytes is None or too_large is not None:
-            report.doubts.append(too_large or UNWATCHED)
-        if too_large is None and probe:
-            seconds = _attempt(
-                report, lambda: _step_seconds(build(config, data.shape).to(device), config, data.to(device))
-            )
-            report.seconds = None if seconds is None else seconds * report.steps
+        if not report.errors:
+            _estimate(config, data, device, probe, report)
     return report
+
+
+def _estimate(config: RunConfig, data: Dataset, device: torch.device, probe: bool, report: Report) -> None:
+    """Doubts about the memory; and the time of an epoch, where the memory is there and a probe is asked for."""
+    too_large = _too_large(report.bytes, report.free)
+    if report.bytes is None or too_large is not None:
+        report.doubts.append(too_large or UNWATCHED)
+    if too_large is None and probe:
+        seconds = _attempt(report, lambda: _step_seconds(build(config, data.shape).to(device), config, data.to(device)))
+        report.seconds = None if seconds is None or report.steps is None else seconds * report.steps
 
 
 def _check_support(config: RunConfig, data: Dataset) -> None:

@@ -48,7 +48,7 @@ def test_it_has_every_hook_kind_and_part(alone):
 def test_what_it_says_of_a_kind_and_of_a_part():
     sampler = section("Sampler")
     assert (
-        "| `features` | the shape of one datum's features; None: there is no encoder, and only `prior` is used. |"
+        "| `features` | the shape of one datum's features; None: the model has no encoder, and only `prior` is used. |"
         in (sampler)
     )
     assert "| `prior(n)` | Draw n times from p(z): (n, \\*latent_shape), on the device of the model. |" in sampler
