@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genkit.interfaces import Decoder, Forward, Latent, Shape
 from genkit.testing.passes import random_pass, tiny_model
+from genkit.training.seeds import seed_torch
 
 Tensors = tuple[Tensor, ...]
 
@@ -105,7 +106,7 @@ class LikelihoodCase(Case):
         generator = torch.Generator().manual_seed(seed)
         params = torch.randn(count, *self.part.params_shape, generator=generator)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            seed_torch(seed)
             return params, self.part.sample(params)
 
     def read(self, part: Any, *inputs: Tensor) -> Tensors:

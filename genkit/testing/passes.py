@@ -25,6 +25,7 @@ from genkit.interfaces import (
 )
 from genkit.model.model import Model
 from genkit.parallel.draws import normal
+from genkit.training.seeds import seed_torch
 
 D = 3
 NAME: Literal["genkit-testing"] = "genkit-testing"
@@ -126,7 +127,7 @@ class TinyLikelihood(Likelihood):
 def tiny_model(shape: Shape) -> Model:
     """A model of these parts, with the same weights every time."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        seed_torch(0)
         encoder, sampler = TinyEncoder(OPTIONS, shape), TinySampler(OPTIONS, (6,))
         decoder, likelihood = TinyDecoder(OPTIONS, (D,), shape), TinyLikelihood(OPTIONS, shape)
         model = Model(encoder, sampler, decoder, likelihood, {}, shape)
@@ -137,7 +138,7 @@ def tiny_model(shape: Shape) -> Model:
 def random_pass(model: Model, count: int, draws: int, seed: int = 0) -> Forward:
     """A pass of random data with values from 0 to 1; the same seed gives the same pass."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         return model(torch.rand(count, *model.shape), draws)  # type: ignore[no-any-return]
 
 

@@ -20,6 +20,7 @@ from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihoo
 from genkit.registry.kinds import name_of
 from genkit.settings.yaml import dotted
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
+from genkit.training.seeds import seed_torch
 
 SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 9, 7), (12,), (10, 4))
 LARGER: tuple[Shape, ...] = ((1, 28, 28), (3, 64, 64), (64, 8), (1, 8, 8, 8), (3, 224, 224))
@@ -66,7 +67,7 @@ def seeded(seed: int = 0) -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            seed_torch(seed)
             yield
     finally:
         np.random.set_state(numpy_state)

@@ -10,10 +10,21 @@ import numpy as np
 import torch
 
 
+def seed_torch(seed: int) -> None:
+    """Seed torch's generator of every device, as torch.manual_seed does, and at less cost where there is only the CPU.
+
+    For each sort of accelerator that is not in use, torch.manual_seed keeps the stack of its caller: a millisecond.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 def seed_everything(seed: int, epoch: int) -> None:
     """Seed every global random generator for one epoch of a run (0: before the first epoch)."""
     words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
-    torch.manual_seed(int(words[0] >> np.uint64(1)))
+    seed_torch(int(words[0] >> np.uint64(1)))
     np.random.seed(int(words[1] & np.uint64(0xFFFFFFFF)))
     random.seed(int(words[1]))
 

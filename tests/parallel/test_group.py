@@ -161,7 +161,7 @@ def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environ
 
 
 @pytest.mark.slow
-def test_a_listener_of_the_leading_process_ends_training_in_all_of_them(tmp_path, environment):
+def test_a_listener_of_the_leading_process_ends_training_in_all_of_them(tmp_path, environment, process):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -179,9 +179,8 @@ def test_a_listener_of_the_leading_process_ends_training_in_all_of_them(tmp_path
     )
     run = tmp_path / "run"
     overrides = [*SMALL, "training.epochs=9"]
-    printed = finish(
-        torchrun(str(script), str(EXAMPLES / "vae-digits.yaml"), str(run), *overrides, environment=environment)
-    )
+    command = [script, EXAMPLES / "vae-digits.yaml", run, *overrides]
+    printed = two_processes(process, *command, environment=environment)
     assert printed.count("epochs: 2") == 2
     assert [record["epoch"] for record in records(run)] == [1, 2]
     assert json.loads((run / "stopped.json").read_text()) == {"epoch": 2, "by": "listener 'Ends'"}
