@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LIBRARIES = ("torch", "numpy", "PIL.Image", "matplotlib.figure", "sklearn.neighbors", "torch.utils.tensorboard")
-LIBRARIES += ("pluggy", "pydantic", "rich.console", "ruamel.yaml", "safetensors.torch", "torchmetrics", "typer")
+LIBRARIES += ("pluggy", "pydantic", "rich.console", "ruamel.yaml", "safetensors.torch", "typer")
 FORKS = sys.platform == "linux"
 """Elsewhere libraries start threads that do not survive a fork, or there is none."""
 
@@ -72,7 +72,11 @@ class Processes:
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         print(json.dumps(requests), file=self.server.stdin, flush=True)
-        codes: list[int] = json.loads(self.server.stdout.readline())
+        answer = self.server.stdout.readline()
+        if not answer:
+            code, self.server = self.server.wait(), None
+            raise RuntimeError(f"the Python that forks ended with {code} under {[each['words'] for each in requests]}")
+        codes: list[int] = json.loads(answer)
         return codes
 
     def close(self) -> None:

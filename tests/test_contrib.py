@@ -43,15 +43,20 @@ def site(wheels: list[Path], unpacked: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def call(site: Path, tmp_path: Path, environment: dict[str, str], process: Processes) -> Call:
-    """A command where the wheels are, called far from the checkout."""
+def clean(site: Path, environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a process that finds the wheels first."""
     chosen = ("PYTHON", "MLFLOW", "GENKIT", "VIRTUAL_ENV")
-    clean = {name: value for name, value in environment.items() if not name.startswith(chosen)}
-    clean["PYTHONPATH"] = str(site)
-    clean["GENKIT_PLUGINS"] = "-genkit-torch/tensorboard"  # which takes seconds and is not looked at here
+    values = {name: value for name, value in environment.items() if not name.startswith(chosen)}
+    values["GENKIT_PLUGINS"] = "-genkit-torch/tensorboard"  # which takes seconds and is not looked at here
+    return {**values, "PYTHONPATH": str(site)}
 
-    def run(*command: object, cwd: Path = tmp_path) -> Done:
-        done = process(*command, cwd=cwd, env=clean)
+
+@pytest.fixture
+def call(clean: dict[str, str], tmp_path: Path, process: Processes) -> Call:
+    """A command where the wheels are, called far from the checkout."""
+
+    def run(*command: object) -> Done:
+        done = process(*command, cwd=tmp_path, env=clean)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -108,7 +113,9 @@ def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_their_own_tests_pass_there(name: str, call: Call) -> None:
+def test_their_own_tests_pass_there(name: str, clean: dict[str, str]) -> None:
     few = ["-k", "not usual_size"]  # which tries some forty architectures
-    done = call("python", "-m", "pytest", "-p", "no:cacheprovider", *few, cwd=CONTRIB / name)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *few]
+    done = subprocess.run(command, cwd=CONTRIB / name, env=clean, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

@@ -50,6 +50,7 @@ def test_the_floor_is_the_products_of_one_step(digits):
     assert contestant.steps(2) == 0
 
 
+@pytest.mark.slow
 def test_a_contestant_answers_orders_and_says_why_it_ended(digits):
     small = ["encoder.hidden=[16]", "decoder.hidden=[16]"]
     with contest({"eager": genkit(digits, small, "eager"), "wrong": genkit(digits, ["sed=1"], "eager")}) as contestants:
