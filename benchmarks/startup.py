@@ -28,8 +28,8 @@ DATA = "data={name: mnist, validation: 0}"
 EPOCHS = 3
 FIRST_STEP = """
 import os, sys
-import genkit.cli, genkit.training
-genkit.training.Trainer.step = lambda *_: os._exit(0)
+import genkit.cli, genkit.training.trainer
+genkit.training.trainer.Trainer.step = lambda *_: os._exit(0)
 genkit.cli.main()
 """
 BARE = """
