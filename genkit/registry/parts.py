@@ -119,10 +119,6 @@ class Parts:
         """The plugin that brought a component class."""
         return next(plugin for plugin in self.plugins if component in plugin.components)
 
-    def is_plugin(self, name: str) -> bool:
-        """Whether `distribution/plugin` is the name of a plugin."""
-        return any(name == f"{plugin.distribution}/{plugin.name}" for plugin in self.plugins)
-
     def listeners(self, hook: str) -> Iterator[tuple[str, Any]]:
         """The implementations of an event, each with its plugin's name, in the order of their calls."""
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):

@@ -164,6 +164,7 @@ def _plan(run: Run, device: torch.device) -> Plan:
 
 
 def _fit(run: Run, trainer: Trainer, first: int, events: Events) -> None:
+    """Train, and write each epoch's figures and checkpoint before anybody hears of it."""
 
     def report(progress: Progress) -> None:
         events.emit("step_ended", progress=progress)
