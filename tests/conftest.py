@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -44,6 +45,13 @@ def _leave_out_what_else_is_installed() -> None:
 
 
 _leave_out_what_else_is_installed()
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "vae-digits.yaml"

@@ -6,6 +6,7 @@ fork of it, with its own environment, folder, output and exit code. This file is
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -20,7 +21,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-LIBRARIES = ("torch", "numpy", "PIL.Image", "matplotlib.figure", "sklearn.neighbors", "torch.utils.tensorboard")
+LIBRARIES = (
+    "torch",
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "numpy",
+    "PIL.Image",
+    "matplotlib.figure",
+    "sklearn.neighbors",
+    "torch.utils.tensorboard",
+)
 LIBRARIES += ("pluggy", "pydantic", "rich.console", "ruamel.yaml", "safetensors.torch", "typer")
 FORKS = sys.platform == "linux"
 """Elsewhere libraries start threads that do not survive a fork, or there is none."""
@@ -144,6 +154,7 @@ def run(words: list[str]) -> NoReturn:
 if __name__ == "__main__":
     for library in LIBRARIES:
         importlib.import_module(library)
+    gc.freeze()  # else each fork searches all of them for garbage
     chosen = next_request()
     take_over(chosen)
     run(chosen["words"])

@@ -72,7 +72,7 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
     shown = commands("README.md")
     assert {command[1] for command in shown} >= {"run", "describe", "evaluate", "encode", "reconstruct", "sample"}
     for command in shown:
-        short = ["training.epochs=2"] if command[1] == "run" else []
+        short = ["training.epochs=1"] if command[1] == "run" else []
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"vae-digits", "vae-digits-2", "vae-digits-3"}

@@ -264,7 +264,7 @@ def test_help_imports_no_torch_and_nothing_heavy():
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment, process):
-    command = ["genkit", "run", str(digits), "training.epochs=60", "--out", str(tmp_path / "run")]
+    command = ["genkit", "run", str(digits), "training.epochs=25", "--out", str(tmp_path / "run")]
     started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     deadline = time.monotonic() + 120
@@ -278,7 +278,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment,
     resumed = process("genkit", "resume", tmp_path / "run", env=environment)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on after epoch" in resumed.stdout
-    whole = genkit.run(digits, ["training.epochs=60"], out=tmp_path / "whole")
+    whole = genkit.run(digits, ["training.epochs=25"], out=tmp_path / "whole")
     there = genkit.load(tmp_path / "run").state_dict()
     assert all(torch.equal(tensor, there[name]) for name, tensor in whole.model.state_dict().items())
 

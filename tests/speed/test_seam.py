@@ -1,7 +1,5 @@
 """Nothing hangs on a private name of torch: without it the work goes on, and a warning says so once."""
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import torch
 
 from genkit.speed.seam import do_without
 
-# Each is deleted in a fresh process before genkit is imported; what a warning then says, where it is needed.
+# Each is deleted in a process of its own before genkit is imported; what a warning then says, where it is needed.
 NAMES = {
     "torch._fused_adam_": "Adam and AdamW update one parameter after the other",
     "torch._fused_adamw_": "Adam and AdamW update one parameter after the other",
@@ -52,10 +50,10 @@ RUN = """
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_eager_training_needs_no_private_name(name):
+def test_eager_training_needs_no_private_name(name, process, environment):
     optimizer = "adamw" if "adamw" in name else "adam"
     code = textwrap.dedent(RUN).format(name=name, optimizer=optimizer, example=str(EXAMPLE))
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    result = process("python", "-c", code, env=environment)
     assert result.returncode == 0, result.stderr
     lines = [line for line in result.stdout.splitlines() if line]
     assert len(lines) == (NAMES[name] is not None), lines
