@@ -76,6 +76,14 @@ class TrainingConfig(Settings):
         BeforeValidator(_no_number),
         Field(description="whether steps are compiled by torch.compile; auto: where a run is long enough to gain"),
     ] = "auto"
+    on_nonfinite: Annotated[
+        Literal["stop", "skip", "rollback"],
+        Field(
+            description="what a step does whose loss or gradient is not finite; stop: it ends training, before its "
+            "update; skip: it is left out; rollback: the last whole epoch is taken up again with other draws, up to "
+            "three times"
+        ),
+    ] = "stop"
 
 
 class RunConfig(Settings):

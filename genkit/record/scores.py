@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,6 +57,8 @@ class EpochRecord:
     """The factor of each term at the last step of the epoch."""
     train: Scores
     validation: Scores | None
+    left_out: int = 0
+    """The number of steps left out because they were not finite."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -115,6 +118,23 @@ class Total:
             total = torch.tensor(self.sizes, dtype=self.dtype, device=rows.device) @ rows
             self.sum = total if self.sum is None else self.sum + total
             self.pending, self.sizes = [], []
+
+    @property
+    def finite(self) -> bool:
+        """Whether what is added up is finite; figures that are not added up yet do not count."""
+        return self.sum is None or bool(self.sum.isfinite().all())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The figures so far, such that the mean rounds as if nothing had come in between."""
+        state: dict[str, Any] = {"names": self.names, "count": self.count, "sizes": self.sizes}
+        tensors = {"sum": self.sum, "pending": torch.stack(self.pending) if self.pending else None}
+        return state | {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Restore a state of `state_dict`."""
+        self.names, self.count, self.sizes = list(state["names"]), state["count"], list(state["sizes"])
+        self.sum = state["sum"].to(device) if "sum" in state else None
+        self.pending = list(state["pending"].to(device).unbind()) if "pending" in state else []
 
     def gather(self) -> None:
         """Add up the sums of all processes, each with the figures of its own rows of every batch."""

@@ -1,50 +1,143 @@
-"""Checkpoints: the weights, the optimizers' states and the number of epochs done, from which a run is resumed.
+"""Checkpoints: the weights, the optimizers' states and the place in training, from which a run is resumed.
 
-They hold no random state: each epoch has its own, from the run's seed (`genkit.training.seeds`).
+Between two epochs they hold no random state: each epoch has its own, from the run's seed (`genkit.training.seeds`). The
+checkpoint before the newest is kept beside it, for the case that the newest is damaged.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from genkit.errors import WeightsError
-from genkit.files.tensors import check_fit, read_tensors, write_tensors
+from genkit.errors import GenkitWarning, WeightsError
+from genkit.files.tensors import DIGEST, check_fit, read_tensors, write_tensors
 from genkit.training.trainer import Trainer
 
 KEY = "genkit-checkpoint"
+MODEL = "model."
 
 
-def save(path: Path, trainer: Trainer, epoch: int) -> None:
-    """Write the state after `epoch` epochs; the file is replaced whole or not at all."""
+class Checkpoint(NamedTuple):
+    """The content of a checkpoint file."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+    metadata: dict[str, str]
+
+    @property
+    def epoch(self) -> int:
+        """The number of whole epochs done."""
+        return int(self.header["epoch"])
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The values that are no tensors, by their names."""
+        values: dict[str, Any] = self.header.get("plain", self.header.get("optimizer", {}))
+        return values
+
+
+def before(path: Path) -> Path:
+    """The file of the checkpoint before the newest."""
+    return path.with_stem(f"{path.stem}-before")
+
+
+def save(path: Path, trainer: Trainer, epoch: int, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the state after `epoch` whole epochs; the file is replaced whole or not at all, and the old one kept.
+
+    Args:
+        path: the file.
+        trainer: the trainer, whose state goes into the file.
+        epoch: the number of whole epochs done.
+        metadata: further metadata of the file.
+    """
     state = trainer.state_dict()
-    values = {f"model.{name}": tensor for name, tensor in state["model"].items()}
+    values = _flat(state)
+    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    plain = {name: value for name, value in values.items() if name not in tensors}
+    header = {"epoch": epoch, "plain": plain, "scaler": state["scaler"]}
+    _keep_before(path)
+    write_tensors(path, tensors, {**(metadata or {}), KEY: json.dumps(header)})
+
+
+def _keep_before(path: Path) -> None:
+    """Give the newest checkpoint a second name, under which it stays; the first is there all the time."""
+    spare = before(path).with_suffix(".spare")
+    with contextlib.suppress(OSError):  # without links there is no checkpoint before the newest
+        spare.unlink(missing_ok=True)
+        os.link(path, spare)
+        spare.replace(before(path))
+
+
+def _flat(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a trainer's state by names in a file, without the scaler's."""
+    values = {f"{MODEL}{name}": tensor for name, tensor in state["model"].items()}
     for owner, indices in state["optimizers"].items():
         values |= {
             f"optimizer/{owner}/{i}/{name}": value for i, each in indices.items() for name, value in each.items()
         }
     for owner, each in state["states"].items():
         values |= {f"state/{owner}/{name}": value for name, value in each.items()}
-    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
-    plain = {name: value for name, value in values.items() if name not in tensors}
-    write_tensors(path, tensors, {KEY: json.dumps({"epoch": epoch, "plain": plain, "scaler": state["scaler"]})})
+    return values
 
 
-def restore(path: Path, trainer: Trainer) -> int:
-    """Restore a trainer's state from a file of `save`; returns the number of epochs done.
+def read(path: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read; None: there is none. A damaged one is named in a GenkitWarning.
 
     Raises:
-        WeightsError: the checkpoint is damaged, or does not fit the model.
+        WeightsError: no checkpoint can be read.
     """
+    damage: WeightsError | None = None
+    for each in (path, before(path)):
+        if not each.is_file():
+            continue
+        try:
+            checkpoint = _read(each)
+        except WeightsError as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            message = f"{damage}; the checkpoint before it is used, after epoch {checkpoint.epoch}"
+            warnings.warn(message, GenkitWarning, stacklevel=2)
+        return checkpoint
+    if damage is not None:
+        raise damage
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
     tensors, metadata = read_tensors(path)
-    header = _header(path, metadata)
-    model = {name.removeprefix("model."): tensors.pop(name) for name in list(tensors) if name.startswith("model.")}
-    check_fit(trainer.model, model, path)
-    state: dict[str, Any] = {"model": model, "optimizers": {}, "scaler": header.get("scaler"), "states": {}}
-    for key, value in {**tensors, **header.get("plain", header.get("optimizer", {}))}.items():
+    if KEY not in metadata:
+        raise WeightsError(f"{path}: is no checkpoint: its metadata hold no '{KEY}'")
+    try:
+        checkpoint = Checkpoint(path, tensors, json.loads(metadata[KEY]), metadata)
+        assert checkpoint.epoch >= 0
+        assert isinstance(checkpoint.plain, dict)
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
+        raise WeightsError(f"{path}: its metadata '{KEY}' are damaged; remove it, and resume the run anew") from None
+    return checkpoint
+
+
+def restore(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Restore a trainer's state.
+
+    Raises:
+        WeightsError: tensors have other names, shapes or types than the model, its optimizers and the trainer's states.
+    """
+    values = {**checkpoint.tensors, **checkpoint.plain}
+    _check(checkpoint, trainer, values)
+    state: dict[str, Any] = {"model": {}, "optimizers": {}, "scaler": checkpoint.header.get("scaler"), "states": {}}
+    for key, value in values.items():
+        if key.startswith(MODEL):
+            state["model"][key.removeprefix(MODEL)] = value
+            continue
         kind, owner, rest = key.split("/", 2)
         if kind == "state":
             state["states"].setdefault(owner, {})[rest] = value
@@ -52,16 +145,28 @@ def restore(path: Path, trainer: Trainer) -> int:
             index, _, name = rest.partition("/")
             state["optimizers"].setdefault(owner, {}).setdefault(int(index), {})[name] = value
     trainer.load_state_dict(state)
-    return int(header["epoch"])
+
+
+def _check(checkpoint: Checkpoint, trainer: Trainer, values: Mapping[str, Any]) -> None:
+    """Refuse values that are not exactly those of the trainer; only its further `states` may have others."""
+    expected = {name: each for name, each in _flat(trainer.state_dict()).items() if isinstance(each, Tensor)}
+    own = {name: each for name, each in expected.items() if not name.startswith("state/")}
+    stored = {name: each for name, each in values.items() if isinstance(each, Tensor) and not name.startswith("state/")}
+    if DIGEST not in checkpoint.metadata:  # of an earlier genkit, which kept less of some optimizers
+        own = {name: each for name, each in own.items() if name in stored or name.startswith(MODEL)}
+        warnings.warn(f"{checkpoint.path}: has no digest, so damage to it is not seen", GenkitWarning, stacklevel=3)
+    check_fit(own, stored, checkpoint.path)
+    strange = [name for name in values if not name.startswith((MODEL, "optimizer/", "state/")) or name.count("/") == 1]
+    if strange:
+        raise WeightsError(f"{checkpoint.path}: holds '{strange[0]}', which is no part of a checkpoint")
+
+
+def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the model alone, by their names in the model."""
+    return {name.removeprefix(MODEL): each for name, each in tensors.items() if name.startswith(MODEL)}
 
 
 def epochs_done(path: Path) -> int:
-    """The number of epochs done at a checkpoint; 0 where there is no checkpoint."""
-    return int(_header(path, read_tensors(path)[1])["epoch"]) if path.is_file() else 0
-
-
-def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
-    if KEY not in metadata:
-        raise WeightsError(f"{path}: is no checkpoint: its metadata hold no '{KEY}'")
-    header: dict[str, Any] = json.loads(metadata[KEY])
-    return header
+    """The number of whole epochs done at a checkpoint; 0 where there is no checkpoint."""
+    checkpoint = read(path)
+    return 0 if checkpoint is None else checkpoint.epoch

@@ -1,20 +1,30 @@
-"""Epochs made of training steps."""
+"""Epochs made of training steps, and the place at which training stands."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
 
 import torch
 
 from genkit.data.dataset import Dataset
+from genkit.errors import TrainingError
+from genkit.parallel.group import count
 from genkit.record.scores import EpochRecord, Progress, Total
-from genkit.training.guards import check_epoch
-from genkit.training.seeds import seed_everything
+from genkit.training.finite import Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
+from genkit.training.guards import check_epoch, check_finite
+from genkit.training.seeds import random_state, seed_everything, set_random_state
 from genkit.training.trainer import Trainer
 
 SECONDS_BETWEEN_REPORTS = 0.1
+MOST_ATTEMPTS = 3
+"""How often a training that is not finite is taken back and tried with other draws."""
+
+
+class StoppedError(Exception):
+    """Training was asked to end, and stands between two steps."""
 
 
 def fit(
@@ -31,35 +41,198 @@ def fit(
     Raises:
         TrainingError: a term is no longer finite.
     """
-    for epoch in range(first, trainer.config.epochs + 1):
-        seed_everything(seed, epoch)
-        record = _epoch(trainer, data, epoch, report)
-        check_epoch(record, trainer.model, data)
-        yield record
-        if trainer.should_stop(record):
+    return Loop(trainer, data, seed, report).run(first)
+
+
+class Loop:
+    """The loop over epochs and steps. Its state goes into checkpoints, so that it can go on within an epoch.
+
+    Args:
+        trainer: the trainer; it gets the loop as its state `loop`.
+        data: the data, on the trainer's device.
+        seed: the seed of the run.
+        report: called several times per second with the progress within the epoch.
+        interrupted: asked after each step whether training has to end there.
+        rewind: takes the trainer, this loop included, back to its last good state; None: it cannot go back.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: Dataset,
+        seed: int,
+        report: Callable[[Progress], None] = lambda _: None,
+        interrupted: Callable[[], bool] = lambda: False,
+        rewind: Callable[[], None] | None = None,
+    ) -> None:
+        self.trainer, self.data, self.seed = trainer, data, seed
+        self.report, self.interrupted, self.rewind = report, interrupted, rewind
+        self.epoch = 1
+        """The epoch that runs or comes next."""
+        self.attempt = 0
+        """How often training was taken back."""
+        self.size, self.device = trainer.config.batch_size, trainer.model.device
+        self.steps = math.ceil(len(data.train.x) / self.size)
+        """The number of steps in an epoch."""
+        self._random: Mapping[str, Any] | None = None
+        self._start_epoch(1)
+        trainer.states["loop"] = self
+
+    def _start_epoch(self, epoch: int) -> None:
+        self.epoch, self.step, self.left_out, self.seconds = epoch, 0, 0, 0.0
+        self.total = Total(self.trainer.model.sum_dtype)
+
+    def run(self, first: int) -> Iterator[EpochRecord]:
+        """Train from epoch `first` on, or from the place within it that was restored.
+
+        Raises:
+            TrainingError: a term or a gradient is not finite, and `training.on_nonfinite` says to stop.
+            StoppedError: training was asked to end; it stands between two steps.
+        """
+        if self.epoch != first:
+            self._start_epoch(first)
+        while self.epoch <= self.trainer.config.epochs:
+            record = self._finite_epoch()
+            self._start_epoch(self.epoch + 1)
+            yield record
+            if self.trainer.should_stop(record):
+                return
+
+    def _finite_epoch(self) -> EpochRecord:
+        """An epoch; where something is not finite, the last good state is taken up, and each step is looked at."""
+        trainer = self.trainer
+        while True:
+            try:
+                record = self._epoch()
+                if bad := not_finite(figures_of(record.train)) | bad_parameters(trainer.model):
+                    raise NotFiniteError(bad)
+                check_epoch(record, trainer.model, self.data)
+                return record
+            except NotFiniteError as error:
+                looked = trainer.inspect is not None
+                again = trainer.config.on_nonfinite == "rollback" and self.attempt < MOST_ATTEMPTS
+                if self.rewind is None or (looked and not again):
+                    self._refuse(error)
+                attempt = self.attempt + looked
+                self._start_epoch(self.epoch)
+                self.rewind()
+                self.attempt = attempt
+                trainer.inspect = None if looked else self._inspector()
+
+    def _inspector(self) -> Inspector:
+        optimization = self.trainer.optimization
+        return Inspector(self.trainer.model, optimization.parameters, gradients=optimization.scaler is None)
+
+    def _refuse(self, error: NotFiniteError) -> NoReturn:
+        """Raise a TrainingError with the place, what is not finite, and the likely cause."""
+        looked = self.trainer.inspect is not None
+        place = f"epoch {self.epoch}" + (f", step {self.step + 1} of {self.steps}" if looked else "")
+        if error.norm is not None:
+            place += f" (the gradients of the step before have norm {error.norm:.3g})"
+        check_finite(error.figures or {"a term": math.nan}, place, self.trainer.model, self.data)
+        raise AssertionError("what is not finite is refused") from error
+
+    def _epoch(self) -> EpochRecord:
+        """The steps of the epoch that are not done yet, and its record."""
+        trainer, total = self.trainer, self.total
+        order = self._order()
+        moments = [self.epoch - 1 + step / self.steps for step in range(self.steps)]
+        rows = [trainer.weights_at(moment) for moment in moments]
+        weights = torch.tensor([list(row.values()) for row in rows], device=self.device)
+        trainer.model.train()
+        start, reported = time.perf_counter() - self.seconds, time.perf_counter()
+        batches = self.data.batches(self.data.train, self.size, order[self.step * self.size :])
+        while self.step < self.steps:
+            trainer.set_rates(moments[self.step])
+            self._take(batches, weights[self.step])
+            now = time.perf_counter()
+            self.seconds = now - start
+            if now - reported > SECONDS_BETWEEN_REPORTS:
+                reported = now
+                self._report(rows[self.step - 1])
+            if self.step < self.steps and self.interrupted():
+                raise StoppedError
+        total.gather()
+        return self._record(rows[-1], trainer.set_rates(moments[-1]))
+
+    def _order(self) -> torch.Tensor:
+        """The order of the data in this epoch; afterwards the random state is that of the next step."""
+        seed_everything(self.seed, self.epoch, self.attempt)
+        order = torch.randperm(len(self.data.train.x)).to(self.device)
+        if self._random is not None:
+            set_random_state(self._random, self.device)
+            self._random = None
+        return order
+
+    def _take(self, batches: Iterator[Any], weights: torch.Tensor) -> None:
+        """One step; with an inspector, one that is not finite leaves nothing behind, or raises NotFiniteError."""
+        trainer, total = self.trainer, self.total
+        before = None if trainer.inspect is None else _Fleeting(trainer)
+        batch = next(batches)
+        try:
+            figures = trainer.step(batch.x, weights, batch.total)
+        except NotFiniteError:
+            assert before is not None
+            before.restore(trainer, random=trainer.config.on_nonfinite != "skip")
+            if trainer.config.on_nonfinite != "skip":
+                raise
+            self.left_out += 1
+        else:
+            total.add(figures, batch.total)
+            if not total.pending and count() == 1 and not total.finite:
+                raise NotFiniteError({})
+        self.step += 1
+
+    def _report(self, weights: dict[str, float]) -> None:
+        if self.total.count == 0:
             return
+        rate, scores = self.total.count / self.seconds, self.total.so_far(weights)
+        epochs = self.trainer.config.epochs
+        self.report(Progress(self.epoch, epochs, self.step, self.steps, rate, weights, scores))
+
+    def _record(self, weights: dict[str, float], lr: float) -> EpochRecord:
+        if self.total.count == 0:
+            raise TrainingError(f"epoch {self.epoch}: every step was left out: none is finite; lower the learning rate")
+        train, n = self.total.scores(weights), len(self.data.train.x)
+        held_out = self.data.validation
+        validation = None if held_out is None else self.trainer.evaluate(self.data, held_out, weights)
+        steps, seconds = self.epoch * self.steps, self.seconds
+        return EpochRecord(self.epoch, steps, seconds, n / seconds, lr, weights, train, validation, self.left_out)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place within an epoch, with the random state there; between epochs, the number of attempts alone."""
+        if self.step == 0:
+            return {"attempt": self.attempt}
+        place = {"epoch": self.epoch, "step": self.step, "left_out": self.left_out, "seconds": self.seconds}
+        random = {f"random/{name}": value for name, value in random_state(self.device).items()}
+        total = {f"total/{name}": value for name, value in self.total.state_dict().items()}
+        return {"attempt": self.attempt, **place, **random, **total}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a state of `state_dict`."""
+        self.attempt = state["attempt"]
+        if "step" not in state:
+            return
+        self._start_epoch(state["epoch"])
+        self.step, self.left_out, self.seconds = state["step"], state["left_out"], state["seconds"]
+        self._random = _below(state, "random/")
+        self.total.load_state_dict(_below(state, "total/"), self.device)
 
 
-def _epoch(trainer: Trainer, data: Dataset, epoch: int, report: Callable[[Progress], None]) -> EpochRecord:
-    n, size, device = len(data.train.x), trainer.config.batch_size, trainer.model.device
-    steps = math.ceil(n / size)
-    order = torch.randperm(n).to(device)
-    moments = [epoch - 1 + step / steps for step in range(steps)]
-    rows = [trainer.weights_at(moment) for moment in moments]
-    weights = torch.tensor([list(row.values()) for row in rows], device=device)
-    total = Total(trainer.model.sum_dtype)
-    trainer.model.train()
-    start = reported = time.perf_counter()
-    for step, batch in enumerate(data.batches(data.train, size, order)):
-        lr = trainer.set_rates(moments[step])
-        total.add(trainer.step(batch.x, weights[step], batch.total), batch.total)
-        now = time.perf_counter()
-        if now - reported > SECONDS_BETWEEN_REPORTS:
-            reported = now
-            rate, scores = total.count / (now - start), total.so_far(rows[step])
-            report(Progress(epoch, trainer.config.epochs, step + 1, steps, rate, rows[step], scores))
-    total.gather()
-    train = total.scores(rows[-1])
-    seconds = time.perf_counter() - start
-    validation = None if data.validation is None else trainer.evaluate(data, data.validation, rows[-1])
-    return EpochRecord(epoch, epoch * steps, seconds, n / seconds, lr, rows[-1], train, validation)
+class _Fleeting:
+    """What a step changes before its update: the random state, and buffers such as running means."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.random = random_state(trainer.model.device)
+        self.buffers = [buffer.clone() for buffer in trainer.model.buffers()]
+
+    def restore(self, trainer: Trainer, random: bool) -> None:
+        """Put the buffers back, and the random state where it is asked for."""
+        for buffer, value in zip(trainer.model.buffers(), self.buffers, strict=True):
+            buffer.copy_(value)
+        if random:
+            set_random_state(self.random, trainer.model.device)
+
+
+def _below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

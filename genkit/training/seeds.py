@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +22,39 @@ def seed_torch(seed: int) -> None:
         torch.default_generator.manual_seed(seed)
 
 
-def seed_everything(seed: int, epoch: int) -> None:
-    """Seed every global random generator for one epoch of a run (0: before the first epoch)."""
-    words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
+def seed_everything(seed: int, epoch: int, attempt: int = 0) -> None:
+    """Seed every global random generator for one epoch of a run (0: before the first epoch).
+
+    Args:
+        seed: the seed of the run.
+        epoch: the number of the epoch.
+        attempt: how often training was taken back before; each time gives other draws.
+    """
+    entropy = [seed, epoch, attempt] if attempt else [seed, epoch]
+    words = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
     seed_torch(int(words[0] >> np.uint64(1)))
     np.random.seed(int(words[1] & np.uint64(0xFFFFFFFF)))
     random.seed(int(words[1]))
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of every global random generator: tensors, and plain values."""
+    _, words, *rest = np.random.get_state()
+    state = {"torch": torch.get_rng_state(), "numpy": [words.tolist(), *rest], "python": random.getstate()}
+    if device.type != "cpu":
+        state["device"] = torch.get_device_module(device).get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
+    """Restore a state of `random_state`, which may have gone through JSON."""
+    torch.set_rng_state(state["torch"])
+    words, *rest = state["numpy"]
+    np.random.set_state(("MT19937", words, *rest))
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    if "device" in state and device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(state["device"])
 
 
 @contextlib.contextmanager

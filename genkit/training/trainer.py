@@ -5,7 +5,7 @@ B data, T loss terms. All figures are in nats per datum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -60,6 +60,8 @@ class Trainer:
         """`differentiate` for this model and its parameters: takes x (B, *shape), weights (T,) and the scale."""
         if compiled:
             self.differentiate = Compiled(differentiate, model, fitted, self._kind)
+        self.inspect: Callable[[Mapping[str, Sequence[Tensor | None]], Figures], None] | None = None
+        """A function to call before each update, with the gradients by owner and the figures; it may raise."""
         self.after_step: list[Callable[[Trainer], None]] = []
         """Functions to call after each step, in this order."""
         self.stops: list[Callable[[EpochRecord], bool]] = []
@@ -80,6 +82,8 @@ class Trainer:
         """
         gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total)
         add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
+        if self.inspect is not None:
+            self.inspect(gradients, figures)
         self.optimization.apply(gradients)
         for act in self.after_step:
             act(self)
