@@ -162,8 +162,7 @@ def _splits(data: Dataset) -> Mapping[str, Split]:
 
 def _look_at(data: Dataset, report: Report) -> None:
     """Report the counts, the shape, the range and the oddities of the data."""
-    signature = data.signature("")
-    report.counts, report.shape, report.range = signature.counts, data.shape, signature.range
+    report.counts, report.shape, report.range = data.counts(), data.shape, data.range()
     flat = data.train.x.flatten(1)
     constant = int((flat.amin(0) == flat.amax(0)).sum())
     if constant == flat.shape[1]:
