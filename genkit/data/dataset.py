@@ -48,6 +48,10 @@ class Dataset(NamedTuple):
     test: Split | None
     classes: tuple[str, ...] | None
     binarize: bool
+    notes: tuple[str, ...] = ()
+    """A line for each thing that is assumed about the data."""
+    doubts: tuple[str, ...] = ()
+    """A line for each thing about the data that may be a mistake, with the remedy."""
 
     @property
     def shape(self) -> Shape:
@@ -75,7 +79,7 @@ class Dataset(NamedTuple):
             for split in (self.train, self.validation, self.test)
         ]
         assert splits[0] is not None
-        return Dataset(splits[0], splits[1], splits[2], self.classes, self.binarize)
+        return self._replace(train=splits[0], validation=splits[1], test=splits[2])
 
     def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
         """Batches of a split, in order; the last one may have fewer data.

@@ -21,18 +21,21 @@ def load(config: DataSource.Config) -> Dataset:
     """
     where = f"data '{config.name}'"
     raw = _read(config)
-    _check(raw.train, where if raw.test is None else f"{where}, training split", raw.classes)
-    if raw.test is not None:
-        _check(raw.test, f"{where}, test split", raw.classes)
-        if raw.test.x.shape[1:] != raw.train.x.shape[1:]:
-            shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(raw.test.x.shape[1:])} for test"
+    own = {"test": raw.test, "validation": raw.validation}
+    _check(raw.train, f"{where}, training split" if any(own.values()) else where, raw.classes)
+    for name, split in own.items():
+        if split is None:
+            continue
+        _check(split, f"{where}, {name} split", raw.classes)
+        if split.x.shape[1:] != raw.train.x.shape[1:]:
+            shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(split.x.shape[1:])} for {name}"
             raise DataError(f"{where}: the splits differ in shape: {shapes}")
     train, validation, test = _split(raw, config, where)
     binarize = config.binarize == "dynamic"
     if binarize:
         for split in filter(None, (train, validation, test)):
             check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
-    return Dataset(train, validation, test, raw.classes, binarize)
+    return Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts)
 
 
 def shape_of(config: DataSource.Config) -> Shape | None:
@@ -55,8 +58,10 @@ def _read(config: DataSource.Config) -> RawData:
         raise DataError(f"data '{config.name}' cannot be loaded: {in_a_line(error)}{place(error)}") from error
     if not isinstance(raw, RawData):
         raise DataError(f"data '{config.name}': load() gives {type(raw).__name__}, and must give a genkit.RawData")
-    train, test = _with_long_labels(raw.train), None if raw.test is None else _with_long_labels(raw.test)
-    return raw._replace(train=train, test=test)
+    splits = (raw.train, raw.test, raw.validation)
+    train, test, validation = (split and _with_long_labels(split) for split in splits)
+    assert train is not None
+    return raw._replace(train=train, test=test, validation=validation)
 
 
 def _with_long_labels(split: Split) -> Split:
@@ -106,23 +111,23 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
 
 
 def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:
-    """The three splits: test (unless the source has one) and validation are the first data of a seeded permutation."""
+    """The three splits: those that the source lacks are the first data of a seeded permutation."""
     total = len(raw.train.x)
     n_test = 0 if raw.test is not None else _count(config.test, total)
-    n_validation = _count(config.validation, total)
+    n_validation = 0 if raw.validation is not None else _count(config.validation, total)
     if n_test + n_validation >= total:
         raise DataError(
             f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
             "lower data.validation or data.test"
         )
     if n_test + n_validation == 0:
-        return raw.train, None, raw.test
+        return raw.train, raw.validation, raw.test
     order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
     test = raw.test if raw.test is not None else _take(raw.train, order[:n_test])
-    validation = _take(raw.train, order[n_test : n_test + n_validation])
+    drawn = _take(raw.train, order[n_test : n_test + n_validation])
     train = _take(raw.train, order[n_test + n_validation :].sort().values)
     assert train is not None
-    return train, validation, test
+    return train, raw.validation if raw.validation is not None else drawn, test
 
 
 def _count(share: float, total: int) -> int:
