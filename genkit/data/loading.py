@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.checks import check_range, check_values
+from genkit.data.dataset import Dataset
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Split
 
@@ -72,16 +73,6 @@ def _with_long_labels(split: Split) -> Split:
     return split._replace(labels=labels.long())
 
 
-def check_range(x: Tensor, low: float, high: float, who: str) -> None:
-    """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these."""
-    least, greatest = float(as_float(x.amin())), float(as_float(x.amax()))
-    if least < low or greatest > high:
-        raise DataError(
-            f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
-            "bring them into that range, with data.range where the source has that option, or choose another likelihood"
-        )
-
-
 def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
     x, labels = split
     if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
@@ -89,14 +80,7 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         raise DataError(f"{where}: the source must give tensors, and gives {types}")
     if x.ndim < 2 or x.numel() == 0:
         raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
-    finite = torch.isfinite(x) if x.is_floating_point() else None
-    if finite is not None and not bool(finite.all()):
-        bad = (~finite).flatten(1).any(1).nonzero().flatten()
-        value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
-        raise DataError(
-            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values "
-            f"(the first: datum {int(bad[0])}, {value}); remove or replace them"
-        )
+    check_values(x, where)
     if labels is None:
         return
     if labels.shape != x.shape[:1]:

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from genkit.config import RunConfig
+from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
-from genkit.data.loading import check_range, shape_of
 from genkit.data.loading import load as load_data
+from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
