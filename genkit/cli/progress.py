@@ -58,8 +58,7 @@ class ProgressBar:
         """Print the data, the model and the device, and start the bar."""
         self.run = run
         parameters = sum(parameter.numel() for parameter in run.model.parameters())
-        counts = run.data.signature("").counts
-        data = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        data = ", ".join(f"{count:,} {name}" for name, count in run.data.counts().items())
         self.console.print(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"

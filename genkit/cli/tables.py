@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 def print_json(value: Any) -> None:
     """Print plain values as JSON."""
-    import json
+    from genkit.files import strict_json
 
-    print(json.dumps(value, indent=2))
+    print(strict_json.dumps(value, indent=2))
 
 
 def table(texts: Sequence[str], numbers: Sequence[str] = (), title: str | None = None) -> Table:

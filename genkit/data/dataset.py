@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genkit.data.fingerprint import fingerprint
 from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
 from genkit.parallel.draws import rows_of
@@ -26,6 +27,8 @@ class DataSignature(Settings):
     classes: tuple[str, ...] | None
     counts: dict[str, int]
     """The number of data in each split."""
+    fingerprint: str | None = None
+    """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
 
 
 class Batch(NamedTuple):
@@ -45,6 +48,10 @@ class Dataset(NamedTuple):
     test: Split | None
     classes: tuple[str, ...] | None
     binarize: bool
+    notes: tuple[str, ...] = ()
+    """A line for each thing that is assumed about the data."""
+    doubts: tuple[str, ...] = ()
+    """A line for each thing about the data that may be a mistake, with the remedy."""
 
     @property
     def shape(self) -> Shape:
@@ -72,7 +79,7 @@ class Dataset(NamedTuple):
             for split in (self.train, self.validation, self.test)
         ]
         assert splits[0] is not None
-        return Dataset(splits[0], splits[1], splits[2], self.classes, self.binarize)
+        return self._replace(train=splits[0], validation=splits[1], test=splits[2])
 
     def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
         """Batches of a split, in order; the last one may have fewer data.
@@ -92,12 +99,33 @@ class Dataset(NamedTuple):
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
 
-    def signature(self, source: str) -> DataSignature:
-        """The signature of the data, which a model keeps."""
-        low, high = (float(as_float(value)) for value in (self.train.x.amin(), self.train.x.amax()))
+    def splits(self) -> dict[str, Split]:
+        """The splits that have data, by name."""
         splits = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
-        counts = {name: len(split.x) for name, split in splits if split is not None}
-        return DataSignature(source=source, shape=self.shape, range=(low, high), classes=self.classes, counts=counts)
+        return {name: split for name, split in splits if split is not None}
+
+    def counts(self) -> dict[str, int]:
+        """The number of data in each split."""
+        return {name: len(split.x) for name, split in self.splits().items()}
+
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value of the training data, as the model sees them."""
+        return float(as_float(self.train.x.amin())), float(as_float(self.train.x.amax()))
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the data in their splits, which takes a pass over all of them."""
+        return fingerprint(self.splits())
+
+    def signature(self, source: str) -> DataSignature:
+        """The signature of the data, which a model keeps; its fingerprint takes a pass over all of them."""
+        return DataSignature(
+            source=source,
+            shape=self.shape,
+            range=self.range(),
+            classes=self.classes,
+            counts=self.counts(),
+            fingerprint=self.fingerprint(),
+        )
 
 
 def as_float(x: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.checks import check_range, check_values
+from genkit.data.dataset import Dataset
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Split
 
@@ -21,18 +22,21 @@ def load(config: DataSource.Config) -> Dataset:
     """
     where = f"data '{config.name}'"
     raw = _read(config)
-    _check(raw.train, where if raw.test is None else f"{where}, training split", raw.classes)
-    if raw.test is not None:
-        _check(raw.test, f"{where}, test split", raw.classes)
-        if raw.test.x.shape[1:] != raw.train.x.shape[1:]:
-            shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(raw.test.x.shape[1:])} for test"
+    own = {"test": raw.test, "validation": raw.validation}
+    _check(raw.train, f"{where}, training split" if any(own.values()) else where, raw.classes)
+    for name, split in own.items():
+        if split is None:
+            continue
+        _check(split, f"{where}, {name} split", raw.classes)
+        if split.x.shape[1:] != raw.train.x.shape[1:]:
+            shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(split.x.shape[1:])} for {name}"
             raise DataError(f"{where}: the splits differ in shape: {shapes}")
     train, validation, test = _split(raw, config, where)
     binarize = config.binarize == "dynamic"
     if binarize:
         for split in filter(None, (train, validation, test)):
             check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
-    return Dataset(train, validation, test, raw.classes, binarize)
+    return Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts)
 
 
 def shape_of(config: DataSource.Config) -> Shape | None:
@@ -55,8 +59,10 @@ def _read(config: DataSource.Config) -> RawData:
         raise DataError(f"data '{config.name}' cannot be loaded: {in_a_line(error)}{place(error)}") from error
     if not isinstance(raw, RawData):
         raise DataError(f"data '{config.name}': load() gives {type(raw).__name__}, and must give a genkit.RawData")
-    train, test = _with_long_labels(raw.train), None if raw.test is None else _with_long_labels(raw.test)
-    return raw._replace(train=train, test=test)
+    splits = (raw.train, raw.test, raw.validation)
+    train, test, validation = (split and _with_long_labels(split) for split in splits)
+    assert train is not None
+    return raw._replace(train=train, test=test, validation=validation)
 
 
 def _with_long_labels(split: Split) -> Split:
@@ -67,16 +73,6 @@ def _with_long_labels(split: Split) -> Split:
     return split._replace(labels=labels.long())
 
 
-def check_range(x: Tensor, low: float, high: float, who: str) -> None:
-    """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these."""
-    least, greatest = float(as_float(x.amin())), float(as_float(x.amax()))
-    if least < low or greatest > high:
-        raise DataError(
-            f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
-            "bring them into that range, with data.range where the source has that option, or choose another likelihood"
-        )
-
-
 def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
     x, labels = split
     if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
@@ -84,14 +80,7 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         raise DataError(f"{where}: the source must give tensors, and gives {types}")
     if x.ndim < 2 or x.numel() == 0:
         raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
-    finite = torch.isfinite(x) if x.is_floating_point() else None
-    if finite is not None and not bool(finite.all()):
-        bad = (~finite).flatten(1).any(1).nonzero().flatten()
-        value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
-        raise DataError(
-            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values "
-            f"(the first: datum {int(bad[0])}, {value}); remove or replace them"
-        )
+    check_values(x, where)
     if labels is None:
         return
     if labels.shape != x.shape[:1]:
@@ -106,23 +95,23 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
 
 
 def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:
-    """The three splits: test (unless the source has one) and validation are the first data of a seeded permutation."""
+    """The three splits: those that the source lacks are the first data of a seeded permutation."""
     total = len(raw.train.x)
     n_test = 0 if raw.test is not None else _count(config.test, total)
-    n_validation = _count(config.validation, total)
+    n_validation = 0 if raw.validation is not None else _count(config.validation, total)
     if n_test + n_validation >= total:
         raise DataError(
             f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
             "lower data.validation or data.test"
         )
     if n_test + n_validation == 0:
-        return raw.train, None, raw.test
+        return raw.train, raw.validation, raw.test
     order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
     test = raw.test if raw.test is not None else _take(raw.train, order[:n_test])
-    validation = _take(raw.train, order[n_test : n_test + n_validation])
+    drawn = _take(raw.train, order[n_test : n_test + n_validation])
     train = _take(raw.train, order[n_test + n_validation :].sort().values)
     assert train is not None
-    return train, validation, test
+    return train, raw.validation if raw.validation is not None else drawn, test
 
 
 def _count(share: float, total: int) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import DataError
+from genkit.errors import DataError, TrainingError
 from genkit.evaluation.descriptions import NATS, Description, Figure, figures
 from genkit.interfaces import Forward
 from genkit.model.batches import MOST
@@ -109,10 +109,10 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
 
     Raises:
         DataError: the split is empty, or its data do not fit the model.
+        TrainingError: the figures are not finite.
     """
     held_out = data.split(split)
-    if tuple(held_out.x.shape[1:]) != model.shape:
-        raise DataError(f"the data have shape {tuple(held_out.x.shape[1:])}, and the model is for {model.shape}")
+    model.fitting(held_out.x)
     if draws < 1:
         raise DataError(f"the ELBO needs at least one draw per datum, not {draws}")
     if model.encoder is None:
@@ -160,6 +160,7 @@ class _Sums:
         reconstruction = self.reconstruction / count
         kl = None if self.kl is None else float(self.kl.sum()) / count
         elbo = None if kl is None else -reconstruction - kl
+        _check_finite({"reconstruction": reconstruction, "KL": kl, "errors": self.errors}, split)
         return Evaluation(
             split=split,
             count=count,
@@ -173,6 +174,15 @@ class _Sums:
             active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
             unexplained=self.errors / variance if variance > 0 else None,
             code=_code_statistics(means) if self.kl is None else None,
+        )
+
+
+def _check_finite(figures: dict[str, float | None], split: str) -> None:
+    bad = [f"{name} {value}" for name, value in figures.items() if value is not None and not math.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"the figures of the {split} split are not finite: {', '.join(bad)}; the weights have run away: train "
+            "again with a lower training.optimizer.lr, or with training.clip_norm (1.0 is a usual value)"
         )
 
 

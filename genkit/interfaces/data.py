@@ -47,6 +47,12 @@ class RawData(NamedTuple):
     """The source's own test split; None: it has none."""
     classes: tuple[str, ...] | None = None
     """The names of the labels; None: labels have numbers only."""
+    validation: Split | None = None
+    """The source's own validation split; None: it has none."""
+    notes: tuple[str, ...] = ()
+    """A line for each thing that the source assumes: type, scale, layout, what it leaves out."""
+    doubts: tuple[str, ...] = ()
+    """A line for each thing that may be a mistake, with the remedy: `genkit run` and `genkit check` say them."""
 
 
 class DataSource(Component, ABC):
@@ -63,7 +69,10 @@ class DataSource(Component, ABC):
 
         validation: Annotated[
             Share,
-            Field(description="how many training data are held out to watch training: a share below 1, or a number"),
+            Field(
+                description="how many training data are held out to watch training, where the source has no "
+                "validation split of its own: a share below 1, or a number"
+            ),
         ] = 0.1
         test: Annotated[
             Share,

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from genkit.config import RunConfig
+from genkit.data.checks import check_fit, check_values
 from genkit.data.dataset import DataSignature, as_float
-from genkit.errors import ComponentError, DataError
+from genkit.errors import ComponentError, DataError, TrainingError
 from genkit.interfaces import Decoder, Encoder, Forward, LearnedLoss, Likelihood, Loss, Sampler, Shape
 from genkit.model.batches import Batches
 
@@ -92,17 +93,22 @@ class Model(nn.Module):
         """The points in latent space that represent data: x (N, *shape) -> (N, *latent_shape).
 
         The point is the posterior mean, never a draw: the same x always gives the same point. uint8 is read as x / 255.
+        Warns (GenkitWarning) of data far outside the range of the training data.
+
+        Raises:
+            DataError: x has another shape, is not finite, or lies outside the likelihood's support.
         """
         encoder = self.encoder
         if encoder is None:
             raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
-        return self._streamed(lambda batch: self.sampler(encoder(batch), 0).mean, self._checked(x), "encode")
+        return self._streamed(lambda batch: self.sampler(encoder(batch), 0).mean, self.fitting(x), "encode")
 
     def decode(self, z: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
         z = _tensor(z)
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
+        check_values(z, "z")
         return self._streamed(lambda batch: self.likelihood.mean(self.decoder(batch)), z.to(torch.float32), "decode")
 
     def reconstruct(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
@@ -122,7 +128,7 @@ class Model(nn.Module):
 
         def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
-                return value_of(self.decoder(self.sampler.prior(stop - start)))
+                return _finite(value_of(self.decoder(self.sampler.prior(stop - start))), "sample")
 
         return self.batches["sample"].over(n, drawn, self.device)
 
@@ -138,10 +144,14 @@ class Model(nn.Module):
         fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
         return self.decode(torch.lerp(start, stop, fraction))
 
-    def _checked(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    def fitting(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """The data x (N, *shape) as a tensor; raises DataError, and warns, where they do not fit, as `encode` says."""
         x = _tensor(x)
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
+        name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
+        recorded = None if self.data is None else self.data.range
+        check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'")
         return x
 
     def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor, work: str) -> Tensor:
@@ -151,12 +161,20 @@ class Model(nn.Module):
             return function(as_float(inputs[start:stop].to(self.device)))
 
         with evaluating(self):
-            return torch.cat(list(self.batches[work].over(len(inputs), output, self.device)) or [output(0, 0)])
+            parts = list(self.batches[work].over(len(inputs), output, self.device))
+            return _finite(torch.cat(parts or [output(0, 0)]), work)
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
     """The values as a tensor; an array may have any strides and flags."""
     return values if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+
+
+def _finite(values: Tensor, work: str) -> Tensor:
+    """The values themselves; raises TrainingError where some are not finite."""
+    if values.isfinite().all():
+        return values
+    raise TrainingError(f"{work} gives values that are not finite: the weights have run away; train the model again")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from genkit.errors import RunError
-from genkit.files import atomic
+from genkit.files import atomic, strict_json
 from genkit.record.scores import EpochRecord
 
 ROOT = Path("runs")
@@ -64,7 +64,7 @@ class RunDirectory:
         """Append the line of an epoch to the metrics; raises RunError where they cannot be written."""
         try:
             with self.metrics.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record.to_json()) + "\n")
+                stream.write(strict_json.dumps(record.to_json()) + "\n")
         except OSError as error:
             raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from genkit import config
 from genkit.config import RunConfig
+from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
-from genkit.data.loading import check_range
 from genkit.data.loading import load as load_data
 from genkit.errors import ConfigError
-from genkit.files import atomic
+from genkit.files import atomic, strict_json
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
@@ -94,7 +94,7 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
     """
     directory = RunDirectory.claim(run_config.name, out)
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))
-    atomic.write_text(directory.environment, json.dumps(environment(run_config), indent=2) + "\n")
+    atomic.write_text(directory.environment, strict_json.dumps(environment(run_config), indent=2) + "\n")
     return directory
 
 

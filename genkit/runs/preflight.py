@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from genkit.config import RunConfig
+from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
-from genkit.data.loading import check_range, shape_of
 from genkit.data.loading import load as load_data
+from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
@@ -162,8 +163,7 @@ def _splits(data: Dataset) -> Mapping[str, Split]:
 
 def _look_at(data: Dataset, report: Report) -> None:
     """Report the counts, the shape, the range and the oddities of the data."""
-    signature = data.signature("")
-    report.counts, report.shape, report.range = signature.counts, data.shape, signature.range
+    report.counts, report.shape, report.range = data.counts(), data.shape, data.range()
     flat = data.train.x.flatten(1)
     constant = int((flat.amin(0) == flat.amax(0)).sum())
     if constant == flat.shape[1]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from genkit.config import RunConfig
 from genkit.errors import GenkitError, RunError, WeightsError
 from genkit.evaluation.figures import evaluate
-from genkit.files import atomic
+from genkit.files import atomic, strict_json
 from genkit.parallel import group, normalization
 from genkit.pictures import plots
 from genkit.record.directory import RunDirectory
@@ -176,7 +175,7 @@ def _fit(run: Run, trainer: Trainer, first: int, events: Events) -> None:
         events.emit("epoch_ended", record=record)
     if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
         stop = {"epoch": len(run.history), "by": events.stopped_by}
-        atomic.write_text(run.directory.stopped, json.dumps(stop) + "\n")
+        atomic.write_text(run.directory.stopped, strict_json.dumps(stop) + "\n")
 
 
 def _finish(run: Run) -> None:
@@ -184,6 +183,6 @@ def _finish(run: Run) -> None:
     run.model.eval()
     if run.data.test is not None:
         run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)
-        atomic.write_text(run.directory.evaluation, json.dumps(run.evaluation.to_json(), indent=2) + "\n")
+        atomic.write_text(run.directory.evaluation, strict_json.dumps(run.evaluation.to_json(), indent=2) + "\n")
     plots.draw_all(run.model, run.data, run.history, run.directory.pictures)
     weights.save(run.directory.model, run.model)

@@ -17,7 +17,7 @@ KEPT = (torch.float32, torch.uint8)
 
 @promise(DataSource)
 def shapes(subject: Subject) -> None:
-    """x (N, *shape) of float32 or uint8, finite, of one shape in both splits."""
+    """x (N, *shape) of float32 or uint8, finite, of one shape in all splits."""
     loaded = _loaded(subject)
     for name, split in _splits(loaded):
         require(isinstance(split.x, Tensor), f"x of the {name} split is {type(split.x).__name__}: it must be a tensor")
@@ -33,7 +33,7 @@ def shapes(subject: Subject) -> None:
         require(not split.x.requires_grad, f"x of the {name} split asks for gradients: detach it")
         require(split.x.isfinite().all(), f"x of the {name} split holds NaN or infinite values: remove or replace them")
         one, other = tuple(split.x.shape[1:]), tuple(loaded.train.x.shape[1:])
-        require(one == other, f"data of the test split are {one}, and those of the training split {other}")
+        require(one == other, f"data of the {name} split are {one}, and those of the training split {other}")
 
 
 @promise(DataSource, after=("shapes",))
@@ -114,4 +114,5 @@ def _loaded(subject: Subject) -> RawData:
 
 
 def _splits(loaded: RawData) -> list[tuple[str, Split]]:
-    return [("training", loaded.train), *([] if loaded.test is None else [("test", loaded.test)])]
+    splits = (("training", loaded.train), ("validation", loaded.validation), ("test", loaded.test))
+    return [(name, split) for name, split in splits if split is not None]

@@ -186,7 +186,7 @@ def test_splits_of_different_shape_are_refused():
 
 def test_bytes_stand_for_their_255th_part():
     x = torch.arange(256, dtype=torch.uint8).unsqueeze(1)
-    seen = loading.as_float(x)
+    seen = as_float(x)
     assert seen.dtype == torch.float32
     np.testing.assert_allclose(seen.numpy().ravel(), np.arange(256) / 255, rtol=1e-6)
     assert x.flatten().tolist() == list(range(256))
@@ -194,7 +194,7 @@ def test_bytes_stand_for_their_255th_part():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64, torch.bool])
 def test_other_numbers_stand_for_themselves(dtype):
-    seen = loading.as_float(torch.tensor([0, 1, 1], dtype=dtype))
+    seen = as_float(torch.tensor([0, 1, 1], dtype=dtype))
     assert seen.dtype == torch.float32
     assert seen.tolist() == [0.0, 1.0, 1.0]
 
@@ -268,25 +268,6 @@ def test_dynamic_binarization_refuses_values_that_are_no_probabilities(low_high,
     message = problem(bad if where == "train" else good, bad if where == "test" else good, binarize="dynamic")
     assert f"takes values from 0 to 1, and the data go from {low:g} to {high:g}" in message
     assert message.startswith("data 'given': binarize: dynamic")
-
-
-@pytest.mark.parametrize(
-    "x", [torch.tensor([[0.0, 1.0]]), torch.tensor([[0, 255]], dtype=torch.uint8)], ids=["floats", "bytes"]
-)
-def test_range_that_holds_the_data_is_fine(x):
-    loading.check_range(x, 0.0, 1.0, "likelihood 'bernoulli'")
-    with pytest.raises(DataError):
-        loading.check_range(x, 0.0, 0.99, "likelihood 'bernoulli'")
-    with pytest.raises(DataError):
-        loading.check_range(x, 0.01, 1.0, "likelihood 'bernoulli'")
-
-
-def test_range_that_does_not_hold_the_data_names_who_wants_it_and_a_way_out():
-    with pytest.raises(DataError) as caught:
-        loading.check_range(torch.tensor([[-1.5, 2.0]]), 0.0, 1.0, "likelihood 'bernoulli'")
-    assert str(caught.value).startswith(
-        "likelihood 'bernoulli' takes values from 0 to 1, and the data go from -1.5 to 2; bring them into that range"
-    )
 
 
 def test_signature_says_what_a_model_has_to_know():

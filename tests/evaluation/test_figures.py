@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from genkit.data.dataset import Dataset
-from genkit.errors import DataError
+from genkit.errors import DataError, GenkitWarning, TrainingError
 from genkit.evaluation.figures import ACTIVE, evaluate
 from genkit.interfaces import Split
 from genkit.model.building import build
@@ -194,8 +194,28 @@ def test_what_cannot_be_evaluated_is_refused(options: dict[str, Any], message: s
 
 
 def test_data_of_another_shape_are_refused() -> None:
-    with pytest.raises(DataError, match=r"the data have shape \(5,\), and the model is for \(4,\)"):
+    with pytest.raises(DataError, match=r"the model takes data of shape \(N, 4\), not \(7, 5\)"):
         evaluate(principal_components(), dataset(torch.randn(7, 5)))
+
+
+def test_data_that_have_no_density_are_refused() -> None:
+    whole = torch.randint(0, 256, (9, 4))
+    with pytest.raises(DataError, match=r"likelihood 'bernoulli' takes values from 0 to 1, and the data go from"):
+        evaluate(linear("bernoulli"), dataset(whole))
+
+
+def test_data_far_from_those_of_training_are_warned_of() -> None:
+    model = principal_components()
+    model.data = dataset(torch.rand(9, 4))._replace(train=Split(torch.rand(9, 4), None)).signature("digits")
+    with pytest.warns(GenkitWarning, match="far beyond those that the model was trained on"):
+        evaluate(model, dataset(255 * torch.rand(9, 4)))
+
+
+def test_figures_that_are_not_finite_are_an_error() -> None:
+    model = principal_components()
+    set_to(model.decoder.layers[1], W * float("nan"), B)
+    with pytest.raises(TrainingError, match=r"figures of the test split are not finite: reconstruction nan"):
+        evaluate(model, dataset(torch.rand(9, 4)))
 
 
 def test_bytes_stand_for_shares_of_255() -> None:

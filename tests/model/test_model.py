@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genkit.errors import DataError
+from genkit.data.dataset import DataSignature
+from genkit.errors import DataError, GenkitWarning, TrainingError
 from genkit.interfaces import Shape
 from genkit.model.batches import FEW, MOST
 from genkit.model.building import build
@@ -64,6 +65,33 @@ def test_encoding_is_the_same_each_time_and_draws_nothing() -> None:
     first, second = model.encode(x), model.encode(x)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan"), float("inf")])
+def test_data_that_the_likelihood_does_not_take_are_refused_wherever_they_come_in(bad: float) -> None:
+    model, x = made(), torch.rand(7, *SHAPE)
+    x[3, 0, 2, 2] = bad
+    for use in (model.encode, model.reconstruct, lambda x: model.interpolate(x[0], x[3])):
+        with pytest.raises(DataError, match=r"likelihood 'bernoulli' takes values from 0 to 1|NaN or infinite"):
+            use(x)
+
+
+def test_data_of_another_scale_than_those_of_training_are_warned_of() -> None:
+    model = made(likelihood="gaussian")
+    model.data = DataSignature(source="s", shape=SHAPE, range=(0, 1), classes=None, counts={})
+    with pytest.warns(GenkitWarning, match=r"go from 0 to 255, far beyond those .* trained on, 0 to 1"):
+        model.encode(torch.tensor([0.0, 255.0]).repeat(8).reshape(1, *SHAPE))
+
+
+def test_weights_that_are_not_finite_give_an_error_and_no_values() -> None:
+    model = made()
+    with torch.no_grad():
+        next(model.decoder.parameters()).fill_(float("nan"))
+    for use in (lambda: model.sample(2), lambda: model.reconstruct(torch.rand(2, *SHAPE))):
+        with pytest.raises(TrainingError, match=r"(sample|decode) gives values that are not finite"):
+            use()
+    with pytest.raises(DataError, match="z: 1 of 2 data hold NaN"):
+        model.decode(torch.tensor([[0.0, 0, 0], [0, float("nan"), 0]]))
 
 
 def test_encoding_gives_the_posterior_mean() -> None:

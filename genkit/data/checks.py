@@ -1,0 +1,82 @@
+"""Checks of data for every use, training or trained: finite, within a likelihood's support, near the recorded range."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+from genkit.data.dataset import as_float
+from genkit.errors import DataError, GenkitWarning
+
+FAR = 1.0
+"""How far data may lie outside the range of the training data, in widths of that range, before a warning says so."""
+
+Range = tuple[float, float]
+
+
+def extent(x: Tensor) -> Range:
+    """The least and the greatest value of data (N, *shape), as the model sees them; NaN where there is one."""
+    least, greatest = torch.aminmax(x.detach())
+    return float(as_float(least)), float(as_float(greatest))
+
+
+def check_values(x: Tensor, where: str) -> None:
+    """Refuse data (N, *shape) with values that are not finite; raises DataError with the first, after `where`."""
+    finite = torch.isfinite(x) if x.is_floating_point() else None
+    if finite is not None and not bool(finite.all()):
+        bad = (~finite).flatten(1).any(1).nonzero().flatten()
+        value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
+        raise DataError(
+            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values "
+            f"(the first: datum {int(bad[0])}, {value}); remove or replace them"
+        )
+
+
+def check_range(x: Tensor, low: float, high: float, who: str) -> None:
+    """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these."""
+    _check_within(extent(x), (low, high), who)
+
+
+def _check_within(limits: Range, support: Range, who: str) -> None:
+    (least, greatest), (low, high) = limits, support
+    if least < low or greatest > high:
+        raise DataError(
+            f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
+            "bring them into that range, with data.range where the source has that option, or choose another likelihood"
+        )
+
+
+def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str) -> None:
+    """Refuse data that a trained model cannot take, and warn (GenkitWarning) of data far from those it was trained on.
+
+    Args:
+        x: the data (N, *shape), as they are stored.
+        support: the least and the greatest value with a density.
+        recorded: the least and the greatest value of the training data; None: not recorded.
+        who: the likelihood, for the message.
+
+    Raises:
+        DataError: values are not finite, or outside the support.
+    """
+    if x.numel() == 0:
+        return
+    if x.is_complex():
+        raise DataError(f"the data are {x.dtype}; the model takes real numbers")
+    least, greatest = extent(x)
+    if not (math.isfinite(least) and math.isfinite(greatest)):
+        check_values(x, "the data")
+    _check_within((least, greatest), support, who)
+    if recorded is None:
+        return
+    low, high = recorded
+    room = FAR * ((high - low) or max(1.0, abs(high)))
+    if least < low - room or greatest > high + room:
+        warnings.warn(
+            f"the data go from {least:g} to {greatest:g}, far beyond those that the model was trained on, {low:g} to "
+            f"{high:g}: bring them to the same scale, with data.range where the source has that option",
+            GenkitWarning,
+            stacklevel=3,
+        )
