@@ -127,7 +127,7 @@ def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path, w
         changed = [finding for finding in findings if finding.message]
         lines = [f"{path}: made with {finding.record.owner}, and {finding.message}" for finding in changed]
         lines = [*str(error).splitlines(), *lines] if lines else []
-    return ComponentError("\n".join(lines)) if lines else error
+    return ComponentError(*lines) if lines else error
 
 
 @functools.cache
