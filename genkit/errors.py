@@ -14,6 +14,8 @@ from genkit.text import printable
 
 LIBRARIES = {*sys.stdlib_module_names, "genkit", "numpy", "pluggy", "pydantic", "pydantic_core", "torch"}
 """The packages that are rarely at fault: `place` looks outside of them."""
+MOST, LONGEST = 100, 10_000
+"""The largest number of faults in one error, and of characters of one."""
 
 
 class GenkitError(Exception):
@@ -24,7 +26,8 @@ class GenkitError(Exception):
     """
 
     def __init__(self, *faults: object) -> None:
-        super().__init__(*map(printable, faults))
+        more = [f"and {len(faults) - MOST:,} more"] if len(faults) > MOST else []
+        super().__init__(*(printable(fault, LONGEST) for fault in (*faults[:MOST], *more)))
 
     def __str__(self) -> str:
         return "\n".join(self.args)

@@ -24,5 +24,10 @@ def printable(text: object, most: int | None = None) -> str:
     return shown if most is None or len(shown) <= most else f"{shown[: most - 1]}…"
 
 
+def encodable(text: str) -> str:
+    r"""The text with its bytes that are no UTF-8, as in names of files, as escapes such as `\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
 from genkit.parallel.draws import rows_of
 from genkit.settings.base import Settings
+from genkit.text import encodable
 
 SPLITS = ("train", "validation", "test")
 
 
-class DataSignature(Settings):
-    """What a model has to know of its data; it is stored with the weights."""
+Size = Annotated[int, Field(ge=1, lt=2**31)]
 
-    source: str
-    shape: tuple[int, ...]
+
+class DataSignature(Settings):
+    """What a model has to know of its data; it is stored with the weights, in a file that may be anybody's."""
+
+    source: str = Field(pattern=r"^([\w.-]+/)?[\w.-]*$", max_length=200)
+    shape: tuple[Size, ...] = Field(min_length=1, max_length=8)
     range: tuple[float, float]
     """The least and the greatest value of the training data, as the model sees them."""
     classes: tuple[str, ...] | None
-    counts: dict[str, int]
+    counts: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
 
 
@@ -96,8 +101,9 @@ class Dataset(NamedTuple):
         """The signature of the data, which a model keeps."""
         low, high = (float(as_float(value)) for value in (self.train.x.amin(), self.train.x.amax()))
         splits = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
-        counts = {name: len(split.x) for name, split in splits if split is not None}
-        return DataSignature(source=source, shape=self.shape, range=(low, high), classes=self.classes, counts=counts)
+        counts: Any = {name: len(split.x) for name, split in splits if split is not None}
+        classes = None if self.classes is None else tuple(map(encodable, self.classes))
+        return DataSignature(source=source, shape=self.shape, range=(low, high), classes=classes, counts=counts)
 
 
 def as_float(x: Tensor) -> Tensor:
