@@ -10,12 +10,27 @@ import sys
 import traceback
 from pathlib import Path
 
+from genkit.text import printable
+
 LIBRARIES = {*sys.stdlib_module_names, "genkit", "numpy", "pluggy", "pydantic", "pydantic_core", "torch"}
 """The packages that are rarely at fault: `place` looks outside of them."""
+MOST, LONGEST = 100, 10_000
+"""The largest number of faults in one error, and of characters of one."""
 
 
 class GenkitError(Exception):
-    """The base of all errors that a user can mend."""
+    """The base of all errors that a user can mend.
+
+    Args:
+        faults: one text per fault. Each stays on a line of its own, whatever names and messages it quotes.
+    """
+
+    def __init__(self, *faults: object) -> None:
+        more = [f"and {len(faults) - MOST:,} more"] if len(faults) > MOST else []
+        super().__init__(*(printable(fault, LONGEST) for fault in (*faults[:MOST], *more)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class ConfigError(GenkitError):
@@ -57,7 +72,7 @@ class GenkitWarning(UserWarning):
 def in_a_line(error: BaseException) -> str:
     """An error on one line, as messages quote it, even where its text cannot be read."""
     try:
-        text = " ".join(str(error).split())
+        text = printable(" ".join(str(error).split()))
     except Exception:
         text = "(it has no text)"
     return f"{type(error).__name__}: {text}".removesuffix(": ")[:300]

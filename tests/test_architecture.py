@@ -150,6 +150,7 @@ parallel
 settings
 files
 errors activations
+text
 """
 """The rooms of genkit/, floor by floor from the top: each imports only from its own room and from the floors below."""
 FLOOR = {room: number for number, line in enumerate(FLOORS.split("\n")) for room in line.split()}

@@ -26,10 +26,11 @@ def main() -> None:
     With GENKIT_TRACEBACK=1 the traceback of an error is printed too, for authors of plugins.
     """
     app = application()
-    from genkit.cli.app import fail, warning_lines
+    from genkit.cli.app import any_terminal, fail, warning_lines
     from genkit.errors import GenkitError
 
     atexit.register(gc.freeze)  # else Python searches all of torch for cycles at exit, which takes half a second
+    any_terminal()
     try:
         with warning_lines():
             app()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+
+from genkit.text import printable
 
 app = typer.Typer(
     help="Generative models with a latent space, from one config file.",
@@ -53,14 +57,40 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         from importlib.metadata import version as version_of
 
-        print(f"genkit-torch {version_of('genkit-torch')}")
+        say(f"genkit-torch {version_of('genkit-torch')}")
         raise typer.Exit
+
+
+ASCII = {"−": "-", "–": "-", "×": "x", "…": "...", "↑": "^", "↓": "v", "‖": "||", "é": "e"}
+"""The characters of genkit's own messages for terminals that have few characters."""
+
+
+def any_terminal() -> None:
+    """Let stdout and stderr take all text: characters that their encoding lacks become similar ones, or escapes."""
+    codecs.register_error("similar", _similar)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="similar")
+
+
+def _similar(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    shown, end = codecs.backslashreplace_errors(error)
+    if error.object[error.start] in ASCII:
+        shown, end = ASCII[error.object[error.start]], error.start + 1
+    return shown, end
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines on stdout, or on stderr; what foreign text in them would do to a terminal is shown as escapes."""
+    for line in lines:
+        print(printable(line), file=sys.stderr if error else sys.stdout)
 
 
 def fail(message: str) -> NoReturn:
     """End with exit code 2 and a message on stderr; each of its lines begins with `error:`."""
-    lines = message.splitlines()
-    print("\n".join(f"error: {line}" for line in lines), file=sys.stderr)
+    say(*(f"error: {line}" for line in message.split("\n")), error=True)
     raise SystemExit(USER_ERROR)
 
 
@@ -73,7 +103,7 @@ def warning_lines() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, GenkitWarning):
-            print(f"warning: {message}", file=sys.stderr)
+            say(f"warning: {message}", error=True)
         else:
             usual(message, category, *place, **more)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from genkit.cli.app import INTERRUPTED
+from genkit.cli import tables
+from genkit.cli.app import INTERRUPTED, say
 from genkit.parallel import group
+from genkit.text import printable
 
 if TYPE_CHECKING:
     from genkit.record.directory import RunDirectory
@@ -43,9 +44,9 @@ class ProgressBar:
         self.last_line = 0.0
         self.task: TaskID | None = None
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -58,11 +59,18 @@ class ProgressBar:
         """Print the data, the model and the device, and start the bar."""
         self.run = run
         parameters = sum(parameter.numel() for parameter in run.model.parameters())
+<<<<<<< HEAD
         data = ", ".join(f"{count:,} {name}" for name, count in run.data.counts().items())
         self.console.print(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
+=======
+        counts = run.data.signature("").counts
+        data = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        name = printable(run.config.data.name)
+        self.console.print(f"{name}: {data}; {parameters:,} parameters on {run.model.device}")
+>>>>>>> bd696b4a7505122c18634c349f55346382f8a5da
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"
-            self.console.print(f"steps are {how}: {run.plan.reason}", highlight=False, soft_wrap=True)
+            self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)
         if run.history:
             self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.config.training.epochs}")
         self.bar.start()
@@ -118,27 +126,27 @@ def terms(scores: Scores, weights: dict[str, float]) -> str:
     factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
     parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
     critics = "".join(f", critic of {name} {value:.2f}" for name, value in scores.critics.items())
-    return f"loss {scores.loss:.2f} ({parts}{critics})"
+    return printable(f"loss {scores.loss:.2f} ({parts}{critics})")
 
 
 @contextmanager
 def following() -> Iterator[ProgressBar]:
     """A progress bar for a run inside the block; after Ctrl-C, a message says how to go on."""
-    progress = ProgressBar(Console(quiet=not group.is_leader()))
+    progress = ProgressBar(tables.console(highlight=True, quiet=not group.is_leader()))
     try:
         yield progress
     except KeyboardInterrupt:
         if progress.run is None:
-            print("interrupted before training started; nothing was written", file=sys.stderr)
+            say("interrupted before training started; nothing was written", error=True)
         else:
             done, directory = len(progress.run.history), progress.run.directory.path
-            print(f"interrupted; {done} whole epochs are kept. To go on: genkit resume {directory}", file=sys.stderr)
+            say(f"interrupted; {done} whole epochs are kept. To go on: genkit resume {directory}", error=True)
         raise SystemExit(INTERRUPTED) from None
 
 
 def print_files(directory: RunDirectory) -> None:
     """Print the paths of a finished run's pictures and weights, and of its directory last."""
     if group.is_leader():
-        print(f"pictures: {directory.pictures}")
-        print(f"weights: {directory.model}")
-        print(directory.path)
+        say(f"pictures: {directory.pictures}")
+        say(f"weights: {directory.model}")
+        say(directory.path)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genkit.text import printable
+
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -28,7 +31,19 @@ def table(texts: Sequence[str], numbers: Sequence[str] = (), title: str | None =
 
     empty = Table(box=None, pad_edge=False, title=title)
     for head in texts:
-        empty.add_column(head, overflow="fold")
+        empty.add_column(printable(head), overflow="fold")
     for head in numbers:
-        empty.add_column(head, justify="right", no_wrap=True)
+        empty.add_column(printable(head), justify="right", no_wrap=True)
     return empty
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row to a table; the cells may hold any text."""
+    table.add_row(*map(printable, cells))
+
+
+def console(**options: Any) -> Console:
+    """A console that shows text as it is: brackets and `:cat:` in names are no markup."""
+    from rich.console import Console
+
+    return Console(**{"markup": False, "emoji": False, "highlight": False, **options})

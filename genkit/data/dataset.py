@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from genkit.data.fingerprint import fingerprint
@@ -13,19 +14,23 @@ from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
 from genkit.parallel.draws import rows_of
 from genkit.settings.base import Settings
+from genkit.text import encodable
 
 SPLITS = ("train", "validation", "test")
 
 
-class DataSignature(Settings):
-    """What a model has to know of its data; it is stored with the weights."""
+Size = Annotated[int, Field(ge=1, lt=2**31)]
 
-    source: str
-    shape: tuple[int, ...]
+
+class DataSignature(Settings):
+    """What a model has to know of its data; it is stored with the weights, in a file that may be anybody's."""
+
+    source: str = Field(pattern=r"^([\w.-]+/)?[\w.-]*$", max_length=200)
+    shape: tuple[Size, ...] = Field(min_length=1, max_length=8)
     range: tuple[float, float]
     """The least and the greatest value of the training data, as the model sees them."""
     classes: tuple[str, ...] | None
-    counts: dict[str, int]
+    counts: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
     fingerprint: str | None = None
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
@@ -122,7 +127,7 @@ class Dataset(NamedTuple):
             source=source,
             shape=self.shape,
             range=self.range(),
-            classes=self.classes,
+            classes=None if self.classes is None else tuple(map(encodable, self.classes)),
             counts=self.counts(),
             fingerprint=self.fingerprint(),
         )

@@ -89,8 +89,9 @@ def _curves(x: Tensor, columns: int) -> Pixels:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.set_axis_off()
-    values = x.cpu().double().numpy()
-    low, high = np.nanmin(values), np.nanmax(values)
+    values = x.cpu().double().nan_to_num(math.nan, math.nan, math.nan).numpy()
+    finite = values[~np.isnan(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     across = np.linspace(0.06, 0.94, steps) if steps > 1 else np.full(1, 0.5)
     down = 0.9 - 0.8 * (values - low) / max(high - low, 1e-12)
     filled = [index for index in range(n) if not np.isnan(values[index]).all()]

@@ -6,8 +6,10 @@ N data, C channels, H and W pixels, D latent dimensions.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,44 +17,63 @@ import torch
 from torch import Tensor, nn
 
 from genkit.data.dataset import Dataset, as_float
+from genkit.errors import DataError, GenkitError, GenkitWarning, in_a_line
 from genkit.files import atomic
 from genkit.interfaces import Split
 from genkit.model.model import Model
 from genkit.pictures.mosaic import Pixels, framed, mosaic
 from genkit.record.scores import EpochRecord, Scores
+from genkit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NAME = 40
+"""The largest number of characters of a name in a picture."""
+FILTERS = "what the first layer's units look for: weights, 0 is grey, each to its own largest"
+MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
+TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
+
 
 def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
     """Write every picture that suits this model and these data; returns the files.
 
-    Raises:
-        RunError: the folder cannot be written.
+    Warns (GenkitWarning) of each picture that cannot be drawn or written, and draws the others. An older picture in its
+    place, which would be of other weights, is removed.
     """
+    written = []
+    for name, draw in _pictures(model, data, history).items():
+        path = folder / f"{name}.png"
+        try:
+            written.append(save(draw(), path))
+        except Exception as error:
+            reason = str(error) if isinstance(error, GenkitError) else in_a_line(error)
+            warnings.warn(f"picture '{name}' could not be drawn: {reason}", GenkitWarning, stacklevel=2)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+    return written
+
+
+def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> dict[str, Callable[[], Figure]]:
+    """The pictures that suit a model and data, each as a function that draws it."""
     held_out = data.test or data.validation or data.train
-    pictures: dict[str, Figure] = {"loss": losses(history)}
+    pictures: dict[str, Callable[[], Figure]] = {"loss": lambda: losses(history)}
     if model.encoder is not None:
         title = "originals (odd rows) and reconstructions (even rows)"
-        pictures["reconstructions"] = framed(reconstructions(model, held_out.x), title)
-        pictures["latents"] = latents(model, held_out, data.classes)
+        pictures["reconstructions"] = lambda: framed(reconstructions(model, held_out.x), title)
+        pictures["latents"] = lambda: latents(model, held_out, data.classes)
         if (weights := first_weights(model)) is not None:
-            pictures["filters"] = framed(
-                filters(weights), "what the first layer's units look for: weights, 0 is grey, each to its own largest"
-            )
-    if model.encoder is not None and not model.sampler.has_prior:
-        pictures["activations"] = activations(model, held_out.x)
+            pictures["filters"] = lambda: framed(filters(weights), FILTERS)
+        if not model.sampler.has_prior:
+            pictures["activations"] = lambda: activations(model, held_out.x)
     if model.sampler.has_prior:
-        pictures["samples"] = framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
+        pictures["samples"] = lambda: framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
     if model.sampler.latent_shape == (2,):
-        title = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
-        pictures["manifold"] = framed(manifold(model, held_out.x), title)
+        pictures["manifold"] = lambda: framed(manifold(model, held_out.x), MANIFOLD)
     elif len(model.sampler.latent_shape) == 1:
-        title = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
-        pictures["traversals"] = framed(traversals(model, held_out.x), title)
-    return [save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
+        pictures["traversals"] = lambda: framed(traversals(model, held_out.x), TRAVERSALS)
+    return pictures
 
 
 def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
@@ -152,8 +173,15 @@ def draw_latents(
 
     Returns:
         A suffix for the title: empty, or the number of dimensions.
+
+    Raises:
+        DataError: no code is finite.
     """
     z = model.encode(split.x[:most]).flatten(1).cpu()
+    finite = z.isfinite().all(1)
+    if not bool(finite.any()):
+        raise DataError(f"none of the codes of {len(z)} data is finite")
+    z = z[finite]
     dimensions, suffix = z.shape[1], ""
     if dimensions == 2:
         axes.set(xlabel="z1", ylabel="z2")
@@ -165,11 +193,19 @@ def draw_latents(
     else:
         z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
         axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
-    labels = None if split.labels is None else split.labels[:most].cpu().numpy()
-    _scatter(axes, z.numpy(), labels, classes)
-    if labels is not None and legend:
-        axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    labels = None if split.labels is None else split.labels[:most].cpu()[finite].numpy()
+    names = _scatter(axes, z.numpy(), labels, classes)
+    if names and legend:
+        _legend(axes, names, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return suffix
+
+
+def _legend(axes: Axes, names: Sequence[str], **style: Any) -> None:
+    """A legend with a name for each thing that is drawn; a name may begin with `_`, which else hides it."""
+    handles = axes.get_legend_handles_labels()[0]
+    legend = axes.legend(handles, [str(number) for number in range(len(handles))], **style)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(printable(name, NAME))
 
 
 def losses(history: Sequence[EpochRecord]) -> Figure:
@@ -184,7 +220,7 @@ def losses(history: Sequence[EpochRecord]) -> Figure:
         axes.plot(*zip(*training, strict=True), label="training", marker=marker)
         if held_out:
             axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")
-        axes.set(title=title, xlabel="epoch", ylabel="nats per datum")
+        axes.set(title=printable(title, NAME), xlabel="epoch", ylabel="nats per datum")
         axes.legend()
     return figure
 
@@ -205,19 +241,22 @@ def _principal(z: Tensor) -> tuple[Tensor, list[float]]:
     centred = z.double() - z.double().mean(0)
     _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
     shares = singular.square() / singular.square().sum().clamp_min(1e-12)
-    return (centred @ directions[:2].T).float(), shares[:2].tolist()
+    points = (centred @ directions[:2].T).float()
+    missing = 2 - points.shape[1]  # of a single datum there is one component alone
+    return nn.functional.pad(points, (0, missing)), [*shares[:2].tolist(), *[0.0] * missing]
 
 
-def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> None:
+def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> list[str]:
+    """Draw points (N, 2), those of each label in a colour of their own; returns the labels' names."""
     if labels is None:
         axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.6, linewidths=0)
-        return
+        return []
     present = sorted(set(labels.tolist()))
     for position, label in enumerate(present):
         rows = labels == label
         colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
-        name = classes[label] if classes else str(label)
-        axes.scatter(points[rows, 0], points[rows, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=name)
+        axes.scatter(points[rows, 0], points[rows, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=str(label))
+    return [classes[label] if classes else str(label) for label in present]
 
 
 def _rainbow(position: float) -> Any:
@@ -239,7 +278,15 @@ def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]
 
 
 def save(figure: Figure, path: Path, cut: bool = False) -> Path:
-    """Write a figure as a .png, whole or not at all; with `cut`, without empty margins. Raises RunError on failure."""
-    with atomic.replacing(path) as temporary:
+    """Write a figure as a .png, whole or not at all; with `cut`, without empty margins. Raises RunError on failure.
+
+    Text is drawn as it is: dollars around a part of a name make no formula of it.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with atomic.replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as an empty box
         figure.savefig(temporary, format="png", bbox_inches="tight" if cut else None)
     return path

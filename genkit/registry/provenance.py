@@ -6,16 +6,20 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
-from genkit.interfaces import Component
+from genkit.interfaces import KINDS, Component
+from genkit.registry.kinds import NAME
 from genkit.registry.parts import Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
 from genkit.registry.registry import installed, registry
@@ -25,14 +29,26 @@ from genkit.settings.base import Settings
 State = Literal["the same", "another version", "other code", "another distribution", "missing", "unusable"]
 
 
-class PluginRecord(Settings):
-    """A distribution whose components a model uses, or a class that was registered only in a process."""
+DISTRIBUTION = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|this process)$"
+"""The pattern of a distribution's name (https://packaging.python.org/en/latest/specifications/name-normalization)."""
+VERSION = r"^([A-Za-z0-9][A-Za-z0-9.!+_-]*)?$"
+"""The pattern of versions: the characters of all that PEP 440 allows, none of which a shell or a page acts upon."""
+LONGEST = 100
+"""The largest number of characters of a distribution's name, and of a version."""
+COMPONENT = rf"^({'|'.join(KINDS)})/({NAME}/)?{NAME}$"
 
-    distribution: str
-    version: str
-    components: tuple[str, ...]
+
+class PluginRecord(Settings):
+    """A distribution whose components a model uses, or a class that was registered only in a process.
+
+    It may come from anybody's file, and stands in messages and in commands to copy: hence the patterns.
+    """
+
+    distribution: str = Field(pattern=DISTRIBUTION, max_length=LONGEST)
+    version: str = Field(pattern=VERSION, max_length=LONGEST)
+    components: tuple[Annotated[str, Field(pattern=COMPONENT, max_length=200)], ...] = Field(max_length=1000)
     """The components that the model uses, as `kind/name`."""
-    sha256: str | None = None
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """The hash of the code, see `code_hash` and `source_hash`; None: not known."""
 
     @property
@@ -66,9 +82,14 @@ def plugins_of(config: RunConfig) -> tuple[PluginRecord, ...]:
         origin = (plugin.distribution, plugin.version, _hash(plugin, settings.component))
         origins.setdefault(origin, []).append(f"{kind}/{settings.name}")
     return tuple(
-        PluginRecord(distribution=d, version=v, components=tuple(dict.fromkeys(components)), sha256=sha256)
+        PluginRecord(distribution=d, version=_version(v), components=tuple(dict.fromkeys(components)), sha256=sha256)
         for (d, v, sha256), components in origins.items()
     )
+
+
+def _version(version: str) -> str:
+    """A version as records have it: empty where it has other characters than versions have."""
+    return version if re.fullmatch(VERSION, version) and len(version) <= LONGEST else ""
 
 
 def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Finding]:
@@ -87,7 +108,7 @@ def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Findin
 
 def pip_line(records: Iterable[PluginRecord]) -> str:
     """The pip command that installs exactly these versions; empty where no distribution brings any of them."""
-    pins = [f"'{r.distribution}=={r.version}'" for r in records if r.distribution != THIS_PROCESS]
+    pins = [f"'{r.distribution}=={r.version}'".replace("=='", "'") for r in records if r.distribution != THIS_PROCESS]
     return f"pip install {' '.join(dict.fromkeys(pins))}" if pins else ""
 
 
@@ -127,7 +148,7 @@ def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path, w
         changed = [finding for finding in findings if finding.message]
         lines = [f"{path}: made with {finding.record.owner}, and {finding.message}" for finding in changed]
         lines = [*str(error).splitlines(), *lines] if lines else []
-    return ComponentError("\n".join(lines)) if lines else error
+    return ComponentError(*lines) if lines else error
 
 
 @functools.cache
@@ -225,7 +246,7 @@ def _finding(record: PluginRecord, view: Parts) -> Finding:
         plugin = view.owner(component)
         if canonical(plugin.distribution) != canonical(record.distribution):
             return Finding(record, "another distribution", f"{named([part])} is here that of {plugin.owner}")
-        if plugin.version != record.version:
+        if _version(plugin.version) != record.version:
             message = f"{plugin.owner} is installed; for the same: {pip_line([record])}"
             return Finding(record, "another version", message)
         sha256 = _hash(plugin, component)
@@ -245,6 +266,6 @@ def _lost(record: PluginRecord, causes: dict[str, str]) -> Finding:
     if not here:
         return Finding(record, "missing", f"it is not installed; {pip_line([record])}", parts)
     message = "; ".join(dict.fromkeys(causes.values()))
-    if here[0].version != record.version:
+    if _version(here[0].version) != record.version:
         message += f"; {here[0].owner} is installed; for the same: {pip_line([record])}"
     return Finding(record, "unusable", message, parts)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from genkit.model.model import Model
 from genkit.pictures.mosaic import Pixels
-from genkit.pictures.plots import draw_latents, reconstructions, samples, save
+from genkit.pictures.plots import NAME, draw_latents, reconstructions, samples, save
 from genkit.runs.comparison import Compared, Entry
+from genkit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def _heading(entry: Entry) -> str:
         "" if entry.samples is None else f"Fréchet {entry.samples.frechet:.1f}, coverage {entry.samples.coverage:.2f}"
     )
     below = "" if entry.samples is None else "samples"
-    return "\n".join(filter(None, (entry.name, ", ".join(filter(None, (elbo, quality))), below)))
+    return "\n".join(filter(None, (printable(entry.name, NAME), ", ".join(filter(None, (elbo, quality))), below)))
 
 
 def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:

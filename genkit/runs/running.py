@@ -67,7 +67,7 @@ def run(
 def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
     """The same error, with all other faults of the config."""
     problems = check(run_config, probe=False).errors
-    return type(error)("\n".join(problems)) if problems else error
+    return type(error)(*problems) if problems else error
 
 
 def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[object] = ()) -> Run:

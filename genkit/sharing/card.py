@@ -15,7 +15,7 @@ from urllib.parse import quote
 from torch import nn
 
 from genkit.data.dataset import DataSignature
-from genkit.files.markdown import table
+from genkit.files.markdown import code, escaped, fenced, table
 from genkit.model.model import Model
 from genkit.pictures.mosaic import is_image
 from genkit.record.directory import MODEL_FILE
@@ -25,6 +25,8 @@ from genkit.registry.selection import FIRST_PARTY
 from genkit.settings import yaml
 from genkit.sharing.facts import Facts
 
+CLASSES = 100
+"""The largest number of names of classes in a card."""
 FIRST = ("samples", "reconstructions", "manifold", "latents")
 """The most telling pictures, in order; the others follow."""
 
@@ -46,11 +48,11 @@ def write(facts: Facts, folder: Path, license: str | None = None, repository: st
         "Data": _data(facts.data),
         "Training": _training(facts),
         "Plugins": _plugins(facts.plugins),
-        "Config": f"```yaml\n{yaml.write(facts.config.resolved())}```",
+        "Config": fenced(yaml.write(facts.config.resolved()), "yaml"),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
     matter = yaml.write(front_matter(facts, license))
-    return f"---\n{matter}---\n\n# {facts.config.name}\n\n{_summary(facts)}\n\n{body}\n"
+    return f"---\n{matter}---\n\n# {escaped(facts.config.name)}\n\n{_summary(facts)}\n\n{body}\n"
 
 
 def front_matter(facts: Facts, license: str | None = None) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def _summary(facts: Facts) -> str:
     if model.sampler.has_prior:
         does.append("generates new ones" if does else f"generates {what}")
     start = f"A model with a latent space, made with genkit: it {', and '.join(does)}."
-    return f"{start} It has {_size(model):,} parameters and was trained on `{facts.data.source}`."
+    return f"{start} It has {_size(model):,} parameters and was trained on {code(facts.data.source)}."
 
 
 def _use(facts: Facts, repository: str | None) -> str:
@@ -107,14 +109,15 @@ def _use(facts: Facts, repository: str | None) -> str:
     if model.encoder is not None:
         lines += ["z = model.encode(x)  # of these, or of your own data"]
         lines += [f"x = model.decode(z)  # (64, {shape})"]
-    code = "\n".join(lines)
     notes = [
-        f"It needs {record.owner}, which no distribution brings: register the same class first, with `genkit.register`."
+        f"It needs {escaped(record.owner)}, which no distribution brings: register the same class first, with "
+        "`genkit.register`."
         for record in facts.plugins
         if record.distribution == THIS_PROCESS
     ]
     end = "Loading reads a safetensors file and runs no code from it."
-    return "\n\n".join([f"```console\n{install}\n```", *notes, f"```python\n{code}\n```", end])
+    console = [fenced(install, "console")] if install else []
+    return "\n\n".join([*console, *notes, fenced("\n".join(lines), "python"), end])
 
 
 def _figures(facts: Facts) -> str:
@@ -122,7 +125,7 @@ def _figures(facts: Facts) -> str:
     if not rows or facts.evaluation is None:
         return ""
     split, count, draws = (facts.evaluation[key] for key in ("split", "count", "draws"))
-    where = f"On the {split} split, {count:,} data, with {draws} draw{'s' if draws > 1 else ''} of z for each"
+    where = f"On the {escaped(split)} split, {count:,} data, with {draws} draw{'s' if draws > 1 else ''} of z for each"
     return f"{where}.\n\n{table(('figure', 'value'), rows)}"
 
 
@@ -130,8 +133,8 @@ def _pictures(pictures: Iterable[Path], folder: Path) -> str:
     links = []
     for picture in sorted(pictures, key=lambda picture: (_place(picture.stem), picture.stem)):
         relative = Path(os.path.relpath(picture, folder)).as_posix()
-        title = picture.stem.replace("_", " ").replace("-", " ").capitalize()
-        links.append(f"**{title}**\n\n![{title}]({quote(relative)})")
+        title = picture.stem.replace("_", " ").replace("-", " ").strip().capitalize()
+        links.append(f"**{escaped(title)}**\n\n![{escaped(title)}]({quote(os.fsencode(relative))})")
     return "\n\n".join(links)
 
 
@@ -143,19 +146,20 @@ def _parts(model: Model) -> str:
     assert model.config is not None
     parts = [(kind, settings.name, getattr(model, kind, None)) for kind, settings in model.config.components()]
     parts += [("loss", name, term) for name, term in model.losses.items()]
-    rows = [(kind, f"`{name}`", f"{_size(part):,}") for kind, name, part in parts if isinstance(part, nn.Module)]
+    rows = [(kind, code(name), f"{_size(part):,}") for kind, name, part in parts if isinstance(part, nn.Module)]
     return table(("part", "which", "parameters"), rows)
 
 
 def _data(data: DataSignature) -> str:
     rows = [
-        ("source", f"`{data.source}`"),
+        ("source", code(data.source)),
         ("shape of a datum", _times(data.shape)),
         ("values", f"{data.range[0]:g} to {data.range[1]:g}"),
         *((f"{split} split", f"{count:,} data") for split, count in data.counts.items()),
     ]
     if data.classes is not None:
-        rows.append(("classes", ", ".join(data.classes)))
+        more = [f"and {len(data.classes) - CLASSES:,} more"] if len(data.classes) > CLASSES else []
+        rows.append(("classes", ", ".join([*map(escaped, data.classes[:CLASSES]), *more])))
     return table(("what", "value"), rows)
 
 
@@ -174,17 +178,17 @@ def _training(facts: Facts) -> str:
         rows.append(("objective, validation data", f"{last.validation.loss:,.2f} nats per datum"))
     if facts.environment is not None:
         versions = facts.environment.get("versions", {})
-        rows.append(("made with", ", ".join(f"{name} {version}" for name, version in versions.items())))
+        rows.append(("made with", ", ".join(escaped(f"{name} {version}") for name, version in versions.items())))
     return table(("what", "value"), rows)
 
 
 def _plugins(records: Iterable[PluginRecord]) -> str:
     rows = [
         (
-            record.distribution,
-            record.version,
-            ", ".join(f"`{component}`" for component in record.components),
-            f"`{record.sha256}`" if record.sha256 else "not known",
+            escaped(record.distribution),
+            escaped(record.version),
+            ", ".join(map(code, record.components)),
+            code(record.sha256) if record.sha256 else "not known",
         )
         for record in records
     ]

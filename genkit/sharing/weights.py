@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field, ValidationError
+from torch import Tensor
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from genkit import config
+from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitError, HubError, WeightsError
+from genkit.files import plain
 from genkit.files.tensors import fill, opened, read_tensors, write_tensors
+from genkit.interfaces import Shape
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import CONFIG_FILE, MODEL_FILE
@@ -20,10 +29,18 @@ from genkit.registry.provenance import PluginRecord, explained, plugins_of, warn
 from genkit.registry.registry import installed
 from genkit.settings.base import Settings
 from genkit.sharing import hub
+from genkit.speed.footprint import watching
 
 FORMAT = 2
 """The version of the format; in 1, the records of plugins hold no hash."""
 KEY = "genkit"
+LONGEST = 2**20
+"""The largest number of characters of the config in the metadata."""
+MOST_TENSORS, SPARE = 1000, 2**26
+"""How many tensors, and numbers in them, a model may have beside twice those of its file: some are not saved."""
+UNWATCHED = "the memory that a foreign model file takes is not limited"
+ROOM = 2**30
+"""The most bytes that building a model may take beside four times those of its file: a pass of two data through it."""
 
 
 class Header(Settings):
@@ -32,7 +49,7 @@ class Header(Settings):
     format: int = Field(ge=1)
     config: dict[str, Any]
     data: DataSignature
-    plugins: tuple[PluginRecord, ...]
+    plugins: tuple[PluginRecord, ...] = Field(max_length=100)
 
 
 def save(path: Path, model: Model) -> None:
@@ -46,6 +63,9 @@ def save(path: Path, model: Model) -> None:
 def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     """The model of a model file, of a run directory, or of hf://USER/REPO, in eval mode.
 
+    The file may be anybody's: no code of it runs, nothing that it names is read, and a model that does not fit the
+    tensors of the file is refused before it takes memory.
+
     Warns (GenkitWarning) where a plugin has another version or other code here than the model was made with.
 
     Raises:
@@ -55,18 +75,57 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         HubError: the file cannot be fetched from the Hub.
     """
     file = locate(path)
-    tensors, metadata = read_tensors(file)
-    header = _header(file, metadata)
+    header = read_header(file)
     try:
         run_config = config.parse(header.config, installed, source=str(file))
         with torch.random.fork_rng():
-            model = build(run_config, header.data.shape)
-        fill(model, tensors, file)
+            model = _built(run_config, header.data.shape, file)
+        fill(model, read_tensors(file)[0], file)
     except GenkitError as error:
         raise explained(error, header.plugins, file, header.config.get("plugins", "all")) from None
     warn_of_changes(header.plugins, path, run_config.plugins)
     model.data = header.data
     return model.to(device).eval()
+
+
+def _built(run_config: RunConfig, shape: Shape, file: Path) -> Model:
+    """The model of a config, with fresh weights.
+
+    Raises:
+        WeightsError: it would have far more weights than the file, or take far more memory than they explain.
+        ComponentError: the model cannot be built.
+    """
+    size, counts = file.stat().st_size, _Counts(file)
+    hooks = [register_module_parameter_registration_hook(counts), register_module_buffer_registration_hook(counts)]
+    try:
+        with watching(UNWATCHED, ROOM + 4 * size):
+            return build(run_config, shape)
+    except GenkitError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise WeightsError(f"{file}: {error.__cause__}; it is damaged, or is no model for its tensors") from None
+        raise
+    except MemoryError as error:
+        raise WeightsError(f"{file}: {error}; it is damaged, or is no model for its tensors") from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Counts:
+    """Counts the numbers of a model's tensors while its parts are built, before any of them is filled."""
+
+    def __init__(self, file: Path) -> None:
+        with opened(file) as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+        self.most, self.most_numbers = 2 * len(shapes) + MOST_TENSORS, 2 * sum(map(math.prod, shapes)) + SPARE
+        self.tensors = self.numbers = 0
+
+    def __call__(self, _: object, name: str, tensor: Tensor | None) -> None:
+        """Take note of a tensor that a module registers; raises MemoryError where they are too many."""
+        self.tensors += 1
+        self.numbers += 0 if tensor is None else tensor.numel()
+        if self.tensors > self.most or self.numbers > self.most_numbers:
+            raise MemoryError("the model that its config describes is far larger than its tensors")
 
 
 def locate(path: str | Path) -> Path:
@@ -103,11 +162,14 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
     if KEY not in metadata:
         raise WeightsError(f"{path}: is a safetensors file, but not of genkit: its metadata hold no '{KEY}'")
     try:
-        version = json.loads(metadata[KEY]).get("format", 0)
+        values = plain.parse(metadata[KEY])
+        version = values.get("format", 0)
         if version > FORMAT:
             raise WeightsError(
                 f"{path}: has format {version}, and this genkit reads up to {FORMAT}; upgrade genkit-torch"
             )
-        return Header.model_validate_json(metadata[KEY])
-    except (ValidationError, ValueError, AttributeError, TypeError) as error:
+        if len(json.dumps(values.get("config"))) > LONGEST:
+            raise WeightsError(f"{path}: its config has more than {LONGEST:,} characters")
+        return Header.model_validate(values)
+    except (ValidationError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: its metadata '{KEY}' are damaged: {str(error).splitlines()[0]}") from None

@@ -152,7 +152,7 @@ def settings_of(component: type[Component], values: Mapping[str, Any] | None = N
     wrong = [detail for detail in problems if detail["type"] != "missing"]
     if wrong:
         lines = [f"{part}: {dotted(tuple(detail['loc']))}: {detail['msg']}" for detail in wrong]
-        raise ConfigError("\n".join(lines))
+        raise ConfigError(*lines)
     missing = [dotted(tuple(detail["loc"])) for detail in problems]
     assignments = [f"{name}=..." for name in missing]
     call = f"contract({component.__name__}, {component.__name__}.Config({', '.join(assignments)}))"

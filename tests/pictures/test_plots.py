@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.decomposition import PCA
 from torch.distributions import Normal
 
 from genkit.data.dataset import Dataset, DataSignature
+from genkit.errors import GenkitWarning
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
 from genkit.model.model import Model
@@ -289,6 +291,96 @@ def test_held_out_data_are_shown_where_there_are_any(
     monkeypatch.setattr(plots, "manifold", lambda *_: np.zeros((9, 9, 3), np.uint8))
     plots.draw_all(linear(2, (2,)), Dataset(*parts, None, False), [record(1)], tmp_path)
     assert shown == [expected]
+
+
+HARD_NAMES = (
+    "$5_to_$10",
+    "A$AP_$",
+    r"\frac{",
+    "_background",
+    os.fsdecode(b"caf\xe9"),
+    "a\nb\x1b[2J",
+    "\u732b",
+    "x" * 500,
+)
+
+
+@pytest.mark.parametrize("latent", [2, 3])
+def test_names_of_classes_are_drawn_as_they_are(tmp_path: Path, latent: int) -> None:
+    data = Split(torch.randn(24, latent), torch.arange(24) % len(HARD_NAMES))
+    figure = plots.latents(linear(latent, (latent,)), data, HARD_NAMES)
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts[:4] == list(HARD_NAMES[:4])
+    assert texts[4:7] == [r"caf\udce9", r"a\nb\x1b[2J", "\u732b"]
+    assert texts[7] == "x" * (plots.NAME - 1) + "\u2026"
+    plots.save(figure, tmp_path / "latents.png")
+    assert not any(text.get_parse_math() for text in figure.axes[0].get_legend().get_texts())
+
+
+def test_names_of_terms_are_drawn_as_they_are(tmp_path: Path) -> None:
+    scores = Scores(1.0, {"$a_$b$": 1.0}, {"_c\x1b": 1.0}, None, None, None)
+    figure = plots.losses([EpochRecord(1, 1, 1.0, 1.0, 1e-3, {"$a_$b$": 1}, scores, scores)])
+    assert [axes.get_title() for axes in figure.axes] == ["objective", "$a_$b$", r"critic of _c\x1b"]
+    plots.save(figure, tmp_path / "loss.png")
+
+
+@pytest.mark.parametrize("latent", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 4, 4), (6,)])
+def test_a_single_test_datum_is_drawn(tmp_path: Path, latent: int, shape: Shape) -> None:
+    data = Dataset(split(5, shape), None, split(1, shape), None, False)
+    names = {path.stem for path in plots.draw_all(linear(latent, shape), data, [record(1)], tmp_path)}
+    assert names >= {"loss", "reconstructions", "latents", "samples"}
+
+
+def test_one_class_and_equal_codes_are_drawn(tmp_path: Path) -> None:
+    alike = Split(torch.full((6, 3), 0.5), torch.zeros(6, dtype=torch.long))
+    written = plots.draw_all(linear(3, (3,)), Dataset(alike, None, None, ("one",), False), [record(1)], tmp_path)
+    assert {path.stem for path in written} == {path.removesuffix(".png") for path in ALWAYS} | {"traversals"}
+
+
+def test_codes_that_are_not_finite_are_left_out_of_the_picture() -> None:
+    x = torch.randn(12, 3)
+    x[4, 1], x[7, 2] = torch.nan, torch.inf
+    figure = plots.latents(linear(3, (3,)), Split(x, torch.arange(12) % 2), None)
+    assert np.isfinite(points(figure)).all()
+    assert len(points(figure)) == 10
+
+
+def test_a_picture_that_fails_is_named_and_the_others_are_drawn(tmp_path: Path) -> None:
+    (tmp_path / "latents.png").write_bytes(b"a picture of other weights")
+    nothing = Dataset(Split(torch.full((4, 3), torch.nan), None), None, None, None, False)
+    with pytest.warns(GenkitWarning) as said:
+        written = plots.draw_all(linear(3, (3,)), nothing, [record(1)], tmp_path)
+    assert [str(one.message) for one in said] == [
+        "picture 'latents' could not be drawn: none of the codes of 4 data is finite"
+    ]
+    assert {path.name for path in written} == (ALWAYS | {"traversals.png"}) - {"latents.png"}
+    assert not (tmp_path / "latents.png").exists()
+
+
+def test_a_picture_that_breaks_down_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> Any:
+        raise torch.linalg.LinAlgError("it did not\nconverge")
+
+    monkeypatch.setattr(plots, "_principal", fails)
+    with pytest.warns(GenkitWarning, match=r"^picture 'latents' could not be drawn: \w+: it did not converge$"):
+        plots.draw_all(linear(3, (3,)), Dataset(split(4, (3,)), None, None, None, False), [record(1)], tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning_per_picture(tmp_path: Path) -> None:
+    (tmp_path / "pictures").write_text("a file")
+    data = Dataset(split(4, (2,)), None, None, None, False)
+    with pytest.warns(GenkitWarning, match=r"picture '\w+' could not be drawn: cannot write .*\.png"):
+        assert plots.draw_all(linear(2, (2,)), data, [record(1)], tmp_path / "pictures") == []
+
+
+def test_an_interruption_ends_the_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, "losses", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plots.draw_all(linear(2, (2,)), Dataset(split(4, (2,)), None, None, None, False), [record(1)], tmp_path)
 
 
 def test_drawing_needs_no_display_and_leaves_nothing_global(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 import dataclasses
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from genkit.errors import RunError
 from genkit.record.directory import RunDirectory
+from genkit.registry.plugin import THIS_PROCESS
 from genkit.registry.provenance import PluginRecord, code_hash
 from genkit.sharing.card import front_matter, write
 from genkit.sharing.facts import gather
 from genkit.sharing.push import write_card
+from genkit.text import printable
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +134,85 @@ def test_names_that_other_readers_take_for_truth_values_are_quoted(facts):
 
 def test_names_of_classes_stay_in_their_cell(facts):
     data = facts.data.model_copy(update={"classes": ("a\nb", "<script>", "c|d")})
-    assert "| classes | a b, &lt;script>, c\\|d |" in write(dataclasses.replace(facts, data=data), Path())
+    card = write(dataclasses.replace(facts, data=data), Path())
+    assert rendered(card).text.count(r"a\nb, <script>, c|d") == 1
+
+
+class Page(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, *(name for name, _ in attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def rendered(card):
+    """A card as a reader of Markdown shows it that lets HTML through."""
+    return Page(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(card.split("---\n", 2)[2]))
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[click](javascript:alert(1))",
+    "![x](https://evil.example/x.png)",
+    "<https://evil.example>",
+    "https://evil.example www.evil.example a@evil.example",
+    "a|b|c `code` | `",
+    "`|` `<b>` ``x``",
+    "\n\n```\n<script>alert(1)</script>\n```\n",
+    "\n\n# heading\n\n- item\n\n---\n",
+    "**bold** _em_ ~~gone~~ $x$ $$y$$",
+    "&lt;b&gt; &#60;b&#62; \\\\<b>",
+    "</td></table><iframe>",
+    "[a]: https://evil.example",
+    "\x1b[31m\u202e\udce9\u2028",
+    "--><b>",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_elsewhere_is_shown_literally_in_a_card(facts, text):
+    name = facts.plugins[0].model_copy(
+        update={"distribution": text, "version": text, "components": (text,), "sha256": text}
+    )
+    changed = dataclasses.replace(
+        facts,
+        data=facts.data.model_copy(update={"classes": (text, "b"), "source": text}),
+        plugins=(name, name.model_copy(update={"distribution": THIS_PROCESS})),
+        evaluation={**facts.evaluation, "split": text},
+        environment={"versions": {text: text}},
+        pictures=(Path("pictures") / f"{text.replace('/', '-')}.png",),
+    )
+    plain = dataclasses.replace(
+        changed,
+        data=facts.data.model_copy(update={"classes": ("a", "b"), "source": "a"}),
+        plugins=tuple(r.model_copy(update={"version": "a", "components": ("a/a",)}) for r in changed.plugins),
+        evaluation={**facts.evaluation, "split": "a"},
+        environment={"versions": {"a": "a"}},
+        pictures=(Path("pictures/a.png"),),
+    )
+    plain = dataclasses.replace(
+        plain, plugins=(plain.plugins[0].model_copy(update={"distribution": "a", "sha256": "a"}), plain.plugins[1])
+    )
+    page, usual = rendered(write(changed, Path())), rendered(write(plain, Path()))
+    assert [tag for tag in page.tags if tag != ("code",)] == [tag for tag in usual.tags if tag != ("code",)]
+    assert page.text.count(printable(text)) >= 6
+    write(changed, Path()).encode("utf-8")
+
+
+def test_a_fence_in_the_config_ends_no_block(facts):
+    optimizer = facts.config.model_copy(update={"name": "a\n```\n<script>\n````"})
+    tags = rendered(write(dataclasses.replace(facts, config=optimizer), Path())).tags
+    assert ("script",) not in tags
 
 
 def test_links_to_pictures_lead_from_where_the_card_lies(facts, finished, tmp_path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import SHARE, License, RunPath, app
+from genkit.cli.app import SHARE, License, RunPath, app, say
 
 
 @app.command(rich_help_panel=SHARE)
@@ -24,4 +24,4 @@ def card(
     """Write a model card: what the model is, how to load it, its figures, and the plugins that it needs."""
     from genkit.sharing.push import write_card
 
-    print(write_card(run, out, license, repository))
+    say(write_card(run, out, license, repository))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import TRAIN, USER_ERROR, ConfigPath, Json, Overrides, app
+from genkit.cli.app import TRAIN, USER_ERROR, ConfigPath, Json, Overrides, app, say
 
 if TYPE_CHECKING:
     from genkit.runs.preflight import Report
@@ -36,23 +35,20 @@ def check(
 
 def show(report: Report) -> None:
     """Print a report, its errors last and on stderr."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False, soft_wrap=True)
     if report.shape is not None and report.range is not None:
         counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
         size = "×".join(map(str, report.shape))
-        console.print(f"data: {counts}; {size}, values from {report.range[0]:.4g} to {report.range[1]:.4g}")
+        say(f"data: {counts}; {size}, values from {report.range[0]:.4g} to {report.range[1]:.4g}")
     if report.parameters is not None:
-        console.print(f"model: {report.parameters:,} parameters")
+        say(f"model: {report.parameters:,} parameters")
     if report.bytes is not None:
         free = "" if report.free is None else f"; {report.free / 2**20:,.0f} MiB are free"
-        console.print(f"memory: about {report.bytes / 2**20:,.0f} MiB beside the libraries' own{free}")
+        say(f"memory: about {report.bytes / 2**20:,.0f} MiB beside the libraries' own{free}")
     if report.seconds is not None:
-        console.print(f"time: about {report.seconds:.3g} s per epoch of {report.steps:,} steps, not compiled")
+        say(f"time: about {report.seconds:.3g} s per epoch of {report.steps:,} steps, not compiled")
     for doubt in report.doubts:
-        console.print(f"note: {doubt}")
+        say(f"note: {doubt}")
     for error in report.errors:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
     if not report.errors:
-        console.print("no errors; see the notes" if report.doubts else "nothing is wrong")
+        say("no errors; see the notes" if report.doubts else "nothing is wrong")

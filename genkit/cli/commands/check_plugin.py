@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail
+from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail, say
 
 if TYPE_CHECKING:
     from genkit.testing.targets import PartReport
@@ -53,13 +53,13 @@ def check_plugin(
 def show(reports: list[PartReport]) -> None:
     """Print a paragraph per part, with a line per check."""
     for report in reports:
-        print(f"{report.part}  ({report.owner})")
+        say(f"{report.part}  ({report.owner})")
         for result in report.results:
             outcome = f"{result.status}: {result.message}" if result.message else result.status
-            print(f"    {result.check:32} {outcome}")
+            say(f"    {result.check:32} {outcome}")
         if report.problem is not None:
-            print(f"    not checked: {report.problem}")
+            say(f"    not checked: {report.problem}")
     counts = Counter(result.status for report in reports for result in report.results)
     if any(result.status == "FAILED" and result.check not in PLUGIN_CHECKS for r in reports for result in r.results):
-        print('what a part cannot keep by design is marked in its class: expected_failures = {"CHECK": "the reason"}')
-    print(", ".join(f"{count} {status}" for status, count in counts.most_common()) or "nothing is checked")
+        say('what a part cannot keep by design is marked in its class: expected_failures = {"CHECK": "the reason"}')
+    say(", ".join(f"{count} {status}" for status, count in counts.most_common()) or "nothing is checked")

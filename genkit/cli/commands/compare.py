@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, Json, Seed, app, fail
+from genkit.cli.app import INSPECT, Json, Seed, app, fail, say
+from genkit.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,21 +51,19 @@ def compare(
         tables.print_json(result.comparison.to_json())
     else:
         show(result.comparison)
-        print(out)
+        say(out)
 
 
 def show(comparison: Comparison) -> None:
     """Print a table with a row per figure and a column per model, in pieces where it is too wide."""
-    from rich.console import Console
-
     from genkit.evaluation.descriptions import LEGEND, descriptions, figures
     from genkit.runs.comparison import Entry
 
-    entries = [(entry.name, asdict(entry)) for entry in comparison.entries]
+    entries = [(printable(entry.name), asdict(entry)) for entry in comparison.entries]
     entries.append(("floor", {"samples": asdict(comparison.floor)}))
     columns = [(name, {figure.key: figure.text for figure in figures(values, Entry)}) for name, values in entries]
     rows = {key: about for key, about in descriptions(Entry).items() if any(key in cells for _, cells in columns)}
-    console = Console(markup=False, highlight=False)
+    console = tables.console()
     room = console.width - min(max(len(about.title) + GAP for about in rows.values()), console.width // 2)
     for piece in _pieces(columns, room):
         console.print(_table(rows, piece))
@@ -93,5 +92,5 @@ def _pieces(columns: list[Column], room: int) -> list[list[Column]]:
 def _table(rows: dict[str, Description], columns: list[Column]) -> Table:
     table = tables.table(("",), [name for name, _ in columns])
     for key, about in rows.items():
-        table.add_row(f"{about.title} {about.arrow}".strip(), *(cells.get(key, "–") for _, cells in columns))
+        tables.add_row(table, f"{about.title} {about.arrow}".strip(), *(cells.get(key, "–") for _, cells in columns))
     return table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, Json, Overrides, app, fail
+from genkit.cli.app import INSPECT, Json, Overrides, app, fail, say
 
 if TYPE_CHECKING:
     from genkit.model.summary import Row
@@ -52,8 +52,6 @@ def describe(
 
 def show(rows: list[Row]) -> None:
     """Print the table of a model; layers that read the same input share a line."""
-    from rich.console import Console
-
     table = tables.table(("layer", "type", "output shape"), ("parameters",))
     lines: list[list[Row]] = []
     for row in rows:
@@ -65,10 +63,10 @@ def show(rows: list[Row]) -> None:
         types = [row.type + (f" + {row.activation}" if row.activation else "") for row in line]
         shapes = ["×".join(map(str, row.shape)) for row in line]
         counts = [f"{row.parameters:,}" for row in line]
-        table.add_row(*(" | ".join(cells) for cells in (_side_by_side(line), types, shapes, counts)))
-    console = Console(markup=False)
+        tables.add_row(table, *(" | ".join(cells) for cells in (_side_by_side(line), types, shapes, counts)))
+    console = tables.console(highlight=True)
     console.print(table)
-    console.print(f"{sum(row.parameters for row in rows):,} parameters", highlight=False)
+    say(f"{sum(row.parameters for row in rows):,} parameters")
 
 
 def _side_by_side(line: list[Row]) -> list[str]:

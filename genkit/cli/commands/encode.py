@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app
+from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, say
 
 
 @app.command(rich_help_panel=USE)
@@ -18,4 +18,4 @@ def encode(run: RunPath, out: Out, data: DataOverrides = None, split: SplitName 
     if chosen.labels is not None:
         arrays["labels"] = chosen.labels.numpy()
     outputs.write(out, arrays)
-    print(out)
+    say(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, DataOverrides, Json, RunPath, SplitName, app
+from genkit.cli.app import INSPECT, DataOverrides, Json, RunPath, SplitName, app, say
 
 if TYPE_CHECKING:
     from genkit.evaluation.descriptions import Description
@@ -50,8 +50,8 @@ def show(values: dict[str, Any]) -> None:
 
     about = descriptions(Evaluation) | descriptions(Probes, "probes.")
     for key, value in _flat(values):
-        print(f"{key:22} {_text(value, about.get(key))}".rstrip())
-    print(LEGEND)
+        say(f"{key:22} {_text(value, about.get(key))}".rstrip())
+    say(LEGEND)
 
 
 def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, RunPath, app
+from genkit.cli.app import USE, RunPath, app, say
 
 
 @app.command(rich_help_panel=USE)
@@ -31,5 +31,5 @@ def export(
     folder = Path() if hub.is_address(run) else run if run.is_dir() else run.parent
     exported = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
     names = f"{', '.join(exported.inputs)} -> {', '.join(exported.outputs)}"
-    print(f"{names}: differs from the model by at most {exported.difference:.1e}")
-    print(exported.path)
+    say(f"{names}: differs from the model by at most {exported.difference:.1e}")
+    say(exported.path)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, fail
+from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, fail, say
 
 
 @app.command(rich_help_panel=USE)
@@ -33,4 +33,4 @@ def interpolate(
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
     path = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
     outputs.write_data(out, path.numpy(), model.limits, columns=steps)
-    print(out)
+    say(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import SHARE, USER_ERROR, Json, RunPath, app
+from genkit.cli.app import SHARE, USER_ERROR, Json, RunPath, app, say
 
 if TYPE_CHECKING:
     from genkit.sharing.push import Inspection
@@ -36,11 +36,11 @@ def show(inspection: Inspection) -> None:
     """Print the facts of a model file, the plugins that it was made with, and the pip command for missing ones."""
     shape = " × ".join(map(str, inspection.data.shape))
     size = "" if inspection.parameters is None else f"; {inspection.parameters:,} parameters"
-    print(f"{inspection.path}\nsha256 {inspection.sha256}")
-    print(f"{inspection.name}: for {inspection.data.source}, data of shape {shape}{size}")
+    say(inspection.path, f"sha256 {inspection.sha256}")
+    say(f"{inspection.name}: for {inspection.data.source}, data of shape {shape}{size}")
     for finding in inspection.plugins:
         record = finding.record
-        print(f"{record.owner} ({', '.join(record.components)}): {finding.message or finding.state}")
-    print("cannot be loaded here" if inspection.problem else "can be loaded here")
+        say(f"{record.owner} ({', '.join(record.components)}): {finding.message or finding.state}")
+    say("cannot be loaded here" if inspection.problem else "can be loaded here")
     if inspection.problem:
-        print("\n".join(filter(None, (inspection.problem, inspection.install))))
+        say(*inspection.problem.split("\n"), *filter(None, [inspection.install]))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import PLUGINS, app
+from genkit.cli.app import PLUGINS, app, say
 
 SCAFFOLD = Path(__file__).parents[2] / "scaffold"
 
@@ -34,8 +34,8 @@ def new_plugin(
     from genkit.scaffold import new_plugin as write
 
     folder = write(name, kind, out, license, author)
-    print(folder)
-    print("next:")
+    say(folder)
+    say("next:")
     for command in (
         f"cd {shlex.quote(str(folder))}",
         "pip install -e '.[dev]'",
@@ -43,4 +43,4 @@ def new_plugin(
         f"genkit check-plugin {name}",
         "genkit run example.yaml",
     ):
-        print(f"  {command}")
+        say(f"  {command}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import PLUGINS, Json, OutOrPrint, app
+from genkit.cli.app import PLUGINS, Json, OutOrPrint, app, say
 
 plugins = typer.Typer(invoke_without_command=True, help="List the installed plugins, or show one of their parts.")
 app.add_typer(plugins, name="plugins", rich_help_panel=PLUGINS)
@@ -67,30 +68,28 @@ def reference(out: OutOrPrint = None) -> None:
     from genkit.registry.reference import reference as page
 
     if out is None:
-        print(page(), end="")
+        sys.stdout.write(page())
     else:
         atomic.write_text(out, page())
-        print(out)
+        say(out)
 
 
 def show_all(rows: list[dict[str, Any]]) -> None:
     """Print a paragraph per plugin."""
     for row in rows:
-        print(f"{row['name']}  ({row['distribution']} {row['version']})".replace(" )", ")"))
+        say(f"{row['name']}  ({row['distribution']} {row['version']})".replace(" )", ")"))
         for label in ("components", "events", "problems", "notes"):
             if row[label]:
-                print(f"    {label}: {', '.join(row[label])}")
+                say(f"    {label}: {', '.join(row[label])}")
 
 
 def show_part(title: str, owner: str, documentation: str, options: dict[str, Any]) -> None:
     """Print a component's documentation, and a table of its options."""
-    from rich.console import Console
-
     from genkit.registry.schema import described
 
-    console = Console(markup=False, highlight=False)
+    console = tables.console()
     console.print(f"{title}  ({owner})\n\n{documentation}\n", soft_wrap=True)
     table = tables.table(("option", "type", "default", "what"))
     for option in described(options):
-        table.add_row(option.name, option.type, option.default or "needed", option.what)
+        tables.add_row(table, option.name, option.type, option.default or "needed", option.what)
     console.print(table)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import SHARE, License, RunPath, app
+from genkit.cli.app import SHARE, License, RunPath, app, say
 
 
 @app.command(rich_help_panel=SHARE)
@@ -23,5 +23,4 @@ def push(
     from genkit.sharing.push import push as upload
 
     commit, files = upload(run, target, license, private)
-    print("\n".join(files))
-    print(commit)
+    say(*files, commit)

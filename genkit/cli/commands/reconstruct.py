@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app
+from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, say
 
 
 @app.command(rich_help_panel=USE)
@@ -32,4 +32,4 @@ def reconstruct(
         outputs.write_picture(out, plots.reconstructions(model, x, count=n or 24))
     else:
         outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
-    print(out)
+    say(out)

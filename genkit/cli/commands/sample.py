@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, Out, RunPath, Seed, app, fail
+from genkit.cli.app import USE, Out, RunPath, Seed, app, fail, say
 
 
 @app.command(rich_help_panel=USE)
@@ -35,4 +35,4 @@ def sample(
         outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise)))
     else:
         outputs.write_data(out, model.sample(n, noise).numpy(), model.limits, columns=max(1, round(n**0.5)))
-    print(out)
+    say(out)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from genkit.cli.app import PLUGINS, OutOrPrint, app
+import sys
+
+from genkit.cli.app import PLUGINS, OutOrPrint, app, say
 
 
 @app.command(rich_help_panel=PLUGINS)
@@ -15,7 +17,7 @@ def schema(out: OutOrPrint = None) -> None:
 
     text = json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
     if out is None:
-        print(text, end="")
+        sys.stdout.write(text)
     else:
         atomic.write_text(out, text)
-        print(out)
+        say(out)
