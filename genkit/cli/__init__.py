@@ -28,11 +28,12 @@ def main() -> None:
     app = application()
     from genkit.cli.app import any_terminal, fail, warning_lines
     from genkit.errors import GenkitError
+    from genkit.training.signals import end, handled
 
     atexit.register(gc.freeze)  # else Python searches all of torch for cycles at exit, which takes half a second
     any_terminal()
     try:
-        with warning_lines():
+        with warning_lines(), handled(end):
             app()
     except GenkitError as error:
         if os.environ.get(TRACEBACK):

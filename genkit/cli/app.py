@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from genkit.text import printable
+from genkit.training.signals import handled
 
 app = typer.Typer(
     help="Generative models with a latent space, from one config file.",
@@ -49,6 +51,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other progra
 License = Annotated[
     str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")
 ]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="Go on although the data or the config are not those of the training.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of the draws.")]
 
 
@@ -65,12 +70,48 @@ ASCII = {"−": "-", "–": "-", "×": "x", "…": "...", "↑": "^", "↓": "v"
 """The characters of genkit's own messages for terminals that have few characters."""
 
 
+class _Lasting(io.FileIO):
+    """A stream whose reader may go, as `head` does: what is still to come is dropped, and the work goes on."""
+
+    def write(self, data: Any) -> int:
+        """Write bytes to the reader, if there is one."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
 def any_terminal() -> None:
-    """Let stdout and stderr take all text: characters that their encoding lacks become similar ones, or escapes."""
+    """Let stdout and stderr take all text: characters that their encoding lacks become similar ones, or escapes.
+
+    A reader that goes away, as `head` does, ends nothing.
+    """
     codecs.register_error("similar", _similar)
+    sys.stdout, sys.stderr = map(_lasting, (sys.stdout, sys.stderr), (sys.__stdout__, sys.__stderr__))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="similar")
+
+
+def _lasting(stream: TextIO, own: TextIO | None) -> TextIO:
+    """The process's own stream, made lasting; any other stream as it is."""
+    if stream is not own or type(stream) is not io.TextIOWrapper:
+        return stream
+    stream.flush()
+    raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(raw, stream.encoding, line_buffering=stream.line_buffering)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """End at once where a signal comes in the block: libraries that are being imported would swallow it."""
+    with handled(_end_at_once):
+        yield
+
+
+def _end_at_once(number: int, _: object) -> NoReturn:
+    os.write(2, b"interrupted before training started; nothing was written\n")
+    os._exit(128 + number)
 
 
 def _similar(error: UnicodeError) -> tuple[str | bytes, int]:

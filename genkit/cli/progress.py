@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from genkit.cli import tables
 from genkit.cli.app import INTERRUPTED, say
+from genkit.errors import RunError
 from genkit.parallel import group
 from genkit.text import printable
 
@@ -59,15 +60,9 @@ class ProgressBar:
         """Print the data, the model and the device, and start the bar."""
         self.run = run
         parameters = sum(parameter.numel() for parameter in run.model.parameters())
-<<<<<<< HEAD
         data = ", ".join(f"{count:,} {name}" for name, count in run.data.counts().items())
-        self.console.print(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
-=======
-        counts = run.data.signature("").counts
-        data = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         name = printable(run.config.data.name)
         self.console.print(f"{name}: {data}; {parameters:,} parameters on {run.model.device}")
->>>>>>> bd696b4a7505122c18634c349f55346382f8a5da
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"
             self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)
@@ -131,17 +126,30 @@ def terms(scores: Scores, weights: dict[str, float]) -> str:
 
 @contextmanager
 def following() -> Iterator[ProgressBar]:
-    """A progress bar for a run inside the block; after Ctrl-C, a message says how to go on."""
+    """A progress bar for a run inside the block; after a signal or a full disk, a message says how to go on."""
     progress = ProgressBar(tables.console(highlight=True, quiet=not group.is_leader()))
     try:
         yield progress
     except KeyboardInterrupt:
-        if progress.run is None:
-            say("interrupted before training started; nothing was written", error=True)
-        else:
-            done, directory = len(progress.run.history), progress.run.directory.path
-            say(f"interrupted; {done} whole epochs are kept. To go on: genkit resume {directory}", error=True)
+        _say_how_to_go_on(progress.run)
         raise SystemExit(INTERRUPTED) from None
+    except SystemExit as stop:
+        if isinstance(stop.code, int) and stop.code > 128:
+            _say_how_to_go_on(progress.run)
+        raise
+    except RunError as error:
+        if progress.run is None:
+            raise
+        raise RunError(*error.args, f"to go on: genkit resume {progress.run.directory.path}") from None
+
+
+def _say_how_to_go_on(run: Run | None) -> None:
+    if run is None:
+        say("interrupted before training started; nothing was written", error=True)
+        return
+    done, directory = len(run.history), run.directory.path
+    kept = f"interrupted; {done} whole epochs are kept, and the steps after them"
+    say(f"{kept}. To go on: genkit resume {directory}", error=True)
 
 
 def print_files(directory: RunDirectory) -> None:

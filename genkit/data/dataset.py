@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -123,12 +123,13 @@ class Dataset(NamedTuple):
 
     def signature(self, source: str) -> DataSignature:
         """The signature of the data, which a model keeps; its fingerprint takes a pass over all of them."""
+        counts: Any = self.counts()
         return DataSignature(
             source=source,
             shape=self.shape,
             range=self.range(),
             classes=None if self.classes is None else tuple(map(encodable, self.classes)),
-            counts=self.counts(),
+            counts=counts,
             fingerprint=self.fingerprint(),
         )
 

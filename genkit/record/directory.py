@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import warnings
 from pathlib import Path
 
-from genkit.errors import RunError
+from genkit.errors import GenkitWarning, RunError
 from genkit.files import atomic, strict_json
+from genkit.files.lock import NAME as LOCK
 from genkit.record.scores import EpochRecord
+from genkit.record.stages import Stages
 
 ROOT = Path("runs")
 MODEL_FILE = "model.safetensors"
@@ -33,20 +38,38 @@ class RunDirectory:
         """The state after the last whole epoch."""
         self.stopped = path / "stopped.json"
         """The epoch after which a listener ended training early, and the listener's name; missing where none did."""
+        self.changes = path / "changes.json"
+        """The options that a resumed run was given, and after which epoch; missing where there are none."""
         self.model = path / MODEL_FILE
         """The trained model; missing until the run is finished."""
         self.evaluation = path / "evaluation.json"
         """The figures of the test split."""
         self.pictures = path / "pictures"
+        self.stages = Stages(path / "stages.json", self.model)
+        """The stages of the run that are done."""
 
     @classmethod
     def claim(cls, name: str, out: Path | None = None) -> RunDirectory:
-        """A new directory for this run alone: `out`, or the first of runs/NAME, runs/NAME-2, ... that is not taken.
+        """A directory for a new run: `out`, or the first of runs/NAME, runs/NAME-2, ... that is not taken.
 
         Raises:
             RunError: `out` exists and is not empty, or the directory cannot be written.
         """
-        return cls(_claim(out) if out is not None else _claim_next(ROOT / name))
+        directory = cls(_claim(out) if out is not None else _claim_next(ROOT / name))
+        directory.check_empty()
+        return directory
+
+    def check_empty(self) -> None:
+        """Refuse a directory that holds more than its lock and what killed processes left half written."""
+        self.sweep()
+        if any(path.name != LOCK for path in self.path.iterdir()):
+            message = f"{self.path} is there already; a run never overwrites: choose another --out, or remove it"
+            raise RunError(message)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        for folder in (self.path, self.pictures):
+            atomic.sweep(folder)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
@@ -65,6 +88,8 @@ class RunDirectory:
         try:
             with self.metrics.open("a", encoding="utf-8") as stream:
                 stream.write(strict_json.dumps(record.to_json()) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())  # the checkpoint that follows counts on it
         except OSError as error:
             raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
 
@@ -77,11 +102,26 @@ class RunDirectory:
         return [self._record(line) for line in self._lines()]
 
     def cut_history(self, epochs: int) -> list[EpochRecord]:
-        """Cut the file of metrics to the first epochs, because later ones are run again; returns their records."""
-        lines = self._lines()[:epochs]
+        """Cut the file of metrics to the first epochs, because later ones are run again; returns their records.
+
+        Warns (GenkitWarning) where the file lacks one of these epochs.
+        """
+        lines = self._by_epoch(epochs)
         if self.metrics.is_file():
-            atomic.write_text(self.metrics, "".join(line + "\n" for line in lines))
-        return [self._record(line) for line in lines]
+            atomic.write_text(self.metrics, "".join(lines[epoch] + "\n" for epoch in sorted(lines)))
+        missing = [str(epoch) for epoch in range(1, epochs + 1) if epoch not in lines]
+        if missing and self.metrics.is_file():
+            message = f"{self.metrics}: lacks the figures of epoch {', '.join(missing)}"
+            warnings.warn(message, GenkitWarning, stacklevel=2)
+        return [self._record(lines[epoch]) for epoch in sorted(lines)]
+
+    def _by_epoch(self, epochs: int) -> dict[int, str]:
+        """The lines of the first epochs; of two lines of one epoch the last, and none that is damaged."""
+        lines = {}
+        for line in self._lines():
+            with contextlib.suppress(RunError):
+                lines[self._record(line).epoch] = line
+        return {epoch: line for epoch, line in lines.items() if epoch <= epochs}
 
     def _lines(self) -> list[str]:
         return self.metrics.read_text("utf-8", "replace").splitlines() if self.metrics.is_file() else []
@@ -108,8 +148,8 @@ def _claim_next(path: Path) -> Path:
 
 
 def _claim(path: Path) -> Path:
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise RunError(f"{path} is there already; a run never overwrites: choose another --out, or remove it")
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is there already, and is no folder: choose another --out")
     _make(path, exist_ok=True)
     return path
 

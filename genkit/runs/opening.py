@@ -16,12 +16,13 @@ from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.errors import ConfigError
-from genkit.files import atomic, strict_json
+from genkit.files import atomic
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.provenance import PluginRecord, code_hash, explained, plugins_of
 from genkit.registry.registry import installed
+from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import weights
 from genkit.training.guards import check_last_batch
@@ -52,11 +53,17 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
     return data, model
 
 
-def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Dataset]:
+def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool = False) -> tuple[Model, Dataset]:
     """A trained model, and the data of its config; `overrides` such as `data.root=DIR` or `data=NAME` change the data.
+
+    Args:
+        path: a run, a model file, or hf://USER/REPO.
+        overrides: options of the data that replace the config's.
+        accept_changes: whether data that changed since training are accepted, and warned of.
 
     Raises:
         ConfigError: an override changes something else than the data.
+        RunError: the data of the config are not those of the training.
         GenkitError: the model or its data cannot be loaded.
     """
     model = weights.load(path)
@@ -64,7 +71,12 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
-    return model, load_data(as_config(model.config, overrides).data)
+    assert model.data is not None
+    run_config = as_config(model.config, overrides)
+    data = load_data(run_config.data)
+    if not overrides:
+        check_data(model.data, data.signature(run_config.data.name), path, accept_changes)
+    return model, data
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
@@ -93,9 +105,19 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
         RunError: `out` exists and is not empty, or the directory cannot be written.
     """
     directory = RunDirectory.claim(run_config.name, out)
-    atomic.write_text(directory.config, yaml.write(run_config.resolved()))
-    atomic.write_text(directory.environment, strict_json.dumps(environment(run_config), indent=2) + "\n")
+    begin(directory, run_config)
     return directory
+
+
+def begin(directory: RunDirectory, run_config: RunConfig) -> None:
+    """Write the config and the environment of a new run; raises RunError where they cannot be written."""
+    atomic.write_text(directory.config, yaml.write(run_config.resolved()))
+    write_environment(directory, run_config)
+
+
+def write_environment(directory: RunDirectory, run_config: RunConfig) -> None:
+    """Write the environment of a run; raises RunError where it cannot be written."""
+    atomic.write_text(directory.environment, json.dumps(environment(run_config), indent=2) + "\n")
 
 
 def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory | None:
@@ -109,14 +131,14 @@ def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunD
 
 
 def config_of(directory: RunDirectory) -> RunConfig:
-    """The resolved config of a run.
+    """The resolved config of a run, with the options that it was given when it was resumed.
 
     Raises:
         ComponentError: a plugin that the run was made with is missing, or differs; with the pip command.
         ConfigError: the config is damaged.
     """
     try:
-        return config.load(directory.config, installed)
+        return config.load(directory.config, installed, overrides_of(directory))
     except ConfigError as error:
         wanted = yaml.read(directory.config).values.get("plugins", "all")
         raise explained(error, recorded_plugins(directory), directory.path, wanted) from None

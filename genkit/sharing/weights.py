@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ from torch.nn.modules.module import (
 from genkit import config
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
-from genkit.errors import GenkitError, HubError, WeightsError
+from genkit.errors import GenkitError, GenkitWarning, HubError, WeightsError
 from genkit.files import plain
 from genkit.files.tensors import fill, opened, read_tensors, write_tensors
 from genkit.interfaces import Shape
 from genkit.model.building import build
 from genkit.model.model import Model
-from genkit.record.directory import CONFIG_FILE, MODEL_FILE
+from genkit.record.directory import CONFIG_FILE, MODEL_FILE, RunDirectory
 from genkit.registry.provenance import PluginRecord, explained, plugins_of, warn_of_changes
 from genkit.registry.registry import installed
 from genkit.settings.base import Settings
 from genkit.sharing import hub
 from genkit.speed.footprint import watching
+from genkit.training import checkpoint
+from genkit.training.checkpoint import Checkpoint, model_tensors
 
 FORMAT = 2
 """The version of the format; in 1, the records of plugins hold no hash."""
@@ -54,10 +57,15 @@ class Header(Settings):
 
 def save(path: Path, model: Model) -> None:
     """Write a model that has a config and a data signature; raises RunError where the file cannot be written."""
+    write_tensors(path, model.state_dict(), {KEY: header_text(model)})
+
+
+def header_text(model: Model) -> str:
+    """The metadata `KEY` of a model that has a config and a data signature."""
     assert model.config is not None
     assert model.data is not None
     header = Header(format=FORMAT, config=model.config.resolved(), data=model.data, plugins=plugins_of(model.config))
-    write_tensors(path, model.state_dict(), {KEY: header.model_dump_json()})
+    return header.model_dump_json()
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -66,7 +74,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     The file may be anybody's: no code of it runs, nothing that it names is read, and a model that does not fit the
     tensors of the file is refused before it takes memory.
 
-    Warns (GenkitWarning) where a plugin has another version or other code here than the model was made with.
+    Warns (GenkitWarning) where a plugin has another version or other code here than the model was made with, and where
+    a run is not finished: the weights of its checkpoint are used then.
 
     Raises:
         WeightsError: the file is damaged or not genkit's, or the weights do not fit the model.
@@ -74,18 +83,31 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
             the pip command.
         HubError: the file cannot be fetched from the Hub.
     """
-    file = locate(path)
+    point = _unfinished(path)
+    file = locate(path) if point is None else point.path
     header = read_header(file)
     try:
         run_config = config.parse(header.config, installed, source=str(file))
         with torch.random.fork_rng():
             model = _built(run_config, header.data.shape, file)
-        fill(model, read_tensors(file)[0], file)
+        fill(model, read_tensors(file)[0] if point is None else model_tensors(point.tensors), file)
     except GenkitError as error:
         raise explained(error, header.plugins, file, header.config.get("plugins", "all")) from None
     warn_of_changes(header.plugins, path, run_config.plugins)
     model.data = header.data
     return model.to(device).eval()
+
+
+def _unfinished(path: str | Path) -> Checkpoint | None:
+    """The checkpoint of a run that has no model yet; None: there is a model, or no checkpoint with a header."""
+    if hub.is_address(path) or not Path(path).is_dir() or (Path(path) / MODEL_FILE).exists():
+        return None
+    point = checkpoint.read(RunDirectory(Path(path)).checkpoint)
+    if point is None or KEY not in point.metadata:
+        return None
+    message = f"{path}: its training is not finished; these are its weights after {point.epoch} whole epochs"
+    warnings.warn(message, GenkitWarning, stacklevel=3)
+    return point
 
 
 def _built(run_config: RunConfig, shape: Shape, file: Path) -> Model:
@@ -156,6 +178,11 @@ def read_header(path: Path) -> Header:
     with opened(path) as file:
         metadata = file.metadata() or {}
     return _header(path, metadata)
+
+
+def header_of(path: Path, metadata: dict[str, str]) -> Header | None:
+    """The header in the metadata of a checkpoint; None: it is older than that. Raises WeightsError on damage."""
+    return _header(path, metadata) if KEY in metadata else None
 
 
 def _header(path: Path, metadata: dict[str, str]) -> Header:

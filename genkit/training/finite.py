@@ -39,7 +39,7 @@ class Inspector:
     """
 
     def __init__(self, model: Model, fitted: Mapping[str, Sequence[Tensor]], gradients: bool = True) -> None:
-        names = {parameter: name for name, parameter in model.named_parameters()}
+        names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self.names = {owner: [names[each] for each in parameters] for owner, parameters in fitted.items()}
         self.gradients = gradients
         self.norm: float | None = None
@@ -57,7 +57,7 @@ class Inspector:
 
     def _first(self, gradients: Gradients) -> dict[str, float]:
         """The norm of the first gradient of each owner that is not finite, or of all where each alone is."""
-        bad = {}
+        bad: dict[str, float] = {}
         for owner, own in gradients.items():
             norms = zip(self.names[owner], (_norm([each]) for each in own), strict=True)
             bad |= dict(list(not_finite({f"the gradient of {name}": norm for name, norm in norms}).items())[:1])

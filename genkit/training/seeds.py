@@ -40,7 +40,8 @@ def seed_everything(seed: int, epoch: int, attempt: int = 0) -> None:
 def random_state(device: torch.device) -> dict[str, Any]:
     """The state of every global random generator: tensors, and plain values."""
     _, words, *rest = np.random.get_state()
-    state = {"torch": torch.get_rng_state(), "numpy": [words.tolist(), *rest], "python": random.getstate()}
+    numpy_state = [np.asarray(words).tolist(), *rest]
+    state: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": numpy_state, "python": random.getstate()}
     if device.type != "cpu":
         state["device"] = torch.get_device_module(device).get_rng_state()
     return state

@@ -10,7 +10,7 @@ from genkit.data.dataset import Dataset
 from genkit.evaluation.probes import probe
 from genkit.interfaces import Split
 from genkit.runs.opening import as_config, prepare
-from genkit.runs.running import own_random_state
+from genkit.training.seeds import own_random_state
 
 CONFIG = {
     "data": "digits",

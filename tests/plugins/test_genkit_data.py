@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 
 from genkit.data import loading
-from genkit.data.dataset import SPLITS
+from genkit.data.dataset import SPLITS, as_float
 from genkit.errors import DataError
 from genkit.interfaces import RawData
 from genkit_data import MNIST, Arrays, Digits, idx
@@ -249,7 +249,7 @@ def test_bytes_stay_bytes_and_stand_for_shares_of_255(tmp_path: Path, suffix: st
     x = np.array([[0, 51], [255, 102]], dtype=np.uint8)
     raw = arrays(saved(tmp_path / f"data{suffix}", x=x))
     assert raw.train.x.dtype == torch.uint8
-    torch.testing.assert_close(loading.as_float(raw.train.x), torch.tensor([[0, 0.2], [1, 0.4]]))
+    torch.testing.assert_close(as_float(raw.train.x), torch.tensor([[0, 0.2], [1, 0.4]]))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int32, np.int64, np.uint16, np.bool_, ">f4"])

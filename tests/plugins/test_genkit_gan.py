@@ -24,9 +24,10 @@ from genkit.model.summary import describe
 from genkit.pictures import plots
 from genkit.registry.hooks import hookimpl
 from genkit.runs.opening import as_config, prepare
-from genkit.runs.running import own_random_state, resume, run
+from genkit.runs.running import resume, run
 from genkit.training import checkpoint
 from genkit.training.epochs import fit
+from genkit.training.seeds import own_random_state
 from genkit.training.trainer import Trainer
 from genkit_gan import Adversarial
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from genkit.errors import ComponentError
 from genkit.interfaces import Shape
 from genkit.runs.opening import as_config, prepare
-from genkit.runs.running import own_random_state
 from genkit.training.epochs import fit
+from genkit.training.seeds import own_random_state
 from genkit.training.trainer import Trainer
 from genkit_rnn import RNNDecoder, RNNEncoder
 from genkit_rnn.sequences import from_sequence, steps_and_features, to_sequence

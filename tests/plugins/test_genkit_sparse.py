@@ -20,8 +20,9 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.model.summary import describe
 from genkit.runs.opening import as_config, prepare
-from genkit.runs.running import own_random_state, run
+from genkit.runs.running import run
 from genkit.training.epochs import fit
+from genkit.training.seeds import own_random_state
 from genkit.training.trainer import Trainer
 from genkit_sparse import L1, PointSampler, Sparsity
 

@@ -146,10 +146,10 @@ def test_interrupted_between_the_metrics_and_the_checkpoint_the_epoch_is_repeate
     run(digits, STATEFUL, out=tmp_path / "whole")
     save = checkpoint.save
 
-    def interrupted(path, trainer, epoch):
+    def interrupted(path, trainer, epoch, metadata):
         if epoch == 3:
             raise KeyboardInterrupt
-        save(path, trainer, epoch)
+        save(path, trainer, epoch, metadata)
 
     monkeypatch.setattr(checkpoint, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -256,7 +256,7 @@ def test_a_run_that_was_ended_early_and_then_interrupted_trains_no_more_when_it_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("genkit.runs.running.evaluate", interrupted)
+        patched.setattr("genkit.runs.finishing.evaluate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(digits, STATEFUL, out=tmp_path / "run", listeners=[StopsAfter(2)])
     finished = resume(tmp_path / "run")
@@ -294,7 +294,9 @@ def test_data_outside_the_likelihoods_range_are_refused_before_anything_is_writt
 @pytest.mark.usefixtures("bare")
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_term(tmp_path, digits):
     with pytest.raises(
-        genkit.GenkitError, match=r"epoch \d, training: not finite: .*(nan|inf); lower training.optimizer.lr"
+        genkit.GenkitError,
+        match=r"epoch 1, step \d+ of 20 .*: not finite: term/.*(nan|inf); lower training.optimizer.lr.*"
+        r"the state after epoch 0 is kept; .*: genkit resume .*run training.optimizer.lr=",
     ):
         run(digits, [*QUICK, "training.optimizer={name: sgd, lr: 1.0e+6}"], out=tmp_path / "run")
 

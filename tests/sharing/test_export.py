@@ -10,9 +10,9 @@ import torch
 import genkit
 from genkit.errors import GenkitError
 from genkit.runs.opening import as_config, prepare
-from genkit.runs.running import own_random_state
 from genkit.sharing import export as exporting
 from genkit.sharing.export import export
+from genkit.training.seeds import own_random_state
 
 WITHOUT_TORCH = """
 import sys

@@ -17,6 +17,13 @@ def trainer_of(digits, *overrides):
     return Trainer(model, config.training), data
 
 
+def restore(path, trainer):
+    """Take up the checkpoint of a file; gives the number of epochs done."""
+    point = checkpoint.read(path)
+    checkpoint.restore(point, trainer)
+    return point.epoch
+
+
 def steps(trainer, data, count):
     torch.manual_seed(0)
     for index in range(count):
@@ -32,7 +39,7 @@ def test_a_restored_trainer_takes_the_same_next_step(tmp_path, digits, name, mom
     steps(original, data, 3)
     checkpoint.save(tmp_path / "c.safetensors", original, epoch=7)
     restored, _ = trainer_of(digits, *option, "seed=9")
-    assert checkpoint.restore(tmp_path / "c.safetensors", restored) == 7
+    assert restore(tmp_path / "c.safetensors", restored) == 7
     for trainer in (original, restored):
         steps(trainer, data, 2)
     for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
@@ -53,7 +60,7 @@ def test_moments_come_back_in_the_layout_of_their_parameters(tmp_path, digits, n
     original, restored = Trainer(model, config.training), Trainer(fresh, config.training)
     steps(original, data, 3)
     checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
-    checkpoint.restore(tmp_path / "c.safetensors", restored)
+    restore(tmp_path / "c.safetensors", restored)
     for trainer in (original, restored):
         steps(trainer, data, 2)
     for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
@@ -72,13 +79,13 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, digits):
     checkpoint.save(tmp_path / "c.safetensors", trainer, epoch=1)
     other, _ = trainer_of(digits, "encoder.hidden=[9]")
     with pytest.raises(WeightsError, match=r"c\.safetensors: .*do not fit"):
-        checkpoint.restore(tmp_path / "c.safetensors", other)
+        restore(tmp_path / "c.safetensors", other)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, digits):
     save_file({"w": torch.zeros(1)}, tmp_path / "c.safetensors")
     with pytest.raises(WeightsError, match="is no checkpoint"):
-        checkpoint.restore(tmp_path / "c.safetensors", trainer_of(digits)[0])
+        restore(tmp_path / "c.safetensors", trainer_of(digits)[0])
 
 
 class Average:
@@ -109,7 +116,7 @@ def test_what_takes_part_in_training_comes_back_with_its_state(tmp_path, digits)
     checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
     restored, _ = trainer_of(digits, "seed=9")
     again = Average(restored)
-    checkpoint.restore(tmp_path / "c.safetensors", restored)
+    restore(tmp_path / "c.safetensors", restored)
     assert again.steps == 3
     for trainer in (original, restored):
         steps(trainer, data, 2)
@@ -122,7 +129,7 @@ def test_a_checkpoint_without_such_a_state_leaves_it_as_it_is(tmp_path, digits):
     steps(original, data, 1)
     checkpoint.save(tmp_path / "c.safetensors", original, epoch=1)
     average = Average(original)
-    checkpoint.restore(tmp_path / "c.safetensors", original)
+    restore(tmp_path / "c.safetensors", original)
     assert average.steps == 0
 
 
@@ -135,7 +142,7 @@ def test_a_checkpoint_of_an_earlier_genkit_is_taken_up(tmp_path, digits):
     before = {"epoch": header["epoch"], "optimizer": header["plain"], "scaler": header["scaler"]}
     write_tensors(tmp_path / "old.safetensors", tensors, {checkpoint.KEY: json.dumps(before)})
     restored, _ = trainer_of(digits, "seed=9")
-    assert checkpoint.restore(tmp_path / "old.safetensors", restored) == 2
+    assert restore(tmp_path / "old.safetensors", restored) == 2
     for trainer in (original, restored):
         steps(trainer, data, 2)
     for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):

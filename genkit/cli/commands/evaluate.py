@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, DataOverrides, Json, RunPath, SplitName, app, say
+from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, RunPath, SplitName, app, say
 
 if TYPE_CHECKING:
     from genkit.evaluation.descriptions import Description
@@ -25,13 +25,14 @@ def evaluate(
     draws: Annotated[int, typer.Option(min=1, help="How many draws from q(z|x) per datum.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="The seed of the draws; by default the run's.")] = None,
     as_json: Json = False,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Estimate the ELBO and its parts, in nats per datum, and probe the latents for labels."""
     from genkit.evaluation.figures import evaluate as figures_of
     from genkit.evaluation.probes import probe
     from genkit.runs.opening import reopen
 
-    model, dataset = reopen(run, data or ())
+    model, dataset = reopen(run, data or (), accept_changes)
     assert model.config is not None
     figures = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed).to_json()
     probes = probe(model, dataset, split)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, fail, say
+from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, fail, say
 
 
 @app.command(rich_help_panel=USE)
@@ -20,6 +20,7 @@ def interpolate(
     ] = 0,
     last: Annotated[int, typer.Option("--to", min=0, help="The number of the datum to end at.")] = 1,
     steps: Annotated[int, typer.Option(min=2, help="How many points, both ends included.")] = 11,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
     from genkit.cli import outputs
@@ -27,7 +28,7 @@ def interpolate(
     from genkit.runs.opening import reopen
 
     outputs.check_suffix(out, [".png"])
-    model, dataset = reopen(run, data or ())
+    model, dataset = reopen(run, data or (), accept_changes)
     x = dataset.split(split).x
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")

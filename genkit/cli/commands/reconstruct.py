@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, DataOverrides, Out, RunPath, SplitName, app, say
+from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, say
 
 
 @app.command(rich_help_panel=USE)
@@ -18,6 +18,7 @@ def reconstruct(
     n: Annotated[
         int | None, typer.Option("-n", "--n", min=1, help="How many of the first data of the split; by default all.")
     ] = None,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Write data and their reconstructions: arrays x and reconstruction, or a picture (.png)."""
     from genkit.cli import outputs
@@ -26,7 +27,7 @@ def reconstruct(
     from genkit.runs.opening import reopen
 
     outputs.check_suffix(out, [".png"])
-    model, dataset = reopen(run, data or ())
+    model, dataset = reopen(run, data or (), accept_changes)
     x = dataset.split(split).x[:n]
     if out.suffix == ".png":
         outputs.write_picture(out, plots.reconstructions(model, x, count=n or 24))

@@ -7,20 +7,23 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import TRAIN, app
+from genkit.cli.app import TRAIN, AcceptChanges, Overrides, app, at_once
 
 
 @app.command(rich_help_panel=TRAIN)
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of an interrupted run.")],
+    overrides: Overrides = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="How many epochs in all; by default the number in the run's config.")
     ] = None,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Resume an interrupted run, as if it had never stopped, or a finished one for more epochs."""
-    import genkit
-    from genkit.cli.progress import following, print_files
+    with at_once():
+        from genkit.cli.progress import following, print_files
+        from genkit.runs import running
 
     with following() as progress:
-        finished = genkit.resume(run, epochs=epochs, listeners=[progress])
+        finished = running.resume(run, epochs, [progress], overrides or (), accept_changes)
     print_files(finished.directory)

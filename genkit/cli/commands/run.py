@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import TRAIN, ConfigPath, Overrides, app
+from genkit.cli.app import TRAIN, ConfigPath, Overrides, app, at_once
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -17,9 +17,10 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The directory to write; by default a new one in runs/.")] = None,
 ) -> None:
     """Train the model of a config, and print the run's directory last."""
-    import genkit
-    from genkit.cli.progress import following, print_files
+    with at_once():
+        from genkit.cli.progress import following, print_files
+        from genkit.runs import running
 
     with following() as progress:
-        finished = genkit.run(config, overrides or (), out=out, listeners=[progress])
+        finished = running.run(config, overrides or (), out=out, listeners=[progress])
     print_files(finished.directory)

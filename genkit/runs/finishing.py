@@ -1,0 +1,71 @@
+"""The end of a run: its weights first, then its figures and pictures, each stage recorded once it is done."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from genkit.errors import GenkitError, GenkitWarning, TrainingError, in_a_line
+from genkit.evaluation.figures import evaluate
+from genkit.files import atomic, strict_json
+from genkit.pictures import plots
+from genkit.record.run import Run
+from genkit.record.stages import DRAWN, EVALUATED, SAVED, TRAINED
+from genkit.sharing import weights
+
+
+def finish(run: Run) -> None:
+    """Go through the stages that are not done yet.
+
+    Figures and pictures that fail are warnings (GenkitWarning), for the model is there; figures that are not finite
+    are an error, after all else.
+
+    Raises:
+        RunError: the weights cannot be written.
+        TrainingError: a figure is not finite.
+    """
+    run.model.eval()
+    stages, epoch = run.directory.stages, run.history[-1].epoch if run.history else 0
+    done = stages.done(epoch)
+    bad: TrainingError | None = None
+    work: dict[str, Callable[[Run], None]] = {TRAINED: _nothing, SAVED: _save, EVALUATED: _evaluate, DRAWN: _draw}
+    for stage, act in work.items():
+        if stage in done and stage != EVALUATED:  # the figures are wanted by listeners too
+            continue
+        try:
+            act(run)
+        except TrainingError as error:
+            bad = error
+            continue
+        except Exception as error:
+            if stage in (TRAINED, SAVED):
+                raise
+            _warn(stage, error)
+            continue
+        stages.mark(epoch, stage)
+    if bad is not None:
+        raise bad
+
+
+def _nothing(run: Run) -> None:
+    """All epochs are done."""
+
+
+def _save(run: Run) -> None:
+    weights.save(run.directory.model, run.model)
+
+
+def _evaluate(run: Run) -> None:
+    if run.data.test is not None:
+        run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)
+        atomic.write_text(run.directory.evaluation, strict_json.dumps(run.evaluation.to_json(), indent=2) + "\n")
+
+
+def _draw(run: Run) -> None:
+    plots.draw_all(run.model, run.data, run.history, run.directory.pictures)
+
+
+def _warn(stage: str, error: Exception) -> None:
+    reason = str(error) if isinstance(error, GenkitError) else in_a_line(error)
+    message = f"the run could not be {stage}: {reason}; its weights are written, and genkit resume tries it again"
+    warnings.warn(message, GenkitWarning, stacklevel=3)
