@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from genkit.data.fingerprint import fingerprint
+from genkit.data.scaling import Scaling
 from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
 from genkit.parallel.draws import rows_of
@@ -34,6 +35,8 @@ class DataSignature(Settings):
     """The number of data in each split."""
     fingerprint: str | None = None
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
+    scaling: Scaling | None = None
+    """What standardized the data; None: nothing did."""
 
 
 class Batch(NamedTuple):
@@ -57,6 +60,8 @@ class Dataset(NamedTuple):
     """A line for each thing that is assumed about the data."""
     doubts: tuple[str, ...] = ()
     """A line for each thing about the data that may be a mistake, with the remedy."""
+    scaling: Scaling | None = None
+    """What standardized the data; None: nothing did."""
 
     @property
     def shape(self) -> Shape:
@@ -130,6 +135,7 @@ class Dataset(NamedTuple):
             classes=None if self.classes is None else tuple(map(encodable, self.classes)),
             counts=self.counts(),
             fingerprint=self.fingerprint(),
+            scaling=self.scaling,
         )
 
 

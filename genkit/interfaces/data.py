@@ -88,6 +88,13 @@ class DataSource(Component, ABC):
             Literal["dynamic"] | None,
             Field(description="dynamic: each value is drawn anew from Bernoulli(value) whenever it is used"),
         ] = None
+        standardize: Annotated[
+            bool,
+            Field(
+                description="whether each column, feature (T, F) or channel (C, ...) is brought to mean 0 and standard "
+                "deviation 1 over the training data; the model then takes and gives values in these units"
+            ),
+        ] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

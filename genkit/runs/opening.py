@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 from genkit import config
 from genkit.config import RunConfig
+from genkit.data.assumptions import doubts
 from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, GenkitWarning
 from genkit.files import atomic, strict_json
 from genkit.model.building import build
 from genkit.model.model import Model
@@ -40,7 +42,10 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
 
 
 def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
-    """The data of a config, and its model with fresh weights, each checked against the other."""
+    """The data of a config, and its model with fresh weights, each checked against the other.
+
+    Warns (GenkitWarning) of what may be a mistake in the data.
+    """
     data = load_data(run_config.data)
     with own_random_state():
         seed_everything(run_config.seed, 0)
@@ -49,6 +54,8 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
         check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     model.data = data.signature(run_config.data.name)
+    for doubt in doubts(data, model.data.range):
+        warnings.warn(doubt, GenkitWarning, stacklevel=3)
     return data, model
 
 
@@ -64,7 +71,8 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
-    return model, load_data(as_config(model.config, overrides).data)
+    scaling = None if model.data is None else model.data.scaling
+    return model, load_data(as_config(model.config, overrides).data, scaling)
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
