@@ -46,11 +46,15 @@ def doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 
 def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
     """Doubts about the scale alone; arguments as for `doubts`."""
-    if data.scaling is not None:
-        return []
-    if data.train.x.dtype == torch.uint8:
-        return _byte_doubts(round(255 * limits[1])) if limits[0] < limits[1] else []
-    return [_extents(data.train.x, limits)] if max(map(abs, limits)) > LARGE else []
+    if data.scaling is None and data.train.x.dtype == torch.uint8 and limits[0] < limits[1]:
+        return _byte_doubts(round(255 * limits[1]))
+    large = unscaled(data, limits)
+    return [] if large is None else [large]
+
+
+def unscaled(data: Dataset, limits: tuple[float, float]) -> str | None:
+    """The extent of unscaled data, with the remedy; None: no value is large. Arguments as for `doubts`."""
+    return _extents(data.train.x, limits) if max(map(abs, limits)) > LARGE and data.scaling is None else None
 
 
 def _byte_doubts(largest: int) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
-from genkit.data.assumptions import scale_doubts
+from genkit.data.assumptions import unscaled
 from genkit.data.dataset import Dataset
 from genkit.errors import ConfigError, TrainingError
 from genkit.model import trial
@@ -61,9 +61,8 @@ def check_finite(figures: Mapping[str, float], where: str, model: Model, data: D
     if not bad:
         return
     assert model.config is not None
-    unscaled = scale_doubts(data, data.range())
-    if unscaled:
-        raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {unscaled[0]}")
+    if extents := unscaled(data, data.range()):
+        raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {extents}")
     with own_random_state(), evaluating(fresh := build(model.config, data.shape).to(model.device)):
         cause = trial.not_finite(fresh, data.batches(data.train, model.config.training.batch_size, whole=True))
     remedy = "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
