@@ -6,8 +6,11 @@ D columns of a table, F features of a sequence, C channels of anything else.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from genkit.errors import DataError
@@ -24,7 +27,13 @@ class Scaling(Settings):
     """The means and the standard deviations of the columns of the training data; a model keeps them."""
 
     mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    deviation: tuple[Annotated[float, Field(gt=0)], ...]
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Scaling:
+        if len(self.mean) != len(self.deviation):
+            raise PydanticCustomError("pairs", "must have as many means as deviations")
+        return self
 
     @classmethod
     def of(cls, x: Tensor) -> Scaling:

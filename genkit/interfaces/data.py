@@ -29,6 +29,18 @@ Share = Annotated[
 """A config field: how many of the data, as a share below 1 or as a number."""
 
 
+FILE = "file"
+"""A mark of an option that is the path of a file or a folder: `Annotated[str, FILE, Field(...)]`.
+
+A relative path is looked for in the folder in which the run was started, whatever the folder is in which the run is
+opened later.
+"""
+
+
+RELATIVE = "relative to the folder in which the run is started, and ~ is the home folder"
+"""What the description of such an option says."""
+
+
 class Split(NamedTuple):
     """Some data, with their labels if there are any."""
 

@@ -17,6 +17,7 @@ from genkit.data.assumptions import doubts
 from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
+from genkit.data.paths import anchored
 from genkit.errors import ConfigError, GenkitWarning
 from genkit.files import atomic, strict_json
 from genkit.model.building import build
@@ -25,7 +26,7 @@ from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.provenance import PluginRecord, code_hash, explained, plugins_of
 from genkit.registry.registry import installed
 from genkit.settings import yaml
-from genkit.sharing import weights
+from genkit.sharing import hub, weights
 from genkit.training.guards import check_last_batch
 from genkit.training.seeds import own_random_state, seed_everything
 
@@ -41,12 +42,14 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
     return config.parse(values, installed, overrides)
 
 
-def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
+def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset, Model]:
     """The data of a config, and its model with fresh weights, each checked against the other.
+
+    Relative paths of the data start in `folder`, by default in the working directory.
 
     Warns (GenkitWarning) of what may be a mistake in the data.
     """
-    data = load_data(run_config.data)
+    data = load_data(anchored(run_config.data, folder))
     with own_random_state():
         seed_everything(run_config.seed, 0)
         model = build(run_config, data.shape)
@@ -72,7 +75,15 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
     scaling = None if model.data is None else model.data.scaling
-    return model, load_data(as_config(model.config, overrides).data, scaling)
+    data = anchored(model.config.data, _folder_of(path))  # what is typed here starts in the working directory
+    return model, load_data(as_config(model.config.model_copy(update={"data": data}), overrides).data, scaling)
+
+
+def _folder_of(path: str | Path) -> Path | None:
+    """The folder in which the run of a model was started; None: not recorded."""
+    if hub.is_address(path):
+        return None
+    return started_in(RunDirectory(Path(path) if Path(path).is_dir() else Path(path).parent))
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
@@ -102,6 +113,7 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
     """
     directory = RunDirectory.claim(run_config.name, out)
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))
+    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd())}) + "\n")
     atomic.write_text(directory.environment, strict_json.dumps(environment(run_config), indent=2) + "\n")
     return directory
 
@@ -128,6 +140,14 @@ def config_of(directory: RunDirectory) -> RunConfig:
     except ConfigError as error:
         wanted = yaml.read(directory.config).values.get("plugins", "all")
         raise explained(error, recorded_plugins(directory), directory.path, wanted) from None
+
+
+def started_in(directory: RunDirectory) -> Path | None:
+    """The folder in which a run was started, where its relative paths begin; None: not recorded."""
+    try:
+        return Path(json.loads(directory.local.read_text("utf-8"))["started_in"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:

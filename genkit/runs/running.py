@@ -21,7 +21,15 @@ from genkit.record.run import Run
 from genkit.record.scores import Progress
 from genkit.registry.provenance import explained, warn_of_changes
 from genkit.runs.events import Events
-from genkit.runs.opening import as_config, config_of, create_directory, prepare, recorded_plugins, unfinished_directory
+from genkit.runs.opening import (
+    as_config,
+    config_of,
+    create_directory,
+    prepare,
+    recorded_plugins,
+    started_in,
+    unfinished_directory,
+)
 from genkit.runs.preflight import check
 from genkit.settings import yaml
 from genkit.sharing import weights
@@ -94,7 +102,7 @@ def resume(path: str | Path, epochs: int | None = None, listeners: Iterable[obje
         raise RunError(f"{path}: is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}")
     warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
     device = _device(run_config)
-    data, model = prepare(run_config)
+    data, model = prepare(run_config, started_in(directory))
     if epochs is not None and group.is_leader():
         atomic.write_text(directory.config, yaml.write(run_config.resolved()))
         directory.stopped.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
+from genkit.interfaces.data import FILE, RELATIVE
 from genkit_data.stored import SUFFIXES, Array, Stored
 
 WIDE = 4
@@ -35,10 +36,11 @@ class Arrays(DataSource):
         """Options of arrays."""
 
         name: Literal["arrays"] = "arrays"
-        path: Annotated[str, Field(description="the file: .npy, .npz or .safetensors")]
+        path: Annotated[str, FILE, Field(description=f"the file: .npy, .npz or .safetensors; {RELATIVE}")]
         key: Annotated[str, Field(description="the array's name in a .npz or .safetensors file")] = "x"
         labels: Annotated[
             str | None,
+            FILE,
             Field(
                 description="the labels: their name in the same file, or another file; null: `labels`, if it is there"
             ),
@@ -52,7 +54,7 @@ class Arrays(DataSource):
 
     def load(self) -> RawData:
         """Read the files; raises DataError naming the file, and what it holds where a name is wrong."""
-        path = Path(self.config.path)
+        path = Path(self.config.path).expanduser()
         arrays = Stored(path, "data.path")
         name = self.config.key if path.suffix != ".npy" else "x"
         x = _numbers(_named(arrays, name, path, "data.key"), path)
@@ -67,8 +69,9 @@ class Arrays(DataSource):
         if name is None:
             return arrays.get("labels")
         if name not in arrays and Path(name).suffix in SUFFIXES:
-            others = Stored(Path(name), "data.labels")
-            return others["labels"] if "labels" in others else _named(others, "x", Path(name), "data.labels")
+            file = Path(name).expanduser()
+            others = Stored(file, "data.labels")
+            return others["labels"] if "labels" in others else _named(others, "x", file, "data.labels")
         return _named(arrays, name, path, "data.labels")
 
     def _scaled(self, x: Array) -> Tensor:

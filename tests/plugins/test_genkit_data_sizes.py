@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from genkit.errors import DataError
@@ -134,6 +135,18 @@ def test_a_range_brings_out_digits_that_float32_does_not_hold(tmp_path):
         raw = load(tmp_path / "a.npy", range=(start, start + 10))
         torch.testing.assert_close(raw.train.x.flatten(), torch.arange(11) / 10)
         assert raw.notes == (f"{np.dtype(dtype)}, read as float32",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home folder has another name")
+def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "a.npy", np.zeros((3, 2)))
+    np.save(tmp_path / "b.npy", np.arange(3))
+    assert load("~/a.npy", labels="~/b.npy").train.labels.tolist() == [0, 1, 2]
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+    assert len(Images(Images.Config(root="~", size=(2, 2))).load().train.x) == 1
+    with pytest.raises(DataError, match=r"data\.root: ~ holds neither"):
+        MNIST(MNIST.Config(root="~")).load()
 
 
 def test_float32_is_not_copied(tmp_path, monkeypatch):
