@@ -111,7 +111,12 @@ def test_no_shipped_class_overrides_a_concrete_method_of_another():
     assert overridden == []
 
 
-RECORDS = {"DataSignature", "Header", "PluginRecord"}  # what is written into files, and no option of a config
+RECORDS = {
+    "DataSignature",
+    "Header",
+    "PluginRecord",
+    "Scaling",
+}  # what is written into files, and no option of a config
 
 
 def all_settings(settings=Settings):

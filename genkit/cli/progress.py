@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from genkit.cli import tables
 from genkit.cli.app import INTERRUPTED, say
+from genkit.data.assumptions import notes, scale_doubts
 from genkit.errors import RunError
 from genkit.parallel import group
 from genkit.text import printable
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 2.0
 
-COLLAPSED = (
-    "note: no latent dimension is active: the latents say nothing of the data (posterior collapse); train for "
-    "longer, or give the KL a smaller weight, or one that rises from 0"
-)
+COLLAPSED = "note: no latent dimension is active: the latents say nothing of the data (posterior collapse)"
+FALLING = 0.02
+"""The part of the fall of the loss in a run, in its last quarter, from which the loss is still falling."""
 
 
 class ProgressBar:
@@ -63,6 +63,9 @@ class ProgressBar:
         data = ", ".join(f"{count:,} {name}" for name, count in run.data.counts().items())
         name = printable(run.config.data.name)
         self.console.print(f"{name}: {data}; {parameters:,} parameters on {run.model.device}")
+        self.console.print(
+            f"data are taken as: {printable('; '.join(notes(run.data)))}", highlight=False, soft_wrap=True
+        )
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"
             self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)
@@ -109,11 +112,24 @@ class ProgressBar:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
             self.console.print(f"test: {figures} nats per datum", highlight=False)
         if test is not None and test.active_units == 0:
-            self.console.print(COLLAPSED, highlight=False)
+            self.console.print(f"{COLLAPSED}; {_remedy(run)}", highlight=False, soft_wrap=True)
 
     def run_stopped(self, run: Run) -> None:
         """Remove the bar."""
         self.bar.stop()
+
+
+def _remedy(run: Run) -> str:
+    """What to do about collapsed latents: scale the data, train for longer, or give the KL another weight."""
+    assert run.model.data is not None
+    unscaled = scale_doubts(run.data, run.model.data.range)
+    if unscaled:
+        return unscaled[0]
+    losses = [record.train.loss for record in run.history]
+    last = losses[-max(2, len(losses) // 4 + 1) :]
+    if len(losses) < 2 or last[0] - last[-1] > FALLING * (losses[0] - losses[-1]):
+        return "the loss is still falling: train for longer"
+    return "give the KL a smaller weight, or one that rises from 0"
 
 
 def terms(scores: Scores, weights: dict[str, float]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from genkit.data.dataset import as_float
 from genkit.errors import DataError, GenkitWarning
 
-FAR = 1.0
+FAR = 10.0
 """How far data may lie outside the range of the training data, in widths of that range, before a warning says so."""
 
 Range = tuple[float, float]

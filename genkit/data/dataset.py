@@ -10,14 +10,15 @@ from pydantic import Field
 from torch import Tensor
 
 from genkit.data.fingerprint import fingerprint
+from genkit.data.scaling import Scaling
 from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
 from genkit.parallel.draws import rows_of
 from genkit.settings.base import Settings
 from genkit.text import encodable
 
-SPLITS = ("train", "validation", "test")
-
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 Size = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -30,10 +31,12 @@ class DataSignature(Settings):
     range: tuple[float, float]
     """The least and the greatest value of the training data, as the model sees them."""
     classes: tuple[str, ...] | None
-    counts: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=0, lt=2**63)]]
+    counts: dict[SplitName, Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
-    fingerprint: str | None = None
+    fingerprint: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
+    scaling: Scaling | None = None
+    """What standardized the data; None: nothing did."""
 
 
 class Batch(NamedTuple):
@@ -57,6 +60,8 @@ class Dataset(NamedTuple):
     """A line for each thing that is assumed about the data."""
     doubts: tuple[str, ...] = ()
     """A line for each thing about the data that may be a mistake, with the remedy."""
+    scaling: Scaling | None = None
+    """What standardized the data; None: nothing did."""
 
     @property
     def shape(self) -> Shape:
@@ -104,12 +109,12 @@ class Dataset(NamedTuple):
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
 
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> dict[SplitName, Split]:
         """The splits that have data, by name."""
         splits = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
         return {name: split for name, split in splits if split is not None}
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[SplitName, int]:
         """The number of data in each split."""
         return {name: len(split.x) for name, split in self.splits().items()}
 
@@ -131,6 +136,7 @@ class Dataset(NamedTuple):
             classes=None if self.classes is None else tuple(map(encodable, self.classes)),
             counts=counts,
             fingerprint=self.fingerprint(),
+            scaling=self.scaling,
         )
 
 

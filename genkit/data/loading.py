@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from genkit.data.checks import check_range, check_values
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Dataset, as_float
+from genkit.data.scaling import Scaling
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Split
 
 
-def load(config: DataSource.Config) -> Dataset:
-    """Read, check and split the data that a config names.
+def load(config: DataSource.Config, scaling: Scaling | None = None) -> Dataset:
+    """Read, check and split the data that a config names, and standardize them if it asks for that.
+
+    Args:
+        config: the options of the source.
+        scaling: the scaling of the model that takes the data; None: the one of their own training split.
 
     Raises:
         DataError: the data are unreadable, empty, not finite, or fewer than the splits take; with source and remedy.
@@ -36,7 +41,21 @@ def load(config: DataSource.Config) -> Dataset:
     if binarize:
         for split in filter(None, (train, validation, test)):
             check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
-    return Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts)
+    dataset = Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts)
+    return _standardized(dataset, scaling, where) if config.standardize else dataset
+
+
+def _standardized(data: Dataset, scaling: Scaling | None, where: str) -> Dataset:
+    """The data standardized, by the scaling of their training split where there is none yet; raises DataError."""
+    if data.binarize:
+        raise DataError(f"{where}: binarize takes probabilities, which standardized data are not; choose one of them")
+    fitted = scaling or Scaling.of(as_float(data.train.x))
+    train, validation, test = (
+        split and split._replace(x=fitted.apply(as_float(split.x)))
+        for split in (data.train, data.validation, data.test)
+    )
+    assert train is not None
+    return data._replace(train=train, validation=validation, test=test, scaling=fitted)
 
 
 def shape_of(config: DataSource.Config) -> Shape | None:

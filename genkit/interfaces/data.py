@@ -29,6 +29,18 @@ Share = Annotated[
 """A config field: how many of the data, as a share below 1 or as a number."""
 
 
+FILE = "file"
+"""A mark of an option that is the path of a file or a folder: `Annotated[str, FILE, Field(...)]`.
+
+A relative path is looked for in the folder in which the run was started, whatever the folder is in which the run is
+opened later.
+"""
+
+
+RELATIVE = "relative to the folder in which the run is started, and ~ is the home folder"
+"""What the description of such an option says."""
+
+
 class Split(NamedTuple):
     """Some data, with their labels if there are any."""
 
@@ -88,6 +100,13 @@ class DataSource(Component, ABC):
             Literal["dynamic"] | None,
             Field(description="dynamic: each value is drawn anew from Bernoulli(value) whenever it is used"),
         ] = None
+        standardize: Annotated[
+            bool,
+            Field(
+                description="whether each column, feature (T, F) or channel (C, ...) is brought to mean 0 and standard "
+                "deviation 1 over the training data; the model then takes and gives values in these units"
+            ),
+        ] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

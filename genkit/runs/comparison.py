@@ -162,6 +162,7 @@ def _check_same(data: Dataset, other: Dataset, model: Model, paths: tuple[str | 
         raise DataError(
             f"{paths[1]} is for data of shape {model.shape}, those of {paths[0]} have {data.shape}; {remedy}"
         )
+    model.fitting(data.split("test").x)
     if data.binarize != other.binarize:
         raise DataError(f"{paths[0]} and {paths[1]}: one of them binarizes its data, so their ELBOs differ; {remedy}")
     if not torch.equal(as_float(data.split("test").x), as_float(other.split("test").x)):

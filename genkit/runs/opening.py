@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 from genkit import config
 from genkit.config import RunConfig
+from genkit.data.assumptions import doubts
 from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
-from genkit.errors import ConfigError
-from genkit.files import atomic
+from genkit.data.paths import anchored
+from genkit.errors import ConfigError, GenkitWarning
+from genkit.files import atomic, strict_json
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
@@ -24,7 +27,7 @@ from genkit.registry.provenance import PluginRecord, code_hash, explained, plugi
 from genkit.registry.registry import installed
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
-from genkit.sharing import weights
+from genkit.sharing import hub, weights
 from genkit.training.guards import check_last_batch
 from genkit.training.seeds import own_random_state, seed_everything
 
@@ -40,9 +43,14 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
     return config.parse(values, installed, overrides)
 
 
-def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
-    """The data of a config, and its model with fresh weights, each checked against the other."""
-    data = load_data(run_config.data)
+def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset, Model]:
+    """The data of a config, and its model with fresh weights, each checked against the other.
+
+    Relative paths of the data start in `folder`, by default in the working directory.
+
+    Warns (GenkitWarning) of what may be a mistake in the data.
+    """
+    data = load_data(anchored(run_config.data, folder))
     with own_random_state():
         seed_everything(run_config.seed, 0)
         model = build(run_config, data.shape)
@@ -50,6 +58,8 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
         check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     model.data = data.signature(run_config.data.name)
+    for doubt in doubts(data, model.data.range):
+        warnings.warn(doubt, GenkitWarning, stacklevel=3)
     return data, model
 
 
@@ -72,11 +82,19 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
     assert model.data is not None
-    run_config = as_config(model.config, overrides)
-    data = load_data(run_config.data)
+    config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})
+    data_config = as_config(config, overrides).data  # what is typed here starts in the working directory
+    data = load_data(data_config, model.data.scaling)
     if not overrides:
-        check_data(model.data, data.signature(run_config.data.name), path, accept_changes)
+        check_data(model.data, data.signature(data_config.name), path, accept_changes)
     return model, data
+
+
+def _folder_of(path: str | Path) -> Path | None:
+    """The folder in which the run of a model was started; None: not recorded."""
+    if hub.is_address(path):
+        return None
+    return started_in(RunDirectory(Path(path) if Path(path).is_dir() else Path(path).parent))
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
@@ -112,12 +130,13 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
 def begin(directory: RunDirectory, run_config: RunConfig) -> None:
     """Write the config and the environment of a new run; raises RunError where they cannot be written."""
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))
+    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd())}) + "\n")
     write_environment(directory, run_config)
 
 
 def write_environment(directory: RunDirectory, run_config: RunConfig) -> None:
     """Write the environment of a run; raises RunError where it cannot be written."""
-    atomic.write_text(directory.environment, json.dumps(environment(run_config), indent=2) + "\n")
+    atomic.write_text(directory.environment, strict_json.dumps(environment(run_config), indent=2) + "\n")
 
 
 def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory | None:
@@ -142,6 +161,14 @@ def config_of(directory: RunDirectory) -> RunConfig:
     except ConfigError as error:
         wanted = yaml.read(directory.config).values.get("plugins", "all")
         raise explained(error, recorded_plugins(directory), directory.path, wanted) from None
+
+
+def started_in(directory: RunDirectory) -> Path | None:
+    """The folder in which a run was started, where its relative paths begin; None: not recorded."""
+    try:
+        return Path(json.loads(directory.local.read_text("utf-8"))["started_in"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:

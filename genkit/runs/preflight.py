@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from genkit.config import RunConfig
+from genkit.data import assumptions
 from genkit.data.checks import check_range
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Dataset, SplitName
 from genkit.data.loading import load as load_data
 from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
@@ -49,8 +50,10 @@ class Report:
     """The faults that would stop the run."""
     doubts: list[str] = field(default_factory=list)
     """The oddities that would not stop it, but may be mistakes."""
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[SplitName, int] = field(default_factory=dict)
     """The number of data in each split."""
+    notes: list[str] = field(default_factory=list)
+    """The things that are assumed about the data."""
     shape: Shape | None = None
     """The shape of one datum."""
     range: tuple[float, float] | None = None
@@ -164,6 +167,7 @@ def _splits(data: Dataset) -> Mapping[str, Split]:
 def _look_at(data: Dataset, report: Report) -> None:
     """Report the counts, the shape, the range and the oddities of the data."""
     report.counts, report.shape, report.range = data.counts(), data.shape, data.range()
+    report.notes, report.doubts = assumptions.notes(data), [*report.doubts, *assumptions.doubts(data, report.range)]
     flat = data.train.x.flatten(1)
     constant = int((flat.amin(0) == flat.amax(0)).sum())
     if constant == flat.shape[1]:

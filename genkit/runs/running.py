@@ -24,6 +24,7 @@ from genkit.runs.opening import (
     config_of,
     prepare,
     recorded_plugins,
+    started_in,
     unfinished_directory,
     write_environment,
 )
@@ -104,7 +105,7 @@ def resume(
         _check_unfinished(directory, run_config, done, asked=bool(overrides))
         warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
         device = _device(run_config)
-        data, model = prepare(run_config)
+        data, model = prepare(run_config, started_in(directory))
         if header is not None:
             accept_changes |= any(each.startswith("data") for each in overrides)
             changes.check_data(header.data, model.data, directory.path, accept_changes)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
+from genkit.data.assumptions import unscaled
 from genkit.data.dataset import Dataset
 from genkit.errors import ConfigError, TrainingError
 from genkit.model import trial
@@ -48,6 +49,8 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
 def check_finite(figures: Mapping[str, float], where: str, model: Model, data: Dataset) -> None:
     """Refuse figures that are not finite; raises TrainingError with their names and the likely cause.
 
+    Data that are unscaled are the likeliest: with them, parts without a fault give what is not finite.
+
     Args:
         figures: the figures by their names.
         where: the place in training, for the message.
@@ -58,6 +61,8 @@ def check_finite(figures: Mapping[str, float], where: str, model: Model, data: D
     if not bad:
         return
     assert model.config is not None
+    if extents := unscaled(data, data.range()):
+        raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {extents}")
     with own_random_state(), evaluating(fresh := build(model.config, data.shape).to(model.device)):
         cause = trial.not_finite(fresh, data.batches(data.train, model.config.training.batch_size, whole=True))
     remedy = "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"

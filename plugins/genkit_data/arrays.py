@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,11 +13,13 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
+from genkit.interfaces.data import FILE, RELATIVE
+from genkit_data.stored import SUFFIXES, Array, Stored
 
-# The errors of numpy and safetensors for files that are damaged, or hold more than arrays of numbers and text.
-_DAMAGED = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
-
-SUFFIXES = (".npy", ".npz", ".safetensors")
+WIDE = 4
+"""The bytes of a number above which float32 may lose digits that a range brings out."""
+NAMED = 5
+"""The number of names that a note lists."""
 
 
 class Arrays(DataSource):
@@ -36,10 +36,11 @@ class Arrays(DataSource):
         """Options of arrays."""
 
         name: Literal["arrays"] = "arrays"
-        path: Annotated[str, Field(description="the file: .npy, .npz or .safetensors")]
+        path: Annotated[str, FILE, Field(description=f"the file: .npy, .npz or .safetensors; {RELATIVE}")]
         key: Annotated[str, Field(description="the array's name in a .npz or .safetensors file")] = "x"
         labels: Annotated[
             str | None,
+            FILE,
             Field(
                 description="the labels: their name in the same file, or another file; null: `labels`, if it is there"
             ),
@@ -53,71 +54,55 @@ class Arrays(DataSource):
 
     def load(self) -> RawData:
         """Read the files; raises DataError naming the file, and what it holds where a name is wrong."""
-        path = Path(self.config.path)
-        arrays = read(path, "data.path")
+        path = Path(self.config.path).expanduser()
+        arrays = Stored(path, "data.path")
         name = self.config.key if path.suffix != ".npy" else "x"
-        x = self._scaled(_number_tensor(_named(arrays, name, path, "data.key"), path))
+        x = _numbers(_named(arrays, name, path, "data.key"), path)
         labels, classes = _coded(self._labels(arrays, path))
-        return RawData(Split(x, labels), classes=classes)
+        read = {name, "labels" if self.config.labels is None else self.config.labels}
+        others = sorted(arrays.keys() - read)
+        left = (f"left out: {len(others)} arrays of the file ({', '.join(others[:NAMED])})",) if others else ()
+        return RawData(Split(self._scaled(x), labels), classes=classes, notes=(*_conversion(x), *left))
 
-    def _labels(self, arrays: dict[str, Any], path: Path) -> Any:
+    def _labels(self, arrays: Mapping[str, Array], path: Path) -> Array | None:
         name = self.config.labels
         if name is None:
             return arrays.get("labels")
         if name not in arrays and Path(name).suffix in SUFFIXES:
-            others = read(Path(name), "data.labels")
-            return others["labels"] if "labels" in others else _named(others, "x", Path(name), "data.labels")
+            file = Path(name).expanduser()
+            others = Stored(file, "data.labels")
+            return others["labels"] if "labels" in others else _named(others, "x", file, "data.labels")
         return _named(arrays, name, path, "data.labels")
 
-    def _scaled(self, x: Tensor) -> Tensor:
+    def _scaled(self, x: Array) -> Tensor:
+        """The numbers as float32, or as bytes where they are and no range is stated; wide types keep their digits."""
         if self.config.range is None:
-            return x
+            return torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32, copy=False))
         low, high = self.config.range
         if not low < high:
             raise DataError(f"data.range: the least value {low:g} must lie below the greatest, {high:g}")
-        return (x.to(torch.float32) - low) / (high - low)
+        wide: Array = x.astype(np.float64 if x.dtype.itemsize > WIDE else np.float32, copy=False)
+        return torch.from_numpy(np.divide(np.subtract(wide, low), high - low).astype(np.float32, copy=False))
 
 
-def read(path: Path, option: str) -> dict[str, Any]:
-    """All arrays of a file by name (x in a .npy file); raises DataError, which names the option of the file."""
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{option}: {path} is none of {', '.join(SUFFIXES)}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(path, framework="np") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        with path.open("rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
-    except FileNotFoundError:
-        raise DataError(f"{option}: {path}: there is no such file") from None
-    except (*_DAMAGED, _safetensor_error()) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{option}: {path}: cannot be read as {path.suffix}: {reason}") from None
-
-
-def _safetensor_error() -> type[Exception]:
-    from safetensors import SafetensorError
-
-    return SafetensorError
-
-
-def _named(arrays: dict[str, Any], name: str, path: Path, option: str) -> Any:
+def _named(arrays: Mapping[str, Array], name: str, path: Path, option: str) -> Array:
     if name not in arrays:
         raise DataError(f"{option}: {path} holds no '{name}'; it holds {', '.join(sorted(arrays)) or 'nothing'}")
     return arrays[name]
 
 
-def _number_tensor(array: Any, path: Path) -> Tensor:
+def _numbers(array: Array, path: Path) -> Array:
+    """The array with an axis for the values of a datum; raises DataError where it holds no numbers."""
     if array.dtype.kind not in "fiub":
         raise DataError(f"data.path: {path}: holds {array.dtype}, not numbers")
-    x = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
-    return x.unsqueeze(1) if x.ndim == 1 else x
+    return array[:, np.newaxis] if array.ndim == 1 else array
 
 
-def _coded(labels: Any) -> tuple[Tensor | None, tuple[str, ...] | None]:
+def _conversion(x: Array) -> tuple[str, ...]:
+    return () if x.dtype in (np.uint8, np.float32) else (f"{x.dtype}, read as float32",)
+
+
+def _coded(labels: Array | None) -> tuple[Tensor | None, tuple[str, ...] | None]:
     """Labels as indices (N,) into their sorted names."""
     if labels is None:
         return None, None

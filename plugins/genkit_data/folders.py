@@ -78,8 +78,9 @@ def _hidden(name: str) -> bool:
 
 
 def _first(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > NAMED else ""
-    return ", ".join(_as_text(name) for name in sorted(names)[:NAMED]) + more
+    distinct = sorted(set(names))
+    more = ", ..." if len(distinct) > NAMED else ""
+    return ", ".join(_as_text(name) for name in distinct[:NAMED]) + more
 
 
 def _as_text(name: str) -> str:

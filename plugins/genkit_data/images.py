@@ -22,6 +22,7 @@ from torch import Tensor
 from genkit.errors import DataError, GenkitWarning, RunError
 from genkit.files import atomic
 from genkit.interfaces import DataSource, RawData
+from genkit.interfaces.data import FILE, RELATIVE
 from genkit_data import folders, pixels
 from genkit_data.pixels import Picture, UnreadableError
 
@@ -63,7 +64,7 @@ class Images(DataSource):
         """Options of an image folder."""
 
         name: Literal["images"] = "images"
-        root: Annotated[str, Field(description="the folder of the images")]
+        root: Annotated[str, FILE, Field(description=f"the folder of the images, {RELATIVE}")]
         size: Annotated[
             tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
             Field(description="the size that images are brought to: [height, width] in pixels"),
@@ -98,7 +99,7 @@ class Images(DataSource):
 
     def load(self) -> RawData:
         """Read the folder; raises DataError naming what is missing or broken."""
-        root = Path(self.config.root)
+        root = Path(self.config.root).expanduser()
         if not root.is_dir():
             raise DataError(f"data.root: {root} is no folder")
         names = folders.listing(root, CACHE.format("*"))

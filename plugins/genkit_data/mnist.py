@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
+from genkit.interfaces.data import FILE, RELATIVE
 from genkit_data import idx
 
 ROOT_VARIABLE = "GENKIT_MNIST"
@@ -44,7 +45,10 @@ class MNIST(DataSource):
         name: Literal["mnist"] = "mnist"
         root: Annotated[
             str | None,
-            Field(description="the folder of the four IDX files, gzipped or not; null: download them once"),
+            FILE,
+            Field(
+                description=f"the folder of the four IDX files, gzipped or not, {RELATIVE}; null: download them once"
+            ),
         ] = None
 
     config: Config
@@ -60,7 +64,8 @@ class MNIST(DataSource):
         root = self.config.root or os.environ.get(ROOT_VARIABLE)
         if not root:
             return _downloaded(name)
-        for candidate in (Path(root) / name, Path(root) / f"{name}.gz"):
+        folder = Path(root).expanduser()
+        for candidate in (folder / name, folder / f"{name}.gz"):
             if candidate.is_file():
                 return candidate
         option = "data.root" if self.config.root else ROOT_VARIABLE

@@ -72,10 +72,11 @@ def test_run_prints_its_directory_last_and_the_terms_in_nats(cli, digits, tmp_pa
     lines = answer.out.splitlines()
     assert lines[-1] == str(tmp_path / "run")
     assert lines[0].startswith("digits: 1,258 train, 180 validation, 359 test;")
-    assert lines[1].startswith("steps are not compiled: ")
-    assert "epoch 1/2  train loss" in lines[2]
-    assert "examples/s" in lines[2]
-    assert lines[4].startswith("test: ELBO -")
+    assert lines[1].startswith("data are taken as: ")
+    assert lines[2].startswith("steps are not compiled: ")
+    assert "epoch 1/2  train loss" in lines[3]
+    assert "examples/s" in lines[3]
+    assert lines[5].startswith("test: ELBO -")
 
 
 def test_describe_shows_each_layer_and_the_heads_side_by_side(cli, digits):
@@ -571,7 +572,7 @@ def test_check_says_what_a_run_takes_or_what_is_wrong(cli, digits, tmp_path, mon
     good = cli("check", digits)
     assert good.code == 0
     assert [line.partition(":")[0] for line in good.out.splitlines()] == [
-        *("data", "model", "memory", "time", "note"),
+        *("data", "data are taken as", "model", "memory", "time", "note"),
         "no errors; see the notes",
     ]
     wrong = cli("check", digits, "training.precision=tf32")

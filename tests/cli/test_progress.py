@@ -1,6 +1,8 @@
+import copy
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from genkit.cli.progress import ProgressBar, terms
@@ -32,6 +34,32 @@ def test_a_collapsed_posterior_is_pointed_out(finished):
     assert "no latent dimension" not in shown(alive, terminal=False)
 
 
+@pytest.mark.parametrize(
+    ("losses", "remedy"),
+    [
+        ((90, 50, 20), "the loss is still falling: train for longer"),
+        ((90,), "the loss is still falling: train for longer"),
+        ((90, 50.1, 50), "give the KL a smaller weight, or one that rises from 0"),
+    ],
+)
+def test_the_remedy_for_a_collapse_depends_on_the_loss(finished, losses, remedy):
+    records = [replace(finished.history[0], train=replace(SCORES, loss=loss)) for loss in losses]
+    dead = replace(finished, history=records, evaluation=replace(finished.evaluation, active_units=0))
+    text = " ".join(shown(dead, terminal=False).split())
+    assert f"(posterior collapse); {remedy}" in text
+
+
+def test_the_remedy_for_a_collapse_on_unscaled_data_is_their_scale(finished):
+    train = finished.data.train._replace(x=finished.data.train.x * 255)
+    data = finished.data._replace(train=train)
+    model = copy.copy(finished.model)
+    model.data = data.signature("digits")
+    dead = replace(finished, data=data, model=model, evaluation=replace(finished.evaluation, active_units=0))
+    text = " ".join(shown(dead, terminal=False).split())
+    assert "(posterior collapse); the data are unscaled: values go from 0 to 255 (channel 0 from 0 to 255;" in text
+    assert "smaller weight" not in text
+
+
 def test_terms_show_the_weights_that_are_not_one():
     assert terms(SCORES, {"reconstruction": 1.0, "kl": 0.5}) == "loss 92.65 (reconstruction 80.10 + 0.5 × kl 25.10)"
 
@@ -41,10 +69,11 @@ def test_without_a_terminal_there_are_plain_lines(finished):
     text = shown(active, terminal=False)
     assert "\x1b" not in text
     lines = text.splitlines()
-    assert lines[1].startswith("steps are not compiled: 60 steps of 4,096 values save about 0.0 s")
-    assert "going on after epoch 3 of 3" in lines[2]
-    assert lines[3].startswith("epoch 1/3  train loss ")
-    assert f"validation {finished.history[0].validation.loss:.2f}" in lines[3]
+    assert lines[1] == "data are taken as: numbers as they are; 1×8×8 as (C, H, W), 1 channel of 8×8"
+    assert lines[2].startswith("steps are not compiled: 60 steps of 4,096 values save about 0.0 s")
+    assert "going on after epoch 3 of 3" in lines[3]
+    assert lines[4].startswith("epoch 1/3  train loss ")
+    assert f"validation {finished.history[0].validation.loss:.2f}" in lines[4]
     assert lines[-2].startswith("epoch 3/3")
     assert lines[-1].startswith(f"test: ELBO {finished.evaluation.elbo:.2f} = −(reconstruction")
 

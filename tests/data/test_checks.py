@@ -55,16 +55,16 @@ def test_complex_numbers_are_refused():
 @pytest.mark.parametrize(
     ("values", "recorded", "far"),
     [
-        ([-0.9, 1.9], (0, 1), False),
-        ([0, 2.1], (0, 1), True),
-        ([-1.1, 0], (0, 1), True),
+        ([-9.9, 10.9], (0, 1), False),
+        ([0, 11.1], (0, 1), True),
+        ([-10.1, 0], (0, 1), True),
         ([0, 255], (0, 1), True),
-        ([5, 5.5], (5, 5), False),
-        ([5, 11], (5, 5), True),
+        ([5, 54], (5, 5), False),
+        ([5, 56], (5, 5), True),
         ([0, 255], None, False),
     ],
 )
-def test_data_more_than_a_width_beyond_the_recorded_range_are_far(values, recorded, far):
+def test_data_ten_widths_beyond_the_recorded_range_are_far(values, recorded, far):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(values, recorded=recorded)

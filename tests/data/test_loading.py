@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from genkit.data import loading
 from genkit.data.dataset import DataSignature, as_float
+from genkit.data.scaling import Scaling
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
 from genkit.parallel import draws
@@ -268,6 +269,31 @@ def test_dynamic_binarization_refuses_values_that_are_no_probabilities(low_high,
     message = problem(bad if where == "train" else good, bad if where == "test" else good, binarize="dynamic")
     assert f"takes values from 0 to 1, and the data go from {low:g} to {high:g}" in message
     assert message.startswith("data 'given': binarize: dynamic")
+
+
+def test_standardized_data_take_the_scaling_of_their_training_split():
+    x = 1000 + 50 * torch.randn(200, 3)
+    dataset = load(x, 5 * torch.ones(4, 3), standardize=True)
+    assert dataset.train.x.mean(0).abs().max() < 1e-4
+    assert (dataset.train.x.std(0, correction=0) - 1).abs().max() < 1e-4
+    scaling = dataset.scaling
+    expected = (5 - torch.tensor(scaling.mean)) / torch.tensor(scaling.deviation)
+    torch.testing.assert_close(dataset.test.x, expected.expand(4, 3))
+    assert dataset.signature("s").scaling == scaling
+    bytes_too = load(torch.arange(200, dtype=torch.uint8).reshape(100, 2), standardize=True, validation=0, test=0)
+    assert (bytes_too.train.x.std(0, correction=0) - 1).abs().max() < 1e-4
+
+
+def test_data_for_a_trained_model_take_its_scaling():
+    scaling = Scaling(mean=(10.0,), deviation=(2.0,))
+    Given.raw = RawData(Split(numbered(20), None))
+    dataset = loading.load(Given.Config(standardize=True, validation=0, test=0), scaling)
+    assert dataset.train.x.flatten().tolist() == [(value - 10) / 2 for value in range(20)]
+    assert loading.load(Given.Config(validation=0, test=0), scaling).train.x.flatten().tolist() == list(range(20))
+
+
+def test_standardized_data_cannot_be_binarized():
+    assert "binarize takes probabilities" in problem(torch.rand(20, 3), standardize=True, binarize="dynamic")
 
 
 def test_signature_says_what_a_model_has_to_know():

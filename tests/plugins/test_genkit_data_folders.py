@@ -32,8 +32,7 @@ def test_hidden_names_are_no_data_and_that_is_said(tmp_path):
         assert raw.classes == ("cat", "dog")
         assert raw.train.x[:, 0, 0, 0].tolist() == [4, 5]
         assert raw.notes == (
-            "left out: 5 hidden (.0.png, .ipynb_checkpoints, .ipynb_checkpoints, ...), "
-            "1 no images by their names (notes.txt)",
+            "left out: 5 hidden (.0.png, .ipynb_checkpoints, Thumbs.db, ...), 1 no images by their names (notes.txt)",
         )
 
 

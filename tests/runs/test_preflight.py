@@ -187,6 +187,22 @@ def test_figures_that_are_not_finite_in_the_probe_are_an_error(digits):
     assert error.startswith("after 20 steps of training: not finite: term/")
 
 
+def test_data_that_are_unscaled_are_doubted_and_blamed_and_their_remedy_works(arrays, digits):
+    columns = np.random.default_rng(0).random((60, 4), np.float32) * np.array([1, 3e18, 5, 3e18], np.float32)
+    path = f"data={{name: arrays, path: '{arrays(columns).data.path}'}}"
+    config = as_config(digits, [path, "likelihood=gaussian", "training.batch_size=20"])
+    report = check(config)
+    extents = "(column 1 from " if columns[:, 1].max() >= columns[:, 3].max() else "(column 3 from "
+    assert any("the data are unscaled" in doubt and extents in doubt for doubt in report.doubts)
+    (error,) = report.errors
+    assert "not finite" in error
+    assert "data.standardize=true brings each column to mean 0 and standard deviation 1" in error
+    better = check(as_config(config, ["data.standardize=true"]))
+    assert better.errors == []
+    assert not any("unscaled" in doubt for doubt in better.doubts)
+    assert "each column standardized" in better.notes[0]
+
+
 def test_bad_values_do_not_hide_what_is_wrong_with_the_model(arrays, digits):
     x = np.random.default_rng(0).random((100, 8), np.float32)
     x[3, 4] = np.nan

@@ -39,6 +39,7 @@ def show(report: Report) -> None:
         counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
         size = "×".join(map(str, report.shape))
         say(f"data: {counts}; {size}, values from {report.range[0]:.4g} to {report.range[1]:.4g}")
+        say(f"data are taken as: {'; '.join(report.notes)}")
     if report.parameters is not None:
         say(f"model: {report.parameters:,} parameters")
     if report.bytes is not None:
