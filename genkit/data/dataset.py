@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
@@ -30,7 +30,7 @@ class DataSignature(Settings):
     range: tuple[float, float]
     """The least and the greatest value of the training data, as the model sees them."""
     classes: tuple[str, ...] | None
-    counts: dict[Literal["train", "validation", "test"], Annotated[int, Field(ge=0, lt=2**63)]]
+    counts: dict[Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
     fingerprint: str | None = None
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from genkit import config
 from genkit.config import RunConfig
@@ -16,7 +16,8 @@ from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.errors import ConfigError
-from genkit.files import atomic, strict_json
+from genkit.files import atomic, plain, strict_json
+from genkit.interfaces import Component
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
@@ -55,8 +56,11 @@ def prepare(run_config: RunConfig) -> tuple[Dataset, Model]:
 def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Dataset]:
     """A trained model, and the data of its config; `overrides` such as `data.root=DIR` or `data=NAME` change the data.
 
+    A model file that lies in no run's directory may be anybody's: the files that it names are read only where the
+    overrides name them too.
+
     Raises:
-        ConfigError: an override changes something else than the data.
+        ConfigError: an override changes something else than the data, or a file from elsewhere names files.
         GenkitError: the model or its data cannot be loaded.
     """
     model = weights.load(path)
@@ -64,7 +68,29 @@ def reopen(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, Data
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
+    overrides = list(overrides)
+    if not weights.is_of_run(path):
+        _check_asked(path, model.config.data, overrides)
     return model, load_data(as_config(model.config, overrides).data)
+
+
+def _check_asked(path: str | Path, data: Component.Config, overrides: Iterable[str]) -> None:
+    """Refuse data that a model file from elsewhere names by text, such as paths, and no override; ConfigError."""
+    asked = {assignment.partition("=")[0].strip() for assignment in overrides}
+    for name, field in type(data).model_fields.items():
+        value, option = getattr(data, name), f"data.{field.alias or name}"
+        by_text = value != field.default and _is_free(field.annotation) and re.search("['\"]", repr(value))
+        if name != "name" and by_text and not asked & {"data", option}:
+            raise ConfigError(
+                f"{path}: says {option}={str(value)!r}, and what a model file from elsewhere names is read only if "
+                f"asked for; say what to read: {option}=..."
+            )
+
+
+def _is_free(annotation: Any) -> bool:
+    """Whether an option may hold any text, not only some words."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return get_origin(annotation) is not Literal and (not parts or any(map(_is_free, parts)))
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
@@ -125,7 +151,7 @@ def config_of(directory: RunDirectory) -> RunConfig:
 def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:
     """The plugins that a run was made with; none where its record cannot be read."""
     try:
-        records = json.loads(directory.environment.read_text("utf-8"))["plugins"]
+        records = plain.read(directory.environment)["plugins"]
         return [PluginRecord.model_validate(record) for record in records]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

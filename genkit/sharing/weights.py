@@ -151,6 +151,14 @@ def locate(path: str | Path) -> Path:
     return file
 
 
+def is_of_run(path: str | Path) -> bool:
+    """Whether a path is that of a run's directory, or of the model file in one: not of a file from elsewhere."""
+    if hub.is_address(path):
+        return False
+    path = Path(path)
+    return ((path if path.is_dir() else path.parent) / CONFIG_FILE).is_file()
+
+
 def read_header(path: Path) -> Header:
     """The header of a model file, read without its tensors; raises WeightsError as `read_tensors` does."""
     with opened(path) as file:
