@@ -59,15 +59,9 @@ class ProgressBar:
         """Print the data, the model and the device, and start the bar."""
         self.run = run
         parameters = sum(parameter.numel() for parameter in run.model.parameters())
-<<<<<<< HEAD
         data = ", ".join(f"{count:,} {name}" for name, count in run.data.counts().items())
-        self.console.print(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
-=======
-        counts = run.data.signature("").counts
-        data = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         name = printable(run.config.data.name)
         self.console.print(f"{name}: {data}; {parameters:,} parameters on {run.model.device}")
->>>>>>> bd696b4a7505122c18634c349f55346382f8a5da
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"
             self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)

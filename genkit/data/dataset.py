@@ -32,7 +32,7 @@ class DataSignature(Settings):
     classes: tuple[str, ...] | None
     counts: dict[Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
-    fingerprint: str | None = None
+    fingerprint: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
 
 

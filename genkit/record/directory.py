@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from genkit.errors import RunError
+from genkit.errors import RunError, in_a_line
 from genkit.files import atomic, strict_json
 from genkit.record.scores import EpochRecord
 
@@ -88,11 +88,10 @@ class RunDirectory:
 
     def _record(self, line: str) -> EpochRecord:
         try:
-            return EpochRecord.from_json(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{self.metrics}: is damaged, or of another version of genkit ({error}); the run can be read without it"
-            ) from None
+            return EpochRecord.from_json(strict_json.loads(line))
+        except ValueError as error:
+            what = f"is damaged, or of another version of genkit ({in_a_line(error)}); the run can be read without it"
+            raise RunError(f"{self.metrics}: {what}") from None
 
 
 def _claim_next(path: Path) -> Path:

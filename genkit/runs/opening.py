@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.errors import ConfigError
-from genkit.files import atomic, plain, strict_json
+from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
 from genkit.model.building import build
 from genkit.model.model import Model
@@ -151,7 +150,7 @@ def config_of(directory: RunDirectory) -> RunConfig:
 def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:
     """The plugins that a run was made with; none where its record cannot be read."""
     try:
-        records = plain.read(directory.environment)["plugins"]
+        records = strict_json.read(directory.environment)["plugins"]
         return [PluginRecord.model_validate(record) for record in records]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

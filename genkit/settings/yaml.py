@@ -106,7 +106,8 @@ def _text_of(path: Path) -> str:
             raise ConfigError(f"{path}: has more than {LARGEST:,} bytes, and no config is as long")
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read as text: {reason}") from None
 
 
 def _missing(path: Path) -> NoReturn:

@@ -14,7 +14,7 @@ from genkit.data.dataset import DataSignature
 from genkit.errors import RunError
 from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
-from genkit.files import plain
+from genkit.files import strict_json
 from genkit.model.model import Model
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
@@ -82,7 +82,7 @@ def _read(path: Path, form: type[BaseModel]) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        values: dict[str, Any] = plain.read(path)
+        values: dict[str, Any] = strict_json.read(path)
         form.model_validate(values)
         for figure in figures(values, Evaluation) if form is _Evaluated else ():
             FINITE.validate_python(figure.value)

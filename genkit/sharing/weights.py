@@ -19,7 +19,7 @@ from genkit import config
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitError, HubError, WeightsError
-from genkit.files import plain
+from genkit.files import strict_json
 from genkit.files.tensors import fill, opened, read_tensors, write_tensors
 from genkit.interfaces import Shape
 from genkit.model.building import build
@@ -170,7 +170,7 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
     if KEY not in metadata:
         raise WeightsError(f"{path}: is a safetensors file, but not of genkit: its metadata hold no '{KEY}'")
     try:
-        values = plain.parse(metadata[KEY])
+        values = strict_json.loads(metadata[KEY])
         version = values.get("format", 0)
         if version > FORMAT:
             raise WeightsError(
