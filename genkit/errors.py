@@ -14,7 +14,7 @@ from genkit.text import printable
 
 LIBRARIES = {*sys.stdlib_module_names, "genkit", "numpy", "pluggy", "pydantic", "pydantic_core", "torch"}
 """The packages that are rarely at fault: `place` looks outside of them."""
-MOST, LONGEST = 100, 10_000
+MOST, LONGEST = 100, 4_000
 """The largest number of faults in one error, and of characters of one."""
 
 

@@ -18,10 +18,10 @@ def printable(text: object, most: int | None = None) -> str:
 
     Args:
         text: the text, or a value with a text.
-        most: the largest number of characters; a longer text is cut and ends with `…`. None: any number.
+        most: the largest number of characters; a longer text has `…` in place of its middle. None: any number.
     """
     shown = HIDDEN.sub(_escape, str(text))
-    return shown if most is None or len(shown) <= most else f"{shown[: most - 1]}…"
+    return shown if most is None or len(shown) <= most else f"{shown[: most - most // 2 - 1]}…{shown[-(most // 2) :]}"
 
 
 def encodable(text: str) -> str:

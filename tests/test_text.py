@@ -34,4 +34,5 @@ def test_nothing_that_is_shown_acts_on_a_terminal_and_all_of_it_can_be_encoded()
 
 def test_long_text_is_cut():
     assert printable("x" * 10, 10) == "x" * 10
-    assert printable("x" * 11, 10) == "x" * 9 + "…"
+    assert printable("abcdefghijk", 10) == "abcd…ghijk"
+    assert printable("abcdefghijkl", 9) == "abcd…ijkl"

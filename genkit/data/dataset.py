@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,8 +17,7 @@ from genkit.parallel.draws import rows_of
 from genkit.settings.base import Settings
 from genkit.text import encodable
 
-SplitName = Literal["train", "validation", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 Size = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -31,9 +30,9 @@ class DataSignature(Settings):
     range: tuple[float, float]
     """The least and the greatest value of the training data, as the model sees them."""
     classes: tuple[str, ...] | None
-    counts: dict[SplitName, Annotated[int, Field(ge=0, lt=2**63)]]
+    counts: dict[Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
-    fingerprint: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    fingerprint: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
     scaling: Scaling | None = None
     """What standardized the data; None: nothing did."""
@@ -109,12 +108,12 @@ class Dataset(NamedTuple):
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
 
-    def splits(self) -> dict[SplitName, Split]:
+    def splits(self) -> dict[str, Split]:
         """The splits that have data, by name."""
         splits = zip(SPLITS, (self.train, self.validation, self.test), strict=True)
         return {name: split for name, split in splits if split is not None}
 
-    def counts(self) -> dict[SplitName, int]:
+    def counts(self) -> dict[str, int]:
         """The number of data in each split."""
         return {name: len(split.x) for name, split in self.splits().items()}
 

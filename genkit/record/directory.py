@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
 from pathlib import Path
 
-from genkit.errors import GenkitWarning, RunError
+from genkit.errors import GenkitWarning, RunError, in_a_line
 from genkit.files import atomic, strict_json
 from genkit.files.lock import NAME as LOCK
 from genkit.record.scores import EpochRecord
@@ -82,8 +81,14 @@ class RunDirectory:
         return directory
 
     def stopped_after(self) -> int | None:
-        """The epoch after which a listener ended training early; None: no listener did."""
-        return int(json.loads(self.stopped.read_text("utf-8"))["epoch"]) if self.stopped.is_file() else None
+        """The epoch after which a listener ended training early; None: no listener did. RunError: it is damaged."""
+        try:
+            return int(strict_json.read(self.stopped)["epoch"]) if self.stopped.is_file() else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = (
+                f"{self.stopped}: is damaged ({in_a_line(error)}); remove it, and the run trains to its last epoch"
+            )
+            raise RunError(message) from None
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Append the line of an epoch to the metrics; raises RunError where they cannot be written."""
@@ -130,11 +135,10 @@ class RunDirectory:
 
     def _record(self, line: str) -> EpochRecord:
         try:
-            return EpochRecord.from_json(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{self.metrics}: is damaged, or of another version of genkit ({error}); the run can be read without it"
-            ) from None
+            return EpochRecord.from_json(strict_json.loads(line))
+        except ValueError as error:
+            what = f"is damaged, or of another version of genkit ({in_a_line(error)}); the run can be read without it"
+            raise RunError(f"{self.metrics}: {what}") from None
 
 
 def _claim_next(path: Path) -> Path:

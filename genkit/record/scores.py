@@ -6,12 +6,14 @@ All figures are means over data, in nats per datum.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
 from genkit.parallel import group
@@ -26,6 +28,8 @@ BATCHES_PER_SUM = 64
 @dataclass(frozen=True)
 class Scores:
     """Means over the data of a split, in nats per datum."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     loss: float
     """The objective: the weighted sum of the terms."""
@@ -44,6 +48,8 @@ class Scores:
 @dataclass(frozen=True)
 class EpochRecord:
     """The record of an epoch."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     epoch: int
     """The number of the epoch, from 1."""
@@ -66,10 +72,13 @@ class EpochRecord:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochRecord:
-        """The record of values from `to_json`."""
-        validation = values["validation"]
-        scores = {"train": Scores(**values["train"]), "validation": validation and Scores(**validation)}
-        return cls(**{**values, **scores})
+        """The record of values from `to_json`; raises ValueError where they are others."""
+        return _adapter().validate_python(values)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[EpochRecord]:
+    return TypeAdapter(EpochRecord)
 
 
 @dataclass(frozen=True)

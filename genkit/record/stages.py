@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from genkit.files import atomic
+from genkit.files import atomic, strict_json
 
 TRAINED, SAVED, EVALUATED, DRAWN = STAGES = ("trained", "saved", "evaluated", "drawn")
 """In their order: all epochs are done, the model is written, its figures are, its pictures are."""
@@ -25,7 +24,7 @@ class Stages:
     def done(self, epoch: int) -> list[str]:
         """The stages that are done of a training that ended after `epoch` epochs."""
         try:
-            record = json.loads(self.path.read_text("utf-8"))
+            record = strict_json.read(self.path)
             return [stage for stage in STAGES if stage in record["done"]] if record["epoch"] == epoch else []
         except FileNotFoundError:
             return list(STAGES) if self.model.is_file() else []
@@ -35,11 +34,11 @@ class Stages:
     def mark(self, epoch: int, stage: str) -> None:
         """Record that a stage is done; raises RunError where the record cannot be written."""
         done = [*(each for each in self._own(epoch) if each != stage), stage]
-        atomic.write_text(self.path, json.dumps({"epoch": epoch, "done": done}) + "\n")
+        atomic.write_text(self.path, strict_json.dumps({"epoch": epoch, "done": done}) + "\n")
 
     def _own(self, epoch: int) -> list[str]:
         return self.done(epoch) if self.path.is_file() else []
 
     def begin(self, epoch: int) -> None:
         """Record that a run trains on from `epoch` epochs, so that what is there is that of a shorter training."""
-        atomic.write_text(self.path, json.dumps({"epoch": epoch, "done": []}) + "\n")
+        atomic.write_text(self.path, strict_json.dumps({"epoch": epoch, "done": []}) + "\n")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitWarning, RunError
-from genkit.files import atomic, plain, strict_json
+from genkit.files import atomic, strict_json
 from genkit.record.directory import RunDirectory
 
 
@@ -24,7 +24,7 @@ class Change(NamedTuple):
 def changes_of(directory: RunDirectory) -> list[Change]:
     """The changes of a run, in their order; raises RunError where their file is damaged."""
     try:
-        values = plain.read(directory.changes)
+        values = strict_json.read(directory.changes)
         return [Change(int(each["epoch"]), [str(one) for one in each["overrides"]]) for each in values]
     except FileNotFoundError:
         return []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import warnings
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from genkit import config
 from genkit.config import RunConfig
@@ -20,6 +19,7 @@ from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
 from genkit.errors import ConfigError, GenkitWarning
 from genkit.files import atomic, strict_json
+from genkit.interfaces import Component
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
@@ -66,13 +66,16 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
 def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool = False) -> tuple[Model, Dataset]:
     """A trained model, and the data of its config; `overrides` such as `data.root=DIR` or `data=NAME` change the data.
 
+    A model file that lies in no run's directory may be anybody's: the files that it names are read only where the
+    overrides name them too.
+
     Args:
         path: a run, a model file, or hf://USER/REPO.
         overrides: options of the data that replace the config's.
         accept_changes: whether data that changed since training are accepted, and warned of.
 
     Raises:
-        ConfigError: an override changes something else than the data.
+        ConfigError: an override changes something else than the data, or a file from elsewhere names files.
         RunError: the data of the config are not those of the training.
         GenkitError: the model or its data cannot be loaded.
     """
@@ -82,6 +85,9 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
     assert model.data is not None
+    overrides = list(overrides)
+    if not weights.is_of_run(path):
+        _check_asked(path, model.config.data, overrides)
     config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})
     data_config = as_config(config, overrides).data  # what is typed here starts in the working directory
     data = load_data(data_config, model.data.scaling)
@@ -95,6 +101,25 @@ def _folder_of(path: str | Path) -> Path | None:
     if hub.is_address(path):
         return None
     return started_in(RunDirectory(Path(path) if Path(path).is_dir() else Path(path).parent))
+
+
+def _check_asked(path: str | Path, data: Component.Config, overrides: Iterable[str]) -> None:
+    """Refuse data that a model file from elsewhere names by text, such as paths, and no override; ConfigError."""
+    asked = {assignment.partition("=")[0].strip() for assignment in overrides}
+    for name, field in type(data).model_fields.items():
+        value, option = getattr(data, name), f"data.{field.alias or name}"
+        by_text = value != field.default and _is_free(field.annotation) and re.search("['\"]", repr(value))
+        if name != "name" and by_text and not asked & {"data", option}:
+            raise ConfigError(
+                f"{path}: says {option}={str(value)!r}, and what a model file from elsewhere names is read only if "
+                f"asked for; say what to read: {option}=..."
+            )
+
+
+def _is_free(annotation: Any) -> bool:
+    """Whether an option may hold any text, not only some words."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return get_origin(annotation) is not Literal and (not parts or any(map(_is_free, parts)))
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
@@ -166,7 +191,7 @@ def config_of(directory: RunDirectory) -> RunConfig:
 def started_in(directory: RunDirectory) -> Path | None:
     """The folder in which a run was started, where its relative paths begin; None: not recorded."""
     try:
-        return Path(json.loads(directory.local.read_text("utf-8"))["started_in"])
+        return Path(strict_json.read(directory.local)["started_in"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -174,7 +199,7 @@ def started_in(directory: RunDirectory) -> Path | None:
 def recorded_plugins(directory: RunDirectory) -> list[PluginRecord]:
     """The plugins that a run was made with; none where its record cannot be read."""
     try:
-        records = json.loads(directory.environment.read_text("utf-8"))["plugins"]
+        records = strict_json.read(directory.environment)["plugins"]
         return [PluginRecord.model_validate(record) for record in records]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -16,7 +16,7 @@ from torch import nn
 from genkit.config import RunConfig
 from genkit.data import assumptions
 from genkit.data.checks import check_range
-from genkit.data.dataset import Dataset, SplitName
+from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
@@ -50,7 +50,7 @@ class Report:
     """The faults that would stop the run."""
     doubts: list[str] = field(default_factory=list)
     """The oddities that would not stop it, but may be mistakes."""
-    counts: dict[SplitName, int] = field(default_factory=dict)
+    counts: dict[int] = field(default_factory=dict)
     """The number of data in each split."""
     notes: list[str] = field(default_factory=list)
     """The things that are assumed about the data."""

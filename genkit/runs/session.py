@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Iterable
 
 import torch
 
 from genkit.errors import TrainingError, WeightsError
-from genkit.files import atomic
+from genkit.files import atomic, strict_json
 from genkit.model.building import build
 from genkit.parallel import group, normalization
 from genkit.record.run import Run
@@ -132,7 +131,7 @@ class Session:
             end(signals.number)
         if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
             stop = {"epoch": len(run.history), "by": events.stopped_by}
-            atomic.write_text(run.directory.stopped, json.dumps(stop) + "\n")
+            atomic.write_text(run.directory.stopped, strict_json.dumps(stop) + "\n")
 
     def _kept(self, error: TrainingError, metadata: dict[str, str]) -> TrainingError:
         """The error, with the state that is kept: the last checkpoint's, or that before the first step.

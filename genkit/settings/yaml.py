@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -18,8 +18,14 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 
 from genkit.errors import ConfigError
 from genkit.settings.base import nearest
+from genkit.settings.bounded import DEEPEST, loaded
+from genkit.text import printable
 
 Location = tuple[str | int, ...]
+LARGEST = 2**20
+"""The largest size of a config in bytes."""
+LONGEST = 200
+"""The largest number of characters of an override in messages."""
 
 
 @dataclass
@@ -54,17 +60,17 @@ class Document:
 
         The items of a list are named by their number or by their `name`, which a new value keeps.
         """
+        place = f"'{printable(assignment, LONGEST)}'"
         path, equals, text = assignment.partition("=")
-        path = re.sub(r"\[(\w+)\]", r".\1", path)  # as messages write it: loss[1]
-        if not equals or not all(path.split(".")):
-            raise ConfigError(f"'{assignment}' is no override; write key=value, for example training.epochs=5")
-        place = f"'{assignment}'"
+        keys = re.sub(r"\[(\w+)\]", r".\1", path).split(".")  # as messages write it: loss[1]
+        if not equals or not all(keys) or len(keys) > DEEPEST:
+            raise ConfigError(f"{place} is no override; write key=value, for example training.epochs=5")
         try:
-            value = _plain(YAML(typ="rt").load(text))
+            value = _plain(loaded(text))
         except YAMLError as error:
             problem = error.problem if isinstance(error, MarkedYAMLError) else None
             raise ConfigError(f"{place}: the value is not YAML: {problem or _first_line(error)}") from None
-        self.values = _assigned(self.values, path.split("."), value, (), place, self.places)
+        self.values = _assigned(self.values, keys, value, (), place, self.places)
 
 
 def read(path: str | Path) -> Document:
@@ -73,17 +79,9 @@ def read(path: str | Path) -> Document:
     Raises:
         ConfigError: the file is missing, unreadable, broken (with line and column), or holds no mapping.
     """
+    text = _text_of(Path(path))
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        siblings = sorted(each.name for each in Path(path).parent.glob("*.y*ml"))
-        near = nearest(Path(path).name, siblings)
-        hint = f"; {near}" if near.startswith("did you mean") else ""
-        raise ConfigError(f"{path}: there is no such file{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
-    try:
-        root = YAML(typ="rt").load(text)
+        root = loaded(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -95,6 +93,29 @@ def read(path: str | Path) -> Document:
     document = Document(str(path), _plain(root))
     _note_places(root, (), document)
     return document
+
+
+def _text_of(path: Path) -> str:
+    """The text of a config; raises ConfigError, also where reading it would never end."""
+    try:
+        if not path.exists():
+            return _missing(path)
+        if not path.is_file():
+            raise ConfigError(f"{path}: is {'a folder' if path.is_dir() else 'no file'}, and a config is a YAML file")
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path}: has more than {LARGEST:,} bytes, and no config is as long")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read as text: {reason}") from None
+
+
+def _missing(path: Path) -> NoReturn:
+    siblings = sorted(each.name for each in path.parent.glob("*.y*ml"))
+    near = nearest(path.name, siblings)
+    hint = f"; {near}" if near.startswith("did you mean") else ""
+    what = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "there is no such file"
+    raise ConfigError(f"{path}: {what}{hint}")
 
 
 def write(values: Mapping[str, Any]) -> str:
@@ -210,7 +231,7 @@ def _item(items: list[Any], key: str, above: Location, place: str) -> int:
     names = [item.get("name") if isinstance(item, Mapping) else item for item in items]
     if key in names:
         return names.index(key)
-    if key.isdecimal() and int(key) < len(items):
+    if re.fullmatch("[0-9]{1,9}", key) and int(key) < len(items):
         return int(key)
     raise ConfigError(f"{place}: {dotted(above)} has no item '{key}'; it has {', '.join(map(str, names))}")
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, FiniteFloat, TypeAdapter, ValidationError
 
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
 from genkit.errors import RunError
 from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
+from genkit.files import strict_json
 from genkit.model.model import Model
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.registry.provenance import PluginRecord
 from genkit.sharing import hub, weights
+
+FINITE = TypeAdapter(FiniteFloat)
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,35 @@ def gather(source: str | Path) -> Facts:
     if hub.is_address(source) or not Path(source).is_dir():
         return Facts(model, model.config, model.data, plugins)
     run = RunDirectory(Path(source))
-    evaluation, environment = _read(run.evaluation), _read(run.environment)
+    evaluation, environment = _read(run.evaluation, _Evaluated), _read(run.environment, _Environment)
     pictures = tuple(sorted(run.pictures.glob("*.png")))
     return Facts(model, model.config, model.data, plugins, evaluation, run.history(), environment, pictures)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+class _Evaluated(BaseModel, strict=True):
+    """What a card says of an evaluation beside its figures."""
+
+    split: str
+    count: int
+    draws: int
+
+
+class _Environment(BaseModel, strict=True):
+    """What a card says of an environment."""
+
+    versions: dict[str, str] = {}
+
+
+def _read(path: Path, form: type[BaseModel]) -> dict[str, Any] | None:
+    """The values of a JSON file of a run; None where there is no such file."""
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path}: is damaged ({error}); what it says can be done without: remove it") from None
-    if not isinstance(values, dict):
-        raise RunError(f"{path}: is damaged, it holds no JSON object; what it says can be done without: remove it")
+        values: dict[str, Any] = strict_json.read(path)
+        form.model_validate(values)
+        for figure in figures(values, Evaluation) if form is _Evaluated else ():
+            FINITE.validate_python(figure.value)
+    except (ValidationError, ValueError, OSError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:3])
+        raise RunError(f"{path}: is damaged ({reason}); what it says can be done without: remove it") from None
     return values

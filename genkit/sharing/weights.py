@@ -20,7 +20,7 @@ from genkit import config
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitError, GenkitWarning, HubError, WeightsError
-from genkit.files import plain
+from genkit.files import strict_json
 from genkit.files.tensors import fill, opened, read_tensors, write_tensors
 from genkit.interfaces import Shape
 from genkit.model.building import build
@@ -173,6 +173,14 @@ def locate(path: str | Path) -> Path:
     return file
 
 
+def is_of_run(path: str | Path) -> bool:
+    """Whether a path is that of a run's directory, or of the model file in one: not of a file from elsewhere."""
+    if hub.is_address(path):
+        return False
+    path = Path(path)
+    return ((path if path.is_dir() else path.parent) / CONFIG_FILE).is_file()
+
+
 def read_header(path: Path) -> Header:
     """The header of a model file, read without its tensors; raises WeightsError as `read_tensors` does."""
     with opened(path) as file:
@@ -189,7 +197,7 @@ def _header(path: Path, metadata: dict[str, str]) -> Header:
     if KEY not in metadata:
         raise WeightsError(f"{path}: is a safetensors file, but not of genkit: its metadata hold no '{KEY}'")
     try:
-        values = plain.parse(metadata[KEY])
+        values = strict_json.loads(metadata[KEY])
         version = values.get("format", 0)
         if version > FORMAT:
             raise WeightsError(

@@ -7,7 +7,6 @@ checkpoint before the newest is kept beside it, for the case that the newest is 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from genkit.errors import GenkitWarning, WeightsError
+from genkit.files import strict_json
 from genkit.files.tensors import DIGEST, check_fit, read_tensors, write_tensors
 from genkit.training.trainer import Trainer
 
@@ -64,7 +64,7 @@ def save(path: Path, trainer: Trainer, epoch: int, metadata: Mapping[str, str] |
     plain = {name: value for name, value in values.items() if name not in tensors}
     header = {"epoch": epoch, "plain": plain, "scaler": state["scaler"]}
     _keep_before(path)
-    write_tensors(path, tensors, {**(metadata or {}), KEY: json.dumps(header)})
+    write_tensors(path, tensors, {**(metadata or {}), KEY: strict_json.dumps(header)})
 
 
 def _keep_before(path: Path) -> None:
@@ -117,7 +117,7 @@ def _read(path: Path) -> Checkpoint:
     if KEY not in metadata:
         raise WeightsError(f"{path}: is no checkpoint: its metadata hold no '{KEY}'")
     try:
-        checkpoint = Checkpoint(path, tensors, json.loads(metadata[KEY]), metadata)
+        checkpoint = Checkpoint(path, tensors, strict_json.loads(metadata[KEY]), metadata)
         assert checkpoint.epoch >= 0
         assert isinstance(checkpoint.plain, dict)
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from genkit.data.dataset import as_float
+from genkit.errors import DataError, GenkitWarning, in_a_line, place
 from genkit.pictures import plots
 from genkit.pictures.mosaic import is_image
 from genkit.record.run import Run
 from genkit.record.scores import EpochRecord, Scores
+from genkit.text import printable
 
 FOLDER = "tensorboard"
 THUMBNAILS = 1000
+"""The largest number of data in the projector, each with a thumbnail."""
+THUMBNAIL = 64
+"""The largest height and width of a thumbnail in pixels: TensorBoard shows no sprite of more than 8,192 by 8,192."""
+BATCH = 50
+"""The number of images that are made small at once."""
+NUMBERS = 1_000_000
+"""The most numbers in the projector's text file."""
+DIMENSIONS = 3
+"""The fewest dimensions that the projector shows: of fewer it draws nothing."""
 IMAGES = 20
 
 
@@ -42,26 +57,25 @@ class RunWriter:
             self.writer.add_scalar(f"weight/{name}", weight, epoch)
         self.writer.add_scalar("training/learning_rate", record.lr, epoch)
         self.writer.add_scalar("training/examples_per_second", record.examples_per_second, epoch)
+        self.writer.flush()
         if _is_picture_epoch(epoch, self.run.config.training.epochs):
             self._images(epoch)
-        self.writer.flush()
+            self.writer.flush()
 
     def write_end(self) -> None:
-        """Write the latents with labels and thumbnails, and the run's options beside its final figures."""
+        """Write the run's options beside its final figures, and the latents with labels and thumbnails."""
         run = self.run
+        figures = run.evaluation.figures() if run.evaluation is not None else []
+        metrics = {f"test/{figure.key}": figure.value for figure in figures}
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, run.history[-1].epoch)
+        with _each_alone("table of hyperparameters"):
+            self._hyperparameters({**metrics, "train/loss": run.history[-1].train.loss})
         if not _is_picture_epoch(run.history[-1].epoch, run.config.training.epochs):  # training ended early
             self._images(run.history[-1].epoch)
         if run.model.encoder is not None:
-            self._projector()
-        figures = run.evaluation.figures() if run.evaluation is not None else []
-        metrics = {f"test/{figure.key}": figure.value for figure in figures}
-        metrics["train/loss"] = run.history[-1].train.loss
-        options = run.config.resolved()
-        options["loss"] = dict(zip(run.model.losses, options["loss"], strict=True))
-        for summary in hparams(_flat(options), metrics):
-            self.writer._get_file_writer().add_summary(summary)
-        for name in metrics.keys() - {"train/loss"}:
-            self.writer.add_scalar(name, metrics[name], run.history[-1].epoch)
+            with _each_alone("projector"):
+                self._projector()
 
     def close(self) -> None:
         """Close the file."""
@@ -78,36 +92,74 @@ class RunWriter:
             if value is not None:
                 self.writer.add_scalar(f"{split}/{name}", value, epoch)
 
+    def _hyperparameters(self, metrics: dict[str, float]) -> None:
+        options = self.run.config.resolved()
+        options["loss"] = dict(zip(self.run.model.losses, options["loss"], strict=True))
+        for summary in hparams(_flat(options), metrics):
+            self.writer._get_file_writer().add_summary(summary)
+
     def _images(self, epoch: int) -> None:
         run = self.run
         if run.model.encoder is not None:
             held_out = run.data.test or run.data.validation or run.data.train
-            rebuilt = plots.reconstructions(run.model, held_out.x)
-            self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
+            with _each_alone("reconstructions"):
+                rebuilt = plots.reconstructions(run.model, held_out.x)
+                self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
         if run.model.sampler.has_prior:
-            self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
+            with _each_alone("samples"):
+                self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 
     def _projector(self) -> None:
+        """Write the latents of the first data whose codes are finite; fewer of them where they have many dimensions."""
         run = self.run
         held_out = run.data.test or run.data.validation or run.data.train
-        x = as_float(held_out.x[:THUMBNAILS]).cpu()
-        labels, classes = held_out.labels, run.data.classes
-        names = None
-        if labels is not None:
-            names = [classes[label] if classes else str(label) for label in labels[:THUMBNAILS].tolist()]
-        z = run.model.encode(x).flatten(1).cpu()
-        if z.shape[1] == 1:
-            z = torch.cat([z, torch.zeros_like(z)], 1)
+        count = max(1, min(THUMBNAILS, NUMBERS // math.prod(run.model.sampler.latent_shape)))
+        z = run.model.encode(held_out.x[:count]).flatten(1).cpu()
+        finite = z.isfinite().all(1)
+        if not bool(finite.any()):
+            raise DataError(f"none of the codes of {len(z)} data is finite")
+        x, names = held_out.x[:count].cpu()[finite], None
+        if held_out.labels is not None:
+            labels, classes = held_out.labels[:count].cpu()[finite].tolist(), run.data.classes
+            names = [printable(classes[label] if classes else label) or "(no name)" for label in labels]
+        z = nn.functional.pad(z[finite], (0, max(0, DIMENSIONS - z.shape[1])))
         self.writer.add_embedding(z, names, _thumbnails(x), run.history[-1].epoch, "latents")
 
 
-def _thumbnails(x: torch.Tensor) -> torch.Tensor | None:
-    """Images (N, 3, H, W) with values from 0 to 1, or None for data that are no images."""
+@contextlib.contextmanager
+def _each_alone(part: str) -> Iterator[None]:
+    """Warn (GenkitWarning) where a part of the event files cannot be written, and leave the others as they are."""
+    try:
+        yield
+    except Exception as error:
+        message = f"tensorboard: the {part} could not be written: {in_a_line(error)}{place(error)}"
+        warnings.warn(message, GenkitWarning, stacklevel=4)
+
+
+def _thumbnails(x: Tensor) -> Tensor | None:
+    """Square images (N, 3, S, S) with values from 0 to 1, or None for data (N, *shape) that are no images.
+
+    Larger images are made smaller, as one picture holds all of them; a grey margin makes them square.
+    """
     if not is_image(tuple(x.shape[1:])):
         return None
-    x = (x - x.min()) / (x.max() - x.min()).clamp_min(1e-12)
-    x = x.unsqueeze(1) if x.ndim == 3 else x
-    return x.expand(-1, 3, -1, -1)
+    height, width = x.shape[-2:]
+    longer = max(height, width)
+    size = min(longer, THUMBNAIL)
+    small = []
+    for batch in x.split(BATCH):
+        images = as_float(batch).nan_to_num()
+        images = images.unsqueeze(1) if images.ndim == 3 else images
+        if size < longer:
+            form = [max(1, round(side * size / longer)) for side in (height, width)]
+            images = nn.functional.interpolate(images, form, mode="area")
+        small.append(images)
+    images = torch.cat(small)
+    low, high = images.min(), images.max()
+    images = (images - low) / (high - low).clamp_min(1e-12)
+    across, down = size - images.shape[3], size - images.shape[2]
+    edges = (across // 2, across - across // 2, down // 2, down - down // 2)
+    return nn.functional.pad(images, edges, value=0.5).expand(-1, 3, -1, -1)
 
 
 def _is_picture_epoch(epoch: int, epochs: int) -> bool:
@@ -118,4 +170,4 @@ def _flat(values: Any, above: str = "") -> dict[str, Any]:
     """Nested options by paths such as `encoder.hidden`, as hparams take them: numbers, truth values and text."""
     if isinstance(values, dict):
         return {k: v for key, item in values.items() for k, v in _flat(item, f"{above}.{key}".lstrip(".")).items()}
-    return {above: values if isinstance(values, bool | int | float) else str(values)}
+    return {above: values if isinstance(values, bool | int | float) else printable(values)}

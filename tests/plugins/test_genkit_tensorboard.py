@@ -2,22 +2,26 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import genkit
 from genkit.data.dataset import as_float
+from genkit.errors import GenkitWarning
 from genkit.pictures import plots
 from genkit.record.run import Run
 from genkit.record.scores import EpochRecord
 from genkit.runs.running import resume
-from genkit_tensorboard.writer import RunWriter
+from genkit_tensorboard import writer
+from genkit_tensorboard.writer import RunWriter, _thumbnails
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "vae-digits.yaml"
 
@@ -112,7 +116,9 @@ def test_the_projector_holds_each_latent_with_its_label_and_thumbnail(example: R
     for name in ("tensors.tsv", "metadata.tsv", "sprite.png"):
         assert f'"00002/latents/{name}"' in config
     z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
-    np.testing.assert_allclose(z, example.model.encode(test.x).numpy(), atol=1e-6)
+    np.testing.assert_allclose(z[:, :2], example.model.encode(test.x).numpy(), atol=1e-6)
+    assert z.shape[1] == 3  # of fewer the projector draws nothing
+    assert (z[:, 2] == 0).all()
     assert (latents / "metadata.tsv").read_text().split() == [str(label) for label in test.labels.tolist()]
     sprite = np.asarray(Image.open(latents / "sprite.png").convert("L"))
     assert sprite.shape == (19 * 8, 19 * 8)  # 359 data of 8x8 in the least square
@@ -212,9 +218,74 @@ def test_a_run_without_labels_images_and_held_out_data_is_written_too(tmp_path: 
     assert not [tag for tag in tags["scalars"] if tag.startswith(("validation/", "test/"))]
     latents = tmp_path / "run" / "tensorboard" / "00001" / "latents"
     z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
-    assert z.shape == (8, 2)  # the projector wants two dimensions
-    assert (z[:, 1] == 0).all()
+    assert z.shape == (8, 3)
+    assert (z[:, 1:] == 0).all()
     assert [path.name for path in latents.iterdir()] == ["tensors.tsv"]
+
+
+def sprite_of(run: Run) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(run.directory.path / "tensorboard" / "00001" / "latents" / "sprite.png").convert("L"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "square"),
+    [((1, 48, 24), 48), ((1, 24, 48), 48), ((29, 12), 29), ((12, 29), 29), ((3, 9, 10), 10), ((1, 100, 50), 64)],
+)
+def test_thumbnails_have_any_form(tmp_path: Path, shape: tuple[int, ...], square: int) -> None:
+    run = genkit.run(small(tmp_path, shape), out=tmp_path / "run")
+    assert sprite_of(run).shape == (3 * square, 3 * square)  # 8 data in the least square
+    assert events(run).Tags()["images"] == ["reconstructions", "samples"]
+    assert "_hparams_/session_start_info" in events(run).PluginTagToContent("hparams")
+
+
+def test_a_thumbnail_lies_in_the_middle_of_its_square() -> None:
+    x = torch.arange(8 * 4).reshape(1, 8, 4).float()
+    shown = _thumbnails(x.expand(2, 1, 8, 4))
+    assert shown is not None
+    assert shown.shape == (2, 3, 8, 8)
+    torch.testing.assert_close(shown[0, 0, :, 2:6], x[0] / 31)
+    assert (shown[:, :, :, [0, 1, 6, 7]] == 0.5).all()
+
+
+def test_the_sprite_of_many_large_images_is_no_larger_than_tensorboard_shows() -> None:
+    shown = _thumbnails(torch.zeros(writer.THUMBNAILS, 1, 300, 200, dtype=torch.uint8))
+    assert shown is not None
+    assert shown.shape[2:] == (64, 64)
+    assert math.ceil(len(shown) ** 0.5) * 64 <= 8192
+
+
+def test_names_of_classes_are_one_line_each(tmp_path: Path) -> None:
+    names = ["a\tb\nc", "", "$5_to_$10", "d\x1b"]
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((8, 2)), labels=np.array(names * 2))
+    data = {"name": "arrays", "path": str(tmp_path / "x.npz"), "validation": 0, "test": 0}
+    run = genkit.run(small(tmp_path, (2,), data=data), out=tmp_path / "run")
+    lines = (run.directory.path / "tensorboard" / "00001" / "latents" / "metadata.tsv").read_text().splitlines()
+    assert lines == [r"a\tb\nc", "(no name)", "$5_to_$10", r"d\x1b"] * 2
+
+
+def test_many_dimensions_give_fewer_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "NUMBERS", 20)
+    run = genkit.run(small(tmp_path, (1, 2, 2), sampler={"name": "gaussian", "latent": 4}), out=tmp_path / "run")
+    z = np.loadtxt(run.directory.path / "tensorboard" / "00001" / "latents" / "tensors.tsv", delimiter="\t")
+    assert z.shape == (5, 4)
+
+
+@pytest.mark.parametrize("part", ["reconstructions", "samples", "projector", "hyperparameters"])
+def test_a_part_that_fails_takes_nothing_else_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no\nway")
+
+    owner: Any = {"projector": RunWriter, "hyperparameters": RunWriter}.get(part, writer.plots)
+    monkeypatch.setattr(owner, part if owner is writer.plots else f"_{part}", fails)
+    monkeypatch.setattr("genkit.pictures.plots.draw_all", lambda *_: [])
+    with pytest.warns(GenkitWarning, match=rf"^tensorboard: the [a-z ]*{part} could not be written: \w+: no way"):
+        run = genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "run")
+    tags = events(run).Tags()
+    assert set(tags["images"]) == {"reconstructions", "samples"} - {part}
+    assert {"train/loss", "weight/kl"} <= set(tags["scalars"])
+    assert (run.directory.path / "tensorboard" / "00001").exists() == (part != "projector")
 
 
 def test_a_resumed_run_goes_on_in_the_same_folder(tmp_path: Path) -> None:

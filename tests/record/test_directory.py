@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -66,13 +67,18 @@ def test_without_metrics_there_is_no_history_and_no_file_is_made(tmp_path):
     assert not directory.path.exists()
 
 
-@pytest.mark.parametrize("line", ['{"epoch": 4, "cut sh', "{}", "3", '{"epoch": 4, "validation": {"loss": 1}}', ""])
+DAMAGED = ['{"epoch": 4, "cut sh', "{}", "3", '{"epoch": 4, "validation": {"loss": 1}}', "", "[]", "null", "NaN"]
+DAMAGED += ["[" * 100_000, "1" * 5_000, '{"epoch": "x"}', '{"epoch": 1e999}', '"' + "\\u001b" * 9]
+
+
+@pytest.mark.parametrize("line", DAMAGED)
 def test_damaged_metrics_are_named_with_a_remedy(tmp_path, finished, line):
     directory = filled(tmp_path, finished.history)
     with directory.metrics.open("a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(RunError, match=r"metrics\.jsonl: is damaged.*the run can.* be read"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl: is damaged.*the run can.* be read") as caught:
         directory.history()
+    assert "\n" not in str(caught.value)
     directory.metrics.unlink()
     assert directory.history() == []
 
@@ -91,3 +97,14 @@ def test_metrics_that_are_no_text_are_damaged(tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b"\x91\xff\n")
     with pytest.raises(RunError, match="damaged"):
         RunDirectory(tmp_path).history()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epoch", "x"), ("epoch", None), ("seconds", [1]), ("weights", 3), ("train", {}), ("train", 3), ("more", 1)],
+)
+def test_metrics_with_values_of_other_types_are_damaged(tmp_path, finished, key, value):
+    directory = filled(tmp_path, [])
+    directory.metrics.write_text(json.dumps({**finished.history[0].to_json(), key: value}) + "\n")
+    with pytest.raises(RunError, match=r"metrics\.jsonl: is damaged"):
+        directory.history()

@@ -151,10 +151,10 @@ def test_missing_file_is_named(tmp_path):
 
 def test_folder_and_file_of_another_encoding_are_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("name: Sønderby\n".encode("latin-1"))
-    for path in (tmp_path, tmp_path / "latin.yaml"):
+    for path, reason in ((tmp_path, "is a folder"), (tmp_path / "latin.yaml", "cannot be read as text: ")):
         with pytest.raises(ConfigError) as caught:
             yaml.read(path)
-        assert str(caught.value).startswith(f"{path}: cannot be read as text: ")
+        assert str(caught.value).startswith(f"{path}: {reason}")
 
 
 def test_control_character_is_refused_with_the_file(tmp_path):

@@ -275,11 +275,29 @@ def test_a_license_that_the_hub_cannot_know_is_refused(finished, tmp_path, licen
     assert not (tmp_path / "card.md").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[1]"])
+DAMAGED = ["{", "[1]", "[" * 100_000, "1" * 5_000, "null", "{}", '{"split": 3, "count": 1, "draws": 1}', "\udcff"]
+DAMAGED += ['{"split": "a", "count": "1", "draws": 1}', '{"split": "a", "count": 1, "draws": 1, "elbo": "x"}']
+DAMAGED += [
+    '{"split": "a", "count": 1, "draws": 1, "elbo": NaN}',
+    '{"split": "a", "count": 1, "draws": 1, "elbo": [1]}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_file_of_the_run_is_named(finished, tmp_path, content):
     run = RunDirectory(tmp_path)
     for path in (finished.directory.config, finished.directory.model):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    run.evaluation.write_text(content)
-    with pytest.raises(RunError, match=r"evaluation\.json: is damaged"):
+    run.evaluation.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError, match=r"evaluation\.json: is damaged") as caught:
+        gather(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"versions": 3}', '{"versions": {"a": 1}}', "[" * 100_000])
+def test_a_damaged_environment_is_named(finished, tmp_path, content):
+    for path in (finished.directory.config, finished.directory.model):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "environment.json").write_text(content)
+    with pytest.raises(RunError, match=r"environment\.json: is damaged"):
         gather(tmp_path)

