@@ -50,7 +50,7 @@ class Report:
     """The faults that would stop the run."""
     doubts: list[str] = field(default_factory=list)
     """The oddities that would not stop it, but may be mistakes."""
-    counts: dict[int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     """The number of data in each split."""
     notes: list[str] = field(default_factory=list)
     """The things that are assumed about the data."""

@@ -44,7 +44,9 @@ def fresh(digits: Path, tmp_path: Path) -> Callable[..., Path]:
     """`fresh("a/run", "seed=1")`: a model that nobody trained, saved in a directory; returns it."""
 
     def make(name: str, *overrides: str) -> Path:
-        weights.save(tmp_path / name / "model.safetensors", prepare(as_config(digits, [*PARTS, *overrides]))[1])
+        config = as_config(digits, [*PARTS, *overrides])
+        weights.save(tmp_path / name / "model.safetensors", prepare(config)[1])
+        (tmp_path / name / "config.yaml").touch()  # as in a run's directory, whose files are one's own
         return tmp_path / name
 
     return make

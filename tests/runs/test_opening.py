@@ -95,7 +95,7 @@ def of_a_file(bare, tmp_path):
     """A run on data of a file."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((12, 3)))
     data = {"name": "arrays", "path": str(tmp_path / "x.npy"), "test": 4}
-    return run({"data": data, **SMALL}, out=tmp_path / "run").directory
+    return run({**SMALL, "data": data}, out=tmp_path / "run").directory
 
 
 def test_data_of_a_run_are_read_again(of_a_file):
