@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import DataError, GenkitError, GenkitWarning, in_a_line
+from genkit.errors import GenkitError, GenkitWarning, in_a_line
 from genkit.files import atomic
 from genkit.interfaces import Split
 from genkit.model.model import Model
@@ -173,15 +173,8 @@ def draw_latents(
 
     Returns:
         A suffix for the title: empty, or the number of dimensions.
-
-    Raises:
-        DataError: no code is finite.
     """
     z = model.encode(split.x[:most]).flatten(1).cpu()
-    finite = z.isfinite().all(1)
-    if not bool(finite.any()):
-        raise DataError(f"none of the codes of {len(z)} data is finite")
-    z = z[finite]
     dimensions, suffix = z.shape[1], ""
     if dimensions == 2:
         axes.set(xlabel="z1", ylabel="z2")
@@ -193,7 +186,7 @@ def draw_latents(
     else:
         z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
         axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
-    labels = None if split.labels is None else split.labels[:most].cpu()[finite].numpy()
+    labels = None if split.labels is None else split.labels[:most].cpu().numpy()
     names = _scatter(axes, z.numpy(), labels, classes)
     if names and legend:
         _legend(axes, names, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
