@@ -160,9 +160,14 @@ class Model(nn.Module):
         def output(start: int, stop: int) -> Tensor:
             return function(as_float(inputs[start:stop].to(self.device)))
 
+        whole, start = None, 0
         with evaluating(self):
-            parts = list(self.batches[work].over(len(inputs), output, self.device))
-            return _finite(torch.cat(parts or [output(0, 0)]), work)
+            for part in self.batches[work].over(len(inputs), output, self.device):
+                if whole is None:  # all at once, as parts that wait to be joined would take as much again
+                    whole = part.new_empty((len(inputs), *part.shape[1:]))
+                whole[start : start + len(part)] = _finite(part, work)
+                start += len(part)
+            return output(0, 0) if whole is None else whole
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:

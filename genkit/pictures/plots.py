@@ -11,16 +11,17 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import DataError, GenkitError, GenkitWarning, in_a_line
+from genkit.errors import GenkitError, GenkitWarning, in_a_line
 from genkit.files import atomic
 from genkit.interfaces import Split
 from genkit.model.model import Model
+from genkit.pictures.latent_space import NAME, draw_latents, few, from_prior, latent_quantiles
 from genkit.pictures.mosaic import Pixels, framed, mosaic
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAME = 40
-"""The largest number of characters of a name in a picture."""
 FILTERS = "what the first layer's units look for: weights, 0 is grey, each to its own largest"
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
@@ -109,8 +108,8 @@ def filters(weights: Tensor, most: int = 100) -> Pixels:
 
 
 def activations(model: Model, x: Tensor) -> Figure:
-    """A histogram of the mean activations of the code's units over x (N, *shape)."""
-    means = model.encode(x).flatten(1).mean(0).cpu().numpy()
+    """A histogram of the mean activations of the code's units over the first of x (N, *shape)."""
+    means = model.encode(x[: few(model)]).flatten(1).mean(0).cpu().numpy()
     figure, axes = _axes((5.0, 3.4))
     axes.hist(means, bins=50)
     axes.axvline(float(means.mean()), color="C1", label=f"mean {means.mean():.3f}")
@@ -135,28 +134,14 @@ def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pi
 
     The point is the code of the datum x[0]; without an encoder it is a draw from the prior.
     """
-    quantiles = latent_quantiles(model, x, torch.linspace(0.01, 0.99, columns))
-    z = model.encode(x[:2000]) if model.encoder is not None else _from_prior(model, 2000)
+    count = min(2000, few(model))
+    z = model.encode(x[:count]) if model.encoder is not None else from_prior(model, count)
     order = z.var(0, correction=0).argsort(descending=True)[:most].tolist()
+    quantiles = latent_quantiles(model, x, torch.linspace(0.01, 0.99, columns))
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
     return mosaic(model.decode(grid.flatten(0, 1)), columns, model.limits)
-
-
-def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = 100_000) -> Tensor:
-    """Quantiles of each latent, (P,) -> (P, D), over many draws from the prior or, without a prior, over codes of x.
-
-    They come from draws, so that no prior needs to compute its own quantiles.
-    """
-    z = _from_prior(model, draws) if model.sampler.has_prior else model.encode(x)
-    return torch.quantile(z.flatten(1), probabilities.to(z.device, z.dtype), dim=0)
-
-
-def _from_prior(model: Model, n: int) -> Tensor:
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        return model.sampler.prior(n)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:
@@ -164,48 +149,6 @@ def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figu
     figure, axes = _axes((6.4, 6.0))
     axes.set(title=f"posterior means of held-out data{draw_latents(axes, model, split, classes)}")
     return figure
-
-
-def draw_latents(
-    axes: Axes, model: Model, split: Split, classes: tuple[str, ...] | None, most: int = 5000, legend: bool = True
-) -> str:
-    """Draw a split in latent space, by its two principal components where the space has more than two dimensions.
-
-    Returns:
-        A suffix for the title: empty, or the number of dimensions.
-
-    Raises:
-        DataError: no code is finite.
-    """
-    z = model.encode(split.x[:most]).flatten(1).cpu()
-    finite = z.isfinite().all(1)
-    if not bool(finite.any()):
-        raise DataError(f"none of the codes of {len(z)} data is finite")
-    z = z[finite]
-    dimensions, suffix = z.shape[1], ""
-    if dimensions == 2:
-        axes.set(xlabel="z1", ylabel="z2")
-    elif dimensions > 2:
-        z, shares = _principal(z)
-        first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
-        axes.set(xlabel=first, ylabel=second)
-        suffix = f", {dimensions} dimensions seen along two"
-    else:
-        z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
-        axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
-    labels = None if split.labels is None else split.labels[:most].cpu()[finite].numpy()
-    names = _scatter(axes, z.numpy(), labels, classes)
-    if names and legend:
-        _legend(axes, names, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return suffix
-
-
-def _legend(axes: Axes, names: Sequence[str], **style: Any) -> None:
-    """A legend with a name for each thing that is drawn; a name may begin with `_`, which else hides it."""
-    handles = axes.get_legend_handles_labels()[0]
-    legend = axes.legend(handles, [str(number) for number in range(len(handles))], **style)
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(printable(name, NAME))
 
 
 def losses(history: Sequence[EpochRecord]) -> Figure:
@@ -234,35 +177,6 @@ def _panels(scores: Scores) -> dict[str, float]:
 def _padded(rows: Tensor, n: int) -> Tensor:
     """The rows, padded to n by rows of NaN, whose cells `mosaic` leaves empty."""
     return torch.cat([rows, rows.new_full((n - len(rows), *rows.shape[1:]), math.nan)])
-
-
-def _principal(z: Tensor) -> tuple[Tensor, list[float]]:
-    """The first two principal components (N, 2) and their shares of the variance."""
-    centred = z.double() - z.double().mean(0)
-    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    shares = singular.square() / singular.square().sum().clamp_min(1e-12)
-    points = (centred @ directions[:2].T).float()
-    missing = 2 - points.shape[1]  # of a single datum there is one component alone
-    return nn.functional.pad(points, (0, missing)), [*shares[:2].tolist(), *[0.0] * missing]
-
-
-def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> list[str]:
-    """Draw points (N, 2), those of each label in a colour of their own; returns the labels' names."""
-    if labels is None:
-        axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.6, linewidths=0)
-        return []
-    present = sorted(set(labels.tolist()))
-    for position, label in enumerate(present):
-        rows = labels == label
-        colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
-        axes.scatter(points[rows, 0], points[rows, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=str(label))
-    return [classes[label] if classes else str(label) for label in present]
-
-
-def _rainbow(position: float) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["nipy_spectral"](0.05 + 0.9 * position)
 
 
 def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:

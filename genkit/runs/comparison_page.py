@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genkit.model.model import Model
+from genkit.pictures.latent_space import NAME, draw_latents
 from genkit.pictures.mosaic import Pixels
-from genkit.pictures.plots import NAME, draw_latents, reconstructions, samples, save
+from genkit.pictures.plots import reconstructions, samples, save
 from genkit.runs.comparison import Compared, Entry
 from genkit.text import printable
 

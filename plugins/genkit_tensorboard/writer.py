@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from genkit.data.dataset import as_float
-from genkit.errors import DataError, GenkitWarning, in_a_line, place
+from genkit.errors import GenkitWarning, in_a_line, place
 from genkit.pictures import plots
 from genkit.pictures.mosaic import is_image
 from genkit.record.run import Run
@@ -110,20 +110,17 @@ class RunWriter:
                 self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 
     def _projector(self) -> None:
-        """Write the latents of the first data whose codes are finite; fewer of them where they have many dimensions."""
+        """Write the latents of the first data; of fewer data where the latents have many dimensions."""
         run = self.run
         held_out = run.data.test or run.data.validation or run.data.train
         count = max(1, min(THUMBNAILS, NUMBERS // math.prod(run.model.sampler.latent_shape)))
         z = run.model.encode(held_out.x[:count]).flatten(1).cpu()
-        finite = z.isfinite().all(1)
-        if not bool(finite.any()):
-            raise DataError(f"none of the codes of {len(z)} data is finite")
-        x, names = held_out.x[:count].cpu()[finite], None
+        names = None
         if held_out.labels is not None:
-            labels, classes = held_out.labels[:count].cpu()[finite].tolist(), run.data.classes
+            labels, classes = held_out.labels[:count].tolist(), run.data.classes
             names = [printable(classes[label] if classes else label) or "(no name)" for label in labels]
-        z = nn.functional.pad(z[finite], (0, max(0, DIMENSIONS - z.shape[1])))
-        self.writer.add_embedding(z, names, _thumbnails(x), run.history[-1].epoch, "latents")
+        z = nn.functional.pad(z, (0, max(0, DIMENSIONS - z.shape[1])))
+        self.writer.add_embedding(z, names, _thumbnails(held_out.x[:count].cpu()), run.history[-1].epoch, "latents")
 
 
 @contextlib.contextmanager
