@@ -119,7 +119,8 @@ class Dataset(NamedTuple):
 
     def range(self) -> tuple[float, float]:
         """The least and the greatest value of the training data, as the model sees them."""
-        return float(as_float(self.train.x.amin())), float(as_float(self.train.x.amax()))
+        least, greatest = torch.aminmax(self.train.x)
+        return float(as_float(least)), float(as_float(greatest))
 
     def fingerprint(self) -> str:
         """The fingerprint of the data in their splits, which takes a pass over all of them."""
