@@ -21,6 +21,8 @@ from genkit.files import atomic
 
 DIGEST = "sha256"
 """The key of the digest in the metadata; older files have none."""
+MARK = "digest"
+"""A second key, which says that there is a digest: no single damage takes away both."""
 
 
 def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
@@ -50,7 +52,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         RunError: the file cannot be written; the old file at `path` is still there.
     """
     separate = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    metadata = {"format": "pt", **metadata}
+    metadata = {"format": "pt", **metadata, MARK: DIGEST}
     metadata[DIGEST] = digest(separate, metadata)
     with atomic.replacing(path) as temporary:
         try:
@@ -79,7 +81,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     with opened(path) as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    if DIGEST in metadata and digest(tensors, metadata) != metadata[DIGEST]:
+    if metadata.keys() & {DIGEST, MARK} and digest(tensors, metadata) != metadata.get(DIGEST):
         raise WeightsError(f"{path}: is damaged: its SHA-256 is not that of its content; copy or make it again")
     return tensors, metadata
 

@@ -85,9 +85,7 @@ class RunDirectory:
         try:
             return int(strict_json.read(self.stopped)["epoch"]) if self.stopped.is_file() else None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            message = (
-                f"{self.stopped}: is damaged ({in_a_line(error)}); remove it, and the run trains to its end"
-            )
+            message = f"{self.stopped}: is damaged ({in_a_line(error)}); remove it, and the run trains to its end"
             raise RunError(message) from None
 
     def append_metrics(self, record: EpochRecord) -> None:

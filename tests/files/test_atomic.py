@@ -110,3 +110,22 @@ def test_file_is_as_readable_as_any_other_new_file(tmp_path, mask, mode):
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode
     assert after == mask
+
+
+def test_what_a_killed_process_left_is_removed_when_its_file_is_written_again(tmp_path):
+    for name in (".genkit-a-12345678.txt", ".genkit-b-12345678.txt"):
+        (tmp_path / name).write_text("half")
+    atomic.write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == [".genkit-b-12345678.txt", "a.txt"]
+    atomic.sweep(tmp_path)
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_is_being_written_is_not_removed(tmp_path):
+    with atomic.replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        atomic.sweep(tmp_path)
+        atomic.write_text(tmp_path / "a.txt", "in between")
+        assert temporary.exists()
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]

@@ -1,0 +1,51 @@
+"""One process at a time writes in a folder."""
+
+import os
+import signal
+
+import pytest
+
+from genkit.errors import GenkitWarning, RunError
+from genkit.files import lock
+from genkit.files.lock import locked
+
+
+def test_the_second_is_refused_and_told_who_writes(tmp_path):
+    said = rf"process {os.getpid()} on .* writes there now"
+    with locked(tmp_path), pytest.raises(RunError, match=said), locked(tmp_path):
+        pass
+
+
+def test_afterwards_it_is_free_and_nothing_stays(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="inside"), locked(tmp_path):
+            raise ValueError("inside")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_killed_process_holds_nothing(tmp_path):
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with locked(tmp_path):
+            os.write(told, b"1")
+            signal.pause()
+    os.read(ready, 1)
+    with pytest.raises(RunError, match=f"process {child} "), locked(tmp_path):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (tmp_path / lock.NAME).exists()
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    def no_locks(_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(lock.FileLock, "acquire", no_locks)
+    with pytest.warns(GenkitWarning, match="cannot be locked .*No locks available"), locked(tmp_path):
+        pass
