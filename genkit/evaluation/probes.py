@@ -5,6 +5,7 @@ N data, D latent dimensions.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -17,8 +18,10 @@ from genkit.evaluation.descriptions import Description
 from genkit.model.model import Model
 
 NEIGHBOURS = 5
-MOST = 10_000
-"""The largest number of training data, taken from the start: more take long and change the accuracies little."""
+MOST, NUMBERS = 10_000, 2**25
+"""The largest number of training data, taken from the start, and of numbers in them or in their latents.
+
+More take long and much memory, and change the accuracies little."""
 
 Array = np.ndarray[Any, Any]
 
@@ -60,13 +63,14 @@ def probe(model: Model, data: Dataset, split: str = "test") -> Probes | None:
     held_out, train = data.split(split), data.train
     if model.encoder is None or held_out.labels is None or train.labels is None:
         return None
-    labels, train_labels = held_out.labels.cpu().numpy(), train.labels[:MOST].cpu().numpy()
+    count = min(MOST, max(100, NUMBERS // max(math.prod(model.shape), math.prod(model.sampler.latent_shape))))
+    labels, train_labels = held_out.labels.cpu().numpy(), train.labels[:count].cpu().numpy()
     if len(np.unique(train_labels)) < 2:
         return None
     from sklearn.decomposition import PCA
 
-    z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (held_out.x, train.x[:MOST]))
-    x, x_train = (_flat(x) for x in (held_out.x, train.x[:MOST]))
+    z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (held_out.x, train.x[:count]))
+    x, x_train = (_flat(x) for x in (held_out.x, train.x[:count]))
     pca = PCA(min(z.shape[1], *x_train.shape), random_state=0).fit(x_train)
     components, components_train = pca.transform(x), pca.transform(x_train)
     of_latents = _accuracies(z_train, train_labels, z, labels)

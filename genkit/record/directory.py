@@ -12,6 +12,7 @@ from genkit.files import atomic, strict_json
 from genkit.files.lock import NAME as LOCK
 from genkit.record.scores import EpochRecord
 from genkit.record.stages import Stages
+from genkit.text import encodable
 
 ROOT = Path("runs")
 MODEL_FILE = "model.safetensors"
@@ -54,8 +55,10 @@ class RunDirectory:
         """A directory for a new run: `out`, or the first of runs/NAME, runs/NAME-2, ... that is not taken.
 
         Raises:
-            RunError: `out` exists and is not empty, or the directory cannot be written.
+            RunError: `out` exists and is not empty, or the directory cannot be written, or its name is no UTF-8.
         """
+        if out is not None and encodable(str(out)) != str(out):  # libraries write weights there, and cannot read them
+            raise RunError(f"--out {out}: is no UTF-8, as names of files have to be; choose another --out")
         directory = cls(_claim(out) if out is not None else _claim_next(ROOT / name))
         directory.check_empty()
         return directory

@@ -79,13 +79,12 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
         RunError: the data of the config are not those of the training.
         GenkitError: the model or its data cannot be loaded.
     """
-    model = weights.load(path)
+    model, overrides = weights.load(path), list(overrides)
     for assignment in overrides:
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
     assert model.data is not None
-    overrides = list(overrides)
     if not weights.is_of_run(path):
         _check_asked(path, model.config.data, overrides)
     config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})

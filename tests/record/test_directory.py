@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def test_an_unwritable_place_is_named_with_a_remedy(tmp_path, digits):
     with pytest.raises(RunError, match=r"cannot make the run directory .*file/run.*choose .*--out"):
         create_directory(as_config(digits), tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path, digits):
+    with pytest.raises(RunError, match=r"--out .*caf\\udce9: is no UTF-8, as names of files have to be"):
+        create_directory(as_config(digits), tmp_path / os.fsdecode(b"caf\xe9"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_config_in_the_directory_is_the_whole_config(tmp_path, digits):
