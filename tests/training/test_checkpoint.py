@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from genkit.errors import WeightsError
+from genkit.errors import GenkitWarning, WeightsError
 from genkit.files.tensors import read_tensors, write_tensors
 from genkit.runs.opening import as_config, prepare
 from genkit.training import checkpoint
@@ -147,3 +147,68 @@ def test_a_checkpoint_of_an_earlier_genkit_is_taken_up(tmp_path, digits):
         steps(trainer, data, 2)
     for one, other in zip(original.model.parameters(), restored.model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def altered(path, change):
+    """Give the checkpoint of a file other values, which it claims to be its own."""
+    point = checkpoint.read(path)
+    write_tensors(path, change(dict(point.tensors)), {checkpoint.KEY: point.metadata[checkpoint.KEY]})
+
+
+MOMENT = "optimizer/model/0/exp_avg"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: {**t, MOMENT: t[MOMENT][:4]}, r"the model has float32 \(8, 64\), the file float32 \(4, 64\)"),
+        (lambda t: {**t, MOMENT: t[MOMENT].T}, r"the file float32 \(64, 8\)"),
+        (lambda t: {**t, MOMENT: t[MOMENT].long()}, "the file int64"),
+        (lambda t: {**t, MOMENT: t[MOMENT].repeat(10, 1)}, r"the file float32 \(80, 64\)"),
+        (lambda t: {name: each for name, each in t.items() if name != MOMENT}, "the file none"),
+        (lambda t: {**t, "optimizer/model/99/exp_avg": t[MOMENT]}, "the model has none"),
+        (lambda t: {**t, "optimizer/loss.x/0/exp_avg": t[MOMENT]}, "the model has none"),
+        (lambda t: {**t, "optimizer/model/0/step": torch.zeros(3)}, r"the file float32 \(3,\)"),
+        (lambda t: {**t, "model.encoder.layers.1.weight": torch.zeros(8, 64, dtype=torch.int8)}, "the file int8"),
+    ],
+)
+def test_states_of_another_name_shape_or_type_are_refused(tmp_path, digits, change, said):
+    trainer, data = trainer_of(digits)
+    steps(trainer, data, 2)
+    checkpoint.save(tmp_path / "c.safetensors", trainer, epoch=1)
+    altered(tmp_path / "c.safetensors", change)
+    with pytest.raises(WeightsError, match=rf"c\.safetensors: .*do not fit .*{said}"):
+        restore(tmp_path / "c.safetensors", trainer)
+
+
+@pytest.mark.parametrize("name", ["strange", "optimizer/model", "state/x"])
+def test_what_is_no_part_of_a_checkpoint_is_refused(tmp_path, digits, name):
+    trainer, _ = trainer_of(digits)
+    checkpoint.save(tmp_path / "c.safetensors", trainer, epoch=1)
+    altered(tmp_path / "c.safetensors", lambda t: {**t, name: torch.zeros(1)})
+    with pytest.raises(WeightsError, match=r"c\.safetensors"):
+        restore(tmp_path / "c.safetensors", trainer)
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "[]", '{"epoch": -1}', '{"epoch": "x"}', '{"epoch": 1, "plain": 3}'])
+def test_a_damaged_header_is_named(tmp_path, text):
+    write_tensors(tmp_path / "c.safetensors", {"w": torch.zeros(1)}, {checkpoint.KEY: text})
+    with pytest.raises(WeightsError, match=r"c\.safetensors: its metadata 'genkit-checkpoint' are damaged"):
+        checkpoint.read(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:-1] + b"x", lambda _: b""])
+def test_where_the_newest_is_damaged_the_one_before_is_used_and_said(tmp_path, digits, damage):
+    path = tmp_path / "c.safetensors"
+    trainer, data = trainer_of(digits)
+    for epoch in (1, 2, 3):
+        steps(trainer, data, epoch)
+        checkpoint.save(path, trainer, epoch)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c-before.safetensors", "c.safetensors"]
+    assert checkpoint.epochs_done(path) == 3
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(GenkitWarning, match=r"c\.safetensors: is .*; the checkpoint before it is used, after epoch 2"):
+        assert checkpoint.read(path).epoch == 2
+    checkpoint.before(path).write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"c\.safetensors: is "):
+        checkpoint.read(path)

@@ -100,7 +100,7 @@ def test_what_is_not_finite_ends_training_at_its_step_with_the_gradient_and_the_
 def test_without_a_way_back_the_epoch_is_named(digits):
     loop = loop_of(digits)
     Spoilt(loop, 7)
-    with pytest.raises(TrainingError, match="^epoch 1: not finite: "):
+    with pytest.raises(TrainingError, match=r"^epoch 1: not finite: "):
         list(loop.run(1))
 
 
