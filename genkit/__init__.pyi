@@ -24,5 +24,6 @@ from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register
 from .runs.comparison import compare as compare
 from .runs.opening import reopen as reopen
+from .runs.reproduction import reproduce as reproduce
 from .runs.running import resume as resume, run as run
 from .sharing.weights import load as load

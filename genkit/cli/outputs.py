@@ -12,6 +12,7 @@ import numpy as np
 
 from genkit.errors import RunError
 from genkit.files import atomic
+from genkit.record.directory import CONFIG_FILE, RunDirectory
 
 Array = np.ndarray[Any, Any]
 
@@ -68,8 +69,18 @@ def write_picture(path: Path, pixels: Array) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
-def check_suffix(path: Path, suffixes: Iterable[str] = ()) -> None:
-    """Refuse a suffix that `write` would refuse, before any work is done; `suffixes` are allowed too."""
+def check_out(path: Path, suffixes: Iterable[str] = ()) -> None:
+    """Refuse a file that `write` would refuse, or that belongs to a run, before any work is done.
+
+    Args:
+        path: the file to write.
+        suffixes: suffixes that are allowed beside those of `write`.
+
+    Raises:
+        RunError: the suffix says no format, or the file is one of a run's own.
+    """
+    if (path.parent / CONFIG_FILE).is_file() and path.name in RunDirectory(path.parent).names():
+        raise RunError(f"--out {path}: is a file of that run, and would be lost; choose another name")
     allowed = [*_WRITERS, *suffixes]
     if path.suffix not in allowed:
         raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(allowed)}")

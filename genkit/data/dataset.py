@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -61,6 +62,8 @@ class Dataset(NamedTuple):
     """A line for each thing about the data that may be a mistake, with the remedy."""
     scaling: Scaling | None = None
     """What standardized the data; None: nothing did."""
+    rows: Mapping[str, Tensor] = MappingProxyType({})
+    """The place (N,) of each datum in the source, by the names of the splits that were taken from its training data."""
 
     @property
     def shape(self) -> Shape:
@@ -80,6 +83,12 @@ class Dataset(NamedTuple):
         if split is None:
             raise DataError(f"the {name} split is empty; hold more data out for it, for example data.{name}=0.1")
         return split
+
+    def rows_of(self, name: str) -> Tensor | None:
+        """The places (N,) in the source of the data of `split(name)`; None: the source keeps that split apart."""
+        names = list(self.splits()) if name == "all" else [name]
+        rows = [self.rows[each] for each in names if each in self.rows]
+        return torch.cat(rows) if len(rows) == len(names) else None
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""

@@ -36,12 +36,12 @@ def load(config: DataSource.Config, scaling: Scaling | None = None) -> Dataset:
         if split.x.shape[1:] != raw.train.x.shape[1:]:
             shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(split.x.shape[1:])} for {name}"
             raise DataError(f"{where}: the splits differ in shape: {shapes}")
-    train, validation, test = _split(raw, config, where)
+    train, validation, test, rows = _split(raw, config, where)
     binarize = config.binarize == "dynamic"
     if binarize:
         for split in filter(None, (train, validation, test)):
             check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
-    dataset = Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts)
+    dataset = Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts, rows=rows)
     return _standardized(dataset, scaling, where) if config.standardize else dataset
 
 
@@ -113,8 +113,10 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         raise DataError(f"{where}: the least label is {low}; labels are whole numbers from 0 on, one per datum")
 
 
-def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, Split | None, Split | None]:
-    """The three splits: those that the source lacks are the first data of a seeded permutation."""
+def _split(
+    raw: RawData, config: DataSource.Config, where: str
+) -> tuple[Split, Split | None, Split | None, dict[str, Tensor]]:
+    """The three splits, those that the source lacks from a seeded permutation, and their rows in the source."""
     total = len(raw.train.x)
     n_test = 0 if raw.test is not None else _count(config.test, total)
     n_validation = 0 if raw.validation is not None else _count(config.validation, total)
@@ -124,13 +126,14 @@ def _split(raw: RawData, config: DataSource.Config, where: str) -> tuple[Split, 
             "lower data.validation or data.test"
         )
     if n_test + n_validation == 0:
-        return raw.train, raw.validation, raw.test
+        return raw.train, raw.validation, raw.test, {"train": torch.arange(total)}
     order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
-    test = raw.test if raw.test is not None else _take(raw.train, order[:n_test])
-    drawn = _take(raw.train, order[n_test : n_test + n_validation])
-    train = _take(raw.train, order[n_test + n_validation :].sort().values)
+    ends = {"test": order[:n_test], "validation": order[n_test : n_test + n_validation]}
+    rows = {name: index for name, index in ends.items() if len(index)}
+    rows["train"] = order[n_test + n_validation :].sort().values
+    test, drawn, train = (_take(raw.train, rows.get(name, order[:0])) for name in ("test", "validation", "train"))
     assert train is not None
-    return train, raw.validation if raw.validation is not None else drawn, test
+    return train, raw.validation or drawn, raw.test or test, rows
 
 
 def _count(share: float, total: int) -> int:

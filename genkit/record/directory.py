@@ -63,6 +63,10 @@ class RunDirectory:
         directory.check_empty()
         return directory
 
+    def names(self) -> set[str]:
+        """The names of the run's own files."""
+        return {value.name for value in vars(self).values() if isinstance(value, Path) and value != self.path}
+
     def check_empty(self) -> None:
         """Refuse a directory that holds more than its lock and what killed processes left half written."""
         self.sweep()

@@ -18,6 +18,8 @@ class Change(NamedTuple):
 
     epoch: int
     """The number of whole epochs done before."""
+    step: int
+    """The number of steps done after them."""
     overrides: Sequence[str]
 
 
@@ -25,7 +27,9 @@ def changes_of(directory: RunDirectory) -> list[Change]:
     """The changes of a run, in their order; raises RunError where their file is damaged."""
     try:
         values = strict_json.read(directory.changes)
-        return [Change(int(each["epoch"]), [str(one) for one in each["overrides"]]) for each in values]
+        return [
+            Change(int(each["epoch"]), int(each["step"]), [str(one) for one in each["overrides"]]) for each in values
+        ]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -41,6 +41,7 @@ def run(
     overrides: Iterable[str] = (),
     out: str | Path | None = None,
     listeners: Iterable[object] = (),
+    until: tuple[int, int] | None = None,
 ) -> Run:
     """Train the model of a config, save its weights, evaluate it and draw its pictures.
 
@@ -50,6 +51,7 @@ def run(
         out: the run's directory, which must be empty or new; by default a new one in runs/.
         listeners: objects that follow this run, with methods named as the events in `genkit.registry.hooks`; one with
             `should_stop` may end training early.
+        until: whole epochs and further steps after which the run is left as if it were interrupted; None: to its end.
 
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
@@ -64,7 +66,7 @@ def run(
         messages = stack.enter_context(_joined(run_config, device))
         path = stack.enter_context(_directory(run_config, out)) if group.is_leader() else None
         directory = RunDirectory(Path(messages.broadcast_text("directory", path)))
-        return train(Run(run_config, directory, data, model), device, listeners)
+        return train(Run(run_config, directory, data, model), device, listeners, until)
 
 
 def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
@@ -79,10 +81,11 @@ def resume(
     listeners: Iterable[object] = (),
     overrides: Iterable[str] = (),
     accept_changes: bool = False,
+    until: tuple[int, int] | None = None,
 ) -> Run:
-    """Resume a run where it stands; the result is that of a run without interruption.
+    """Resume a run where it stands, or at its first missing stage, as if it had never been interrupted.
 
-    A trained run goes on with its first missing stage. Warns (GenkitWarning) where a plugin has changed.
+    Warns (GenkitWarning) where a plugin has changed.
 
     Args:
         path: the run's directory.
@@ -90,6 +93,7 @@ def resume(
         listeners: objects that follow this run, as for `run`.
         overrides: `key=value` assignments that hold from here on; the run records them.
         accept_changes: whether to warn of changed data and a changed config instead of refusing them.
+        until: as for `run`.
 
     Raises:
         RunError: the directory is no run's, is finished, is written by another process, or its data or config changed.
@@ -97,22 +101,25 @@ def resume(
     """
     directory = RunDirectory.open(path)
     overrides = [*overrides, *([] if epochs is None else [f"training.epochs={epochs}"])]
-    with locked(directory.path) if group.is_leader() else contextlib.nullcontext():
+    with _locked(directory):
         point = checkpoint.read(directory.checkpoint)
         header = None if point is None else weights.header_of(point.path, point.metadata)
         run_config = _resumed_config(directory, header, overrides, accept_changes)
-        done = point.epoch if point is not None else 0
-        _check_unfinished(directory, run_config, done, asked=bool(overrides))
+        place = (0, 0) if point is None else point.place
+        _check_unfinished(directory, run_config, place[0], asked=bool(overrides))
         warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
-        device = _device(run_config)
-        data, model = prepare(run_config, started_in(directory))
+        device, (data, model) = _device(run_config), prepare(run_config, started_in(directory))
         if header is not None:
-            accept_changes |= any(each.startswith("data") for each in overrides)
-            changes.check_data(header.data, model.data, directory.path, accept_changes)
+            asked = any(each.startswith("data") for each in overrides)
+            changes.check_data(header.data, model.data, directory.path, accept_changes or asked)
         if group.is_leader():
-            _record(directory, run_config, changes.Change(done, overrides))
+            _record(directory, run_config, changes.Change(*place, overrides))
         with _joined(run_config, device):
-            return train(Run(run_config, directory, data, model), device, listeners)
+            return train(Run(run_config, directory, data, model), device, listeners, until)
+
+
+def _locked(directory: RunDirectory) -> contextlib.AbstractContextManager[None]:
+    return locked(directory.path) if group.is_leader() else contextlib.nullcontext()
 
 
 def _resumed_config(

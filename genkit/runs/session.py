@@ -27,19 +27,21 @@ from genkit.training.signals import Signals, deferred, end
 from genkit.training.trainer import Trainer
 
 
-def train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
+def train(run: Run, device: torch.device, listeners: Iterable[object], until: tuple[int, int] | None = None) -> Run:
     """Train from where the run stands to its end, and go through the stages after it.
 
     Args:
         run: the run, with fresh weights.
         device: the device to train on.
         listeners: the caller's listeners.
+        until: whole epochs and further steps after which training is left; None: it goes to its end.
     """
     run.model.to(device)
     run.data = run.data.to(device)
     normalization.share_normalization(run.model)
     run.plan = _plan(run, device)
     session = Session(run)
+    session.loop.until = until
     done = session.restore()
     first = done + 1 if run.directory.stopped_after() != done else run.config.training.epochs + 1
     group.wait()  # no process writes before all have read
@@ -54,10 +56,11 @@ def train(run: Run, device: torch.device, listeners: Iterable[object]) -> Run:
     with own_random_state():
         try:
             events.begin()
-            session.train(first, events)
+            whole = session.train(first, events)
             group.leave_group()
-            finish(run)
-            events.emit("run_ended")
+            if whole:
+                finish(run)
+                events.emit("run_ended")
         finally:
             events.emit("run_stopped")
     return run
@@ -107,8 +110,10 @@ class Session:
             fresh = build(self.run.config, self.run.data.shape)
         self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": {}})
 
-    def train(self, first: int, events: Events) -> None:
+    def train(self, first: int, events: Events) -> bool:
         """Train from epoch `first` on, and write each epoch's figures and checkpoint before anybody hears of it.
+
+        Returns whether training came to its end.
 
         A training that is interrupted, or meets what is not finite, leaves a checkpoint where it stands.
         """
@@ -124,14 +129,18 @@ class Session:
                     run.history.append(record)  # only now, so that the history is what an interruption leaves on disk
                     events.emit("epoch_ended", record=record)
             except StoppedError:
-                checkpoint.save(run.directory.checkpoint, self.trainer, len(run.history), metadata)
+                if self.loop.step:
+                    checkpoint.save(run.directory.checkpoint, self.trainer, len(run.history), metadata)
             except TrainingError as error:
                 raise self._kept(error, metadata) from None
         if signals.number is not None:
             end(signals.number)
+        if self.loop.reached:
+            return False
         if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
             stop = {"epoch": len(run.history), "by": events.stopped_by}
             atomic.write_text(run.directory.stopped, strict_json.dumps(stop) + "\n")
+        return True
 
     def _kept(self, error: TrainingError, metadata: dict[str, str]) -> TrainingError:
         """The error, with the state that is kept: the last checkpoint's, or that before the first step.

@@ -38,6 +38,11 @@ class Checkpoint(NamedTuple):
         return int(self.header["epoch"])
 
     @property
+    def place(self) -> tuple[int, int]:
+        """The numbers of whole epochs and of steps after them."""
+        return self.epoch, int(self.plain.get("state/loop/step", 0))
+
+    @property
     def plain(self) -> dict[str, Any]:
         """The values that are no tensors, by their names."""
         values: dict[str, Any] = self.header.get("plain", self.header.get("optimizer", {}))

@@ -69,6 +69,8 @@ class Loop:
         self.report, self.interrupted, self.rewind = report, interrupted, rewind
         self.epoch = 1
         """The epoch that runs or comes next."""
+        self.until: tuple[int, int] | None = None
+        """Whole epochs and further steps after which training is left; None: it goes to its end."""
         self.attempt = 0
         """How often training was taken back."""
         self.size, self.device = trainer.config.batch_size, trainer.model.device
@@ -95,6 +97,8 @@ class Loop:
             record = self._finite_epoch()
             self._start_epoch(self.epoch + 1)
             yield record
+            if self.reached:
+                raise StoppedError
             if self.trainer.should_stop(record):
                 return
 
@@ -150,10 +154,15 @@ class Loop:
             if now - reported > SECONDS_BETWEEN_REPORTS:
                 reported = now
                 self._report(rows[self.step - 1])
-            if self.step < self.steps and self.interrupted():
+            if self.step < self.steps and (self.reached or self.interrupted()):
                 raise StoppedError
         total.gather()
         return self._record(rows[-1], trainer.set_rates(moments[-1]))
+
+    @property
+    def reached(self) -> bool:
+        """Whether training stands where it is to be left."""
+        return self.until == (self.epoch - 1, self.step)
 
     def _order(self) -> torch.Tensor:
         """The order of the data in this epoch; afterwards the random state is that of the next step."""

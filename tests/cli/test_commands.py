@@ -109,10 +109,12 @@ def test_encode_writes_the_same_latents_and_labels_twice(cli, finished, tmp_path
     for name in ("one.npz", "two.npz"):
         assert cli("encode", finished.directory.path, "--out", tmp_path / name).code == 0
     one, two = np.load(tmp_path / "one.npz"), np.load(tmp_path / "two.npz")
-    assert set(one) == {"z", "labels"}
+    assert set(one) == {"z", "labels", "row"}
     assert np.array_equal(one["z"], two["z"])
-    assert np.array_equal(one["labels"], finished.data.test.labels.numpy())
-    assert torch.equal(torch.from_numpy(one["z"]), finished.model.encode(finished.data.test.x))
+    order = finished.data.rows["test"].argsort()
+    assert np.array_equal(one["row"], finished.data.rows["test"][order].numpy())
+    assert np.array_equal(one["labels"], finished.data.test.labels[order].numpy())
+    assert torch.equal(torch.from_numpy(one["z"]), finished.model.encode(finished.data.test.x)[order])
 
 
 def test_encode_takes_other_data_than_the_runs(cli, finished, tmp_path):
@@ -122,8 +124,19 @@ def test_encode_takes_other_data_than_the_runs(cli, finished, tmp_path):
     answer = cli("encode", finished.directory.path, source, "--split", "all", "--out", tmp_path / "z.npz")
     assert answer.code == 0, answer
     z = np.load(tmp_path / "z.npz")["z"]
-    assert z.shape == (7, 2)
-    assert sorted(z[:, 0].tolist()) == pytest.approx(sorted(finished.model.encode(x)[:, 0].tolist()), abs=1e-6)
+    assert z.shape == (7, 2)  # in the order of the file
+    assert z[:, 0].tolist() == pytest.approx(finished.model.encode(x)[:, 0].tolist(), abs=1e-6)
+    assert np.load(tmp_path / "z.npz")["row"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "checkpoint.safetensors", "evaluation.json"])
+def test_no_output_takes_the_place_of_a_file_of_a_run(cli, finished, name):
+    path = finished.directory.path / name
+    before = path.read_bytes()
+    answer = cli("sample", finished.directory.path, "--out", path)
+    assert answer.code == 2
+    assert f"error: --out {path}: is a file of that run, and would be lost" in answer.err
+    assert path.read_bytes() == before
 
 
 def test_encode_writes_tables(cli, finished, tmp_path):

@@ -105,7 +105,7 @@ def test_file_of_that_name_is_replaced(tmp_path, suffix):
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.csv.gz", "out.png"])
 def test_unknown_suffix_lists_those_there_are_and_writes_nothing(tmp_path, name):
     expected = f"--out {tmp_path / name}: the suffix says the format; choose one of {', '.join(SUFFIXES)}"
-    for refuse in (lambda path: outputs.write(path, {"z": Z}), outputs.check_suffix):
+    for refuse in (lambda path: outputs.write(path, {"z": Z}), outputs.check_out):
         with pytest.raises(RunError) as caught:
             refuse(tmp_path / name)
         assert str(caught.value) == expected
@@ -115,19 +115,19 @@ def test_unknown_suffix_lists_those_there_are_and_writes_nothing(tmp_path, name)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_suffix_that_can_be_written_passes(tmp_path, suffix):
     pytest.importorskip("pyarrow")
-    outputs.check_suffix(tmp_path / f"out{suffix}")
+    outputs.check_out(tmp_path / f"out{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_suffixes_may_be_allowed_too(tmp_path):
-    outputs.check_suffix(tmp_path / "out.png", [".png"])
+    outputs.check_out(tmp_path / "out.png", [".png"])
     with pytest.raises(RunError, match=r"choose one of \.npz, \.npy, \.csv, \.parquet, \.safetensors, \.png$"):
-        outputs.check_suffix(tmp_path / "out.jpg", [".png"])
+        outputs.check_out(tmp_path / "out.jpg", [".png"])
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    for refuse in (lambda path: outputs.write(path, {"z": Z}), outputs.check_suffix):
+    for refuse in (lambda path: outputs.write(path, {"z": Z}), outputs.check_out):
         with pytest.raises(RunError) as caught:
             refuse(tmp_path / "out.parquet")
         assert str(caught.value) == ".parquet needs pyarrow; pip install 'genkit-torch[parquet]'"

@@ -92,7 +92,7 @@ def test_options_of_a_resumed_run_hold_from_there_on_and_are_recorded(trained):
     resumed = resume(path, epochs=3, overrides=["training.optimizer.lr=0.5"])
     assert resumed.history[-1].lr == 0.5
     assert [record.lr for record in resumed.history[:2]] == [1e-3, 1e-3]
-    assert changes_of(resumed.directory) == [Change(2, ["training.optimizer.lr=0.5", "training.epochs=3"])]
+    assert changes_of(resumed.directory) == [Change(2, 0, ["training.optimizer.lr=0.5", "training.epochs=3"])]
     assert config_of(resumed.directory).training.optimizer.lr == 0.5
     assert genkit.load(path).config.training.epochs == 3
     again = resume(path, epochs=4)  # the checkpoint has the options now
@@ -118,7 +118,7 @@ def test_fewer_epochs_than_are_done_are_refused(trained):
     assert changes_of(trained.directory) == []
 
 
-@pytest.mark.parametrize("text", ["{", "3", "[1]", '[{"epoch": "x", "overrides": []}]'])
+@pytest.mark.parametrize("text", ["{", "3", "[1]", '[{"epoch": "x", "step": 0, "overrides": []}]'])
 def test_damaged_changes_are_named(trained, text):
     trained.directory.changes.write_text(text)
     with pytest.raises(RunError, match=r"changes\.json: is damaged .*genkit resume"):

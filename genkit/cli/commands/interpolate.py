@@ -27,7 +27,7 @@ def interpolate(
     from genkit.data.dataset import as_float
     from genkit.runs.opening import reopen
 
-    outputs.check_suffix(out, [".png"])
+    outputs.check_out(out, [".png"])
     model, dataset = reopen(run, data or (), accept_changes)
     x = dataset.split(split).x
     if max(first, last) >= len(x):

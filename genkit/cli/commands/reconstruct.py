@@ -26,7 +26,7 @@ def reconstruct(
     from genkit.pictures import plots
     from genkit.runs.opening import reopen
 
-    outputs.check_suffix(out, [".png"])
+    outputs.check_out(out, [".png"])
     model, dataset = reopen(run, data or (), accept_changes)
     x = dataset.split(split).x[:n]
     if out.suffix == ".png":

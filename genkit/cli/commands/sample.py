@@ -26,7 +26,7 @@ def sample(
     from genkit.cli import outputs
     from genkit.sharing import weights
 
-    outputs.check_suffix(out, [".png"])
+    outputs.check_out(out, [".png"])
     if grid and out.suffix != ".png":
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
     model = weights.load(run)
