@@ -83,9 +83,7 @@ def resume(
     accept_changes: bool = False,
     until: tuple[int, int] | None = None,
 ) -> Run:
-    """Resume a run where it stands, or at its first missing stage, as if it had never been interrupted.
-
-    Warns (GenkitWarning) where a plugin has changed.
+    """Resume a run where it stands, as if it had never been interrupted; warns (GenkitWarning) of changed plugins.
 
     Args:
         path: the run's directory.

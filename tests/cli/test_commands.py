@@ -144,7 +144,7 @@ def test_encode_writes_tables(cli, finished, tmp_path):
     for name in ("z.csv", "z.parquet"):
         assert cli("encode", finished.directory.path, "--out", tmp_path / name).code == 0
     lines = (tmp_path / "z.csv").read_text().splitlines()
-    assert lines[0] == "z_0,z_1,labels"
+    assert lines[0] == "z_0,z_1,labels,row"
     assert len(lines) == 1 + 359
     table = parquet.read_table(tmp_path / "z.parquet")
     assert table.column_names == ["z_0", "z_1", "labels"]
