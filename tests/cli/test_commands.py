@@ -147,7 +147,7 @@ def test_encode_writes_tables(cli, finished, tmp_path):
     assert lines[0] == "z_0,z_1,labels,row"
     assert len(lines) == 1 + 359
     table = parquet.read_table(tmp_path / "z.parquet")
-    assert table.column_names == ["z_0", "z_1", "labels"]
+    assert table.column_names == ["z_0", "z_1", "labels", "row"]
     assert table.num_rows == 359
 
 
