@@ -13,7 +13,12 @@ TEST := $(VENV)/.ready-dev-all
 
 NEWEST := .venv-newest
 
-.PHONY: help install run test quick lint format bench newest clean
+# torch, and what its builds for GPUs bring
+NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 \
+  nccl-cu13 nvjitlink nvshmem-cu13 nvtx
+UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
+
+.PHONY: help install run test quick lint format bench newest lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -25,10 +30,14 @@ $(BIN)/python:
 	  { echo "genkit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Give another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(CHECK): EXTRAS := [dev]
-$(TEST): EXTRAS := [dev-all]
-$(RUN) $(CHECK) $(TEST): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/$(PIP) install --constraint constraints.txt --editable '.$(EXTRAS)'
+$(RUN): LOCK := run
+$(CHECK): LOCK := dev
+$(TEST): LOCK := dev-all
+$(CHECK) $(TEST): EXTRAS = [$(LOCK)]
+# Every file is checked against its hash but torch's, whose builds differ from machine to machine.
+$(RUN) $(CHECK) $(TEST): pyproject.toml constraints.txt $(wildcard requirements/*.txt) | $(BIN)/python
+	$(BIN)/$(PIP) install --require-hashes --no-deps --requirement requirements/$(LOCK).txt
+	$(BIN)/$(PIP) install --no-build-isolation --constraint constraints.txt --editable '.$(EXTRAS)'
 	@touch $@
 
 run: $(RUN) ## train a variational autoencoder on handwritten digits and say where its pictures are
@@ -61,6 +70,14 @@ newest: ## all tests on the newest torch there is, in an environment of its own
 	grep -vE '^(torch|sympy)==' constraints.txt >$(NEWEST)/constraints.txt
 	$(NEWEST)/bin/$(PIP) install --upgrade --constraint $(NEWEST)/constraints.txt torch --editable '.[dev-all]'
 	$(NEWEST)/bin/python -m pytest -m "" $(SIDE_BY_SIDE)
+
+lock: $(CHECK) ## pin the dependencies anew, with the hashes of their files, by the versions of constraints.txt
+	$(BIN)/$(PIP) install uv
+	for lock in run dev dev-all; do \
+	  $(BIN)/uv pip compile pyproject.toml requirements/build.in $$([ $$lock = run ] || echo --extra $$lock) \
+	    --constraint constraints.txt --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
+	    $(UNLOCKED:%=--no-emit-package %) --quiet --output-file requirements/$$lock.txt; \
+	done
 
 clean: ## remove the virtual environments and caches; runs stay
 	rm -rf $(VENV) $(NEWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

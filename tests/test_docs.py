@@ -169,6 +169,13 @@ def test_every_file_that_a_document_links_to_is_there(document):
         assert (document.parent / target).exists(), target
 
 
+def test_every_test_that_proves_a_promise_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "promises.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
 def test_the_changelog_has_a_place_for_what_comes():
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
