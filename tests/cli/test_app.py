@@ -42,6 +42,7 @@ def test_a_terminal_with_few_characters_shows_similar_ones(terminal, encoding, s
     assert out.getvalue().decode(encoding) == shown + "\n"
 
 
+@pytest.mark.slow
 def test_the_command_line_works_on_an_ascii_terminal(terminal, finished, monkeypatch):
     out, err = terminal("ascii")
     for words in (["describe", finished.directory.path], ["load", finished.directory.path], ["run", "--help"]):

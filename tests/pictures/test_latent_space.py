@@ -39,6 +39,7 @@ def test_quantiles_of_few_dimensions_come_from_100_000_draws(latent: int) -> Non
     assert torch.equal(shown, torch.quantile(draws, probabilities, dim=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["gaussian", "point"])
 def test_pictures_of_many_dimensions_take_little_memory(sampler: str) -> None:
     model, x = model_of(4096, sampler), torch.rand(30_000, 6)

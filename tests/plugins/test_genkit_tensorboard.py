@@ -227,6 +227,7 @@ def sprite_of(run: Run) -> np.ndarray[Any, Any]:
     return np.asarray(Image.open(run.directory.path / "tensorboard" / "00001" / "latents" / "sprite.png").convert("L"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "square"),
     [((1, 48, 24), 48), ((1, 24, 48), 48), ((29, 12), 29), ((12, 29), 29), ((3, 9, 10), 10), ((1, 100, 50), 64)],

@@ -21,6 +21,7 @@ np.savez(sys.argv[3], z=z.numpy(), again=model.encode(x).numpy(), decoded=model.
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_encodes_and_decodes_bit_for_bit_the_same(finished, tmp_path):
     x = finished.data.test.x[:50].numpy()
     np.save(tmp_path / "x.npy", x)
