@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from genkit.interfaces import Decoder, Shape
-from genkit_mlp.layers import ActivationField, Dropout, Normalize, Widths, dense
+from genkit_mlp.layers import ActivationField, Dropout, Normalize, UnitColumns, Widths, dense
 
 
 class MLPDecoder(Decoder):
     """Dense layers, and a last linear layer to `out_shape`: z (B, *latent_shape) -> (B, *out_shape).
 
     Args:
-        config: widths (from the latent outwards), activation, normalization and dropout.
+        config: widths (from the latent outwards), activation, normalization, dropout, and whether atoms have norm 1.
         latent_shape: any shape.
         out_shape: any shape.
 
@@ -34,6 +36,13 @@ class MLPDecoder(Decoder):
         activation: ActivationField = "relu"
         normalization: Normalize = "none"
         dropout: Dropout = 0.0
+        unit_norm: Annotated[
+            bool,
+            Field(
+                description="whether the first layer's weights of each latent keep norm 1, as the atoms of a "
+                "dictionary: a penalty on the code cannot be escaped by larger weights"
+            ),
+        ] = False
 
     def __init__(self, config: Config, latent_shape: Shape, out_shape: Shape) -> None:
         super().__init__(config, latent_shape, out_shape)
@@ -42,6 +51,8 @@ class MLPDecoder(Decoder):
         options = (config.activation, config.normalization, config.dropout)
         hidden = dense(inputs, config.hidden, *options)
         self.layers = nn.Sequential(nn.Flatten(), *hidden, last, nn.Unflatten(1, out_shape))
+        if config.unit_norm:
+            parametrize.register_parametrization(hidden[0] if hidden else last, "weight", UnitColumns())
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, *latent_shape) -> parameters of p(x|z) (B, *out_shape)."""

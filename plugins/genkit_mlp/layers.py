@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from genkit.activations import Activation, activation
 
@@ -20,6 +21,18 @@ Normalize = Annotated[
 Dropout = Annotated[
     float, Field(ge=0, lt=1, description="the share of each hidden layer's units that a training step leaves out")
 ]
+
+
+class UnitColumns(nn.Module):
+    """Weights (outputs, inputs) whose columns have norm 1: the atoms of a dictionary.
+
+    Sparse coding keeps them there (Olshausen & Field 1997, section 3), since an L1 penalty on a code falls with a code
+    that is smaller by any factor, while weights larger by the same factor give the same reconstruction.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The columns of weight (outputs, inputs), each divided by its norm."""
+        return functional.normalize(weight, dim=0)
 
 
 def dense(

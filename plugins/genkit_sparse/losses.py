@@ -51,6 +51,9 @@ class Sparsity(Loss):
 class L1(Loss):
     """Σ_j |z_j|: the sum of the absolute activations of a datum, which is small if most are 0.
 
+    A decoder with larger weights escapes it by a smaller code, unless its atoms keep their norm (`unit_norm` of the
+    decoder `mlp`).
+
     Args:
         config: the weight.
         shape: any shape.

@@ -127,3 +127,33 @@ def test_dropout_leaves_units_out_in_training_and_none_in_eval_mode() -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         MLPEncoder.Config(**options)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_atoms_keep_norm_1_through_training(hidden: tuple[int, ...]) -> None:
+    decoder = MLPDecoder(MLPDecoder.Config(hidden=hidden, unit_norm=True), (4,), (1, 3, 3))
+    optimizer = torch.optim.SGD(decoder.parameters(), lr=0.01)
+    layer = next(layer for layer in decoder.layers if isinstance(layer, torch.nn.Linear))
+    for _ in range(3):
+        before = layer.weight.detach().clone()
+        decoder(torch.randn(7, 4)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert not torch.equal(layer.weight, before)
+        torch.testing.assert_close(layer.weight.norm(dim=0), torch.ones(4))
+
+
+def test_a_penalty_on_the_code_is_not_escaped_by_larger_weights() -> None:
+    norms = {}
+    for unit in (False, True):
+        torch.manual_seed(0)
+        decoder = MLPDecoder(MLPDecoder.Config(hidden=(), unit_norm=unit), (6,), (12,))
+        z, x = torch.nn.Parameter(torch.randn(50, 6)), torch.randn(50, 12)
+        optimizer = torch.optim.Adam([z, *decoder.parameters()], lr=0.05)
+        for _ in range(300):
+            optimizer.zero_grad()
+            ((decoder(z) - x).square().sum(1) + 5 * z.abs().sum(1)).mean().backward()
+            optimizer.step()
+        norms[unit] = decoder.layers[1].weight.norm(dim=0).mean().item()
+    assert norms[True] == pytest.approx(1)
+    assert norms[False] > 2
