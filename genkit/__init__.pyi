@@ -25,4 +25,5 @@ from .registry.registry import register as register
 from .runs.comparison import compare as compare
 from .runs.opening import reopen as reopen
 from .runs.running import resume as resume, run as run
+from .sharing.facts import diagnose as diagnose
 from .sharing.weights import load as load
