@@ -26,4 +26,5 @@ from .runs.comparison import compare as compare
 from .runs.opening import reopen as reopen
 from .runs.reproduction import reproduce as reproduce
 from .runs.running import resume as resume, run as run
+from .sharing.facts import diagnose as diagnose
 from .sharing.weights import load as load

@@ -12,22 +12,19 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from genkit.cli import tables
 from genkit.cli.app import INTERRUPTED, say
-from genkit.data.assumptions import notes, scale_doubts
+from genkit.data.assumptions import notes
 from genkit.errors import RunError
 from genkit.parallel import group
 from genkit.text import printable
 
 if TYPE_CHECKING:
+    from genkit.record.diagnosis import Note
     from genkit.record.directory import RunDirectory
     from genkit.record.run import Run
     from genkit.record.scores import EpochRecord, Scores
     from genkit.record.scores import Progress as EpochProgress
 
 SECONDS_BETWEEN_LINES = 2.0
-
-COLLAPSED = "note: no latent dimension is active: the latents say nothing of the data (posterior collapse)"
-FALLING = 0.02
-"""The part of the fall of the loss in a run, in its last quarter, from which the loss is still falling."""
 
 
 class ProgressBar:
@@ -43,6 +40,8 @@ class ProgressBar:
         self.console = console
         self.run: Run | None = None
         self.last_line = 0.0
+        self.said: set[str] = set()
+        """The rules of the diagnosis that have spoken."""
         self.task: TaskID | None = None
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -88,6 +87,7 @@ class ProgressBar:
         assert self.task is not None
         epochs = run.config.training.epochs
         self.bar.update(self.task, completed=record.epoch, description=f"epoch {record.epoch}/{epochs}")
+        self._say(run.notes(during=True))
         now = time.monotonic()
         if record.epoch not in (1, epochs) and now - self.last_line < SECONDS_BETWEEN_LINES:
             return
@@ -111,25 +111,18 @@ class ProgressBar:
             if test.elbo is not None:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
             self.console.print(f"test: {figures} nats per datum", highlight=False)
-        if test is not None and test.active_units == 0:
-            self.console.print(f"{COLLAPSED}; {_remedy(run)}", highlight=False, soft_wrap=True)
+        self._say(run.notes())
+
+    def _say(self, notes: list[Note]) -> None:
+        """Print the notes of rules that have not spoken yet."""
+        for note in notes:
+            if note.rule not in self.said:
+                self.console.print(tables.note_line(note), highlight=False, soft_wrap=True)
+        self.said |= {note.rule for note in notes}
 
     def run_stopped(self, run: Run) -> None:
         """Remove the bar."""
         self.bar.stop()
-
-
-def _remedy(run: Run) -> str:
-    """What to do about collapsed latents: scale the data, train for longer, or give the KL another weight."""
-    assert run.model.data is not None
-    unscaled = scale_doubts(run.data, run.model.data.range)
-    if unscaled:
-        return unscaled[0]
-    losses = [record.train.loss for record in run.history]
-    last = losses[-max(2, len(losses) // 4 + 1) :]
-    if len(losses) < 2 or last[0] - last[-1] > FALLING * (losses[0] - losses[-1]):
-        return "the loss is still falling: train for longer"
-    return "give the KL a smaller weight, or one that rises from 0"
 
 
 def terms(scores: Scores, weights: dict[str, float]) -> str:

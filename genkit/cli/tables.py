@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from genkit.record.diagnosis import Note
+
 
 def print_json(value: Any) -> None:
     """Print plain values as JSON."""
@@ -47,3 +49,8 @@ def console(**options: Any) -> Console:
     from rich.console import Console
 
     return Console(**{"markup": False, "emoji": False, "highlight": False, **options})
+
+
+def note_line(note: Note) -> str:
+    """The line of a note of the diagnosis."""
+    return printable(f"note: {note.text}")

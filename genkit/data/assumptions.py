@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.dataset import Dataset, DataSignature, as_float
 from genkit.data.scaling import axis_of, name_of
 from genkit.interfaces import Shape
 
@@ -55,6 +55,15 @@ def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 def unscaled(data: Dataset, limits: tuple[float, float]) -> str | None:
     """The extent of unscaled data, with the remedy; None: no value is large. Arguments as for `doubts`."""
     return _extents(data.train.x, limits) if max(map(abs, limits)) > LARGE and data.scaling is None else None
+
+
+def unscaled_range(signature: DataSignature) -> str | None:
+    """The extent of unscaled data by their signature alone, with the remedy; None: no value is large."""
+    (least, greatest), name = signature.range, name_of(signature.shape)
+    if max(abs(least), abs(greatest)) <= LARGE or signature.scaling is not None:
+        return None
+    extent = f"the data are unscaled: values go from {least:.4g} to {greatest:.4g}"
+    return f"{extent}; data.standardize=true brings each {name} to mean 0 and standard deviation 1"
 
 
 def _byte_doubts(largest: int) -> list[str]:

@@ -92,6 +92,14 @@ class Evaluation:
             sentence="Σ‖x − x̂‖² / Σ‖x − x̄‖², with x̂ decoded from the posterior mean.",
         ),
     ] = None
+    dispersion: Annotated[
+        float | None,
+        Description(
+            "dispersion",
+            sentence="Σ‖x − x̂‖² / Σ‖x̃ − x̂‖², with x̃ drawn from p(x|z) at the posterior mean: far above or below 1, the "
+            "likelihood is too narrow or too wide for the data (McCullagh & Nelder 1989, section 4.5).",
+        ),
+    ] = None
     code: CodeStatistics | None = None
     """The sparsity of the codes; None where there is a KL."""
 
@@ -132,7 +140,7 @@ class _Sums:
         self.reconstruction = 0.0
         self.kl: Tensor | None = None
         self.means: list[Tensor] = []
-        self.x, self.squares, self.errors = torch.zeros(()), 0.0, 0.0
+        self.x, self.squares, self.errors, self.noise = torch.zeros(()), 0.0, 0.0, 0.0
         self.values = 0
 
     def add(self, model: Model, forward: Forward) -> None:
@@ -141,7 +149,8 @@ class _Sums:
         assert forward.log_prob is not None
         dtype = model.sum_dtype
         x, mean = forward.x.to(dtype), forward.latent.mean
-        reconstructions = model.likelihood.mean(model.decoder(mean)).to(dtype)
+        params = model.decoder(mean)
+        reconstructions = model.likelihood.mean(params).to(dtype)
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
         if forward.latent.kl is not None:
             row = forward.latent.kl.to(dtype).sum(0).cpu()
@@ -150,6 +159,7 @@ class _Sums:
         self.x = self.x + x.sum(0).cpu()
         self.squares += float(x.square().sum())
         self.errors += float((x - reconstructions).square().sum())
+        self.noise += _noise(model, params, reconstructions)
         self.values = math.prod(model.shape)
 
     def evaluation(self, split: str, draws: int) -> Evaluation:
@@ -173,8 +183,17 @@ class _Sums:
             kl_per_latent=None if self.kl is None else (self.kl / count).tolist(),
             active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
             unexplained=self.errors / variance if variance > 0 else None,
+            dispersion=self.errors / self.noise if self.noise > 0 else None,
             code=_code_statistics(means) if self.kl is None else None,
         )
+
+
+def _noise(model: Model, params: Tensor, means: Tensor) -> float:
+    """The squares, summed, of what a draw from p(x|z) adds to its mean; the draws of the figures stay what they are."""
+    if not means.isfinite().all():
+        return 0.0
+    with torch.random.fork_rng():
+        return float((model.likelihood.sample(params).to(means.dtype) - means).square().sum())
 
 
 def _check_finite(figures: dict[str, float | None], split: str) -> None:

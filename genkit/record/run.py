@@ -8,6 +8,7 @@ from genkit.config import RunConfig
 from genkit.data.dataset import Dataset
 from genkit.evaluation.figures import Evaluation
 from genkit.model.model import Model
+from genkit.record.diagnosis import Note, Signals, diagnose
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.speed.compiled import Plan
@@ -27,3 +28,7 @@ class Run:
     evaluation: Evaluation | None = None
     """The figures of the test split, after training; None without a test split, and in all processes but the first of
     several, which alone evaluates, writes and draws."""
+
+    def notes(self, during: bool = False) -> list[Note]:
+        """What the rules of docs/diagnosis.md say of the run; `during`: of one that still goes on."""
+        return diagnose(Signals(self.history, self.evaluation, self.model.data, self.data), during)

@@ -43,6 +43,7 @@ def write(facts: Facts, folder: Path, license: str | None = None, repository: st
     sections = {
         "Use": _use(facts, repository),
         "Figures": _figures(facts),
+        "Notes": "\n".join(f"- {escaped(note.text)}" for note in facts.notes()),
         "Pictures": _pictures(facts.pictures, folder),
         "Parts": _parts(facts.model),
         "Data": _data(facts.data),

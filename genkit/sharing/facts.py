@@ -16,12 +16,15 @@ from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
 from genkit.files import strict_json
 from genkit.model.model import Model
+from genkit.record.diagnosis import Note, Signals
+from genkit.record.diagnosis import diagnose as notes_of
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.registry.provenance import PluginRecord
 from genkit.sharing import hub, weights
 
 FINITE = TypeAdapter(FiniteFloat)
+EVALUATION = TypeAdapter(Evaluation)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Facts:
         """The figures of the test split, without those that the model lacks."""
         return figures(self.evaluation or {}, Evaluation)
 
+    def notes(self) -> list[Note]:
+        """What the rules of the diagnosis say."""
+        evaluation = None if self.evaluation is None else EVALUATION.validate_python(self.evaluation)
+        return notes_of(Signals(self.history, evaluation, self.data))
+
 
 def gather(source: str | Path) -> Facts:
     """The facts about a run, or about a model file alone.
@@ -61,6 +69,19 @@ def gather(source: str | Path) -> Facts:
     evaluation, environment = _read(run.evaluation, _Evaluated), _read(run.environment, _Environment)
     pictures = tuple(sorted(run.pictures.glob("*.png")))
     return Facts(model, model.config, model.data, plugins, evaluation, run.history(), environment, pictures)
+
+
+def diagnose(source: str | Path) -> list[Note]:
+    """What the rules of docs/diagnosis.md say of a trained model, from the records of its run.
+
+    Args:
+        source: a run; or a model file or hf://USER/REPO, of which less is recorded.
+
+    Raises:
+        RunError: a file of the run is damaged.
+        GenkitError: as loading the model does.
+    """
+    return gather(source).notes()
 
 
 class _Evaluated(BaseModel, strict=True):
@@ -84,6 +105,8 @@ def _read(path: Path, form: type[BaseModel]) -> dict[str, Any] | None:
     try:
         values: dict[str, Any] = strict_json.read(path)
         form.model_validate(values)
+        if form is _Evaluated:
+            EVALUATION.validate_python(values)
         for figure in figures(values, Evaluation) if form is _Evaluated else ():
             FINITE.validate_python(figure.value)
     except (ValidationError, ValueError, OSError) as error:

@@ -85,6 +85,17 @@ def test_describe_shows_each_layer_and_the_heads_side_by_side(cli, digits):
     assert "99,908 parameters" in answer.out
 
 
+def test_evaluate_and_describe_say_what_the_diagnosis_says(cli, finished):
+    expected = [f"note: {each.text}" for each in finished.notes()]
+    assert "note: the loss still falls after epoch 3: a longer training may give a better model" in expected
+    for command in ("describe", "evaluate"):
+        lines = cli(command, finished.directory.path).out.splitlines()
+        assert [line for line in lines if line.startswith("note: ")] == expected
+    notes = json.loads(cli("evaluate", finished.directory.path, "--json").out)["notes"]
+    assert [each["rule"] for each in notes] == [each.rule for each in genkit.diagnose(finished.directory.path)]
+    assert finished.notes() == genkit.diagnose(finished.directory.path)
+
+
 def test_describe_gives_the_same_rows_for_config_run_and_file(cli, digits, finished):
     sources = digits, finished.directory.path, finished.directory.model
     rows = [json.loads(cli("describe", source, "--json").out) for source in sources]
@@ -97,6 +108,7 @@ def test_describe_gives_the_same_rows_for_config_run_and_file(cli, digits, finis
 def test_evaluate_gives_the_figures_of_the_run(cli, finished):
     figures = json.loads(cli("evaluate", finished.directory.path, "--json").out)
     probes = figures.pop("probes")
+    del figures["notes"]
     assert figures == finished.evaluation.to_json()
     assert set(probes) == {"knn", "linear", "knn_pca", "linear_pca"}
     assert 0.5 < probes["knn_pca"] < 1

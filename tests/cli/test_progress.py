@@ -2,10 +2,10 @@ import copy
 import io
 from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
 from genkit.cli.progress import ProgressBar, terms
+from genkit.record.diagnosis import Note
 from genkit.record.scores import Progress, Scores
 
 SCORES = Scores(92.65, {"reconstruction": 80.1, "kl": 25.1}, {}, 80.1, 25.1, -105.2)
@@ -27,37 +27,34 @@ def shown(finished, terminal):
     return stream.getvalue()
 
 
+def collapsed(finished):
+    return replace(finished, evaluation=replace(finished.evaluation, active_units=0, unexplained=1.0))
+
+
 def test_a_collapsed_posterior_is_pointed_out(finished):
-    dead = replace(finished, evaluation=replace(finished.evaluation, active_units=0))
-    assert "no latent dimension is active" in shown(dead, terminal=False)
+    assert "note: no latent dimension is active" in shown(collapsed(finished), terminal=False)
     alive = replace(finished, evaluation=replace(finished.evaluation, active_units=1))
     assert "no latent dimension" not in shown(alive, terminal=False)
 
 
-@pytest.mark.parametrize(
-    ("losses", "remedy"),
-    [
-        ((90, 50, 20), "the loss is still falling: train for longer"),
-        ((90,), "the loss is still falling: train for longer"),
-        ((90, 50.1, 50), "give the KL a smaller weight, or one that rises from 0"),
-    ],
-)
-def test_the_remedy_for_a_collapse_depends_on_the_loss(finished, losses, remedy):
-    records = [replace(finished.history[0], train=replace(SCORES, loss=loss)) for loss in losses]
-    dead = replace(finished, history=records, evaluation=replace(finished.evaluation, active_units=0))
-    text = " ".join(shown(dead, terminal=False).split())
-    assert f"(posterior collapse); {remedy}" in text
-
-
-def test_the_remedy_for_a_collapse_on_unscaled_data_is_their_scale(finished):
+def test_unscaled_data_are_said_before_the_collapse_that_they_cause(finished):
     train = finished.data.train._replace(x=finished.data.train.x * 255)
     data = finished.data._replace(train=train)
     model = copy.copy(finished.model)
     model.data = data.signature("digits")
-    dead = replace(finished, data=data, model=model, evaluation=replace(finished.evaluation, active_units=0))
-    text = " ".join(shown(dead, terminal=False).split())
-    assert "(posterior collapse); the data are unscaled: values go from 0 to 255 (channel 0 from 0 to 255;" in text
+    text = " ".join(shown(replace(collapsed(finished), data=data, model=model), terminal=False).split())
+    scale = text.index("note: the data are unscaled: values go from 0 to 255 (channel 0 from 0 to 255;")
+    assert text.index("(posterior collapse); mend the scale of the data first") > scale
     assert "smaller weight" not in text
+
+
+def test_what_is_noted_during_a_run_is_said_once(finished, monkeypatch):
+    notes = [Note("some rule", "something \x1b[31mis wrong")]
+    monkeypatch.setattr(type(finished), "notes", lambda self, during=False: notes)
+    lines = shown(finished, terminal=False).splitlines()
+    (place,) = [index for index, line in enumerate(lines) if "something" in line]
+    assert lines[place] == r"note: something \x1b[31mis wrong"
+    assert lines[place + 1].startswith("epoch 1/3")
 
 
 def test_terms_show_the_weights_that_are_not_one():
@@ -65,7 +62,7 @@ def test_terms_show_the_weights_that_are_not_one():
 
 
 def test_without_a_terminal_there_are_plain_lines(finished):
-    active = replace(finished, evaluation=replace(finished.evaluation, active_units=2))
+    active = replace(finished, evaluation=replace(finished.evaluation, active_units=2, unexplained=0.5))
     text = shown(active, terminal=False)
     assert "\x1b" not in text
     lines = text.splitlines()
@@ -74,8 +71,9 @@ def test_without_a_terminal_there_are_plain_lines(finished):
     assert "going on after epoch 3 of 3" in lines[3]
     assert lines[4].startswith("epoch 1/3  train loss ")
     assert f"validation {finished.history[0].validation.loss:.2f}" in lines[4]
-    assert lines[-2].startswith("epoch 3/3")
-    assert lines[-1].startswith(f"test: ELBO {finished.evaluation.elbo:.2f} = −(reconstruction")
+    assert lines[-3].startswith("epoch 3/3")
+    assert lines[-1] == "note: the loss still falls after epoch 3: a longer training may give a better model"
+    assert lines[-2].startswith(f"test: ELBO {finished.evaluation.elbo:.2f} = −(reconstruction")
 
 
 def test_with_a_terminal_there_is_a_bar(finished):

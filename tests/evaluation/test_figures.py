@@ -160,6 +160,7 @@ def test_many_data_are_streamed_to_the_same_figures(monkeypatch: pytest.MonkeyPa
     assert seen == [4, 4, 2]
     assert streamed.pop("kl_per_latent") == pytest.approx(at_once.pop("kl_per_latent"))
     assert streamed.pop("split") == at_once.pop("split")
+    assert streamed.pop("dispersion") == pytest.approx(at_once.pop("dispersion"), rel=1)  # other draws from p(x|z)
     assert streamed == pytest.approx(at_once)
 
 
@@ -238,3 +239,14 @@ def test_the_figures_go_through_json() -> None:
     assert values["elbo"] == found.elbo
     assert values["kl_per_latent"] == found.kl_per_latent
     assert (values["split"], values["count"], values["draws"]) == ("test", 7, 1)
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(NOISE, 1.0), (10 * NOISE, 0.01), (NOISE / 10, 100.0)])
+def test_the_dispersion_is_the_residuals_variance_over_the_likelihoods(scale: float, factor: float) -> None:
+    model = linear({"name": "gaussian", "scale": scale})
+    set_to(model.decoder.layers[1], torch.zeros(4, 2), B)
+    x = B + NOISE * torch.randn(20_000, 4)
+    data = Dataset(Split(x, None), None, Split(x, None), None, binarize=False)
+    dispersion = evaluate(model, data).dispersion
+    assert dispersion is not None
+    assert dispersion == pytest.approx(factor, rel=0.03)

@@ -144,6 +144,7 @@ def test_the_options_are_hyperparameters_beside_the_final_figures(example: Run) 
         "test/bits_per_dim",
         "test/active_units",
         "test/unexplained",
+        "test/dispersion",
         "train/loss",
     }
 

@@ -67,6 +67,7 @@ def test_a_model_without_figures_or_a_task_claims_none(trained):
         "reconstruction",
         "active_units",
         "unexplained",
+        "dispersion",
         "code.l0",
         "code.dead",
     ]
@@ -87,6 +88,15 @@ def test_the_card_says_what_the_model_is_and_how_good(facts, finished):
     assert f"| seconds | {seconds:,.1f} |" in training
     assert f"`{code_hash('genkit-torch')}`" in section(card, "Plugins")
     assert "| classes | 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 |" in section(card, "Data")
+
+
+def test_the_card_says_what_the_diagnosis_says(facts, finished):
+    text = section(write(facts, finished.directory.path), "Notes")
+    assert r"- the loss still falls after epoch 3\: a longer training may give a better model" in text
+    dead = dataclasses.replace(facts, evaluation={**facts.evaluation, "active_units": 0, "unexplained": 1.0})
+    assert "- no latent dimension is active" in section(write(dead, finished.directory.path), "Notes")
+    silent = dataclasses.replace(facts, history=(), evaluation={**facts.evaluation, "unexplained": 0.5})
+    assert "## Notes" not in write(silent, finished.directory.path)
 
 
 def test_the_config_in_the_card_is_the_runs(facts, finished):

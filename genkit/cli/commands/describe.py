@@ -33,12 +33,15 @@ def describe(
     from genkit.model.summary import describe as rows_of
     from genkit.model.summary import part_of
     from genkit.runs.opening import as_config, prepare
-    from genkit.sharing import hub, weights
+    from genkit.sharing import hub
+    from genkit.sharing.facts import gather
 
+    notes = []
     if source.is_dir() or source.suffix == ".safetensors" or hub.is_address(source):
         if overrides:
             fail("overrides need a config; a trained model is described as it is")
-        model = weights.load(source)
+        facts = gather(source)
+        model, notes = facts.model, facts.notes()
     else:
         model = prepare(as_config(source, overrides or ()))[1]
     rows = rows_of(model) if part is None else part_of(rows_of(model), part)
@@ -46,8 +49,10 @@ def describe(
         rows = [row.channels_last() for row in rows]
     if as_json:
         tables.print_json([row.to_json() for row in rows])
-    else:
-        show(rows)
+        return
+    show(rows)
+    for note in notes:
+        say(tables.note_line(note))
 
 
 def show(rows: list[Row]) -> None:

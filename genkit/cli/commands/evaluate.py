@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, RunPath,
 
 if TYPE_CHECKING:
     from genkit.evaluation.descriptions import Description
+    from genkit.record.scores import EpochRecord
 
 LONG = 20
 """The number of values above which a list is shown by its least, mean and greatest value."""
@@ -30,17 +32,29 @@ def evaluate(
     """Estimate the ELBO and its parts, in nats per datum, and probe the latents for labels."""
     from genkit.evaluation.figures import evaluate as figures_of
     from genkit.evaluation.probes import probe
+    from genkit.record.diagnosis import Signals, diagnose
     from genkit.runs.opening import reopen
 
     model, dataset = reopen(run, data or (), accept_changes)
     assert model.config is not None
-    figures = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed).to_json()
+    evaluation = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed)
+    figures = evaluation.to_json()
     probes = probe(model, dataset, split)
     figures["probes"] = probes and probes.to_json()
+    notes = diagnose(Signals(_history(run), evaluation, None if data else model.data, dataset))
     if as_json:
-        tables.print_json(figures)
-    else:
-        show(figures)
+        tables.print_json(figures | {"notes": [note._asdict() for note in notes]})
+        return
+    show(figures)
+    for note in notes:
+        say(tables.note_line(note))
+
+
+def _history(run: Path) -> list[EpochRecord]:
+    """The history of a run; none of a model file."""
+    from genkit.record.directory import RunDirectory
+
+    return RunDirectory(run).history() if run.is_dir() else []
 
 
 def show(values: dict[str, Any]) -> None:
