@@ -61,9 +61,9 @@ class RunDirectory:
         return directory
 
     def check_empty(self) -> None:
-        """Refuse a directory that holds more than its lock and what killed processes left half written."""
+        """Refuse a directory that holds more than its lock and what processes left that were killed as they began."""
         self.sweep()
-        if any(path.name != LOCK for path in self.path.iterdir()):
+        if {path.name for path in self.path.iterdir()} - {LOCK, self.local.name}:
             message = f"{self.path} is there already; a run never overwrites: choose another --out, or remove it"
             raise RunError(message)
 
@@ -85,9 +85,7 @@ class RunDirectory:
         try:
             return int(strict_json.read(self.stopped)["epoch"]) if self.stopped.is_file() else None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            message = (
-                f"{self.stopped}: is damaged ({in_a_line(error)}); remove it, and the run trains to its end"
-            )
+            message = f"{self.stopped}: is damaged ({in_a_line(error)}); remove it, and the run trains to its end"
             raise RunError(message) from None
 
     def append_metrics(self, record: EpochRecord) -> None:
