@@ -39,14 +39,11 @@ def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> 
     Raises:
         RunError: the file cannot be written.
     """
-    with atomic.replacing(path) as temporary:
-        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        start = 0
-        for part in parts:
-            target[start : start + len(part)] = part
-            start += len(part)
-        target.flush()
-        del target
+    with atomic.replacing(path) as temporary, temporary.open("wb") as stream:
+        layout = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, cast("dict[str, Any]", layout))
+        for part in parts:  # by plain writes: on a full disk a memory map would end the process by SIGBUS
+            stream.write(np.ascontiguousarray(part, "<f4").data)
 
 
 def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) -> None:

@@ -68,9 +68,9 @@ class RunDirectory:
         return {value.name for value in vars(self).values() if isinstance(value, Path) and value != self.path}
 
     def check_empty(self) -> None:
-        """Refuse a directory that holds more than its lock and what killed processes left half written."""
+        """Refuse a directory that holds more than its lock and what processes left that were killed as they began."""
         self.sweep()
-        if any(path.name != LOCK for path in self.path.iterdir()):
+        if {path.name for path in self.path.iterdir()} - {LOCK, self.local.name}:
             message = f"{self.path} is there already; a run never overwrites: choose another --out, or remove it"
             raise RunError(message)
 

@@ -153,8 +153,8 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
 
 def begin(directory: RunDirectory, run_config: RunConfig) -> None:
     """Write the config and the environment of a new run; raises RunError where they cannot be written."""
-    atomic.write_text(directory.config, yaml.write(run_config.resolved()))
     atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd())}) + "\n")
+    atomic.write_text(directory.config, yaml.write(run_config.resolved()))  # from here on it is a run
     write_environment(directory, run_config)
 
 

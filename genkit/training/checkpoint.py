@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genkit.errors import GenkitWarning, WeightsError
 from genkit.files import strict_json
+from genkit.files.atomic import PREFIX
 from genkit.files.tensors import DIGEST, check_fit, read_tensors, write_tensors
 from genkit.training.trainer import Trainer
 
@@ -74,7 +75,7 @@ def save(path: Path, trainer: Trainer, epoch: int, metadata: Mapping[str, str] |
 
 def _keep_before(path: Path) -> None:
     """Give the newest checkpoint a second name, under which it stays; the first is there all the time."""
-    spare = before(path).with_suffix(".spare")
+    spare = path.with_name(f"{PREFIX}{before(path).name}")  # what a killed process leaves of it is swept
     with contextlib.suppress(OSError):  # without links there is no checkpoint before the newest
         spare.unlink(missing_ok=True)
         os.link(path, spare)
