@@ -13,7 +13,7 @@ TEST := $(VENV)/.ready-dev-all
 
 NEWEST := .venv-newest
 
-.PHONY: help install run test quick lint format bench newest clean
+.PHONY: help install run test quick lint format bench newest faults clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -55,6 +55,10 @@ format: $(CHECK) ## bring the code into the project's form
 
 bench: $(RUN) ## training throughput of the examples, eager and compiled
 	$(BIN)/python -m benchmarks.throughput
+
+FAULTS ?= 10000
+faults: $(TEST) ## kills, full disks, generated and hostile files: FAULTS=10000 of them, in about half an hour
+	FAULTS=$(FAULTS) $(BIN)/python -m pytest -m "" $(SIDE_BY_SIDE) tests/faults
 
 newest: ## all tests on the newest torch there is, in an environment of its own
 	$(PYTHON) -m venv $(NEWEST)

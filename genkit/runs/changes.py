@@ -28,7 +28,7 @@ def changes_of(directory: RunDirectory) -> list[Change]:
         return [Change(int(each["epoch"]), [str(one) for one in each["overrides"]]) for each in values]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         message = f"{directory.changes}: is damaged ({error}); it holds the options that genkit resume was given"
         raise RunError(message) from None
 
