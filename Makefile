@@ -18,7 +18,7 @@ NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile cura
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
 UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
 
-.PHONY: help install run test quick lint format bench newest lock clean
+.PHONY: help install run test quick lint format bench newest faults lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -64,6 +64,10 @@ format: $(CHECK) ## bring the code into the project's form
 
 bench: $(RUN) ## training throughput of the examples, eager and compiled
 	$(BIN)/python -m benchmarks.throughput
+
+FAULTS ?= 10000
+faults: $(TEST) ## kills, full disks, generated and hostile files: FAULTS=10000 of them, in about half an hour
+	FAULTS=$(FAULTS) $(BIN)/python -m pytest -m "" $(SIDE_BY_SIDE) tests/faults
 
 newest: ## all tests on the newest torch there is, in an environment of its own
 	$(PYTHON) -m venv $(NEWEST)

@@ -94,9 +94,13 @@ def _npz(path: Path, arrays: dict[str, Array]) -> None:
 
 
 def _safetensors(path: Path, arrays: dict[str, Array]) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    except SafetensorError as error:  # a full disk, for one
+        raise OSError(str(error)) from error
 
 
 def _csv(path: Path, arrays: dict[str, Array]) -> None:

@@ -37,7 +37,8 @@ def locked(folder: Path) -> Iterator[None]:
         warnings.warn(message, GenkitWarning, stacklevel=2)
     try:
         if lock.is_locked:
-            path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")
+            with contextlib.suppress(OSError):  # on a full disk the holder has no name, and the lock holds all the same
+                path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")
         yield
     finally:
         if lock.is_locked:

@@ -91,7 +91,7 @@ class RunDirectory:
         """The epoch after which a listener ended training early; None: no listener did. RunError: it is damaged."""
         try:
             return int(strict_json.read(self.stopped)["epoch"]) if self.stopped.is_file() else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             message = f"{self.stopped}: is damaged ({in_a_line(error)}); remove it, and the run trains to its end"
             raise RunError(message) from None
 

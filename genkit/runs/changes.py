@@ -32,7 +32,7 @@ def changes_of(directory: RunDirectory) -> list[Change]:
         ]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         message = f"{directory.changes}: is damaged ({error}); it holds the options that genkit resume was given"
         raise RunError(message) from None
 

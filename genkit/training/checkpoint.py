@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from genkit.errors import GenkitWarning, WeightsError
+from genkit.errors import GenkitWarning, WeightsError, in_a_line
 from genkit.files import strict_json
 from genkit.files.atomic import PREFIX
 from genkit.files.tensors import DIGEST, check_fit, read_tensors, write_tensors
@@ -126,7 +126,7 @@ def _read(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(path, tensors, strict_json.loads(metadata[KEY]), metadata)
         assert checkpoint.epoch >= 0
         assert isinstance(checkpoint.plain, dict)
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError, OverflowError):
         raise WeightsError(f"{path}: its metadata '{KEY}' are damaged; remove it, and resume the run anew") from None
     return checkpoint
 
@@ -135,7 +135,8 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> None:
     """Restore a trainer's state.
 
     Raises:
-        WeightsError: tensors have other names, shapes or types than the model, its optimizers and the trainer's states.
+        WeightsError: tensors have other names, shapes or types than the model, its optimizers and the trainer's states,
+            or a state is damaged.
     """
     values = {**checkpoint.tensors, **checkpoint.plain}
     _check(checkpoint, trainer, values)
@@ -150,7 +151,10 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> None:
         else:
             index, _, name = rest.partition("/")
             state["optimizers"].setdefault(owner, {}).setdefault(int(index), {})[name] = value
-    trainer.load_state_dict(state)
+    try:
+        trainer.load_state_dict(state)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise WeightsError(f"{checkpoint.path}: its state of training is damaged ({in_a_line(error)})") from None
 
 
 def _check(checkpoint: Checkpoint, trainer: Trainer, values: Mapping[str, Any]) -> None:

@@ -218,12 +218,13 @@ class Loop:
         return {"attempt": self.attempt, **place, **random, **total}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state of `state_dict`."""
-        self.attempt = state["attempt"]
+        """Restore a state of `state_dict`; raises ValueError where its place is none in this training."""
+        self.attempt = _among(state["attempt"], MOST_ATTEMPTS)
         if "step" not in state:
             return
-        self._start_epoch(state["epoch"])
-        self.step, self.left_out, self.seconds = state["step"], state["left_out"], state["seconds"]
+        self._start_epoch(_among(state["epoch"], self.trainer.config.epochs))
+        self.step, self.seconds = _among(state["step"], self.steps - 1), float(state["seconds"])
+        self.left_out = _among(state["left_out"], self.step)
         self._random = _below(state, "random/")
         self.total.load_state_dict(_below(state, "total/"), self.device)
 
@@ -241,6 +242,13 @@ class _Fleeting:
             buffer.copy_(value)
         if random:
             set_random_state(self.random, trainer.model.device)
+
+
+def _among(number: Any, most: int) -> int:
+    """A whole number from 0 to `most`; raises ValueError for anything else."""
+    if type(number) is not int or not 0 <= number <= most:
+        raise ValueError(f"{number!r} is no number from 0 to {most}")
+    return number
 
 
 def _below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:

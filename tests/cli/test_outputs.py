@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from genkit.cli import outputs
@@ -148,6 +149,21 @@ def test_writing_that_fails_half_way_leaves_the_old_file(tmp_path):
         outputs.write(path, {"z": Z, "labels": LABELS[:2]})
     assert path.read_text() == "old"
     assert [found.name for found in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_an_error_of_safetensors_is_one_that_names_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(RunError, match=r"cannot write .*out\.safetensors: No space left on device; choose a place"):
+        outputs.write(tmp_path / "out.safetensors", {"z": Z})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_is_a_file_of_numpy(tmp_path):
+    outputs.write_stream(tmp_path / "s.npy", (3, 2), iter([Z[:2], np.asfortranarray(Z[2:])]))
+    np.testing.assert_array_equal(np.load(tmp_path / "s.npy", allow_pickle=False), Z, strict=True)
 
 
 def test_csv_quotes_text_as_csv_does(tmp_path):

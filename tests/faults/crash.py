@@ -38,14 +38,14 @@ class Operations:
     """
 
     def __init__(self, folder: Path, crash: Crash | None = None) -> None:
-        self.folder, self.crash, self.count = os.path.abspath(folder), crash, 0
+        self.folder, self.crash, self.count = _absolute(folder), crash, 0
 
     def arm(self) -> None:
         """From here on operations are counted. There is no way back: this is for a process of its own."""
         sync = os.fsync
 
         def counted(handle: int) -> None:
-            if self._below(os.readlink(f"/proc/self/fd/{handle}")):
+            if self._below(Path(f"/proc/self/fd/{handle}").readlink()):
                 self._next(handle)
             sync(handle)
 
@@ -64,14 +64,12 @@ class Operations:
             self._next()
 
     def _below(self, path: object) -> bool:
-        return isinstance(path, str | bytes | os.PathLike) and os.path.abspath(os.fsdecode(path)).startswith(
-            self.folder
-        )
+        return isinstance(path, str | bytes | os.PathLike) and _absolute(path).startswith(self.folder)
 
     def _next(self, handle: int | None = None) -> None:
         self.count += 1
         if self.crash is not None and self.count == self.crash.operation:
-            if self.crash.torn and handle is not None:
+            if self.crash.torn and handle is not None and self.crash.signal == signal.SIGKILL:
                 size = os.fstat(handle).st_size
                 os.truncate(f"/proc/self/fd/{handle}", max(0, size - TORN))
             os.kill(os.getpid(), self.crash.signal)
@@ -80,3 +78,8 @@ class Operations:
         assert self.crash is not None
         time.sleep(seconds)
         os.kill(os.getpid(), self.crash.signal)
+
+
+def _absolute(path: str | bytes | os.PathLike[Any]) -> str:
+    """A path from the root; its links stay, for to follow them would be an operation too."""
+    return os.path.abspath(os.fsdecode(path))  # noqa: PTH100

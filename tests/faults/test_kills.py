@@ -66,10 +66,12 @@ def check(what, answer, count, crashes=1):
     """Count the results, and show those that are not as they should be."""
     results = answer["results"]
     numbers = {key: sum(bool(each[key]) for each in results) for key in ("lost", "unequal", "leftovers")}
-    numbers |= {key: sum(each[key] for each in results) for key in ("tracebacks", "hangs")}
+    numbers |= {"tracebacks": sum(len(each["tracebacks"]) for each in results)}
+    numbers |= {"hangs": sum(each["hangs"] for each in results)}
     happened = sum(each["crashes"] for each in results)
     count(f"kills: {what}", cases=happened, **numbers)
-    assert [each for each in results if any(each[key] for key in (*numbers,))] == []
+    bad = [each for each in results if any(each[key] for key in numbers)]
+    assert not bad, "\n".join(f"{name}: {value}" for each in bad for name, value in each.items())
     assert happened >= crashes
 
 

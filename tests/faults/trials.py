@@ -1,6 +1,7 @@
 """Trials: a run that is killed again and again and resumed each time, beside the same run without interruption.
 
-As a script it takes a file of trials in JSON and prints their results. It imports genkit once, and forks for each command.
+As a script it takes a file of trials in JSON and prints their results. It imports genkit once, and forks for each
+command.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Result(NamedTuple):
     """What kept the run from its end."""
     unequal: list[str]
     leftovers: list[str]
-    tracebacks: int
+    tracebacks: list[str]
     hangs: int
 
 
@@ -134,14 +135,14 @@ def trial(
     config: str, options: Sequence[str], whole: Path, folder: Path, crashes: Sequence[Crash], processes: int
 ) -> Result:
     """Run, crash, resume until no crash is left, and compare with the whole run."""
-    happened = tracebacks = hangs = 0
+    happened, hangs, tracebacks = 0, 0, []
     end = End(0, "", False, 0)
     for crash in [*crashes, None]:
         began = (folder / "config.yaml").is_file()
         words = ["resume", str(folder)] if began else ["run", config, *options, "--out", str(folder)]
         end = command(words, folder, crash, processes)
         happened += crash is not None and end.code not in (0, 2)
-        tracebacks += "Traceback" in end.err
+        tracebacks += [end.err[-3000:]] if "Traceback" in end.err else []
         hangs += end.hung
     finished = end.code == 0 or (end.code == 2 and "is finished after" in end.err)
     lost = [] if finished else [f"exit code {end.code}: {end.err[-600:]}"]
@@ -187,7 +188,7 @@ def _names(folder: Path) -> set[str]:
 
 def perform(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The whole run of a variant, and its trials: `{"operations": ..., "seconds": ..., "results": [...]}`."""
-    _prepare(spec["bare"])
+    prepare(spec["bare"])
     scratch = Path(spec["scratch"])
     whole, start = scratch / "whole", time.monotonic()
     first = command(["run", spec["config"], *spec["options"], "--out", str(whole)], whole, None, spec["processes"])
@@ -203,7 +204,7 @@ def perform(spec: Mapping[str, Any]) -> dict[str, Any]:
         ]
         arguments = (spec["config"], spec["options"], whole, folder, scaled, spec["processes"])
         results.append({"crashes": [list(each) for each in scaled], **trial(*arguments)._asdict()})
-        if not (results[-1]["lost"] or results[-1]["unequal"]):
+        if not any(results[-1][key] for key in ("lost", "unequal", "leftovers", "tracebacks", "hangs")):
             shutil.rmtree(folder, ignore_errors=True)
     return {"operations": first.operations, "seconds": seconds, "results": results}
 
@@ -218,7 +219,7 @@ def every(operations: int, signals: Sequence[int]) -> list[list[Crash]]:
     return [[Crash(number, each)] for number in signals for each in range(1, operations + 1)]
 
 
-def _prepare(bare: bool) -> None:
+def prepare(bare: bool) -> None:
     """Import all that runs need, before the forks; `bare`: nothing is drawn, and no plugin listens."""
     from genkit.cli import application
     from genkit.pictures import plots

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,13 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(lock.FileLock, "acquire", no_locks)
     with pytest.warns(GenkitWarning, match="cannot be locked .*No locks available"), locked(tmp_path):
         pass
+
+
+def test_a_lock_holds_where_its_file_cannot_name_the_holder(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with locked(tmp_path), pytest.raises(RunError, match="another process writes there now"), locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

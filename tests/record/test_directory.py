@@ -115,3 +115,17 @@ def test_metrics_with_values_of_other_types_are_damaged(tmp_path, finished, key,
     directory.metrics.write_text(json.dumps({**finished.history[0].to_json(), key: value}) + "\n")
     with pytest.raises(RunError, match=r"metrics\.jsonl: is damaged"):
         directory.history()
+
+
+def test_a_run_that_was_killed_as_it_began_is_begun_anew(tmp_path, digits):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "local.json").write_text("{}")
+    assert create_directory(as_config(digits), tmp_path / "run").config.is_file()
+
+
+@pytest.mark.parametrize("epoch", ["1e999", "null", "[]", '"a"'])
+def test_an_odd_epoch_after_which_training_was_ended_is_named(tmp_path, digits, epoch):
+    directory = create_directory(as_config(digits), tmp_path / "run")
+    directory.stopped.write_text(f'{{"epoch": {epoch}}}')
+    with pytest.raises(RunError, match=r"stopped\.json: is damaged"):
+        directory.stopped_after()

@@ -8,6 +8,7 @@ from genkit.errors import GenkitWarning, WeightsError
 from genkit.files.tensors import read_tensors, write_tensors
 from genkit.runs.opening import as_config, prepare
 from genkit.training import checkpoint
+from genkit.training.epochs import Loop
 from genkit.training.trainer import Trainer
 
 
@@ -80,6 +81,20 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, digits):
     other, _ = trainer_of(digits, "encoder.hidden=[9]")
     with pytest.raises(WeightsError, match=r"c\.safetensors: .*do not fit"):
         restore(tmp_path / "c.safetensors", other)
+
+
+@pytest.mark.parametrize("attempt", ["abc", -1, 1e999, None, 2.0, 99])
+def test_a_place_in_training_that_is_none_is_refused(tmp_path, digits, attempt):
+    trainer, data = trainer_of(digits)
+    Loop(trainer, data, seed=0)
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, trainer, 1)
+    tensors, metadata = read_tensors(path)
+    header = json.loads(metadata[checkpoint.KEY])
+    header["plain"]["state/loop/attempt"] = attempt
+    write_tensors(path, tensors, {checkpoint.KEY: json.dumps(header)})
+    with pytest.raises(WeightsError, match="its state of training is damaged"):
+        restore(path, trainer)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, digits):
