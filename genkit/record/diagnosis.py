@@ -6,6 +6,7 @@ apart by their values. A false alarm is as bad as a missed one, so a rule is sil
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -22,8 +23,8 @@ DEAD = 0.1
 """The share of dead units from which a code is worth a note."""
 BEATEN = 0.1
 """The loss, in nats, below which a critic is right about nearly everything."""
-FALLING = 0.02
-"""The part of the fall of the loss in a run, in its last quarter, from which the loss is still falling."""
+FALLING = 0.04
+"""The fall between the halves of the last quarter of a run, as a part of its whole fall, of a loss that still falls."""
 PATIENCE = 5
 """The number of last epochs in which the validation loss has to be above its least to count as rising."""
 RISE = 0.05
@@ -75,7 +76,8 @@ class Signals(NamedTuple):
         """Whether the loss, of held-out data where there are some, still falls in the last quarter of the run."""
         losses = self.losses("validation") or self.losses("train")
         last = losses[-max(2, len(losses) // 4 + 1) :]
-        return len(losses) > 1 and last[0] - last[-1] > FALLING * (losses[0] - losses[-1]) > 0
+        half = len(last) // 2
+        return len(losses) > 1 and fmean(last[:half]) - fmean(last[half:]) > FALLING * (losses[0] - losses[-1]) > 0
 
 
 class Note(NamedTuple):
@@ -166,14 +168,16 @@ def _overfitted(signals: Signals) -> str | None:
     if len(held_out) <= PATIENCE:
         return None
     best = min(range(len(held_out)), key=held_out.__getitem__)
-    rise, fall = fmean(held_out[-PATIENCE:]) - held_out[best], max(train) - train[-1]
-    if best >= len(held_out) - PATIENCE or rise <= RISE * fall or train[-1] >= train[best]:
+    now, trained, last = fmean(held_out[-PATIENCE:]), fmean(train[-PATIENCE:]), held_out[-PATIENCE:]
+    noise = fmean(abs(one - other) for one, other in itertools.pairwise(last))
+    rises = now - held_out[best] > max(noise, RISE * (max(train) - trained))
+    if best >= len(held_out) - PATIENCE or not rises or trained >= train[best]:
         return None
     epoch = signals.history[best].epoch
     return (
-        f"over-fitting: the validation loss was least in epoch {epoch:,} ({held_out[best]:.4g}) and is "
-        f"{held_out[-1]:.4g} now, while the training loss fell from {train[best]:.4g} to {train[-1]:.4g}; train for "
-        f"about {epoch:,} epochs, or use more data or a smaller model"
+        f"over-fitting: the validation loss was least in epoch {epoch:,} ({held_out[best]:.4g}) and is {now:.4g} in "
+        f"the last {PATIENCE}, while the training loss fell from {train[best]:.4g} to {trained:.4g}; train for about "
+        f"{epoch:,} epochs, or use more data or a smaller model"
     )
 
 
@@ -251,16 +255,17 @@ RULES = (
     ),
     Rule(
         "over-fitting",
-        f"the last {PATIENCE} epochs lie after the least validation loss, and in their mean above it by more than "
-        f"{RISE:.0%} of the fall of the training loss, which has gone on falling",
+        f"the validation loss of the last {PATIENCE} epochs is in the mean above its least, which came before them, by "
+        f"more than {RISE:.0%} of the fall of the training loss and more than it changes from epoch to epoch, and the "
+        "training loss has gone on falling",
         "fewer epochs, more data, a smaller model",
         _overfitted,
         during=True,
     ),
     Rule(
         "still falling",
-        f"more than {FALLING:.0%} of the fall of the loss (of the validation loss, where there is one) came in the "
-        "last quarter of the epochs",
+        f"the mean loss (the validation loss, where there is one) falls by more than {FALLING:.0%} of its whole fall "
+        "from the first to the second half of the last quarter of the epochs",
         "a longer training: `genkit resume RUN --epochs N`",
         _falling,
     ),

@@ -58,7 +58,7 @@ CASES = {
         Signals(critics([1.3, 1.2, 1.1, 1.0, 1.0, 1.0, 1.0], [0.8, 0.9, 1.0, 1.2, 1.2, 1.2, 1.2])),
     ),
     "over-fitting": (Signals(history(TRAIN, RISING)), Signals(history(TRAIN, [each + 1 for each in TRAIN]))),
-    "still falling": (Signals(history([90, 70, 50, 40])), Signals(history(FLAT))),
+    "still falling": (Signals(history([90, 70, 50, 40])), Signals(history([*FLAT, 23.5, 24.2, 23.4, 23.9]))),
     "weighted ELBO": (Signals(history(FLAT, weight=0.5)), Signals(history(FLAT))),
     "likelihood misfit": (
         Signals(history(FLAT), replace(ELBO, dispersion=0.02)),
@@ -131,6 +131,7 @@ def test_a_critic_that_is_ahead_has_not_always_won(critic, term):
     [
         [91, 60, 40, 35, 34, 33.0, 33.1, 33.2, 33.1, 33.2],  # a rise within the noise
         [91, 60, 40, 35, 36, 38, 50, 36, 34.8, 36],  # a spike that comes back
+        [91, 60, 40, 31, 38, 28, 44, 31, 55, 30],  # as noisy as it is high
         None,
     ],
 )
