@@ -153,7 +153,8 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
     }
     root = Path(after.info.artifact_uri.removeprefix("file://"))
     assert (root / "model.safetensors").read_bytes() == resumed.directory.model.read_bytes()
-    assert "epochs: 4" in (root / "config.yaml").read_text()
+    (change,) = json.loads((root / "changes.json").read_text())
+    assert change["overrides"] == ["training.epochs=4"]
 
 
 def test_what_a_lost_store_held_is_written_anew(tmp_path: Path) -> None:

@@ -70,8 +70,9 @@ class RunTracker:
         split, stamp, epoch = figures.get("split"), int(time.time() * 1000), run.history[-1].epoch
         numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
         self._write([Metric(f"{split}/{name}", float(value), stamp, epoch) for name, value in numbers.items()])
-        for path in (run.directory.config, run.directory.model):
-            self.client.log_artifact(self.id, str(path))
+        for path in (run.directory.config, run.directory.changes, run.directory.model):
+            if path.is_file():
+                self.client.log_artifact(self.id, str(path))
         if run.directory.pictures.is_dir():
             self.client.log_artifacts(self.id, str(run.directory.pictures), "pictures")
         self.finished = True
