@@ -224,10 +224,12 @@ def prepare(bare: bool) -> None:
     from genkit.cli import application
     from genkit.pictures import plots
     from genkit.registry.hooks import RUN_HOOKS
+    from genkit.registry.provenance import code_hash
     from genkit.registry.registry import installed, registry
 
     application()
     installed()
+    code_hash("genkit-torch")  # of the code that is imported, even if somebody edits it meanwhile
     for module in ("genkit.cli.progress", "genkit.runs.running"):
         importlib.import_module(module)
     if bare:
