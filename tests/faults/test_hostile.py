@@ -160,8 +160,12 @@ def test_a_hostile_file_does_nothing(row, cli, hostile, tmp_path, effects, monke
     answers = {words: cli(*words) for words in commands(model, out)}
     count("hostile files", cases=1)
     assert {answer.code for answer in answers.values()} <= {0, 2}
-    if fate is not None:
-        assert {answer.code for answer in answers.values()} == {2 if fate == REFUSED else 0}, answers
+    if fate == REFUSED:
+        assert {answer.code for answer in answers.values()} == {2}, answers
+    if fate == READ:  # data whose classes are others are no data of this model, which is for `evaluate` to say
+        assert {answer.code for words, answer in answers.items() if words[0] in ("load", "card", "sample")} == {0}, (
+            answers
+        )
     for answer in answers.values():
         assert "Traceback" not in answer.err
         assert not acts(answer.out + answer.err)
