@@ -26,15 +26,17 @@ def main() -> None:
     With GENKIT_TRACEBACK=1 the traceback of an error is printed too, for authors of plugins.
     """
     app = application()
-    from genkit.cli.app import any_terminal, fail, warning_lines
+    from genkit.cli.app import INTERRUPTED, any_terminal, fail, warning_lines
     from genkit.errors import GenkitError
-    from genkit.training.signals import end, handled
+    from genkit.training.signals import end_or_remember, handled
 
     atexit.register(gc.freeze)  # else Python searches all of torch for cycles at exit, which takes half a second
     any_terminal()
     try:
-        with warning_lines(), handled(end):
+        with warning_lines(), handled(end_or_remember):
             app()
+    except KeyboardInterrupt:  # before the command had begun
+        raise SystemExit(INTERRUPTED) from None
     except GenkitError as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)

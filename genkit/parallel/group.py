@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, RunError, in_a_line
 
 _groups = itertools.count()
 """The numbers of the groups that this process joins; every process joins them in the same order."""
@@ -71,7 +71,11 @@ def rank() -> int:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Messages]:
-    """Join the processes that torchrun started, if there are any, by gloo on CPU and NCCL on GPUs."""
+    """Join the processes that torchrun started, if there are any, by gloo on CPU and NCCL on GPUs.
+
+    Raises:
+        RunError: another process ended before this one, in the block too.
+    """
     if not started():
         yield Messages(None)
         return
@@ -84,12 +88,25 @@ def joined(device: torch.device) -> Iterator[Messages]:
     if dist.is_initialized():  # the caller's group, which is not ended here
         yield Messages(store)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=own, world_size=size)
+    with _lost_peers_named():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=own, world_size=size)
+        try:
+            yield Messages(store)
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _lost_peers_named() -> Iterator[None]:
+    """Raise a RunError where another process is lost in the block; gloo says so by a plain RuntimeError."""
     try:
-        yield Messages(store)
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        what = f"another process of this run has ended ({in_a_line(error)})"
+        raise RunError(f"{what}; see what it printed, and start all of them again") from error
 
 
 def leave_group() -> None:

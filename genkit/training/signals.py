@@ -10,13 +10,15 @@ from types import FrameType
 from typing import Any, NoReturn
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_raised: list[int] = []
+"""The signal whose exception was raised, and that nobody has taken since."""
 
 
 class Signals:
     """The signal that came in a block of `deferred`; a second one acts at once."""
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self.number: int | None = _raised.pop() if _raised else None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Keep the first signal, as the handler of all of them."""
@@ -30,6 +32,12 @@ def end(number: int, frame: FrameType | None = None) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
+
+
+def end_or_remember(number: int, frame: FrameType | None = None) -> NoReturn:
+    """End as `end` does, as a handler. Where code in C swallows the exception, the next `Signals` hold the signal."""
+    _raised[:] = [number]
+    end(number)
 
 
 @contextlib.contextmanager

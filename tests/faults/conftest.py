@@ -42,10 +42,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section(f"faults (seed {config.getoption('randomly_seed')})")
     terminalreporter.line(f"{'':32}" + "".join(f"{each:>12}" for each in COLUMNS))
-    for row in sorted(rows, key=lambda each: each["what"]):
-        terminalreporter.line(f"{row['what']:32}" + "".join(f"{_shown(row, each):>12}" for each in COLUMNS))
+    for what in sorted({row["what"] for row in rows}):
+        row = _together([each for each in rows if each["what"] == what])
+        terminalreporter.line(f"{what:32}" + "".join(f"{_shown(row, each):>12}" for each in COLUMNS))
     cases = sum(row.get("cases", 0) for row in rows)
     terminalreporter.line(f"{'in all':32}{cases:>12,}")
+
+
+def _together(rows: list[dict]) -> dict:
+    """One row of several: sums, and of the peaks the greatest."""
+    names = {name for row in rows for name in row} - {"what"}
+    return {name: (max if name == "peak" else sum)(row.get(name, 0) for row in rows) for name in names}
 
 
 def _shown(row: dict, column: str) -> str:

@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -25,6 +26,10 @@ SECONDS = 120
 """How long a command may take."""
 TIMES = ("seconds", "examples_per_second")
 LITTER = (".genkit-*", ".lock", "*.spare")
+
+
+SWALLOWED = re.compile(r"Exception ignored in: .*\nTraceback [^$]*?\n(KeyboardInterrupt|SystemExit).*\n")
+"""Python's note that code in C dropped the exception of a signal; the training that follows meets the signal."""
 
 
 class End(NamedTuple):
@@ -142,7 +147,7 @@ def trial(
         words = ["resume", str(folder)] if began else ["run", config, *options, "--out", str(folder)]
         end = command(words, folder, crash, processes)
         happened += crash is not None and end.code not in (0, 2)
-        tracebacks += [end.err[-3000:]] if "Traceback" in end.err else []
+        tracebacks += [end.err[-3000:]] if "Traceback" in SWALLOWED.sub("", end.err) else []
         hangs += end.hung
     finished = end.code == 0 or (end.code == 2 and "is finished after" in end.err)
     lost = [] if finished else [f"exit code {end.code}: {end.err[-600:]}"]
@@ -224,10 +229,12 @@ def prepare(bare: bool) -> None:
     from genkit.cli import application
     from genkit.pictures import plots
     from genkit.registry.hooks import RUN_HOOKS
+    from genkit.registry.provenance import code_hash
     from genkit.registry.registry import installed, registry
 
     application()
     installed()
+    code_hash("genkit-torch")  # of the code that is imported, even if somebody edits it meanwhile
     for module in ("genkit.cli.progress", "genkit.runs.running"):
         importlib.import_module(module)
     if bare:

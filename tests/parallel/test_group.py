@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from genkit.errors import RunError
 from genkit.parallel import draws, group, normalization
 from genkit.parallel.draws import Rows, batch_mean, mean, normal, rows_of, sharing
 from tests.processes import Processes
@@ -229,6 +230,22 @@ def test_what_the_parts_add_up_to_is_the_mean(monkeypatch):
         monkeypatch.setattr(draws, "_at_hand", Rows(start, stop, 5))
         found.append(mean(values[start:stop]))
     torch.testing.assert_close(sum(found), values.mean())
+
+
+@pytest.mark.parametrize("error", [torch.distributed.DistNetworkError("recv"), RuntimeError("[gloo/pair.cc] closed")])
+def test_a_process_that_another_one_leaves_says_so(error, monkeypatch):
+    monkeypatch.setattr(group, "started", lambda: True)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    with pytest.raises(RunError, match="another process of this run has ended"), group.joined(torch.device("cpu")):
+        raise error
+    with pytest.raises(RuntimeError, match="other"), group.joined(torch.device("cpu")):
+        raise RuntimeError("other")
+    assert not torch.distributed.is_initialized()
 
 
 def test_alone_nothing_is_shared():

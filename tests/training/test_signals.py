@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from genkit.training.signals import deferred, end, handled
+from genkit.training.signals import deferred, end, end_or_remember, handled
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -50,3 +50,13 @@ def test_other_threads_leave_the_handlers_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_whose_exception_was_swallowed_is_met_by_the_training_that_follows(number, error):
+    with handled(end_or_remember), pytest.raises(error):
+        os.kill(os.getpid(), number)
+    with deferred() as met:
+        assert met.number == number
+    with deferred() as met:
+        assert met.number is None
