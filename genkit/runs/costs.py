@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from genkit.config import RunConfig
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Dataset, as_float
 from genkit.model.batches import MOST
 from genkit.model.building import build
 from genkit.model.model import Model, evaluating
-from genkit.pictures.latent_space import few
+from genkit.pictures.latent_space import DRAWS, few
 from genkit.speed.footprint import watching
 from genkit.training.guards import check_finite
 from genkit.training.optimization import fitted_parameters, optimizer_configs
@@ -57,7 +57,7 @@ def memory(model: Model, config: RunConfig, data: Dataset, available: int | None
 def _afterwards(model: Model, config: RunConfig, data: Dataset, too_large: bool) -> tuple[int, ...]:
     """The bytes that the figures take, and the pictures."""
     latents = math.prod(model.sampler.latent_shape)
-    pictures = few(model) * latents * SORTED
+    pictures = min(DRAWS, few(model)) * latents * SORTED
     if data.test is None or model.encoder is None:
         return (pictures,)
     count = len(data.test.x)
@@ -65,7 +65,8 @@ def _afterwards(model: Model, config: RunConfig, data: Dataset, too_large: bool)
     return pictures, one_pass + count * latents * torch.float32.itemsize
 
 
-Work = Callable[[Model, Tensor], None]
+Work = Callable[[Model], Callable[[Tensor], None]]
+"""Takes a model, and gives a function of a batch (B, *shape)."""
 
 
 def _scaled(work: Work, size: int, model: Model, config: RunConfig, data: Dataset, meta: bool) -> int | None:
@@ -93,24 +94,34 @@ def _peak(work: Work, model: Model, x: Tensor, device: torch.device, size: int) 
     """The peak bytes of work on data x (B, *shape), as of `size` data; None: torch cannot count them."""
     if device.type == "meta":
         x = torch.empty((size, *x.shape[1:]), dtype=x.dtype, device="meta")
+    perform = work(model)
     with own_random_state(), watching("the memory that the run takes is not estimated") as footprint:
-        work(model, x)
+        perform(x)
     return None if footprint is None else footprint.peak * size // len(x)
 
 
-def _step(model: Model, x: Tensor) -> None:
+def _step(model: Model) -> Callable[[Tensor], None]:
     """The gradients of a training step."""
     assert model.config is not None
     trainer = Trainer(model.train(), model.config.training)
-    trainer.gradients(x, torch.ones(len(model.losses), device=x.device))
+    weights = torch.ones(len(model.losses), device=model.device)
+
+    def step(x: Tensor) -> None:
+        trainer.gradients(x, weights)
+
+    return step
 
 
-def _evaluation(model: Model, x: Tensor) -> None:
+def _evaluation(model: Model) -> Callable[[Tensor], None]:
     """The pass of an evaluation, and the means of the data."""
-    with evaluating(model):
-        forward = model(x.to(torch.float32), 1)
-        assert forward.latent is not None
-        model.likelihood.mean(model.decoder(forward.latent.mean))
+
+    def evaluate(x: Tensor) -> None:
+        with evaluating(model):
+            forward = model(as_float(x), 1)
+            assert forward.latent is not None
+            model.likelihood.mean(model.decoder(forward.latent.mean))
+
+    return evaluate
 
 
 def _weights(model: Model, config: RunConfig) -> int:

@@ -21,14 +21,19 @@ from genkit.speed.footprint import watching
     ],
 )
 def test_memory_of_a_wide_model_is_that_of_its_weights_gradients_and_states(digits, optimizer, copies):
-    wide = as_config(digits, ["encoder.hidden=[4000]", f"training.optimizer={optimizer}", "training.batch_size=2"])
+    wide = as_config(
+        digits, ["encoder.hidden=[40000]", f"training.optimizer={optimizer}", "training.batch_size=2", "data.test=2"]
+    )
     report = check(wide, probe=False)
     assert report.seconds is None
     assert report.bytes == pytest.approx(report.parameters * 4 * copies, rel=0.4)
 
 
 def test_memory_grows_with_the_batch_by_what_a_pass_keeps(digits):
-    sizes = [check(as_config(digits, [f"training.batch_size={n}"]), probe=False).bytes for n in (400, 600, 800)]
+    sizes = [
+        check(as_config(digits, [f"training.batch_size={n}", "sampler.latent=1"]), probe=False).bytes
+        for n in (800, 1000, 1200)
+    ]
     assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
     # of a datum at least the data, the four hidden layers and the logits, four bytes each
     assert 4 * (64 + 256 + 128 + 128 + 256 + 64) < (sizes[1] - sizes[0]) / 200 < 4 * 4 * (64 + 2 * 384 + 64)
