@@ -36,8 +36,7 @@ and copies."""
 
 
 def memory(model: Model, config: RunConfig, data: Dataset, available: int | None) -> int | None:
-    """The greatest number of bytes that a run takes: weights, optimizers' states and data, and beside them the most
-    that a step, the figures or the pictures need.
+    """The most bytes that a run takes: weights, states, data, and with them a step, the figures or the pictures.
 
     On the meta device a whole batch takes no memory. A part that needs real numbers gets a few data. None: torch cannot
     count the memory.
