@@ -18,6 +18,7 @@ CODES = {
     "vae-deconv": 4,
     "vae-dense": 15,
     "vae-digits": 60,
+    "vae-few": 80,
     "vae-gan": 8,
     "vae-mnist": 1,
     "vae-rnn": 12,
@@ -35,7 +36,7 @@ def live(tmp_path_factory):
 
     def train(name, epochs):
         if name not in runs:
-            options = [f"training.epochs={epochs}", "training.compile=false"]
+            options = [f"training.epochs={epochs}", "training.steps=null", "training.compile=false"]
             if name == "vae-mnist":
                 options.append(f"data.root={os.environ['GENKIT_MNIST']}")
             out = tmp_path_factory.mktemp("examples") / name

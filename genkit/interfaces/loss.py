@@ -70,7 +70,10 @@ class Loss(Component, nn.Module, ABC):
     class Config(Component.Config):
         """Options that every loss term has."""
 
-        weight: Annotated[Schedule, Field(description="the factor in the objective: a number or a ramp")] = 1.0
+        weight: Annotated[
+            Schedule,
+            Field(description="the factor in the objective: a number, or a schedule (linear, cosine, steps)"),
+        ] = 1.0
 
     def __init__(self, config: Component.Config, shape: Shape) -> None:
         super().__init__()
@@ -92,6 +95,10 @@ class LearnedLoss(Loss, ABC):
         """Options that every learned term has."""
 
         optimizer: Annotated[Optimizer, Field(description="the optimizer of the term's own parameters")] = Adam()
+        clip_norm: Annotated[
+            float | None,
+            Field(gt=0, description="the greatest norm of the gradients of the term's own parameters; null: any"),
+        ] = None
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:

@@ -34,6 +34,8 @@ def build(config: RunConfig, shape: Shape) -> Model:
     _check_needs(config, sampler, losses)
     model = Model(encoder, sampler, decoder, likelihood, losses, shape)
     model.config = config
+    if config.init is not None:
+        model.freeze(config.init.freeze)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape))
     arrange_memory(model)

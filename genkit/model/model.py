@@ -6,8 +6,8 @@ B data, K draws; see `genkit.interfaces`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from genkit.config import RunConfig
 from genkit.data.checks import check_fit, check_values
 from genkit.data.dataset import DataSignature, as_float
-from genkit.errors import ComponentError, DataError, TrainingError
+from genkit.errors import ComponentError, ConfigError, DataError, TrainingError
 from genkit.interfaces import Decoder, Encoder, Forward, LearnedLoss, Likelihood, Loss, Sampler, Shape
 from genkit.model.batches import Batches
+from genkit.settings.base import nearest
 
 
 class Model(nn.Module):
@@ -46,6 +47,8 @@ class Model(nn.Module):
         self.likelihood = likelihood
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
+        self.frozen: list[nn.Module] = []
+        """The parts that are not fitted."""
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
@@ -54,6 +57,25 @@ class Model(nn.Module):
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
         self.data: DataSignature | None = None
+
+    def freeze(self, parts: Iterable[str]) -> None:
+        """Let parts be as they are: their parameters are not fitted, and they stay in evaluation mode.
+
+        Raises:
+            ConfigError: the model has no such part.
+        """
+        own = {name for name, _ in self.named_children()}
+        for name in parts:
+            if name not in own:
+                raise ConfigError(f"init.freeze: the model has no part '{name}'; {nearest(name, own)}")
+            self.frozen.append(self.get_submodule(name).requires_grad_(False).eval())
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, or evaluation mode, for all parts but the frozen ones."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def forward(self, x: Tensor, draws: int | None = None) -> Forward:
         """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -21,8 +20,9 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.runs.costs import memory, step_seconds
 from genkit.runs.memory import free
+from genkit.runs.starting import trained_parts
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.guards import check_last_batch
+from genkit.training.guards import check_last_batch, check_monitors
 from genkit.training.seeds import own_random_state, seed_everything
 
 RARE = 0.2
@@ -82,7 +82,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
                 _attempt(report, lambda: _meta_model(config, shape))
         return report
     _look_at(data, report)
-    report.steps = math.ceil(len(data.train.x) / config.training.batch_size)
+    report.steps = config.training.steps_per_epoch(len(data.train.x))
     with own_random_state():
         seed_everything(config.seed, 0)
         model = _attempt(report, lambda: _meta_model(config, data.shape))
@@ -91,6 +91,8 @@ def check(config: RunConfig, probe: bool = True) -> Report:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
         _attempt(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
+        _attempt(report, lambda: check_monitors(model, config.training, data))
+        _attempt(report, lambda: trained_parts(model, config))
         if report.errors:
             return report
         report.free = free(device)

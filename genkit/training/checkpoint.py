@@ -49,6 +49,11 @@ class Checkpoint(NamedTuple):
         values: dict[str, Any] = self.header.get("plain", self.header.get("optimizer", {}))
         return values
 
+    def state(self, name: str) -> dict[str, Any]:
+        """The plain values of one of the trainer's further states; none where the checkpoint lacks it."""
+        prefix = f"state/{name}/"
+        return {key.removeprefix(prefix): each for key, each in self.plain.items() if key.startswith(prefix)}
+
 
 def before(path: Path) -> Path:
     """The file of the checkpoint before the newest."""

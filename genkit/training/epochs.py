@@ -74,8 +74,14 @@ class Loop:
         self.attempt = 0
         """How often training was taken back."""
         self.size, self.device = trainer.config.batch_size, trainer.model.device
-        self.steps = math.ceil(len(data.train.x) / self.size)
-        """The number of steps in an epoch."""
+        self.between: Callable[[], None] | None = None
+        """A function to call after each step within an epoch, once the place within it can be saved."""
+        self.steps = trainer.config.steps_per_epoch(len(data.train.x))
+        """The number of steps in a whole epoch."""
+        self.epochs = trainer.config.epochs_over(len(data.train.x))
+        """The number of epochs, of which the last may be cut."""
+        self.most = trainer.config.steps_over(len(data.train.x))
+        """The number of steps in all epochs."""
         self._random: Mapping[str, Any] | None = None
         self._start_epoch(1)
         trainer.states["loop"] = self
@@ -83,6 +89,20 @@ class Loop:
     def _start_epoch(self, epoch: int) -> None:
         self.epoch, self.step, self.left_out, self.seconds = epoch, 0, 0, 0.0
         self.total = Total(self.trainer.model.sum_dtype)
+
+    @property
+    def done(self) -> int:
+        """The number of steps since the start of the run."""
+        return (self.epoch - 1) * self.steps + self.step
+
+    @property
+    def end(self) -> int:
+        """The number of steps in the epoch that runs: fewer than in a whole one where the last epoch is cut."""
+        return min(self.steps, self.most - (self.epoch - 1) * self.steps)
+
+    def go_back(self, done: int) -> None:
+        """Stand after `done` whole epochs."""
+        self._start_epoch(done + 1)
 
     def run(self, first: int) -> Iterator[EpochRecord]:
         """Train from epoch `first` on, or from the place within it that was restored.
@@ -93,8 +113,9 @@ class Loop:
         """
         if self.epoch != first:
             self._start_epoch(first)
-        while self.epoch <= self.trainer.config.epochs:
+        while self.epoch <= self.epochs:
             record = self._finite_epoch()
+            self.trainer.end_epoch(record)
             self._start_epoch(self.epoch + 1)
             yield record
             if self.reached:
@@ -140,13 +161,13 @@ class Loop:
         """The steps of the epoch that are not done yet, and its record."""
         trainer, total = self.trainer, self.total
         order = self._order()
-        moments = [self.epoch - 1 + step / self.steps for step in range(self.steps)]
+        moments = [self.epoch - 1 + step / self.steps for step in range(self.end)]
         rows = [trainer.weights_at(moment) for moment in moments]
         weights = torch.tensor([list(row.values()) for row in rows], device=self.device)
         trainer.model.train()
         start, reported = time.perf_counter() - self.seconds, time.perf_counter()
         batches = self.data.batches(self.data.train, self.size, order[self.step * self.size :])
-        while self.step < self.steps:
+        while self.step < len(moments):
             trainer.set_rates(moments[self.step])
             self._take(batches, weights[self.step])
             now = time.perf_counter()
@@ -154,8 +175,11 @@ class Loop:
             if now - reported > SECONDS_BETWEEN_REPORTS:
                 reported = now
                 self._report(rows[self.step - 1])
-            if self.step < self.steps and (self.reached or self.interrupted()):
-                raise StoppedError
+            if self.step < self.steps:
+                if self.between is not None:
+                    self.between()
+                if self.reached or self.interrupted():
+                    raise StoppedError
         total.gather()
         return self._record(rows[-1], trainer.set_rates(moments[-1]))
 
@@ -196,17 +220,22 @@ class Loop:
         if self.total.count == 0:
             return
         rate, scores = self.total.count / self.seconds, self.total.so_far(weights)
-        epochs = self.trainer.config.epochs
-        self.report(Progress(self.epoch, epochs, self.step, self.steps, rate, weights, scores))
+        self.report(Progress(self.epoch, self.epochs, self.step, self.steps, rate, weights, scores))
 
     def _record(self, weights: dict[str, float], lr: float) -> EpochRecord:
         if self.total.count == 0:
             raise TrainingError(f"epoch {self.epoch}: every step was left out: none is finite; lower the learning rate")
-        train, n = self.total.scores(weights), len(self.data.train.x)
+        train, n = self.total.scores(weights), min(len(self.data.train.x), self.end * self.size)
         held_out = self.data.validation
         validation = None if held_out is None else self.trainer.evaluate(self.data, held_out, weights)
-        steps, seconds = self.epoch * self.steps, self.seconds
-        return EpochRecord(self.epoch, steps, seconds, n / seconds, lr, weights, train, validation, self.left_out)
+        seconds = self.seconds
+        return EpochRecord(self.epoch, self.done, seconds, n / seconds, lr, weights, train, validation, self.left_out)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the figures so far, and the parameters, are finite: what a checkpoint within an epoch has to be."""
+        figures = figures_of(self.total.so_far(dict.fromkeys(self.trainer.weights, 1.0))) if self.total.count else {}
+        return not not_finite(figures) and not bad_parameters(self.trainer.model)
 
     def state_dict(self) -> dict[str, Any]:
         """The place within an epoch, with the random state there; between epochs, the number of attempts alone."""
@@ -222,8 +251,8 @@ class Loop:
         self.attempt = _among(state["attempt"], MOST_ATTEMPTS)
         if "step" not in state:
             return
-        self._start_epoch(_among(state["epoch"], self.trainer.config.epochs))
-        self.step, self.seconds = _among(state["step"], self.steps - 1), float(state["seconds"])
+        self._start_epoch(_among(state["epoch"], self.epochs))
+        self.step, self.seconds = _among(state["step"], min(self.end, self.steps - 1)), float(state["seconds"])
         self.left_out = _among(state["left_out"], self.step)
         self._random = _below(state, "random/")
         self.total.load_state_dict(_below(state, "total/"), self.device)

@@ -329,3 +329,24 @@ def test_a_trainers_state_takes_another_to_the_same_next_step(digits):
         trainer.step(data.train.x[32:64], weights)
     for mine, theirs in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_gradients_of_a_critic_are_scaled_down_by_its_own_norm(digits):
+    options = ["data={name: digits, size: 8}", "decoder.hidden=[8]", "loss.adversarial.critic.hidden=[8]"]
+    options += ["loss.adversarial.optimizer={name: sgd, lr: 1}", "training.optimizer={name: sgd, lr: 1}"]
+    moved = {}
+    for norm in (None, 0.01):
+        config = as_config(
+            digits.with_stem("gan"), [*options, *([f"loss.adversarial.clip_norm={norm}"] if norm else [])]
+        )
+        data, model = prepare(config)
+        trainer = Trainer(model, config.training)
+        owners = {owner: list(each) for owner, each in trainer.optimization.parameters.items()}
+        before = {owner: torch.cat([p.detach().flatten().clone() for p in each]) for owner, each in owners.items()}
+        torch.manual_seed(0)
+        trainer.step(data.train.x[:32], torch.ones(1))
+        after = {owner: torch.cat([p.detach().flatten() for p in each]) for owner, each in owners.items()}
+        moved[norm] = {owner: (after[owner] - before[owner]).norm().item() for owner in owners}
+    assert moved[None]["loss.adversarial"] > 0.02
+    assert moved[0.01]["loss.adversarial"] == pytest.approx(0.01, rel=1e-3)
+    assert moved[0.01]["model"] == moved[None]["model"]
