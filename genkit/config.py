@@ -60,6 +60,13 @@ class TrainingConfig(Settings):
         Field(ge=1, description="how many steps training takes, in place of a number of epochs; null: see `epochs`"),
     ] = None
     batch_size: Annotated[int, Field(ge=1, description="how many data one step sees")] = 128
+    accumulate: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="over how many batches a step adds up its gradients, as of one batch that holds all their data",
+        ),
+    ] = 1
     optimizer: Annotated[Optimizer, Field(description="the optimizer, by its name or with its options")] = Adam()
     clip_norm: Annotated[
         float | None,
@@ -127,7 +134,7 @@ class TrainingConfig(Settings):
 
     def steps_per_epoch(self, count: int) -> int:
         """The number of steps in a pass over `count` training data."""
-        return math.ceil(count / self.batch_size)
+        return math.ceil(math.ceil(count / self.batch_size) / self.accumulate)
 
     def epochs_over(self, count: int) -> int:
         """The number of epochs over `count` training data; where the steps are given, the last may be cut."""

@@ -67,6 +67,9 @@ class Loss(Component, nn.Module, ABC):
     draws: int = 1
     """The number of draws from q(z|x) that the term needs; the model draws as many as the largest of them."""
 
+    over: Literal["datum", "batch"] = "datum"
+    """What a value of the term is of: a datum, or the batch, as a statistic; those of batches cannot be accumulated."""
+
     class Config(Component.Config):
         """Options that every loss term has."""
 

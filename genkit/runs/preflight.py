@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from genkit.runs.costs import memory, step_seconds
 from genkit.runs.memory import free
 from genkit.runs.starting import trained_parts
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.guards import check_last_batch, check_monitors
+from genkit.training.guards import check_accumulation, check_last_batch, check_monitors
 from genkit.training.seeds import own_random_state, seed_everything
 
 RARE = 0.2
@@ -92,6 +93,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
         _attempt(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
         _attempt(report, lambda: check_monitors(model, config.training, data))
+        _attempt(report, lambda: check_accumulation(model, config.training))
         _attempt(report, lambda: trained_parts(model, config))
         if report.errors:
             return report
@@ -109,7 +111,8 @@ def _estimate(config: RunConfig, data: Dataset, device: torch.device, probe: boo
         report.doubts.append(too_large or UNWATCHED)
     if too_large is None and probe:
         seconds = _attempt(report, lambda: step_seconds(build(config, data.shape).to(device), config, data.to(device)))
-        report.seconds = None if seconds is None or report.steps is None else seconds * report.steps
+        batches = math.ceil(len(data.train.x) / config.training.batch_size)
+        report.seconds = None if seconds is None else seconds * batches
 
 
 def _check_support(config: RunConfig, data: Dataset) -> None:

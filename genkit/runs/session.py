@@ -70,7 +70,8 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
 def _plan(run: Run, device: torch.device) -> Plan:
     training, x = run.config.training, run.data.train.x
     values = min(training.batch_size, len(x)) * math.prod(x.shape[1:])
-    return plan(training.compile, run.model, device, training.steps_over(len(x)), values)
+    passes = training.steps_over(len(x)) * training.accumulate
+    return plan(training.compile, run.model, device, passes, values)
 
 
 class Session:

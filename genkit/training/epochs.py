@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NoReturn
 
 import torch
 
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Batch, Dataset
 from genkit.errors import TrainingError
 from genkit.parallel.group import count
-from genkit.record.scores import EpochRecord, Progress, Total
+from genkit.record.scores import EpochRecord, Figures, Progress, Total
 from genkit.training.finite import Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
 from genkit.training.guards import check_epoch, check_finite
 from genkit.training.seeds import random_state, seed_everything, set_random_state
@@ -74,6 +75,7 @@ class Loop:
         self.attempt = 0
         """How often training was taken back."""
         self.size, self.device = trainer.config.batch_size, trainer.model.device
+        self.accumulate = trainer.config.accumulate
         self.between: Callable[[], None] | None = None
         """A function to call after each step within an epoch, once the place within it can be saved."""
         self.steps = trainer.config.steps_per_epoch(len(data.train.x))
@@ -166,7 +168,8 @@ class Loop:
         weights = torch.tensor([list(row.values()) for row in rows], device=self.device)
         trainer.model.train()
         start, reported = time.perf_counter() - self.seconds, time.perf_counter()
-        batches = self.data.batches(self.data.train, self.size, order[self.step * self.size :])
+        left = order[self.step * self.size * self.accumulate :]
+        batches = self.data.batches(self.data.train, self.size, left)
         while self.step < len(moments):
             trainer.set_rates(moments[self.step])
             self._take(batches, weights[self.step])
@@ -197,13 +200,12 @@ class Loop:
             self._random = None
         return order
 
-    def _take(self, batches: Iterator[Any], weights: torch.Tensor) -> None:
+    def _take(self, batches: Iterator[Batch], weights: torch.Tensor) -> None:
         """One step; with an inspector, one that is not finite leaves nothing behind, or raises NotFiniteError."""
         trainer, total = self.trainer, self.total
         before = None if trainer.inspect is None else _Fleeting(trainer)
-        batch = next(batches)
         try:
-            figures = trainer.step(batch.x, weights, batch.total)
+            figures, size = self._step(batches, weights)
         except NotFiniteError:
             assert before is not None
             before.restore(trainer, random=trainer.config.on_nonfinite != "skip")
@@ -211,10 +213,18 @@ class Loop:
                 raise
             self.left_out += 1
         else:
-            total.add(figures, batch.total)
+            total.add(figures, size)
             if not total.pending and count() == 1 and not total.finite:
                 raise NotFiniteError({})
         self.step += 1
+
+    def _step(self, batches: Iterator[Batch], weights: torch.Tensor) -> tuple[Figures, int]:
+        """A step of the trainer with the batches that it takes; the figures, and the number of their data."""
+        if self.accumulate == 1:
+            batch = next(batches)
+            return self.trainer.step(batch.x, weights, batch.total), batch.total
+        several = list(islice(batches, self.accumulate))
+        return self.trainer.step_over(several, weights), sum(batch.total for batch in several)
 
     def _report(self, weights: dict[str, float]) -> None:
         if self.total.count == 0:
@@ -225,7 +235,7 @@ class Loop:
     def _record(self, weights: dict[str, float], lr: float) -> EpochRecord:
         if self.total.count == 0:
             raise TrainingError(f"epoch {self.epoch}: every step was left out: none is finite; lower the learning rate")
-        train, n = self.total.scores(weights), min(len(self.data.train.x), self.end * self.size)
+        train, n = self.total.scores(weights), min(len(self.data.train.x), self.end * self.size * self.accumulate)
         held_out = self.data.validation
         validation = None if held_out is None else self.trainer.evaluate(self.data, held_out, weights)
         seconds = self.seconds

@@ -101,6 +101,33 @@ def _figures(model: Model) -> list[str]:
     return [name.replace("kl", "elbo") for name in names]
 
 
+def check_accumulation(model: Model, config: TrainingConfig) -> None:
+    """Refuse to accumulate gradients where a part looks at a whole batch, which no batch of a step is.
+
+    Raises:
+        ConfigError: a term is a statistic of the batch, or a layer normalizes over it; a line for each.
+    """
+    if config.accumulate == 1:
+        return
+    frozen = {layer for part in model.frozen for layer in part.modules()}
+    layers = [
+        name for name, part in model.named_modules() if isinstance(part, normalization.KINDS) and part not in frozen
+    ]
+    wrong = [f"loss '{name}' is a statistic of a whole batch" for name in _statistics(model)]
+    wrong += [f"{name} normalizes over a whole batch" for name in layers]
+    if wrong:
+        step = f"a step has {config.accumulate} batches, and none of them is the whole"
+        remedy = "accumulate: 1 with a larger batch_size, or another part"
+        raise ConfigError(*(f"training.accumulate: {each}: {step}; use {remedy}" for each in wrong))
+
+
+def _statistics(model: Model) -> list[str]:
+    """The terms that say that they are statistics of a batch, or give one."""
+    with torch.random.fork_rng(), evaluating(model):
+        forward = model(torch.zeros(2, *model.shape, device=model.device))
+        return [name for name, loss in model.losses.items() if loss.over == "batch" or not loss(forward).ndim]
+
+
 def check_finite(figures: Mapping[str, float], where: str, model: Model, data: Dataset) -> None:
     """Refuse figures that are not finite; raises TrainingError with their names and the likely cause.
 

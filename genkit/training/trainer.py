@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genkit.config import TrainingConfig
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.dataset import Batch, Dataset, as_float
 from genkit.errors import GenkitError
 from genkit.interfaces import Split
 from genkit.model import trial
@@ -41,6 +41,13 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of `state_dict`."""
+
+
+def _added(share: float, total: Tensor | None, summand: Tensor | None) -> Tensor | None:
+    """A sum of gradients and a share of one more; None is 0."""
+    if summand is None:
+        return total
+    return share * summand if total is None else total.add_(summand, alpha=share)
 
 
 class Trainer:
@@ -134,7 +141,27 @@ class Trainer:
         Raises:
             GenkitError: a part fails in training; with its name and the place.
         """
-        gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total)
+        return self._update(*self.gradients(x, weights, self.optimization.scale(x.device), total))
+
+    def step_over(self, batches: Sequence[Batch], weights: Tensor) -> Figures:
+        """One optimisation step with the gradients of a batch that holds the data of several; errors as for `step`.
+
+        Each batch counts with its share of the data, so that the last one may have fewer. The terms have to be means
+        over the data: a statistic of a batch is none of a larger one.
+        """
+        scale, whole = self.optimization.scale(weights.device), sum(batch.total for batch in batches)
+        gradients: dict[str, list[Tensor | None]] = {}
+        figures: Figures = {}
+        for batch in batches:
+            share = batch.total / whole
+            summands, values = self.gradients(batch.x, weights, scale, batch.total)
+            for owner, own in summands.items():
+                gradients[owner] = list(map(partial(_added, share), gradients.get(owner, [None] * len(own)), own))
+            figures = {name: figures.get(name, 0.0) + share * value for name, value in values.items()}
+        return self._update(gradients, figures)
+
+    def _update(self, gradients: Mapping[str, Sequence[Tensor | None]], figures: Figures) -> Figures:
+        """Change the parameters by the gradients of a step; returns the figures."""
         add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
         if self.inspect is not None:
             self.inspect(gradients, figures)

@@ -3,6 +3,7 @@
 import pytest
 
 from genkit.errors import ConfigError
+from genkit.interfaces import Loss
 from genkit.runs.opening import as_config, prepare
 from genkit.runs.preflight import check
 from genkit.runs.running import run
@@ -50,3 +51,47 @@ def test_a_figure_that_the_model_lacks_is_refused_with_those_it_has(digits):
 def test_a_model_with_critics_alone_has_no_figure_that_says_which_epoch_is_better(digits, option, said):
     with pytest.raises(ConfigError, match=said):
         prepare(as_config(digits.with_stem("gan"), [*GAN, option]))
+
+
+@pytest.mark.parametrize(
+    ("system", "options", "said"),
+    [
+        ("vae-digits", ["loss.kl.free_bits=0.1"], "loss 'kl' is a statistic of a whole batch: a step has 4 batches"),
+        (
+            "sparse-autoencoder",
+            ["data={name: digits, size: 8}", "loss=[reconstruction, {name: sparsity, weight: 1.0}]"],
+            "loss 'sparsity' is a statistic of a whole batch",
+        ),
+        (
+            "vae-digits",
+            ["encoder.normalization=batch"],
+            r"encoder\.\S+ normalizes over a whole batch: .*larger",
+        ),
+        (
+            "gan",
+            [*GAN, "decoder={name: mlp, hidden: [8]}", "loss.adversarial.critic.normalization=batch"],
+            r"losses\.adversarial\.critic\.\S+ normalizes over a whole batch",
+        ),
+    ],
+)
+def test_parts_that_look_at_a_whole_batch_accumulate_nothing(digits, system, options, said):
+    config = as_config(digits.with_stem(system), [*options, "training.accumulate=4"])
+    with pytest.raises(ConfigError, match=f"^training.accumulate: {said}"):
+        prepare(config)
+    assert any("training.accumulate: " in error for error in check(config, probe=False).errors)
+    prepare(as_config(digits.with_stem(system), options))
+
+
+def test_a_statistic_that_does_not_say_so_is_seen(digits, variant):
+    class Silent(Loss):
+        """The mean over the batch."""
+
+        class Config(Loss.Config):
+            """None but the common ones."""
+
+        def forward(self, forward):
+            return -forward.log_prob.mean()
+
+    config = as_config(digits, [*SMALL, f"loss={variant(Silent)}", "training.accumulate=2"])
+    with pytest.raises(ConfigError, match="loss 'of-test' is a statistic of a whole batch"):
+        prepare(config)
