@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, mo
 from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Prior, Sampler
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
 from genkit.settings.optimizers import Adam, Optimizer
@@ -30,6 +30,9 @@ Terms = Annotated[
     BeforeValidator(_as_tuple, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
 ]
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
 def _no_number(value: Any) -> Any:
@@ -179,6 +182,10 @@ class RunConfig(Settings):
         ChosenByName("sampler"),
         Field(description="the sampler, features -> q(z|x), and the prior p(z)"),
     ]
+    prior: Annotated[
+        Annotated[Prior.Config, ChosenByName("prior")] | None,
+        Field(description="the prior p(z); null: the sampler's own"),
+    ] = None
     decoder: Annotated[
         Decoder.Config, ChosenByName("decoder"), Field(description="the decoder, z -> the parameters of p(x|z)")
     ]
@@ -188,6 +195,14 @@ class RunConfig(Settings):
         Field(description="the distribution p(x|z) that the decoder's output stands for"),
     ]
     loss: Terms
+    condition: Annotated[
+        Annotated[tuple[Name, ...], Field(max_length=20)],
+        BeforeValidator(_as_tuple, json_schema_input_type=tuple[Name, ...] | Name),
+        Field(
+            description="the side data that encoder and decoder are conditioned on, such as labels: they get them as "
+            "further features or channels"
+        ),
+    ] = ()
     init: Annotated[
         Init | None, Field(description="the trained model that parts start from; null: all weights are drawn")
     ] = None

@@ -6,6 +6,7 @@ B data, K draws, D latent dimensions.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -17,7 +18,8 @@ from genkit.errors import DataError, TrainingError
 from genkit.evaluation.descriptions import NATS, Description, Figure, figures
 from genkit.interfaces import Forward
 from genkit.model.batches import MOST
-from genkit.model.model import Model, evaluating
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 
 ACTIVE = 0.01
 """The least variance over the data of an active posterior mean (Burda et al. 2016, arXiv:1509.00519)."""
@@ -128,8 +130,9 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     sums = _Sums()
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
-        for batch in data.batches(held_out, max(1, MOST // draws)):
-            sums.add(model, model(as_float(batch.x.to(model.device)), draws))
+        for batch in data.batches(held_out, max(1, MOST // draws), names=model.inputs):
+            side = {name: values.to(model.device) for name, values in batch.side.items()}
+            sums.add(model, model(as_float(batch.x.to(model.device)), draws, side), side)
     return sums.evaluation(split, draws)
 
 
@@ -141,25 +144,27 @@ class _Sums:
         self.kl: Tensor | None = None
         self.means: list[Tensor] = []
         self.x, self.squares, self.errors, self.noise = torch.zeros(()), 0.0, 0.0, 0.0
-        self.values = 0
+        self.values, self.is_density = 0, True
 
-    def add(self, model: Model, forward: Forward) -> None:
-        """Add the pass of a batch."""
+    def add(self, model: Model, forward: Forward, side: Mapping[str, Tensor]) -> None:
+        """Add the pass of a batch with its side data."""
         assert forward.latent is not None
         assert forward.log_prob is not None
         dtype = model.sum_dtype
         x, mean = forward.x.to(dtype), forward.latent.mean
-        params = model.decoder(mean)
-        reconstructions = model.likelihood.mean(params).to(dtype)
+        beside = model.beside(side)
+        params, keywords = model.params(mean, beside), beside.of(model.likelihood)
+        reconstructions = model.likelihood.mean(params, **keywords).to(dtype)
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
-        if forward.latent.kl is not None:
-            row = forward.latent.kl.to(dtype).sum(0).cpu()
+        if (divergence := forward.latent.divergence) is not None:
+            row = divergence.to(dtype).sum(0).cpu()
             self.kl = row if self.kl is None else self.kl + row
         self.means.append(mean.flatten(1).cpu())
         self.x = self.x + x.sum(0).cpu()
         self.squares += float(x.square().sum())
         self.errors += float((x - reconstructions).square().sum())
-        self.noise += _noise(model, params, reconstructions)
+        self.noise += _noise(model, params, keywords, reconstructions)
+        self.is_density = model.likelihood.is_density
         self.values = math.prod(model.shape)
 
     def evaluation(self, split: str, draws: int) -> Evaluation:
@@ -169,7 +174,7 @@ class _Sums:
         variance = self.squares - float(self.x.square().sum()) / count
         reconstruction = self.reconstruction / count
         kl = None if self.kl is None else float(self.kl.sum()) / count
-        elbo = None if kl is None else -reconstruction - kl
+        elbo = None if kl is None or not self.is_density else -reconstruction - kl
         _check_finite({"reconstruction": reconstruction, "KL": kl, "errors": self.errors}, split)
         return Evaluation(
             split=split,
@@ -188,12 +193,12 @@ class _Sums:
         )
 
 
-def _noise(model: Model, params: Tensor, means: Tensor) -> float:
+def _noise(model: Model, params: Tensor, keywords: Mapping[str, Tensor], means: Tensor) -> float:
     """The squares, summed, of what a draw from p(x|z) adds to its mean; the draws of the figures stay what they are."""
     if not means.isfinite().all():
         return 0.0
     with torch.random.fork_rng():
-        return float((model.likelihood.sample(params).to(means.dtype) - means).square().sum())
+        return float((model.likelihood.sample(params, **keywords).to(means.dtype) - means).square().sum())
 
 
 def _check_finite(figures: dict[str, float | None], split: str) -> None:

@@ -69,7 +69,7 @@ def probe(model: Model, data: Dataset, split: str = "test") -> Probes | None:
         return None
     from sklearn.decomposition import PCA
 
-    z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (held_out.x, train.x[:count]))
+    z, z_train = (model.encode(each).flatten(1).cpu().numpy() for each in (held_out, train.first(count)))
     x, x_train = (_flat(x) for x in (held_out.x, train.x[:count]))
     pca = PCA(min(z.shape[1], *x_train.shape), random_state=0).fit(x_train)
     components, components_train = pca.transform(x), pca.transform(x_train)

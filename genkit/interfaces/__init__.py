@@ -1,23 +1,26 @@
 """The interfaces that plugins implement, one file per kind. The author of a component needs to read nothing else.
 
-A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood; training minimises the weighted sum of
-a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch only by the core.
+A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood, with a prior p(z); training minimises the
+weighted sum of a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch
+only by the core.
 
 Shapes: B data in a batch, K draws from the posterior, D latent dimensions; `shape`, `out_shape` and the like leave out
 the batch dimension. Parts take their random numbers from `genkit.normal` and `genkit.uniform`, which do not depend on
 how many processes share a batch.
 """
 
-from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
 from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
-from genkit.interfaces.sampler import Latent, Sampler
+from genkit.interfaces.part import Part, Whole
+from genkit.interfaces.prior import FittedPrior, Prior
+from genkit.interfaces.sampler import Latent, Sampler, Support
 from genkit.settings.base import ChosenByName
 
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
+INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Prior, Decoder, Likelihood, Loss)
 """The kinds of components, in the order in which a config names them."""
 KINDS = tuple(interface.kind for interface in INTERFACES)
 
@@ -30,15 +33,22 @@ __all__ = [
     "DataSource",
     "Decoder",
     "Encoder",
+    "FittedPrior",
     "Forward",
     "Latent",
     "LearnedLoss",
     "Likelihood",
     "Loss",
     "Need",
+    "Part",
+    "Prior",
     "RawData",
     "Sampler",
+    "Schema",
     "Shape",
     "Share",
+    "Side",
     "Split",
+    "Support",
+    "Whole",
 ]

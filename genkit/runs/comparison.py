@@ -133,7 +133,7 @@ class _Judge:
 
     def samples_of(self, model: Model) -> SampleQuality | None:
         """The quality of a model's samples, the means of p(x|z) for z from the prior; None without a prior."""
-        if not model.sampler.has_prior:
+        if not model.has_prior:
             return None
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)

@@ -53,7 +53,7 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     data = load_data(anchored(run_config.data, folder))
     with own_random_state():
         seed_everything(run_config.seed, 0)
-        model = build(run_config, data.shape)
+        model = build(run_config, data.schema)
     for split in filter(None, (data.train, data.validation, data.test)):
         check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)

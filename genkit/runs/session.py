@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from genkit.errors import TrainingError, WeightsError
 from genkit.files import atomic, strict_json
@@ -22,6 +23,7 @@ from genkit.runs.saving import Saving
 from genkit.speed.compiled import Plan, plan
 from genkit.training import checkpoint
 from genkit.training.epochs import Loop, StoppedError
+from genkit.training.fitting import forget_fit
 from genkit.training.seeds import own_random_state, seed_everything
 from genkit.training.signals import Signals, deferred, end
 from genkit.training.trainer import Trainer
@@ -60,7 +62,7 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
             group.leave_group()
             if whole:
                 session.settle()
-                finish(run)
+                finish(run, session.keep_fit)
                 events.emit("run_ended")
         finally:
             events.emit("run_stopped")
@@ -133,8 +135,13 @@ class Session:
             return
         with own_random_state():
             seed_everything(self.run.config.seed, 0)
-            fresh = build(self.run.config, self.run.data.shape)
+            fresh = build(self.run.config, self.run.data.schema)
         self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": self.start})
+
+    def keep_fit(self) -> None:
+        """Write the prior that was fitted after training into the last checkpoint, where all else stays as it is."""
+        fitted = {f"prior.{name}": each for name, each in (self.run.model.prior or nn.Module()).state_dict().items()}
+        checkpoint.replace(self.run.directory.checkpoint, fitted)
 
     def train(self, first: int | None, events: Events) -> bool:
         """Train from epoch `first` on, None: no more, and write each epoch's figures before anybody hears of it.
@@ -146,6 +153,8 @@ class Session:
         run, saving = self.run, self.saving
         if run.config.init is not None:
             saving.save_start()  # from here on nothing but this file is needed
+        if first is not None and first <= run.epochs:
+            forget_fit(run.model)
         with contextlib.nullcontext(Signals()) if group.started() else deferred() as signals:
             self.loop.interrupted = lambda: signals.number is not None
             self.loop.between = saving.between if saving.within_epochs else None

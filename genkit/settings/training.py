@@ -75,8 +75,8 @@ class Init(Settings):
         tuple[str, ...] | None,
         Field(
             min_length=1,
-            description="the parts that start from it: encoder, sampler, decoder, likelihood, losses; null: all, and "
-            "each has to be there in the same form",
+            description="the parts that start from it: encoder, sampler, prior, decoder, likelihood, losses; null: "
+            "all, and each has to be there in the same form",
         ),
     ] = None
     freeze: Annotated[

@@ -168,8 +168,8 @@ class Loop:
         weights = torch.tensor([list(row.values()) for row in rows], device=self.device)
         trainer.model.train()
         start, reported = time.perf_counter() - self.seconds, time.perf_counter()
-        left = order[self.step * self.size * self.accumulate :]
-        batches = self.data.batches(self.data.train, self.size, left)
+        rest = order[self.step * self.size * self.accumulate :]
+        batches = self.data.batches(self.data.train, self.size, rest, names=trainer.model.reads)
         while self.step < len(moments):
             trainer.set_rates(moments[self.step])
             self._take(batches, weights[self.step])
@@ -222,7 +222,7 @@ class Loop:
         """A step of the trainer with the batches that it takes; the figures, and the number of their data."""
         if self.accumulate == 1:
             batch = next(batches)
-            return self.trainer.step(batch.x, weights, batch.total), batch.total
+            return self.trainer.step(batch.x, weights, batch.total, batch.side), batch.total
         several = list(islice(batches, self.accumulate))
         return self.trainer.step_over(several, weights), sum(batch.total for batch in several)
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from genkit.config import TrainingConfig
 from genkit.data.assumptions import unscaled
@@ -14,7 +15,9 @@ from genkit.data.dataset import Dataset
 from genkit.errors import ConfigError, TrainingError
 from genkit.model import trial
 from genkit.model.building import build
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import placeholders
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 from genkit.parallel import normalization
 from genkit.record.scores import EpochRecord
 from genkit.settings.patience import Figure
@@ -43,9 +46,11 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     model_copy = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            forward = model_copy(torch.zeros(1, *model.shape, device=model.device))
+            side = placeholders(model.schema, model.reads, 1, model.device)
+            beside = model_copy.beside(side)
+            forward = model_copy(torch.zeros(1, *model.shape, device=model.device), side=side)
             for loss in model_copy.losses.values():
-                loss(forward)
+                loss(forward, **beside.of(loss))
     except ValueError:
         raise ConfigError(
             f"training.batch_size: {count:,} data in batches of {batch_size} leave a last one of a single datum, over "
@@ -95,8 +100,8 @@ def _monitored(model: Model, config: TrainingConfig) -> dict[str, Figure]:
 def _figures(model: Model) -> list[str]:
     """The figures beside the loss that a model has."""
     with torch.random.fork_rng(), evaluating(model):
-        zeros = torch.zeros(2, *model.shape, device=model.device)
-        _, figures, _ = objective(model, zeros, torch.ones(len(model.losses), device=model.device))
+        zeros, side = _placeholders(model)
+        _, figures, _ = objective(model, zeros, torch.ones(len(model.losses), device=model.device), side)
     names = [name for name in ("reconstruction", "kl") if name in figures]
     return [name.replace("kl", "elbo") for name in names]
 
@@ -124,8 +129,16 @@ def check_accumulation(model: Model, config: TrainingConfig) -> None:
 def _statistics(model: Model) -> list[str]:
     """The terms that say that they are statistics of a batch, or give one."""
     with torch.random.fork_rng(), evaluating(model):
-        forward = model(torch.zeros(2, *model.shape, device=model.device))
-        return [name for name, loss in model.losses.items() if loss.over == "batch" or not loss(forward).ndim]
+        zeros, side = _placeholders(model)
+        forward, beside = model(zeros, side=side), model.beside(side)
+        values = {name: loss(forward, **beside.of(loss)) for name, loss in model.losses.items()}
+    return [name for name, value in values.items() if model.losses[name].over == "batch" or not value.ndim]
+
+
+def _placeholders(model: Model) -> tuple[Tensor, dict[str, Tensor]]:
+    """Two data of zeros (2, *shape), and the side data that the model reads with them."""
+    side = placeholders(model.schema, model.reads, 2, model.device)
+    return torch.zeros(2, *model.shape, device=model.device), dict(side)
 
 
 def check_finite(figures: Mapping[str, float], where: str, model: Model, data: Dataset) -> None:
@@ -145,8 +158,9 @@ def check_finite(figures: Mapping[str, float], where: str, model: Model, data: D
     assert model.config is not None
     if extents := unscaled(data, data.range()):
         raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {extents}")
-    with own_random_state(), evaluating(fresh := build(model.config, data.shape).to(model.device)):
-        cause = trial.not_finite(fresh, data.batches(data.train, model.config.training.batch_size, whole=True))
+    with own_random_state(), evaluating(fresh := build(model.config, data.schema).to(model.device)):
+        size = model.config.training.batch_size
+        cause = trial.not_finite(fresh, data.batches(data.train, size, whole=True, names=fresh.reads))
     remedy = "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
     raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {cause or remedy}")
 

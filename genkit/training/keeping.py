@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genkit.config import TrainingConfig
+from genkit.interfaces import FittedPrior
 from genkit.model.model import Model
 from genkit.record.scores import EpochRecord
 from genkit.settings.patience import Figure
@@ -41,19 +42,24 @@ class BestWeights:
         """Keep the weights that the model has now, if they are the best so far."""
         if self.monitor.improved(record):
             self.epoch = record.epoch
-            self._keep(self.model.state_dict())
+            self._keep(self._state())
+
+    def _state(self) -> dict[str, Tensor]:
+        """The weights and buffers of the model, without those of a prior that is fitted after training."""
+        fitted = "prior." if isinstance(self.model.prior, FittedPrior) else "\n"
+        return {name: each for name, each in self.model.state_dict().items() if not name.startswith(fitted)}
 
     @torch.no_grad()
     def _keep(self, weights: Mapping[str, Tensor]) -> None:
         if not self.weights:
-            self.weights = {name: torch.empty_like(each) for name, each in self.model.state_dict().items()}
+            self.weights = {name: torch.empty_like(each) for name, each in self._state().items()}
         for name, kept in self.weights.items():
             kept.copy_(weights[name])
 
     def settle(self) -> None:
         """Give the model the best weights."""
         if self.weights:
-            self.model.load_state_dict(self.weights)
+            self.model.load_state_dict(self.weights, strict=False)
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, the state of the monitor, and the weights by their names in the model."""
@@ -64,7 +70,7 @@ class BestWeights:
         """Restore a state of `state_dict`; raises ValueError where its weights are not those of the model."""
         weights = {name.removeprefix(WEIGHTS): each for name, each in state.items() if name.startswith(WEIGHTS)}
         forms = {name: (each.shape, each.dtype) for name, each in weights.items()}
-        expected = {name: (each.shape, each.dtype) for name, each in self.model.state_dict().items()}
+        expected = {name: (each.shape, each.dtype) for name, each in self._state().items()}
         if type(state["epoch"]) is not int or state["epoch"] < 0 or (state["epoch"] and forms != expected):
             raise ValueError("the best weights are not those of the model")
         self.monitor.load_state_dict(state)

@@ -18,7 +18,9 @@ from genkit.data.dataset import Batch, Dataset, as_float
 from genkit.errors import GenkitError
 from genkit.interfaces import Split
 from genkit.model import trial
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import NOTHING
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up, answer_of_leader
 from genkit.record.scores import EpochRecord, Figures, Scores, Total
@@ -130,18 +132,21 @@ class Trainer:
         elif self.average is not None:
             self.average.settle()
 
-    def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
+    def step(
+        self, x: Tensor, weights: Tensor, total: int | None = None, side: Mapping[str, Tensor] = NOTHING
+    ) -> Figures:
         """One optimisation step: the model against the terms, and each critic against the model.
 
         Args:
             x: this process's rows of the batch (B, *shape), as they are stored; uint8 is read as x / 255.
             weights: the factors (T,) of the terms.
             total: the number of data in the whole batch; None: x is the whole batch.
+            side: the side data that the model reads, (B, ...) each.
 
         Raises:
             GenkitError: a part fails in training; with its name and the place.
         """
-        return self._update(*self.gradients(x, weights, self.optimization.scale(x.device), total))
+        return self._update(*self.gradients(x, weights, self.optimization.scale(x.device), total, side))
 
     def step_over(self, batches: Sequence[Batch], weights: Tensor) -> Figures:
         """One optimisation step with the gradients of a batch that holds the data of several; errors as for `step`.
@@ -154,7 +159,7 @@ class Trainer:
         figures: Figures = {}
         for batch in batches:
             share = batch.total / whole
-            summands, values = self.gradients(batch.x, weights, scale, batch.total)
+            summands, values = self.gradients(batch.x, weights, scale, batch.total, batch.side)
             for owner, own in summands.items():
                 gradients[owner] = list(map(partial(_added, share), gradients.get(owner, [None] * len(own)), own))
             figures = {name: figures.get(name, 0.0) + share * value for name, value in values.items()}
@@ -170,19 +175,27 @@ class Trainer:
             act(self)
         return figures
 
-    def gradients(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, total: int | None = None) -> Gradients:
+    def gradients(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        scale: Tensor | None = None,
+        total: int | None = None,
+        side: Mapping[str, Tensor] = NOTHING,
+    ) -> Gradients:
         """The gradients by owner, in the config's precision, and the figures; arguments and errors as for `step`."""
         with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
             try:
-                return self.differentiate(x, weights, scale)
+                return self.differentiate(x, weights, scale, *(side[name] for name in self.model.reads))
             except GenkitError:
                 raise
             except (Exception, SystemExit) as error:
-                raise trial.fault(self.model, as_float(x), error, self.compiled) from error
+                raise trial.fault(self.model, as_float(x), side, error, self.compiled) from error
 
-    def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
+    def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, *side: Tensor) -> Hashable:
         """The key of the compiled graph: the properties that a compiled step depends on."""
-        return x.shape, x.dtype, x.stride(), self.model.training, self.model.autocast, scale is None
+        of_x, of_side = (x.shape, x.dtype, x.stride()), tuple((each.dtype, each.stride()) for each in side)
+        return of_x, of_side, self.model.training, self.model.autocast, scale is None
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
@@ -207,9 +220,9 @@ class Trainer:
         factors = torch.tensor(list(weights.values()), device=self.model.device)
         total = Total(self.model.sum_dtype)
         with self.judged(), evaluating(self.model):
-            for batch in data.batches(split, self.config.batch_size):
+            for batch in data.batches(split, self.config.batch_size, names=self.model.reads):
                 with sharing(batch.total):
-                    total.add(objective(self.model, as_float(batch.x), factors)[1], batch.total)
+                    total.add(objective(self.model, as_float(batch.x), factors, batch.side)[1], batch.total)
         total.gather()
         return total.scores(weights)
 

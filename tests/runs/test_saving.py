@@ -133,7 +133,7 @@ def test_killed_between_its_last_step_and_its_figures_a_cut_training_has_them_on
     options = [*STATEFUL, "training.epochs=null", "training.steps=14"]
     run(digits, options, out=tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr("genkit.runs.session.finish", lambda _: (_ for _ in ()).throw(Killed()))
+        patched.setattr("genkit.runs.session.finish", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             run(digits, options, out=tmp_path / "run")
     resumed = resume(tmp_path / "run")

@@ -112,8 +112,8 @@ def test_the_end_of_a_training_that_runs_away_leaves_no_trace_in_averages(digits
     options = [*SMALL, "training.epochs=1", "training.ema=0.9", "training.on_nonfinite=skip", "training.keep=best"]
     usual, calls = Trainer.gradients, []
 
-    def spoilt(self, x, weights, scale=None, total=None):
-        gradients, figures = usual(self, x, weights, scale, total)
+    def spoilt(self, *arguments):
+        gradients, figures = usual(self, *arguments)
         calls.append(1)
         factor = float("nan") if len(calls) == 3 else 1.0  # gone when the epoch is taken up again
         return {owner: [each * factor for each in own] for owner, own in gradients.items()}, figures
@@ -138,3 +138,36 @@ def test_what_follows_training_sees_the_averages(digits, tmp_path):
     assert all(torch.equal(each, seen[-1][name]) for name, each in saved.items())
     plain = run(digits, [*SMALL, "training.epochs=2"], out=tmp_path / "plain").model.state_dict()
     assert not any(torch.equal(each, plain[name]) for name, each in saved.items())
+
+
+FITTED = [*SMALL, "training.keep=best", "training.ema=0.9", "prior={name: gmm, components: 2}"]
+
+
+@pytest.mark.parametrize(
+    ("length", "after", "more"),
+    [
+        (["training.epochs=3"], 2, "training.epochs=5"),
+        (["training.epochs=null", "training.steps=40"], 1, "training.steps=100"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["fit_prior", "weights.save"])
+def test_a_prior_is_fitted_to_the_weights_that_are_kept(digits, tmp_path, monkeypatch, length, after, more, stage):
+    """And what it is fitted to is not what a longer training goes on from."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    options = [*FITTED, f"training.optimizer.lr={{schedule: steps, from: 0.01, factor: 50, after: [{after}]}}"]
+    done = run(digits, [*options, *length], out=tmp_path / "whole")
+    assert done.kept == after < len(done.history)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"genkit.runs.finishing.{stage}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(digits, [*options, *length], out=tmp_path / "run")
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "whole", tmp_path / "run")
+    assert genkit.load(tmp_path / "run").has_own_prior
+    resume(tmp_path / "run", overrides=[more])
+    run(digits, [*options, *length, more], out=tmp_path / "long")
+    assert judged(tmp_path / "run") == judged(tmp_path / "long")
+    assert_same(tmp_path / "run", tmp_path / "long")
