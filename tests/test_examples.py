@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
     "sparse-autoencoder": 10,
+    "vae-conditional": 30,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
@@ -24,7 +25,7 @@ CODES = {
     "vae-waves": 8,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
-GANS = {"gan": 30, "gan-conv": 8, "vae-gan": 25}
+GANS = {"gan": 30, "gan-conditional": 60, "gan-conv": 8, "vae-gan": 25}
 """Those with a critic, with the number of epochs after which what they generate is of nearly every class."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
