@@ -15,7 +15,7 @@ from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
-from genkit.interfaces.part import Part, Whole
+from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
 from genkit.interfaces.sampler import Latent, Sampler, Support
 from genkit.settings.base import ChosenByName
@@ -28,12 +28,14 @@ __all__ = [
     "ENCODER_NEEDS",
     "INTERFACES",
     "KINDS",
+    "Attached",
     "ChosenByName",
     "Component",
     "DataSource",
     "Decoder",
     "Encoder",
     "FittedPrior",
+    "Follower",
     "Forward",
     "Latent",
     "LearnedLoss",

@@ -103,6 +103,15 @@ class LearnedLoss(Loss, ABC):
             float | None,
             Field(gt=0, description="the greatest norm of the gradients of the term's own parameters; null: any"),
         ] = None
+        steps: Annotated[
+            int,
+            Field(
+                ge=1,
+                le=1000,
+                description="how many updates the term's own parameters get for one of the model; each update has a "
+                "batch of its own",
+            ),
+        ] = 1
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, GenkitError, in_a_line, place
-from genkit.interfaces import Component, Decoder, Encoder, Likelihood, Loss, Prior, Sampler, Schema, Shape, Side
+from genkit.interfaces import (
+    Attached,
+    Component,
+    Decoder,
+    Encoder,
+    Likelihood,
+    Loss,
+    Prior,
+    Sampler,
+    Schema,
+    Shape,
+    Side,
+)
 from genkit.model import trial
 from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
 from genkit.model.model import Model
@@ -27,7 +39,21 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
         ComponentError: a part cannot be built, two parts do not fit, a term needs what the model lacks, or a part reads
             side data that there are not.
     """
-    schema = data if isinstance(data, Schema) else Schema(tuple(data))
+    model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
+    model.config = config
+    for part in model.parts.values():
+        if isinstance(part, Attached):
+            part.attach(model)
+    if config.init is not None:
+        model.freeze(config.init.freeze)
+    with torch.random.fork_rng(), evaluating(model):
+        trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))
+    arrange_memory(model)
+    return model
+
+
+def _assembled(config: RunConfig, schema: Schema) -> Model:
+    """The parts, each built for the shapes of those before it."""
     shape = schema.shape
     conditions = Conditions(config.condition, schema) if config.condition else None
     size = 0 if conditions is None else conditions.size
@@ -49,21 +75,7 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
     if config.prior is not None and config.prior.name != sampler.own_prior:
         prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
     check_needs(config, sampler, losses, prior)
-    model = Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
-    model.config = config
-    _attach(model, () if config.init is None else config.init.freeze)
-    with torch.random.fork_rng(), evaluating(model):
-        side = placeholders(schema, model.reads, 2)
-        trial.try_parts(model, torch.zeros(2, *model.shape), side)
-    arrange_memory(model)
-    return model
-
-
-def _attach(model: Model, frozen: Iterable[str]) -> None:
-    """Let each part see the model, and freeze some."""
-    for part in model.parts.values():
-        part.attach(model)
-    model.freeze(frozen)
+    return Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
 
 
 def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:

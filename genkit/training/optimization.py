@@ -57,18 +57,28 @@ class Optimization:
         self.reduced = {owner: ReducedRate(model, lr) for owner, lr in _rates(configs) if isinstance(lr, Plateau)}
         """The learning rates that follow the validation data, by the owners of their parameters."""
         self.schedules: dict[str, float | Varying] = {**dict(_rates(configs)), **self.reduced}
+        self.steps = steps_of(model)
+        """The updates of each owner in a period."""
+        self.period = max(self.steps.values())
+        """The number of steps after which the model is updated."""
         self.clip_norms = _clip_norms(model, config)
         """The greatest norm of the gradients of each owner that has one."""
         self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
         """Keeps gradients within the range of float16; a step with gradients that are not finite is left out."""
+
+    def due(self, step: int) -> frozenset[str]:
+        """The owners that are updated at a step, counted from 0: the model at the last of so many of its critics."""
+        place = step % self.period
+        return frozenset(owner for owner, steps in self.steps.items() if place >= self.period - steps)
 
     def scale(self, device: torch.device) -> Tensor | None:
         """The factor () of the objective before its gradients are taken; None: 1."""
         return None if self.scaler is None else self.scaler.scale(torch.ones((), device=device))
 
     def apply(self, gradients: Mapping[str, Sequence[Tensor | None]]) -> None:
-        """Change the parameters of every owner by its gradients, which have the factor `scale`."""
-        for owner, optimizer in self.optimizers.items():
+        """Change the parameters of each owner by its gradients, which have the factor `scale`."""
+        for owner in gradients:
+            optimizer = self.optimizers[owner]
             for parameter, gradient in zip(self.parameters[owner], gradients[owner], strict=True):
                 parameter.grad = None if gradient is None else like(gradient, parameter)
             if self.scaler is not None:
@@ -136,3 +146,8 @@ def _critic_configs(model: Model) -> dict[str, LearnedLoss.Config]:
     assert model.config is not None
     terms = zip(model.losses, model.config.loss, strict=True)
     return {critic_of(name): term for name, term in terms if isinstance(term, LearnedLoss.Config)}
+
+
+def steps_of(model: Model) -> dict[str, int]:
+    """How many updates each owner gets for one of the model, which is an owner too."""
+    return {MODEL: 1, **{owner: critic.steps for owner, critic in _critic_configs(model).items()}}
