@@ -57,7 +57,7 @@ class Contestant:
         self.data: Dataset = data.to(self.device)
         self.model = model.to(self.device)
         self.trainer = Trainer(self.model, self.config.training, self.variant == "compiled")
-        row = self.trainer.weights_at(float(self.config.training.epochs))
+        row = self.trainer.weights_at(float(self.config.training.epochs_over(len(self.data.train.x))))
         self.weights = torch.tensor(list(row.values()), device=self.device)
 
     def batches(self) -> Iterator[Tensor]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
@@ -15,6 +16,7 @@ from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihoo
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
 from genkit.settings.optimizers import Adam, Optimizer
+from genkit.settings.training import Checkpoints, Init, OptionalAverage, Stop
 from genkit.settings.yaml import Document, dotted
 
 
@@ -53,8 +55,21 @@ PLUGINS = {
 class TrainingConfig(Settings):
     """The options of training."""
 
-    epochs: Annotated[int, Field(ge=1, description="how many times training passes over the training data")] = 10
+    epochs: Annotated[
+        int | None, Field(ge=1, description="how many times training passes over the training data; null: see `steps`")
+    ] = 10
+    steps: Annotated[
+        int | None,
+        Field(ge=1, description="how many steps training takes, in place of a number of epochs; null: see `epochs`"),
+    ] = None
     batch_size: Annotated[int, Field(ge=1, description="how many data one step sees")] = 128
+    accumulate: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="over how many batches a step adds up its gradients, as of one batch that holds all their data",
+        ),
+    ] = 1
     optimizer: Annotated[Optimizer, Field(description="the optimizer, by its name or with its options")] = Adam()
     clip_norm: Annotated[
         float | None,
@@ -87,6 +102,53 @@ class TrainingConfig(Settings):
             "three times"
         ),
     ] = "stop"
+    stop: Annotated[
+        Stop | None, Field(description="when training ends before its last epoch; null: it goes to its end")
+    ] = None
+    keep: Annotated[
+        Literal["last", "best"],
+        Field(
+            description="the weights that are evaluated, drawn and saved; last: those at the end; best: those of the "
+            "epoch in which the figure that `stop` monitors, or the loss, was best on the validation data"
+        ),
+    ] = "last"
+    ema: Annotated[
+        OptionalAverage,
+        Field(
+            description="an exponential moving average of the weights, which is evaluated, drawn and saved in their "
+            "place: its decay, or its options; null: none"
+        ),
+    ] = None
+    checkpoint: Annotated[Checkpoints, Field(description="how often a checkpoint is written")] = Checkpoints(epochs=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_in_place_of_epochs(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("steps") is not None and "epochs" not in value:
+            return {**value, "epochs": None}
+        return value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        if (self.epochs is None) == (self.steps is None):
+            which = "neither epochs nor steps" if self.epochs is None else "both epochs and steps"
+            raise PydanticCustomError("length", f"says {which}: give one of them a number, and the other null")
+        return self
+
+    def steps_per_epoch(self, count: int) -> int:
+        """The number of steps in a pass over `count` training data."""
+        return math.ceil(math.ceil(count / self.batch_size) / self.accumulate)
+
+    def epochs_over(self, count: int) -> int:
+        """The number of epochs over `count` training data; where the steps are given, the last may be cut."""
+        if self.epochs is not None:
+            return self.epochs
+        assert self.steps is not None
+        return math.ceil(self.steps / self.steps_per_epoch(count))
+
+    def steps_over(self, count: int) -> int:
+        """The number of steps over `count` training data in all epochs."""
+        return self.epochs_over(count) * self.steps_per_epoch(count) if self.steps is None else self.steps
 
 
 class RunConfig(Settings):
@@ -141,6 +203,9 @@ class RunConfig(Settings):
             "further features or channels"
         ),
     ] = ()
+    init: Annotated[
+        Init | None, Field(description="the trained model that parts start from; null: all weights are drawn")
+    ] = None
     training: Annotated[TrainingConfig, Field(description="how the model is fitted")] = TrainingConfig()
 
     def resolved(self) -> dict[str, Any]:

@@ -260,7 +260,13 @@ def test_resolved_config_names_every_option(tmp_path):
     resolved = load(tmp_path, "loss.kl.weight={from: 0, to: 1, epochs: 5}").resolved()
     layers = {"hidden": [256], "activation": "relu", "normalization": "none", "dropout": 0.0}
     assert resolved["decoder"] == {"name": "mlp", **layers, "unit_norm": False}
-    assert resolved["loss"][1]["weight"] == {"from": 0.0, "to": 1.0, "epochs": 5.0, "period": None}
+    assert resolved["loss"][1]["weight"] == {
+        "schedule": "linear",
+        "from": 0.0,
+        "to": 1.0,
+        "epochs": 5.0,
+        "period": None,
+    }
     assert resolved["training"]["optimizer"]["betas"] == [0.9, 0.999]
     assert resolved["training"]["clip_norm"] is None
 

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import os
 import re
 import shlex
@@ -101,6 +102,23 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
         assert (tmp_path / name).stat().st_size > 0, name
+
+
+@pytest.mark.slow
+def test_the_training_page_works_in_its_order(tmp_path, environment, process):
+    """Each command as it is; the example ends early with weights of an epoch before."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for command in commands("docs/training.md"):
+        done = process(*command, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    runs = tmp_path / "runs"
+    kept, stopped = (json.loads((runs / "vae-few" / f"{name}.json").read_text()) for name in ("kept", "stopped"))
+    assert kept["epoch"] == stopped["epoch"] - 30
+    assert len((runs / "short" / "metrics.jsonl").read_text().splitlines()) == 50
+    assert (runs / "tuned" / "init.json").is_file()
+    shown = re.search(r"```yaml\ntraining:\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL)[1]
+    example = (ROOT / "examples" / "vae-few.yaml").read_text()
+    assert [line for line in shown.splitlines() if line not in example] == []
 
 
 OFFLINE = "--no-deps --no-build-isolation --no-index --quiet --disable-pip-version-check"

@@ -19,6 +19,7 @@ CODES = {
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
+    "vae-few": 80,
     "vae-gan": 25,
     "vae-mnist": 1,
     "vae-rnn": 12,
@@ -38,7 +39,8 @@ def live(tmp_path_factory):
 
     def train(name, epochs):
         if name not in runs:
-            options = [] if WHOLE else [f"training.epochs={epochs}", "training.compile=false"]
+            few = [f"training.epochs={epochs}", "training.steps=null", "training.compile=false"]
+            options = [] if WHOLE else few
             if name == "vae-mnist":
                 options.append(f"data.root={os.environ['GENKIT_MNIST']}")
             out = tmp_path_factory.mktemp("examples") / name

@@ -69,9 +69,9 @@ class ProgressBar:
             how = "compiled" if run.plan.compiled else "not compiled"
             self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)
         if run.history:
-            self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.config.training.epochs}")
+            self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.epochs}")
         self.bar.start()
-        self.task = self.bar.add_task("training", total=run.config.training.epochs, note="")
+        self.task = self.bar.add_task("training", total=run.epochs, note="")
         self.bar.update(self.task, completed=len(run.history))
 
     def step_ended(self, run: Run, progress: EpochProgress) -> None:
@@ -85,7 +85,7 @@ class ProgressBar:
     def epoch_ended(self, run: Run, record: EpochRecord) -> None:
         """Print the line of the epoch."""
         assert self.task is not None
-        epochs = run.config.training.epochs
+        epochs = run.epochs
         self.bar.update(self.task, completed=record.epoch, description=f"epoch {record.epoch}/{epochs}")
         self._say(run.notes(during=True))
         now = time.monotonic()
@@ -102,9 +102,11 @@ class ProgressBar:
 
     def run_ended(self, run: Run) -> None:
         """Print the figures of the test split, and the last epoch where training ended early."""
-        done, epochs = run.history[-1].epoch, run.config.training.epochs
+        done, epochs = run.history[-1].epoch, run.epochs
         if done < epochs:
             self.console.print(f"training was ended after epoch {done} of {epochs}", highlight=False)
+        if run.kept is not None:
+            self.console.print(f"the weights are those of epoch {run.kept}, the best on the validation data")
         test = run.evaluation
         if test is not None and test.reconstruction is not None:
             figures = f"reconstruction {test.reconstruction:.2f}"

@@ -33,14 +33,14 @@ def fill(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path) -> No
 
 def check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
     """Refuse tensors with other names, shapes or types of numbers than those expected; raises WeightsError."""
-    wanted, present = _forms(expected), _forms(tensors)
+    wanted, present = forms(expected), forms(tensors)
     names = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
     if names:
         first = f"{names[0]}: the model has {wanted.get(names[0], 'none')}, the file {present.get(names[0], 'none')}"
         raise WeightsError(f"{source}: {len(names)} tensors do not fit the model that the config describes ({first})")
 
 
-def _forms(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def forms(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """The type and the shape of each tensor, such as `float32 (64, 784)`."""
     return {name: f"{str(each.dtype).removeprefix('torch.')} {tuple(each.shape)}" for name, each in tensors.items()}
 
@@ -66,9 +66,9 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     total = hashlib.sha256()
     for key in sorted(metadata.keys() - {DIGEST}):
         total.update(f"{len(key)} {key} {len(metadata[key])} {metadata[key]}".encode())
-    forms = _forms(tensors)
+    form_of = forms(tensors)
     for name in sorted(tensors):
-        total.update(f"{len(name)} {name} {forms[name]}".encode())
+        total.update(f"{len(name)} {name} {form_of[name]}".encode())
         total.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 

@@ -68,10 +68,16 @@ class Loss(Part, ABC):
     draws: int = 1
     """The number of draws from q(z|x) that the term needs; the model draws as many as the largest of them."""
 
+    over: Literal["datum", "batch"] = "datum"
+    """What a value of the term is of: a datum, or the batch, as a statistic; those of batches cannot be accumulated."""
+
     class Config(Component.Config):
         """Options that every loss term has."""
 
-        weight: Annotated[Schedule, Field(description="the factor in the objective: a number or a ramp")] = 1.0
+        weight: Annotated[
+            Schedule,
+            Field(description="the factor in the objective: a number, or a schedule (linear, cosine, steps)"),
+        ] = 1.0
 
     def __init__(self, config: Component.Config, shape: Shape) -> None:
         super().__init__()
@@ -102,6 +108,10 @@ class LearnedLoss(Loss, ABC):
                 "batch of its own",
             ),
         ] = 1
+        clip_norm: Annotated[
+            float | None,
+            Field(gt=0, description="the greatest norm of the gradients of the term's own parameters; null: any"),
+        ] = None
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -41,9 +41,7 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
     """
     model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
     model.config = config
-    for part in model.parts.values():
-        if isinstance(part, Attached):
-            part.attach(model)
+    _attach(model, () if config.init is None else config.init.freeze)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))
     arrange_memory(model)
@@ -74,6 +72,14 @@ def _assembled(config: RunConfig, schema: Schema) -> Model:
         prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
     check_needs(config, sampler, losses, prior)
     return Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
+
+
+def _attach(model: Model, frozen: Iterable[str]) -> None:
+    """Let each part see the model, and freeze some."""
+    for part in model.parts.values():
+        if isinstance(part, Attached):
+            part.attach(model)
+    model.freeze(frozen)
 
 
 def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
+from genkit.errors import ConfigError
 from genkit.interfaces import (
     Component,
     Decoder,
@@ -31,6 +33,7 @@ from genkit.interfaces import (
 )
 from genkit.model.batches import Batches
 from genkit.model.conditions import NOTHING, Beside, Conditions, widen
+from genkit.settings.base import nearest
 
 
 class Network(nn.Module):
@@ -64,6 +67,8 @@ class Network(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
+        self.frozen: list[nn.Module] = []
+        """The parts that are not fitted."""
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
@@ -79,6 +84,25 @@ class Network(nn.Module):
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
         self.data: DataSignature | None = None
+
+    def freeze(self, parts: Iterable[str]) -> None:
+        """Let parts be as they are: their parameters are not fitted, and they stay in evaluation mode.
+
+        Raises:
+            ConfigError: the model has no such part.
+        """
+        own = {name for name, _ in self.named_children()}
+        for name in parts:
+            if name not in own:
+                raise ConfigError(f"init.freeze: the model has no part '{name}'; {nearest(name, own)}")
+            self.frozen.append(self.get_submodule(name).requires_grad_(False).eval())
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, or evaluation mode, for all parts but the frozen ones."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def forward(self, x: Tensor, draws: int | None = None, side: Mapping[str, Tensor] = NOTHING) -> Forward:
         """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need.

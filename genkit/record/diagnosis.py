@@ -45,6 +45,8 @@ class Signals(NamedTuple):
     """The signature of the data."""
     data: Dataset | None = None
     """The data themselves, which say more of their scale than their signature."""
+    keeps_best: bool = False
+    """Whether the weights are those of the best epoch on the validation data."""
 
     def losses(self, split: str) -> list[float]:
         """The loss of each epoch with the weights of the last one, without the terms that have a critic.
@@ -165,7 +167,7 @@ def _beaten(signals: Signals) -> str | None:
 
 def _overfitted(signals: Signals) -> str | None:
     train, held_out = signals.losses("train"), signals.losses("validation")
-    if len(held_out) <= PATIENCE:
+    if len(held_out) <= PATIENCE or signals.keeps_best:
         return None
     best = min(range(len(held_out)), key=held_out.__getitem__)
     now, trained, last = fmean(held_out[-PATIENCE:]), fmean(train[-PATIENCE:]), held_out[-PATIENCE:]
@@ -176,8 +178,8 @@ def _overfitted(signals: Signals) -> str | None:
     epoch = signals.history[best].epoch
     return (
         f"over-fitting: the validation loss was least in epoch {epoch:,} ({held_out[best]:.4g}) and is {now:.4g} in "
-        f"the last {PATIENCE}, while the training loss fell from {train[best]:.4g} to {trained:.4g}; train for about "
-        f"{epoch:,} epochs, or use more data or a smaller model"
+        f"the last {PATIENCE}, while the training loss fell from {train[best]:.4g} to {trained:.4g}; keep the best "
+        f"weights (training.keep=best), train for about {epoch:,} epochs, or use more data or a smaller model"
     )
 
 
@@ -257,8 +259,8 @@ RULES = (
         "over-fitting",
         f"the validation loss of the last {PATIENCE} epochs is in the mean above its least, which came before them, by "
         f"more than {RISE:.0%} of the fall of the training loss and more than it changes from epoch to epoch, and the "
-        "training loss has gone on falling",
-        "fewer epochs, more data, a smaller model",
+        "training loss has gone on falling; silent where the best weights are kept",
+        "`training.keep=best`, fewer epochs, more data, a smaller model",
         _overfitted,
         during=True,
     ),

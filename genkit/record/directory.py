@@ -38,8 +38,12 @@ class RunDirectory:
         """One JSON object per epoch."""
         self.checkpoint = path / "checkpoint.safetensors"
         """The state after the last whole epoch."""
+        self.init = path / "init.json"
+        """The trained model that parts started from, with the fingerprint of its weights; missing where none did."""
         self.stopped = path / "stopped.json"
-        """The epoch after which a listener ended training early, and the listener's name; missing where none did."""
+        """The epoch after which training ended early, and the listener or the option that ended it; or missing."""
+        self.kept = path / "kept.json"
+        """The epoch whose weights are kept as the best, and the figure that says so; missing where the last are."""
         self.changes = path / "changes.json"
         """The options that a resumed run was given, and after which epoch; missing where there are none."""
         self.model = path / MODEL_FILE
@@ -88,7 +92,7 @@ class RunDirectory:
         return directory
 
     def stopped_after(self) -> int | None:
-        """The epoch after which a listener ended training early; None: no listener did. RunError: it is damaged."""
+        """The epoch after which training ended early; None: it did not. RunError: the record is damaged."""
         try:
             return int(strict_json.read(self.stopped)["epoch"]) if self.stopped.is_file() else None
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:

@@ -25,10 +25,18 @@ class Run:
     history: list[EpochRecord] = field(default_factory=list)
     plan: Plan | None = None
     """Whether the steps are compiled, and why; None before training starts."""
+    kept: int | None = None
+    """The epoch that the model's weights are of after training, where the best are kept; None: the last ones are."""
     evaluation: Evaluation | None = None
     """The figures of the test split, after training; None without a test split, and in all processes but the first of
     several, which alone evaluates, writes and draws."""
 
+    @property
+    def epochs(self) -> int:
+        """The number of epochs of the whole training."""
+        return self.config.training.epochs_over(len(self.data.train.x))
+
     def notes(self, during: bool = False) -> list[Note]:
         """What the rules of docs/diagnosis.md say of the run; `during`: of one that still goes on."""
-        return diagnose(Signals(self.history, self.evaluation, self.model.data, self.data), during)
+        keeps_best = self.config.training.keep == "best"
+        return diagnose(Signals(self.history, self.evaluation, self.model.data, self.data, keeps_best), during)

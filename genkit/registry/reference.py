@@ -19,10 +19,11 @@ from genkit.interfaces import INTERFACES, Component, Forward, Latent, LearnedLos
 from genkit.registry import hooks, schema
 from genkit.registry.hooks import RUN_HOOKS
 from genkit.registry.registry import installed
-from genkit.settings.schedules import Ramp
+from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
 DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
+SCHEDULES = (Ramp, Cosine, Steps, Plateau)
 PASSED = (Latent, Forward, Split, RawData)
 """The values that parts pass to each other."""
 
@@ -75,7 +76,8 @@ def _passed() -> Iterator[str]:
 def _config() -> Iterator[str]:
     yield "## Config\n"
     yield "What a YAML file says of a run, beside the options of its parts.\n"
-    for name, group in {**schema.groups("config", RunConfig), **schema.groups("ramp", Ramp)}.items():
+    schedules = {name: group for kind in SCHEDULES for name, group in schema.groups("schedule", kind).items()}
+    for name, group in {**schema.groups("config", RunConfig), **schedules}.items():
         yield from _group(f"### {name}", group)
     for key, group in schema.schema()["$defs"].items():
         if key.startswith("optimizer."):

@@ -61,7 +61,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "
 
 
 def check_config(recorded: RunConfig, now: RunConfig, directory: RunDirectory, accept: bool) -> None:
-    """Refuse a config that is not the one that the checkpoint was written with, but for its name and its epochs.
+    """Refuse a config that is not the one that the checkpoint was written with, but for its name and its length.
 
     Args:
         recorded: the config in the checkpoint, with all options that the run was given since.
@@ -75,7 +75,7 @@ def check_config(recorded: RunConfig, now: RunConfig, directory: RunDirectory, a
     changed = [
         each
         for each in differences(recorded.resolved(), now.resolved())
-        if not each.startswith(("training.epochs:", "name:"))
+        if not each.startswith(("training.epochs:", "training.steps:", "name:"))
     ]
     if changed:
         key = changed[0].partition(":")[0]

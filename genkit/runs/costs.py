@@ -131,7 +131,8 @@ def _weights(model: Model, config: RunConfig) -> int:
     optimizers = optimizer_configs(model, config.training)
     copies = {owner: 1 + len(optimizer.moments) for owner, optimizer in optimizers.items()}
     states = sum(_bytes(each) * copies[owner] for owner, fitted in fitted_parameters(model).items() for each in fitted)
-    return states + sum(_bytes(parameter) for parameter in model.parameters())
+    kept = (config.training.keep == "best") + (config.training.ema is not None) + (config.training.accumulate > 1)
+    return states + (1 + kept) * sum(_bytes(parameter) for parameter in model.parameters())
 
 
 def _bytes(tensor: Tensor) -> int:

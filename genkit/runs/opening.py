@@ -28,7 +28,7 @@ from genkit.registry.registry import installed
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
-from genkit.training.guards import check_last_batch
+from genkit.training.guards import check_accumulation, check_last_batch, check_monitors
 from genkit.training.seeds import own_random_state, seed_everything
 
 
@@ -57,6 +57,8 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     for split in filter(None, (data.train, data.validation, data.test)):
         check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
+    check_monitors(model, run_config.training, data)
+    check_accumulation(model, run_config.training)
     model.data = data.signature(run_config.data.name)
     for doubt in doubts(data, model.data.range):
         warnings.warn(doubt, GenkitWarning, stacklevel=3)

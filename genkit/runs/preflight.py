@@ -21,8 +21,9 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.runs.costs import memory, step_seconds
 from genkit.runs.memory import free
+from genkit.runs.starting import trained_parts
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.guards import check_last_batch
+from genkit.training.guards import check_accumulation, check_last_batch, check_monitors
 from genkit.training.seeds import own_random_state, seed_everything
 
 RARE = 0.2
@@ -82,7 +83,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
                 _attempt(report, lambda: _meta_model(config, Schema(shape)))
         return report
     _look_at(data, report)
-    report.steps = math.ceil(len(data.train.x) / config.training.batch_size)
+    report.steps = config.training.steps_per_epoch(len(data.train.x))
     with own_random_state():
         seed_everything(config.seed, 0)
         model = _attempt(report, lambda: _meta_model(config, data.schema))
@@ -91,6 +92,9 @@ def check(config: RunConfig, probe: bool = True) -> Report:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
         _attempt(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
+        _attempt(report, lambda: check_monitors(model, config.training, data))
+        _attempt(report, lambda: check_accumulation(model, config.training))
+        _attempt(report, lambda: trained_parts(model, config))
         if report.errors:
             return report
         report.free = free(device)
@@ -107,7 +111,8 @@ def _estimate(config: RunConfig, data: Dataset, device: torch.device, probe: boo
         report.doubts.append(too_large or UNWATCHED)
     if too_large is None and probe:
         seconds = _attempt(report, lambda: step_seconds(build(config, data.schema).to(device), config, data.to(device)))
-        report.seconds = None if seconds is None or report.steps is None else seconds * report.steps
+        batches = math.ceil(len(data.train.x) / config.training.batch_size)
+        report.seconds = None if seconds is None else seconds * batches
 
 
 def _check_support(config: RunConfig, data: Dataset) -> None:

@@ -21,6 +21,7 @@ from genkit.registry.registry import installed
 from genkit.runs.changes import changes_of, check_data, differences
 from genkit.runs.opening import started_in
 from genkit.runs.running import resume, run
+from genkit.runs.starting import anchored_init
 from genkit.sharing import weights
 
 CLOCK = ("seconds", "examples_per_second")
@@ -65,7 +66,8 @@ def reproduce(path: str | Path, out: str | Path | None = None) -> Reproduction:
 def _repeated(directory: RunDirectory, out: Path) -> RunDirectory:
     """Run the run again in a new directory, with a stop wherever the run was given other options."""
     first = config.load(directory.config, installed)
-    first = first.model_copy(update={"data": anchored(first.data, started_in(directory))})
+    folder = started_in(directory)
+    first = first.model_copy(update={"data": anchored(first.data, folder), "init": anchored_init(first.init, folder)})
     options: dict[tuple[int, int], list[str]] = {(0, 0): []}
     for change in changes_of(directory):
         options.setdefault((change.epoch, change.step), []).extend(change.overrides)

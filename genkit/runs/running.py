@@ -11,7 +11,9 @@ import torch
 
 from genkit.config import RunConfig
 from genkit.errors import GenkitError, RunError
+from genkit.files import atomic, strict_json
 from genkit.files.lock import locked
+from genkit.model.model import Model
 from genkit.parallel import group
 from genkit.record.directory import RunDirectory
 from genkit.record.run import Run
@@ -30,10 +32,12 @@ from genkit.runs.opening import (
 )
 from genkit.runs.preflight import check
 from genkit.runs.session import train
+from genkit.runs.starting import check_origin, start_from_trained
 from genkit.sharing import weights
 from genkit.speed.pieces import import_compiler
 from genkit.training import checkpoint
 from genkit.training.devices import check_precision, choose_device
+from genkit.training.monitor import Stopping
 
 
 def run(
@@ -60,12 +64,15 @@ def run(
     try:
         device = _device(run_config)
         data, model = prepare(run_config)
+        origin = start_from_trained(model, run_config)
     except GenkitError as error:
         raise _all_of(error, run_config) from None
     with contextlib.ExitStack() as stack:
         messages = stack.enter_context(_joined(run_config, device))
         path = stack.enter_context(_directory(run_config, out)) if group.is_leader() else None
         directory = RunDirectory(Path(messages.broadcast_text("directory", path)))
+        if origin is not None and group.is_leader():
+            atomic.write_text(directory.init, strict_json.dumps(origin) + "\n")
         return train(Run(run_config, directory, data, model), device, listeners, until)
 
 
@@ -103,15 +110,16 @@ def resume(
         point = checkpoint.read(directory.checkpoint)
         header = None if point is None else weights.header_of(point.path, point.metadata)
         run_config = _resumed_config(directory, header, overrides, accept_changes)
-        place = (0, 0) if point is None else point.place
-        _check_unfinished(directory, run_config, place[0], asked=bool(overrides))
+        length = _Length(run_config, (0, 0) if point is None else point.place, header)
+        _check_unfinished(directory, length, asked=bool(overrides))
         warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
         device, (data, model) = _device(run_config), prepare(run_config, started_in(directory))
         if header is not None:
             asked = any(each.startswith("data") for each in overrides)
             changes.check_data(header.data, model.data, directory.path, accept_changes or asked)
+        _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
-            _record(directory, run_config, changes.Change(*place, overrides))
+            _record(directory, run_config, length, changes.Change(*length.place, overrides))
         with _joined(run_config, device):
             return train(Run(run_config, directory, data, model), device, listeners, until)
 
@@ -131,18 +139,69 @@ def _resumed_config(
     return as_config(run_config, overrides)
 
 
-def _check_unfinished(directory: RunDirectory, run_config: RunConfig, done: int, asked: bool) -> None:
-    """Refuse a run with nothing left to do, and fewer epochs than are done; `asked`: whether options were given."""
-    epochs = run_config.training.epochs
-    if done > epochs:
-        raise RunError(f"{directory.path}: {done} epochs are done already, more than training.epochs: {epochs}")
-    stopped_early = not asked and directory.stopped_after() == done
-    if (done == epochs or stopped_early) and directory.stages.done(done) == list(STAGES):
-        message = f"is finished after {done} epochs; to train longer, resume it with --epochs {2 * done}"
+class _Length:
+    """How long a run trains, and where it stands.
+
+    Args:
+        run_config: the config of the run.
+        place: the numbers of whole epochs and of steps after them that are done.
+        header: the header of the checkpoint, which knows the number of training data; None: there is none.
+    """
+
+    def __init__(self, run_config: RunConfig, place: tuple[int, int], header: weights.Header | None) -> None:
+        self.place = place
+        count = None if header is None else header.data.counts.get("train")
+        training, number = run_config.training, count or 1
+        whole, further = place if count else (place[0], 0)
+        self.epochs = training.epochs_over(number)
+        self.by_steps = training.steps is not None
+        self.most = training.steps_over(number)
+        self.done = whole * training.steps_per_epoch(number) + further
+        self.last_epoch = whole + (further > 0)
+        """The epoch whose weights these are."""
+
+    @property
+    def text(self) -> str:
+        """What is done, in words."""
+        return f"{self.done} steps" if self.by_steps else f"{self.last_epoch} epochs"
+
+
+def _check_unfinished(directory: RunDirectory, length: _Length, asked: bool) -> None:
+    """Refuse a run with nothing left to do, and a length below what is done; `asked`: whether options were given."""
+    if length.done > length.most:
+        option = f"training.steps: {length.most}" if length.by_steps else f"training.epochs: {length.epochs}"
+        raise RunError(f"{directory.path}: {length.text} are done already, more than {option}")
+    stopped_early = not asked and directory.stopped_after() == length.last_epoch
+    if (length.done == length.most or stopped_early) and directory.stages.done(length.last_epoch) == list(STAGES):
+        option = f"training.steps={2 * length.done}" if length.by_steps else f"--epochs {2 * length.last_epoch}"
+        message = f"is finished after {length.text}; to train longer, resume it with {option}"
         raise RunError(f"{directory.path}: {message}")
 
 
-def _record(directory: RunDirectory, run_config: RunConfig, change: changes.Change) -> None:
+def _check_weights(directory: RunDirectory, point: checkpoint.Checkpoint | None, model: Model, accept: bool) -> None:
+    """Refuse a run that its config ends at its checkpoint; without one, give it the weights that it starts from."""
+    if point is not None:
+        _check_stop(directory, point, model)
+        return
+    assert model.config is not None
+    check_origin(directory, start_from_trained(model, model.config, started_in(directory)), accept)
+
+
+def _check_stop(directory: RunDirectory, point: checkpoint.Checkpoint, model: Model) -> None:
+    """Refuse a finished run that its config ends where it stands, whatever its number of epochs."""
+    assert model.config is not None
+    options, state = model.config.training.stop, point.state("stop")
+    if options is None or not state or directory.stages.done(point.epoch) != list(STAGES):
+        return
+    stopping = Stopping(model, options)
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged state is named when it is restored
+        stopping.load_state_dict(state)
+    if stopping.met:
+        longer = "to train longer, give it more training.stop.patience, or training.stop=null"
+        raise RunError(f"{directory.path}: is finished after {point.epoch} epochs, by training.stop; {longer}")
+
+
+def _record(directory: RunDirectory, run_config: RunConfig, length: _Length, change: changes.Change) -> None:
     """Write what a resumed run records before it goes on."""
     directory.sweep()
     if not directory.environment.is_file():
@@ -150,7 +209,7 @@ def _record(directory: RunDirectory, run_config: RunConfig, change: changes.Chan
     if change.overrides:
         changes.record(directory, change)
         directory.stopped.unlink(missing_ok=True)
-    if change.epoch < run_config.training.epochs and directory.stopped_after() != change.epoch:
+    if length.done < length.most and directory.stopped_after() != change.epoch:
         directory.stages.begin(change.epoch)
 
 

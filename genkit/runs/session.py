@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from genkit.errors import TrainingError, WeightsError
 from genkit.files import atomic, strict_json
@@ -18,7 +19,7 @@ from genkit.registry.provenance import explained
 from genkit.runs.events import Events
 from genkit.runs.finishing import finish
 from genkit.runs.opening import recorded_plugins
-from genkit.sharing import weights
+from genkit.runs.saving import Saving
 from genkit.speed.compiled import Plan, plan
 from genkit.training import checkpoint
 from genkit.training.epochs import Loop, StoppedError
@@ -44,11 +45,11 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
     session = Session(run)
     session.loop.until = until
     done = session.restore()
-    first = done + 1 if run.directory.stopped_after() != done else run.config.training.epochs + 1
+    first = None if session.ended(done) else done + 1
     group.wait()  # no process writes before all have read
     if not group.is_leader():
         with own_random_state():
-            run.history = list(session.loop.run(first))
+            run.history = [] if first is None else list(session.loop.run(first))
         group.leave_group()
         return run
     run.history = run.directory.cut_history(done)
@@ -60,7 +61,8 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
             whole = session.train(first, events)
             group.leave_group()
             if whole:
-                finish(run, session.keep)
+                session.settle()
+                finish(run, session.keep_fit)
                 events.emit("run_ended")
         finally:
             events.emit("run_stopped")
@@ -69,9 +71,9 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
 
 def _plan(run: Run, device: torch.device) -> Plan:
     training, x = run.config.training, run.data.train.x
-    size = min(training.batch_size, len(x))
-    steps = training.epochs * math.ceil(len(x) / size)
-    return plan(training.compile, run.model, device, steps, size * math.prod(x.shape[1:]))
+    values = min(training.batch_size, len(x)) * math.prod(x.shape[1:])
+    passes = training.steps_over(len(x)) * training.accumulate
+    return plan(training.compile, run.model, device, passes, values)
 
 
 class Session:
@@ -86,6 +88,9 @@ class Session:
         self.run = run
         self.trainer = Trainer(run.model, run.config.training, run.plan.compiled)
         self.loop = Loop(self.trainer, run.data, run.config.seed, rewind=self._rewind)
+        self.saving = Saving(run, self.trainer, self.loop)
+        self.start = {name: each.state_dict() for name, each in self.trainer.states.items()}
+        """The states before the first step."""
 
     def restore(self) -> int:
         """Take up the checkpoint, if there is one; returns the number of whole epochs done.
@@ -98,69 +103,98 @@ class Session:
             point = checkpoint.read(directory.checkpoint)
             if point is not None:
                 checkpoint.restore(point, self.trainer)
+                self.saving.place = point.place
         except WeightsError as error:
             raise explained(error, recorded_plugins(directory), directory.path, self.run.config.plugins) from None
         return 0 if point is None else point.epoch
 
+    def ended(self, done: int) -> bool:
+        """Whether training ended early after so many whole epochs, at which it stands."""
+        return self.run.directory.stopped_after() == done or (self.trainer.stopped and not self.loop.step)
+
+    def settle(self) -> None:
+        """Give the model the weights that the run keeps, and record the epoch that they are of."""
+        run, best = self.run, self.trainer.best
+        self.trainer.settle()
+        if best is None or not best.epoch:
+            run.directory.kept.unlink(missing_ok=True)
+            return
+        run.kept = best.epoch
+        record = {"epoch": best.epoch, "monitor": best.monitor.figure}
+        atomic.write_text(run.directory.kept, strict_json.dumps(record) + "\n")
+
     def _rewind(self) -> None:
         """Take training back to its checkpoint, or to its start where there is none."""
-        if self.restore() or self.loop.step:
+        self.loop.go_back(0)
+        done = self.restore()
+        if not self.loop.step:  # a checkpoint within an epoch has a place of its own
+            self.loop.go_back(done)
+        if group.is_leader() and done < len(self.run.history):  # what is trained again is recorded again
+            self.run.history = self.run.directory.cut_history(done)
+        if done or self.loop.step:
             return
         with own_random_state():
             seed_everything(self.run.config.seed, 0)
             fresh = build(self.run.config, self.run.data.schema)
-        self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": {}})
+        self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": self.start})
 
-    def keep(self) -> None:
-        """Write a checkpoint of where the training stands after whole epochs."""
-        metadata = {weights.KEY: weights.header_text(self.run.model)}
-        checkpoint.save(self.run.directory.checkpoint, self.trainer, len(self.run.history), metadata)
+    def keep_fit(self) -> None:
+        """Write the prior that was fitted after training into the last checkpoint, where all else stays as it is."""
+        fitted = {f"prior.{name}": each for name, each in (self.run.model.prior or nn.Module()).state_dict().items()}
+        checkpoint.replace(self.run.directory.checkpoint, fitted)
 
-    def train(self, first: int, events: Events) -> bool:
-        """Train from epoch `first` on, and write each epoch's figures and checkpoint before anybody hears of it.
+    def train(self, first: int | None, events: Events) -> bool:
+        """Train from epoch `first` on, None: no more, and write each epoch's figures before anybody hears of it.
 
         Returns whether training came to its end.
 
         A training that is interrupted, or meets what is not finite, leaves a checkpoint where it stands.
         """
-        run = self.run
-        if first <= run.config.training.epochs:
+        run, saving = self.run, self.saving
+        if run.config.init is not None:
+            saving.save_start()  # from here on nothing but this file is needed
+        if first is not None and first <= run.epochs:
             forget_fit(run.model)
-        metadata = {weights.KEY: weights.header_text(run.model)}
         with contextlib.nullcontext(Signals()) if group.started() else deferred() as signals:
             self.loop.interrupted = lambda: signals.number is not None
+            self.loop.between = saving.between if saving.within_epochs else None
             self.loop.report = lambda progress: _report(events, progress)
             try:
-                for record in self.loop.run(first):
+                for record in () if first is None else self.loop.run(first):
                     run.directory.append_metrics(record)
-                    checkpoint.save(run.directory.checkpoint, self.trainer, record.epoch, metadata)
+                    saving.after(record)
                     run.history.append(record)  # only now, so that the history is what an interruption leaves on disk
-                    events.emit("epoch_ended", record=record)
+                    with self.trainer.judged():
+                        events.emit("epoch_ended", record=record)
             except StoppedError:
-                if self.loop.step:
-                    checkpoint.save(run.directory.checkpoint, self.trainer, len(run.history), metadata)
+                saving.save()
             except TrainingError as error:
-                raise self._kept(error, metadata) from None
+                raise self._kept(error) from None
+            else:
+                saving.at_end(trained=first is not None)
         if signals.number is not None:
             end(signals.number)
         if self.loop.reached:
             return False
-        if events.stopped_by is not None and len(run.history) < run.config.training.epochs:
-            stop = {"epoch": len(run.history), "by": events.stopped_by}
+        stopped_by = events.stopped_by or ("training.stop" if self.trainer.stopped else None)
+        if stopped_by is not None and len(run.history) < run.epochs:
+            stop = {"epoch": len(run.history), "by": stopped_by}
             atomic.write_text(run.directory.stopped, strict_json.dumps(stop) + "\n")
         return True
 
-    def _kept(self, error: TrainingError, metadata: dict[str, str]) -> TrainingError:
+    def _kept(self, error: TrainingError) -> TrainingError:
         """The error, with the state that is kept: the last checkpoint's, or that before the first step.
 
         The state right before a step that is not finite is kept nowhere, because its weights have run away by then.
         """
-        directory, done = self.run.directory, len(self.run.history)
+        directory = self.run.directory
         if not directory.checkpoint.is_file():
             self._rewind()
-            checkpoint.save(directory.checkpoint, self.trainer, done, metadata)
+            self.saving.save()
+        done, step = self.saving.place or (0, 0)
+        within = f" and {step} steps" if step else ""
         go_on = f"to go on with other options: genkit resume {directory.path} training.optimizer.lr=..."
-        return TrainingError(f"{error}; the state after epoch {done} is kept; {go_on}")
+        return TrainingError(f"{error}; the state after epoch {done}{within} is kept; {go_on}")
 
 
 def _report(events: Events, progress: Progress) -> None:

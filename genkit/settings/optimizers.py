@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
 from genkit.settings.base import ChosenByName, Settings, nearest
-from genkit.settings.schedules import Ramp, Schedule
+from genkit.settings.schedules import Curve, Rate
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[
@@ -21,8 +21,8 @@ Momentum = Annotated[float, Field(ge=0, description="the share of the last updat
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-def _not_negative(schedule: float | Ramp) -> float | Ramp:
-    values = (schedule.start, schedule.end) if isinstance(schedule, Ramp) else (schedule,)
+def _not_negative(schedule: float | Curve) -> float | Curve:
+    values = (schedule.first, schedule.last) if isinstance(schedule, Curve) else (schedule,)
     if min(values) < 0:
         raise PydanticCustomError("lr", "must not be below 0")
     return schedule
@@ -33,7 +33,9 @@ class OptimizerConfig(Settings, ABC):
 
     name: str
     lr: Annotated[
-        Schedule, AfterValidator(_not_negative), Field(description="the learning rate: a number or a ramp")
+        Rate,
+        AfterValidator(_not_negative),
+        Field(description="the learning rate: a number, or a schedule (linear, cosine, steps, plateau)"),
     ] = 1e-3
     weight_decay: Annotated[
         NotNegative, Field(description="the factor of the L2 penalty on the weights, or of their decay")

@@ -175,6 +175,9 @@ def _training(facts: Facts) -> str:
         ("seconds", f"{math.fsum(record.seconds for record in facts.history):,.1f}"),
         ("objective, training data", f"{last.train.loss:,.2f} nats per datum"),
     ]
+    if config.keep == "best" or config.ema is not None:
+        kept = "of the best epoch on the validation data" if config.keep == "best" else "of the last epoch"
+        rows.append(("weights", kept if config.ema is None else f"{kept}, averaged with decay {config.ema.decay:g}"))
     if last.validation is not None:
         rows.append(("objective, validation data", f"{last.validation.loss:,.2f} nats per datum"))
     if facts.environment is not None:

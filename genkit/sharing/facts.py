@@ -49,7 +49,8 @@ class Facts:
     def notes(self) -> list[Note]:
         """What the rules of the diagnosis say."""
         evaluation = None if self.evaluation is None else EVALUATION.validate_python(self.evaluation)
-        return notes_of(Signals(self.history, evaluation, self.data))
+        keeps_best = self.config.training.keep == "best"
+        return notes_of(Signals(self.history, evaluation, self.data, keeps_best=keeps_best))
 
 
 def gather(source: str | Path) -> Facts:

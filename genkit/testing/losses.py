@@ -35,6 +35,17 @@ def shapes(subject: Subject) -> None:
             _check_values("the term", case.part(case.passed(count)), count)
 
 
+@promise(Loss, after=("shapes",))
+def over(subject: Subject) -> None:
+    """A term that is a statistic of the batch says so: `over` is 'batch'."""
+    for case in subject.cases():
+        require(
+            case.part(case.passed(5)).ndim == 1 or case.part.over == "batch",
+            "the term is (), a statistic of the batch, and does not say so: set `over` to 'batch', so that a training "
+            "that accumulates gradients over batches refuses it",
+        )
+
+
 def _check_values(what: str, values: object, count: int) -> None:
     require(isinstance(values, Tensor), f"{what} is {type(values).__name__}: it must be a tensor")
     assert isinstance(values, Tensor)

@@ -18,7 +18,7 @@ from torch import Tensor
 from genkit.errors import GenkitWarning, WeightsError, in_a_line
 from genkit.files import strict_json
 from genkit.files.atomic import PREFIX
-from genkit.files.tensors import DIGEST, check_fit, read_tensors, write_tensors
+from genkit.files.tensors import DIGEST, MARK, check_fit, read_tensors, write_tensors
 from genkit.training.trainer import Trainer
 
 KEY = "genkit-checkpoint"
@@ -49,6 +49,11 @@ class Checkpoint(NamedTuple):
         values: dict[str, Any] = self.header.get("plain", self.header.get("optimizer", {}))
         return values
 
+    def state(self, name: str) -> dict[str, Any]:
+        """The plain values of one of the trainer's further states; none where the checkpoint lacks it."""
+        prefix = f"state/{name}/"
+        return {key.removeprefix(prefix): each for key, each in self.plain.items() if key.startswith(prefix)}
+
 
 def before(path: Path) -> Path:
     """The file of the checkpoint before the newest."""
@@ -71,6 +76,20 @@ def save(path: Path, trainer: Trainer, epoch: int, metadata: Mapping[str, str] |
     header = {"epoch": epoch, "plain": plain, "scaler": state["scaler"]}
     _keep_before(path)
     write_tensors(path, tensors, {**(metadata or {}), KEY: strict_json.dumps(header)})
+
+
+def replace(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write other tensors of the model into the newest checkpoint, whole or not at all; all else stays as it is.
+
+    Raises:
+        RunError: the file cannot be written.
+        WeightsError: it cannot be read.
+    """
+    point = read(path)
+    assert point is not None, "training ends with a checkpoint"
+    metadata = {name: each for name, each in point.metadata.items() if name not in (DIGEST, MARK, "format")}
+    _keep_before(path)
+    write_tensors(path, point.tensors | {f"{MODEL}{name}": each for name, each in tensors.items()}, metadata)
 
 
 def _keep_before(path: Path) -> None:

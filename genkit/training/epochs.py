@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NoReturn
 
 import torch
 
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Batch, Dataset
 from genkit.errors import TrainingError
 from genkit.interfaces import Follower
 from genkit.parallel.group import count
-from genkit.record.scores import EpochRecord, Progress, Total
+from genkit.record.scores import EpochRecord, Figures, Progress, Total
 from genkit.training.finite import Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
 from genkit.training.guards import check_epoch, check_finite
 from genkit.training.seeds import random_state, seed_everything, set_random_state
@@ -75,8 +76,15 @@ class Loop:
         self.attempt = 0
         """How often training was taken back."""
         self.size, self.device = trainer.config.batch_size, trainer.model.device
-        self.steps = math.ceil(len(data.train.x) / self.size)
-        """The number of steps in an epoch."""
+        self.accumulate = trainer.config.accumulate
+        self.between: Callable[[], None] | None = None
+        """A function to call after each step within an epoch, once the place within it can be saved."""
+        self.steps = trainer.config.steps_per_epoch(len(data.train.x))
+        """The number of steps in a whole epoch."""
+        self.epochs = trainer.config.epochs_over(len(data.train.x))
+        """The number of epochs, of which the last may be cut."""
+        self.most = trainer.config.steps_over(len(data.train.x))
+        """The number of steps in all epochs."""
         self.followers = [part for part in trainer.model.parts.values() if isinstance(part, Follower)]
         """The parts that follow training step by step."""
         self._random: Mapping[str, Any] | None = None
@@ -87,6 +95,20 @@ class Loop:
         self.epoch, self.step, self.left_out, self.seconds = epoch, 0, 0, 0.0
         self.total = Total(self.trainer.model.sum_dtype)
 
+    @property
+    def done(self) -> int:
+        """The number of steps since the start of the run."""
+        return (self.epoch - 1) * self.steps + self.step
+
+    @property
+    def end(self) -> int:
+        """The number of steps in the epoch that runs: fewer than in a whole one where the last epoch is cut."""
+        return min(self.steps, self.most - (self.epoch - 1) * self.steps)
+
+    def go_back(self, done: int) -> None:
+        """Stand after `done` whole epochs."""
+        self._start_epoch(done + 1)
+
     def run(self, first: int) -> Iterator[EpochRecord]:
         """Train from epoch `first` on, or from the place within it that was restored.
 
@@ -96,8 +118,9 @@ class Loop:
         """
         if self.epoch != first:
             self._start_epoch(first)
-        while self.epoch <= self.trainer.config.epochs:
+        while self.epoch <= self.epochs:
             record = self._finite_epoch()
+            self.trainer.end_epoch(record)
             self._start_epoch(self.epoch + 1)
             yield record
             if self.reached:
@@ -143,14 +166,14 @@ class Loop:
         """The steps of the epoch that are not done yet, and its record."""
         trainer, total = self.trainer, self.total
         order = self._order()
-        moments = [self.epoch - 1 + step / self.steps for step in range(self.steps)]
+        moments = [self.epoch - 1 + step / self.steps for step in range(self.end)]
         rows = [trainer.weights_at(moment) for moment in moments]
         weights = torch.tensor([list(row.values()) for row in rows], device=self.device)
         trainer.model.train()
         start, reported = time.perf_counter() - self.seconds, time.perf_counter()
-        rest = order[self.step * self.size :]
+        rest = order[self.step * self.size * self.accumulate :]
         batches = self.data.batches(self.data.train, self.size, rest, names=trainer.model.reads)
-        while self.step < self.steps:
+        while self.step < len(moments):
             trainer.set_rates(moments[self.step])
             self._take(batches, weights[self.step])
             now = time.perf_counter()
@@ -158,8 +181,11 @@ class Loop:
             if now - reported > SECONDS_BETWEEN_REPORTS:
                 reported = now
                 self._report(rows[self.step - 1])
-            if self.step < self.steps and (self.reached or self.interrupted()):
-                raise StoppedError
+            if self.step < self.steps:
+                if self.between is not None:
+                    self.between()
+                if self.reached or self.interrupted():
+                    raise StoppedError
         total.gather()
         return self._record(rows[-1], trainer.set_rates(moments[-1]))
 
@@ -177,14 +203,13 @@ class Loop:
             self._random = None
         return order
 
-    def _take(self, batches: Iterator[Any], weights: torch.Tensor) -> None:
+    def _take(self, batches: Iterator[Batch], weights: torch.Tensor) -> None:
         """One step; with an inspector, one that is not finite leaves nothing behind, or raises NotFiniteError."""
         trainer, total = self.trainer, self.total
         before = None if trainer.inspect is None else _Fleeting(trainer)
-        batch = next(batches)
         trainer.taken = (self.epoch - 1) * self.steps + self.step
         try:
-            figures = trainer.step(batch.x, weights, batch.total, batch.side)
+            figures, size = self._step(batches, weights)
         except NotFiniteError:
             assert before is not None
             before.restore(trainer, random=trainer.config.on_nonfinite != "skip")
@@ -192,28 +217,41 @@ class Loop:
                 raise
             self.left_out += 1
         else:
-            total.add(figures, batch.total)
+            total.add(figures, size)
             if not total.pending and count() == 1 and not total.finite:
                 raise NotFiniteError({})
         self.step += 1
         for part in self.followers:
             part.stepped(trainer.taken, self.epoch - 1 + self.step / self.steps)
 
+    def _step(self, batches: Iterator[Batch], weights: torch.Tensor) -> tuple[Figures, int]:
+        """A step of the trainer with the batches that it takes; the figures, and the number of their data."""
+        if self.accumulate == 1:
+            batch = next(batches)
+            return self.trainer.step(batch.x, weights, batch.total, batch.side), batch.total
+        several = list(islice(batches, self.accumulate))
+        return self.trainer.step_over(several, weights), sum(batch.total for batch in several)
+
     def _report(self, weights: dict[str, float]) -> None:
         if self.total.count == 0:
             return
         rate, scores = self.total.count / self.seconds, self.total.so_far(weights)
-        epochs = self.trainer.config.epochs
-        self.report(Progress(self.epoch, epochs, self.step, self.steps, rate, weights, scores))
+        self.report(Progress(self.epoch, self.epochs, self.step, self.steps, rate, weights, scores))
 
     def _record(self, weights: dict[str, float], lr: float) -> EpochRecord:
         if self.total.count == 0:
             raise TrainingError(f"epoch {self.epoch}: every step was left out: none is finite; lower the learning rate")
-        train, n = self.total.scores(weights), len(self.data.train.x)
+        train, n = self.total.scores(weights), min(len(self.data.train.x), self.end * self.size * self.accumulate)
         held_out = self.data.validation
         validation = None if held_out is None else self.trainer.evaluate(self.data, held_out, weights)
-        steps, seconds = self.epoch * self.steps, self.seconds
-        return EpochRecord(self.epoch, steps, seconds, n / seconds, lr, weights, train, validation, self.left_out)
+        seconds = self.seconds
+        return EpochRecord(self.epoch, self.done, seconds, n / seconds, lr, weights, train, validation, self.left_out)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the figures so far, and the parameters, are finite: what a checkpoint within an epoch has to be."""
+        figures = figures_of(self.total.so_far(dict.fromkeys(self.trainer.weights, 1.0))) if self.total.count else {}
+        return not not_finite(figures) and not bad_parameters(self.trainer.model)
 
     def state_dict(self) -> dict[str, Any]:
         """The place within an epoch, with the random state there; between epochs, the number of attempts alone."""
@@ -229,8 +267,8 @@ class Loop:
         self.attempt = _among(state["attempt"], MOST_ATTEMPTS)
         if "step" not in state:
             return
-        self._start_epoch(_among(state["epoch"], self.trainer.config.epochs))
-        self.step, self.seconds = _among(state["step"], self.steps - 1), float(state["seconds"])
+        self._start_epoch(_among(state["epoch"], self.epochs))
+        self.step, self.seconds = _among(state["step"], min(self.end, self.steps - 1)), float(state["seconds"])
         self.left_out = _among(state["left_out"], self.step)
         self._random = _below(state, "random/")
         self.total.load_state_dict(_below(state, "total/"), self.device)

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from genkit.config import TrainingConfig
 from genkit.errors import ComponentError
-from genkit.interfaces import LearnedLoss, Loss
+from genkit.interfaces import LearnedLoss
 from genkit.model.model import Model
 from genkit.settings.optimizers import OptimizerConfig
-from genkit.settings.schedules import value_at
+from genkit.settings.schedules import Curve, Plateau, Varying, value_at
 from genkit.speed.layout import like
 from genkit.speed.updater import Updater
+from genkit.training.monitor import ReducedRate
 
 MODEL = "model"
 """The owner of all parameters that belong to no critic."""
@@ -53,12 +54,15 @@ class Optimization:
         configs = optimizer_configs(model, config)
         self.optimizers = {owner: Updater(configs[owner], fitted) for owner, fitted in self.parameters.items()}
         """The optimizers by the owners of their parameters."""
-        self.schedules = {owner: config.lr for owner, config in configs.items()}
+        self.reduced = {owner: ReducedRate(model, lr) for owner, lr in _rates(configs) if isinstance(lr, Plateau)}
+        """The learning rates that follow the validation data, by the owners of their parameters."""
+        self.schedules: dict[str, float | Varying] = {**dict(_rates(configs)), **self.reduced}
+        self.clip_norms = _clip_norms(model, config)
+        """The greatest norm of the gradients of each owner that has one."""
         self.steps = steps_of(model)
         """The updates of each owner in a period."""
         self.period = max(self.steps.values())
         """The number of steps after which the model is updated."""
-        self.clip_norm = config.clip_norm
         self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
         """Keeps gradients within the range of float16; a step with gradients that are not finite is left out."""
 
@@ -79,8 +83,8 @@ class Optimization:
                 parameter.grad = None if gradient is None else like(gradient, parameter)
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)  # type: ignore[arg-type]  # it asks for param_groups alone
-            if owner == MODEL and self.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.parameters[owner], self.clip_norm)
+            if owner in self.clip_norms:
+                nn.utils.clip_grad_norm_(self.parameters[owner], self.clip_norms[owner])
             if self.scaler is not None:
                 self.scaler.step(optimizer)  # type: ignore[arg-type]
             else:
@@ -117,6 +121,11 @@ class Optimization:
             self.scaler.load_state_dict(state["scaler"])
 
 
+def _rates(configs: Mapping[str, OptimizerConfig]) -> list[tuple[str, float | Curve]]:
+    """The learning rates by the owners of their parameters."""
+    return [(owner, config.lr) for owner, config in configs.items()]
+
+
 def _laid_out(value: Any, parameter: Tensor) -> Any:
     """A moment in the memory layout of its parameter, which a file does not keep."""
     return like(value, parameter) if isinstance(value, Tensor) and value.shape == parameter.shape else value
@@ -124,19 +133,21 @@ def _laid_out(value: Any, parameter: Tensor) -> Any:
 
 def optimizer_configs(model: Model, config: TrainingConfig) -> dict[str, OptimizerConfig]:
     """The optimizer configs by owner: the run's for the model, a learned term's own for its critic."""
+    return {MODEL: config.optimizer, **{owner: critic.optimizer for owner, critic in _critic_configs(model).items()}}
+
+
+def _clip_norms(model: Model, config: TrainingConfig) -> dict[str, float]:
+    norms = {MODEL: config.clip_norm, **{owner: critic.clip_norm for owner, critic in _critic_configs(model).items()}}
+    return {owner: norm for owner, norm in norms.items() if norm is not None}
+
+
+def _critic_configs(model: Model) -> dict[str, LearnedLoss.Config]:
+    """The options of the learned terms by owner."""
     assert model.config is not None
-    terms = dict(zip(model.losses, model.config.loss, strict=True))
-    return {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
+    terms = zip(model.losses, model.config.loss, strict=True)
+    return {critic_of(name): term for name, term in terms if isinstance(term, LearnedLoss.Config)}
 
 
 def steps_of(model: Model) -> dict[str, int]:
     """How many updates each owner gets for one of the model, which is an owner too."""
-    assert model.config is not None
-    terms = dict(zip(model.losses, model.config.loss, strict=True))
-    steps = {critic_of(name): getattr(terms[name], "steps", 1) for name in model.critics}
-    return {MODEL: 1, **steps}
-
-
-def _critic_config(term: Loss.Config) -> OptimizerConfig:
-    assert isinstance(term, LearnedLoss.Config)
-    return term.optimizer
+    return {MODEL: 1, **{owner: critic.steps for owner, critic in _critic_configs(model).items()}}

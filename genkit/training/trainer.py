@@ -5,6 +5,7 @@ B data, T loss terms. All figures are in nats per datum.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genkit.config import TrainingConfig
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.dataset import Batch, Dataset, as_float
 from genkit.errors import GenkitError
 from genkit.interfaces import Split
 from genkit.model import trial
@@ -26,9 +27,12 @@ from genkit.record.scores import EpochRecord, Figures, Scores, Total
 from genkit.settings.schedules import value_at
 from genkit.speed.compiled import Compiled
 from genkit.speed.graph import Gradients
+from genkit.training.averaging import AveragedWeights
 from genkit.training.devices import computing_in
+from genkit.training.keeping import BestWeights, kept_figure
+from genkit.training.monitor import Monitor, Stopping
 from genkit.training.objective import differentiate, objective
-from genkit.training.optimization import Optimization
+from genkit.training.optimization import MODEL, Optimization
 
 
 class Stateful(Protocol):
@@ -39,6 +43,13 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of `state_dict`."""
+
+
+def _added(share: float, total: Tensor | None, summand: Tensor | None) -> Tensor | None:
+    """A sum of gradients and a share of one more; None is 0."""
+    if summand is None:
+        return total
+    return share * summand if total is None else total.add_(summand, alpha=share)
 
 
 class Trainer:
@@ -67,10 +78,60 @@ class Trainer:
         """A function to call before each update, with the gradients by owner and the figures; it may raise."""
         self.after_step: list[Callable[[Trainer], None]] = []
         """Functions to call after each step, in this order."""
+        self.after_epoch: list[Callable[[EpochRecord], None]] = []
+        """Functions to call after each epoch, before its checkpoint."""
         self.stops: list[Callable[[EpochRecord], bool]] = []
         """Functions to ask after each epoch: training ends once one of them says so."""
         self.states: dict[str, Stateful] = {}
         """Further objects by name, with a state that goes into checkpoints."""
+        self.average: AveragedWeights | None = None
+        """The average of the model's weights; None: it is not asked for."""
+        self.best: BestWeights | None = None
+        """The best weights; None: those at the end are kept."""
+        self.stopping: Stopping | None = None
+        """What ends training early; None: nothing in the config."""
+        self._add_options()
+
+    def _add_options(self) -> None:
+        """Add what options of the config do beside the steps."""
+        model, config = self.model, self.config
+        if config.ema is not None:
+            self.average = AveragedWeights(self.optimization.parameters[MODEL], config.ema.decay)
+            self.after_step.append(self.average)
+            self.states["ema"] = self.average
+        if config.keep == "best":
+            self.best = BestWeights(model, Monitor(model, kept_figure(config)))
+            self.after_epoch.append(self._keep_best)
+            self.states["best"] = self.best
+        if config.stop is not None:
+            self.stopping = Stopping(model, config.stop)
+            self.after_epoch.append(self.stopping)
+            self.stops.append(lambda _: self.stopped)
+            self.states["stop"] = self.stopping
+        for owner, reduced in self.optimization.reduced.items():
+            self.after_epoch.append(reduced)
+            self.states[f"lr.{owner}"] = reduced
+
+    def _keep_best(self, record: EpochRecord) -> None:
+        assert self.best is not None
+        with self.judged():
+            self.best.consider(record)
+
+    def judged(self) -> contextlib.AbstractContextManager[None]:
+        """The model has the weights inside the block that are evaluated, drawn and saved: averages, where asked for."""
+        return contextlib.nullcontext() if self.average is None else self.average.in_place()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `training.stop` has ended training."""
+        return self.stopping is not None and self.stopping.met
+
+    def settle(self) -> None:
+        """Give the model the weights that the config says training ends with: the best, or the averages."""
+        if self.best is not None:
+            self.best.settle()
+        elif self.average is not None:
+            self.average.settle()
 
     def step(
         self, x: Tensor, weights: Tensor, total: int | None = None, side: Mapping[str, Tensor] = NOTHING
@@ -86,7 +147,27 @@ class Trainer:
         Raises:
             GenkitError: a part fails in training; with its name and the place.
         """
-        gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total, side)
+        return self._update(*self.gradients(x, weights, self.optimization.scale(x.device), total, side))
+
+    def step_over(self, batches: Sequence[Batch], weights: Tensor) -> Figures:
+        """One optimisation step with the gradients of a batch that holds the data of several; errors as for `step`.
+
+        Each batch counts with its share of the data, so that the last one may have fewer. The terms have to be means
+        over the data: a statistic of a batch is none of a larger one.
+        """
+        scale, whole = self.optimization.scale(weights.device), sum(batch.total for batch in batches)
+        gradients: dict[str, list[Tensor | None]] = {}
+        figures: Figures = {}
+        for batch in batches:
+            share = batch.total / whole
+            summands, values = self.gradients(batch.x, weights, scale, batch.total, batch.side)
+            for owner, own in summands.items():
+                gradients[owner] = list(map(partial(_added, share), gradients.get(owner, [None] * len(own)), own))
+            figures = {name: figures.get(name, 0.0) + share * value for name, value in values.items()}
+        return self._update(gradients, figures)
+
+    def _update(self, gradients: Mapping[str, Sequence[Tensor | None]], figures: Figures) -> Figures:
+        """Change the parameters by the gradients of a step; returns the figures."""
         add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
         if self.inspect is not None:
             self.inspect(gradients, figures)
@@ -141,6 +222,11 @@ class Trainer:
         """Set every learning rate to its schedule's value after `epoch` epochs; returns the model's."""
         return self.optimization.set_rates(epoch)
 
+    def end_epoch(self, record: EpochRecord) -> None:
+        """Call the functions of `after_epoch`."""
+        for act in self.after_epoch:
+            act(record)
+
     def should_stop(self, record: EpochRecord) -> bool:
         """Whether training ends with the epoch of that record; of several processes, the leading one decides."""
         answers = [stop(record) for stop in self.stops]  # each is asked: it may count its own epochs
@@ -150,7 +236,7 @@ class Trainer:
         """The scores of the objective on held-out data."""
         factors = torch.tensor(list(weights.values()), device=self.model.device)
         total = Total(self.model.sum_dtype)
-        with evaluating(self.model):
+        with self.judged(), evaluating(self.model):
             for batch in data.batches(split, self.config.batch_size, names=self.model.reads):
                 with sharing(batch.total):
                     total.add(objective(self.model, as_float(batch.x), factors, batch.side)[1], batch.total)

@@ -29,6 +29,7 @@ class Sparsity(Loss):
     """
 
     needs = ("encoder", "unit_interval")
+    over = "batch"
 
     class Config(Loss.Config):
         """Options of the sparsity term."""

@@ -58,7 +58,7 @@ class RunWriter:
         self.writer.add_scalar("training/learning_rate", record.lr, epoch)
         self.writer.add_scalar("training/examples_per_second", record.examples_per_second, epoch)
         self.writer.flush()
-        if _is_picture_epoch(epoch, self.run.config.training.epochs):
+        if _is_picture_epoch(epoch, self.run.epochs):
             self._images(epoch)
             self.writer.flush()
 
@@ -71,7 +71,7 @@ class RunWriter:
             self.writer.add_scalar(name, value, run.history[-1].epoch)
         with _each_alone("table of hyperparameters"):
             self._hyperparameters({**metrics, "train/loss": run.history[-1].train.loss})
-        if not _is_picture_epoch(run.history[-1].epoch, run.config.training.epochs):  # training ended early
+        if not _is_picture_epoch(run.history[-1].epoch, run.epochs):  # training ended early
             self._images(run.history[-1].epoch)
         if run.model.encoder is not None:
             with _each_alone("projector"):

@@ -59,6 +59,7 @@ class KL(Loss):
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
         self.free_bits = config.free_bits
+        self.over = "datum" if config.free_bits == 0 else "batch"
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,) nats; with free bits (), a statistic of the batch."""

@@ -139,6 +139,11 @@ def test_a_validation_loss_that_wavers_is_no_over_fitting(validation):
     assert text(Signals(history(TRAIN, validation)), "over-fitting") is None
 
 
+def test_where_the_best_weights_are_kept_over_fitting_is_no_matter():
+    assert text(Signals(history(TRAIN, RISING)), "over-fitting")
+    assert text(Signals(history(TRAIN, RISING), keeps_best=True), "over-fitting") is None
+
+
 def test_a_weight_that_rises_is_no_loss_that_rises():
     records = history(TRAIN, TRAIN)
     ramp = [

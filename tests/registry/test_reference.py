@@ -13,7 +13,7 @@ from genkit.registry.kinds import name_of
 from genkit.registry.reference import COMMAND, reference
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import FIRST_PARTY, Selection
-from genkit.settings.schedules import Ramp
+from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 
@@ -65,7 +65,8 @@ def test_what_it_says_of_a_kind_and_of_a_part():
 
 def test_it_has_every_option_of_a_run_of_ramps_and_of_optimizers():
     run, training = section("RunConfig"), section("TrainingConfig")
-    for settings, shown in ((RunConfig, run), (TrainingConfig, training), (Ramp, section("Ramp"))):
+    schedules = [(schedule, section(schedule.__name__)) for schedule in (Ramp, Cosine, Steps, Plateau)]
+    for settings, shown in ((RunConfig, run), (TrainingConfig, training), *schedules):
         for name, option in settings.model_fields.items():
             assert f"| `{option.alias or name}` |" in shown
     assert "| `batch_size` | `integer` | `128` | how many data one step sees |" in training

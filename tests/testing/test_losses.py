@@ -63,8 +63,17 @@ class ReadsTheKL(Reconstruction):
         return super().forward(forward) + 4 * forward.latent.kl.sum(1)
 
 
+class SilentStatistic(Reconstruction):
+    """The mean over the batch, which it does not say."""
+
+    def forward(self, forward):
+        return batch_mean(-forward.log_prob.mean(0))
+
+
 class SummedOverBatch(Reconstruction):
     """Sums over the batch."""
+
+    over = "batch"
 
     def forward(self, forward):
         return super().forward(forward).sum()
@@ -152,6 +161,8 @@ class CountsCalls(Reconstruction):
 class SumsInTraining(Reconstruction):
     """Sums over the batch in training."""
 
+    over = "batch"
+
     def forward(self, forward):
         term = super().forward(forward)
         return term.sum() if self.training else term
@@ -177,6 +188,8 @@ class WeighsItself(Reconstruction):
 
 class Discrepancy(Reconstruction):
     """The maximum mean discrepancy of codes and draws from the prior (Tolstikhin et al. 2018, arXiv:1711.01558)."""
+
+    over = "batch"
 
     expected_failures: ClassVar = {
         "batch size": "the pairs of a draw with itself weigh less in a larger batch",
@@ -216,6 +229,8 @@ class NoisyTogether(Reconstruction):
 class FreeBits(Reconstruction):
     """Clamps the mean of the KL over its own rows."""
 
+    over = "batch"
+
     needs = ("encoder", "kl")
 
     def forward(self, forward):
@@ -232,12 +247,16 @@ class FreeBitsTogether(FreeBits):
 class Averaged(Reconstruction):
     """A mean over its own rows, which weighs a datum of a smaller share more."""
 
+    over = "batch"
+
     def forward(self, forward):
         return super().forward(forward).mean()
 
 
 class AsksWhereTheDataAreDark(Reconstruction):
     """Asks for a mean over the batch where its own rows say so."""
+
+    over = "batch"
 
     def forward(self, forward):
         term = super().forward(forward)
@@ -326,6 +345,7 @@ WRONG = [
     (SummedOverDraws, "any draws", "where each draw is there twice"),
     (OneDraw, "any draws", "fails where another term asks for more draws"),
     (ReadsTheKL, "needs", "add 'kl' to needs"),
+    (SilentStatistic, "over", "set `over` to 'batch'"),
     (SummedOverBatch, "batch size", "it is summed over the batch, which the core averages over"),
     (MeanOverPixels, "nats per datum", "it is a mean over the values, and must be in nats per datum"),
     (MeanOverHeight, "nats per datum", "sum over them"),

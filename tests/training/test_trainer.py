@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from genkit.data.dataset import Batch
 from genkit.errors import ComponentError, ConfigError
 from genkit.runs.opening import as_config, prepare
 from genkit.runs.running import run
@@ -329,3 +330,64 @@ def test_a_trainers_state_takes_another_to_the_same_next_step(digits):
         trainer.step(data.train.x[32:64], weights)
     for mine, theirs in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_gradients_of_a_critic_are_scaled_down_by_its_own_norm(digits):
+    options = ["data={name: digits, size: 8}", "decoder.hidden=[8]", "loss.adversarial.critic.hidden=[8]"]
+    options += ["loss.adversarial.optimizer={name: sgd, lr: 1}", "training.optimizer={name: sgd, lr: 1}"]
+    moved = {}
+    for norm in (None, 0.01):
+        config = as_config(
+            digits.with_stem("gan"), [*options, *([f"loss.adversarial.clip_norm={norm}"] if norm else [])]
+        )
+        data, model = prepare(config)
+        trainer = Trainer(model, config.training)
+        owners = {owner: list(each) for owner, each in trainer.optimization.parameters.items()}
+        before = {owner: torch.cat([p.detach().flatten().clone() for p in each]) for owner, each in owners.items()}
+        torch.manual_seed(0)
+        trainer.step(data.train.x[:32], torch.ones(1))
+        after = {owner: torch.cat([p.detach().flatten() for p in each]) for owner, each in owners.items()}
+        moved[norm] = {owner: (after[owner] - before[owner]).norm().item() for owner in owners}
+    assert moved[None]["loss.adversarial"] > 0.02
+    assert moved[0.01]["loss.adversarial"] == pytest.approx(0.01, rel=1e-3)
+    assert moved[0.01]["model"] == moved[None]["model"]
+
+
+ACCUMULATED = {
+    "autoencoder": ["data={name: digits, size: 8}", "encoder.hidden=[16]", "decoder.hidden=[16]"],
+    "gan": ["data={name: digits, size: 8}", "decoder={name: mlp, hidden: [8]}", "loss.adversarial.critic.hidden=[8]"],
+}
+
+
+@pytest.mark.parametrize("system", ACCUMULATED)
+def test_gradients_over_several_batches_are_those_of_one_with_all_their_data(digits, system):
+    """With draws that do not depend on the batches; the last of them has fewer data."""
+    config = as_config(digits.with_stem(system), ACCUMULATED[system])
+    data, model = prepare(config)
+    trainer, x, z = Trainer(model, config.training), data.train.x[:56], torch.randn(56, *model.sampler.latent_shape)
+    weights, seen = torch.ones(len(trainer.weights)), []
+    trainer.inspect = lambda gradients, figures: seen.append((gradients, figures))
+    trainer.optimization.apply = lambda _: None
+    for sizes in ([56], [16, 16, 16, 8]):
+        rows = iter(z)
+        model.sampler.prior = lambda n, rows=rows: torch.stack([next(rows) for _ in range(n)])
+        trainer.step_over([Batch(part, len(part)) for part in x.split(sizes)], weights)
+    (whole, figures), (summed, others) = seen
+    assert list(whole) == list(summed)
+    torch.testing.assert_close(figures, others)
+    for owner, gradients in whole.items():
+        assert any(bool(each.any()) for each in gradients)
+        torch.testing.assert_close(list(gradients), summed[owner], rtol=1e-4, atol=1e-6)
+
+
+def test_a_training_that_accumulates_is_that_of_the_larger_batch(digits):
+    records, weights = [], []
+    for options in (["training.batch_size=64"], ["training.batch_size=16", "training.accumulate=4"]):
+        small = ["training.epochs=2", "training.optimizer={name: sgd, lr: 0.001}"]
+        config = as_config(digits.with_stem("autoencoder"), [*ACCUMULATED["autoencoder"], *small, *options])
+        data, model = prepare(config)
+        records.append(list(fit(Trainer(model, config.training), data, seed=0)))
+        weights.append(dict(model.state_dict()))
+    assert [record.steps for record in records[1]] == [record.steps for record in records[0]]
+    assert [record.train.loss for record in records[1]] == pytest.approx([each.train.loss for each in records[0]], 1e-5)
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)

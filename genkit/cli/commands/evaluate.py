@@ -41,7 +41,9 @@ def evaluate(
     figures = evaluation.to_json()
     probes = probe(model, dataset, split)
     figures["probes"] = probes and probes.to_json()
-    notes = diagnose(Signals(_history(run), evaluation, None if data else model.data, dataset))
+    keeps_best = model.config.training.keep == "best"
+    signature = None if data else model.data
+    notes = diagnose(Signals(_history(run), evaluation, signature, dataset, keeps_best))
     if as_json:
         tables.print_json(figures | {"notes": [note._asdict() for note in notes]})
         return
