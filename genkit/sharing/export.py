@@ -162,7 +162,9 @@ def _exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgra
 
 
 def _write_torch(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
-    torch.export.save(_exported(module, example), path)
+    content = io.BytesIO()  # torch's own writer ends the process where the disk is full
+    torch.export.save(_exported(module, example), content)
+    path.write_bytes(content.getbuffer())
     program = torch.export.load(path).module()
     return lambda *inputs: _listed(program(*inputs))
 
