@@ -5,16 +5,20 @@ from .evaluation.figures import evaluate as evaluate
 from .interfaces import (
     DataSource as DataSource,
     Decoder as Decoder,
+    Description as Description,
     Encoder as Encoder,
     Forward as Forward,
     Latent as Latent,
     LearnedLoss as LearnedLoss,
     Likelihood as Likelihood,
     Loss as Loss,
+    Metric as Metric,
+    MetricData as MetricData,
     RawData as RawData,
     Sampler as Sampler,
     Shape as Shape,
     Split as Split,
+    TrainedModel as TrainedModel,
 )
 from .model.building import build as build, build_part as build_part
 from .model.model import Model as Model

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Sampler
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
 from genkit.settings.optimizers import Adam, Optimizer
@@ -27,6 +27,13 @@ Terms = Annotated[
     tuple[Term, ...],
     BeforeValidator(_as_tuple, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
+]
+
+Measure = Annotated[Metric.Config, ChosenByName("metric")]
+Metrics = Annotated[
+    tuple[Measure, ...],
+    BeforeValidator(_as_tuple, json_schema_input_type=tuple[Measure, ...] | Measure),
+    Field(description="what is measured after training beside the ELBO and its parts, by `genkit evaluate` too"),
 ]
 
 
@@ -126,6 +133,7 @@ class RunConfig(Settings):
         Field(description="the distribution p(x|z) that the decoder's output stands for"),
     ]
     loss: Terms
+    metrics: Metrics = ()
     training: Annotated[TrainingConfig, Field(description="how the model is fitted")] = TrainingConfig()
 
     def resolved(self) -> dict[str, Any]:
@@ -170,9 +178,14 @@ def parse(
     return validated(Document(source, dict(values)), look_up, overrides)
 
 
+LISTS = ("loss", "metrics")
+"""The keys at which one part stands for a list of one."""
+
+
 def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
     """The config of a document, with overrides applied; raises ConfigError."""
-    document.make_list("loss")
+    for key in LISTS:
+        document.make_list(key)
     for assignment in overrides:
         document.override(assignment)
     choices = _choices(document, look_up)

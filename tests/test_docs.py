@@ -16,6 +16,7 @@ from genkit.errors import GenkitError
 from genkit.interfaces import Encoder
 from genkit.registry.registry import installed
 from genkit.runs.opening import as_config
+from genkit.testing import checks
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -161,6 +162,13 @@ def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():
         answers.append(stopping.should_stop(run, run.history[-1]))
     assert answers == [False, False, False, False, True]
     assert isinstance(namespace["listener"](run), namespace["EarlyStopping"])
+
+
+def test_the_metric_of_the_plugin_guide_keeps_its_contract():
+    namespace: dict = {"__name__": "detour"}
+    exec(next(block for block in blocks("python", "docs/plugins.md") if "detour.py" in block), namespace)
+    (metric,) = namespace["components"]()
+    assert {result.status for result in (check.result() for check in checks(metric))} == {"ok"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -6,7 +6,8 @@ B data, K draws, D latent dimensions.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import DataError, TrainingError
-from genkit.evaluation.descriptions import NATS, Description, Figure, figures
-from genkit.interfaces import Forward
+from genkit.evaluation.descriptions import Figure, figures
+from genkit.evaluation.metrics import figures as figures_of_metrics
+from genkit.evaluation.metrics import measure, named
+from genkit.interfaces import NATS, Description, Forward, Metric
 from genkit.model.batches import MOST
 from genkit.model.model import Model, evaluating
 
@@ -102,23 +105,40 @@ class Evaluation:
     ] = None
     code: CodeStatistics | None = None
     """The sparsity of the codes; None where there is a KL."""
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The figures of each metric that was asked for, by its name and by their keys."""
 
-    def figures(self) -> list[Figure]:
-        """The figures that the model has."""
-        return figures(self.to_json(), Evaluation)
+    def figures(self, metrics: Iterable[Metric.Config] = ()) -> list[Figure]:
+        """The figures that the model has; those of its metrics where the options of these metrics are passed."""
+        return [*figures(asdict(self), Evaluation), *figures_of_metrics(self.metrics, metrics)]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; `metrics` is there where some were measured."""
+        return {key: value for key, value in asdict(self).items() if key != "metrics" or value}
 
 
-def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, seed: int = 0) -> Evaluation:
-    """Estimate the ELBO and its parts on a split; the same seed gives the same figures.
+def evaluate(
+    model: Model,
+    data: Dataset,
+    split: str = "test",
+    draws: int = 1,
+    seed: int = 0,
+    metrics: Iterable[Metric.Config] = (),
+) -> Evaluation:
+    """Estimate the ELBO and its parts on a split, and measure metrics; the same seed gives the same figures.
 
     Raises:
         DataError: the split is empty, or its data do not fit the model.
         TrainingError: the figures are not finite.
+        MetricError: a metric cannot be computed.
     """
+    evaluation = _core_figures(model, data, split, draws, seed)
+    each = named(metrics).items()
+    return replace(evaluation, metrics={name: measure(model, data, one, split, seed, name) for name, one in each})
+
+
+def _core_figures(model: Model, data: Dataset, split: str, draws: int, seed: int) -> Evaluation:
+    """The figures that belong to every model: they come from one pass over the data, and need no choice of metrics."""
     held_out = data.split(split)
     model.fitting(held_out.x)
     if draws < 1:

@@ -14,10 +14,11 @@ from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
+from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.sampler import Latent, Sampler
 from genkit.settings.base import ChosenByName
 
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss)
+INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss, Metric)
 """The kinds of components, in the order in which a config names them."""
 KINDS = tuple(interface.kind for interface in INTERFACES)
 
@@ -25,20 +26,27 @@ __all__ = [
     "ENCODER_NEEDS",
     "INTERFACES",
     "KINDS",
+    "NATS",
     "ChosenByName",
     "Component",
     "DataSource",
     "Decoder",
+    "Description",
     "Encoder",
     "Forward",
     "Latent",
     "LearnedLoss",
     "Likelihood",
     "Loss",
+    "Metric",
+    "MetricData",
+    "MetricNeed",
     "Need",
+    "Pass",
     "RawData",
     "Sampler",
     "Shape",
     "Share",
     "Split",
+    "TrainedModel",
 ]

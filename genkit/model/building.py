@@ -30,7 +30,7 @@ def build(config: RunConfig, shape: Shape) -> Model:
     decoder: Decoder = build_part(config.decoder, latent_shape, params_shape)
     losses: dict[str, Loss] = {}
     for term in config.loss:
-        losses[_new_name(term.name, losses)] = build_part(term, shape)
+        losses[new_name(term.name, losses)] = build_part(term, shape)
     _check_needs(config, sampler, losses)
     model = Model(encoder, sampler, decoder, likelihood, losses, shape)
     model.config = config
@@ -54,12 +54,15 @@ def build_part(config: Component.Config, *arguments: Any) -> Any:
     except GenkitError as error:
         if str(error).startswith(f"{kind} '"):
             raise
-        shapes = " and ".join(str(argument) for argument in arguments)
-        raise ComponentError(f"{kind} '{config.name}' refuses shape {shapes}: {error}") from error
+        raise ComponentError(f"{kind} '{config.name}' refuses {_listed(arguments)}: {error}") from error
     except Exception as error:
-        shapes = " and ".join(str(argument) for argument in arguments)
-        message = f"{kind} '{config.name}' cannot be built for shape {shapes}: {in_a_line(error)}{place(error)}"
+        message = f"{kind} '{config.name}' cannot be built for {_listed(arguments)}: {in_a_line(error)}{place(error)}"
         raise ComponentError(message) from error
+
+
+def _listed(arguments: tuple[Any, ...]) -> str:
+    """The arguments of a part beside its options, as text."""
+    return f"shape {' and '.join(map(str, arguments))}" if arguments else "its options"
 
 
 def _shape_attribute(config: Component.Config, part: Any, attribute: str) -> Shape:
@@ -72,7 +75,7 @@ def _shape_attribute(config: Component.Config, part: Any, attribute: str) -> Sha
     return shape
 
 
-def _new_name(name: str, taken: Mapping[str, Any]) -> str:
+def new_name(name: str, taken: Mapping[str, Any]) -> str:
     """The name itself, or name-2, name-3, ... where the name is taken."""
     candidate, number = name, 1
     while candidate in taken:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from genkit.config import RunConfig
 from genkit.data.dataset import Dataset
+from genkit.evaluation.descriptions import Figure
 from genkit.evaluation.figures import Evaluation
 from genkit.model.model import Model
 from genkit.record.diagnosis import Note, Signals, diagnose
@@ -28,6 +29,10 @@ class Run:
     evaluation: Evaluation | None = None
     """The figures of the test split, after training; None without a test split, and in all processes but the first of
     several, which alone evaluates, writes and draws."""
+
+    def figures(self) -> list[Figure]:
+        """The figures of the test split, those of the config's metrics included; none before the evaluation."""
+        return [] if self.evaluation is None else self.evaluation.figures(self.config.metrics)
 
     def notes(self, during: bool = False) -> list[Note]:
         """What the rules of docs/diagnosis.md say of the run; `during`: of one that still goes on."""

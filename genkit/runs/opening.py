@@ -18,6 +18,7 @@ from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
 from genkit.errors import ConfigError, GenkitWarning
+from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
 from genkit.model.building import build
@@ -57,6 +58,7 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     for split in filter(None, (data.train, data.validation, data.test)):
         check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
+    metrics.check(model, data, run_config.metrics)
     model.data = data.signature(run_config.data.name)
     for doubt in doubts(data, model.data.range):
         warnings.warn(doubt, GenkitWarning, stacklevel=3)

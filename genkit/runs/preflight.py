@@ -20,6 +20,7 @@ from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
+from genkit.evaluation import metrics
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
 from genkit.model.model import Model
@@ -101,6 +102,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
         _attempt(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
+        _attempt(report, lambda: metrics.check(model, data, config.metrics))
         if report.errors:
             return report
         report.free = free(device)

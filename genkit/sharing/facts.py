@@ -14,6 +14,7 @@ from genkit.data.dataset import DataSignature
 from genkit.errors import RunError
 from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
+from genkit.evaluation.metrics import figures as figures_of_metrics
 from genkit.files import strict_json
 from genkit.model.model import Model
 from genkit.record.diagnosis import Note, Signals
@@ -44,7 +45,8 @@ class Facts:
 
     def figures(self) -> list[Figure]:
         """The figures of the test split, without those that the model lacks."""
-        return figures(self.evaluation or {}, Evaluation)
+        values = self.evaluation or {}
+        return [*figures(values, Evaluation), *figures_of_metrics(values.get("metrics", {}), self.config.metrics)]
 
     def notes(self) -> list[Note]:
         """What the rules of the diagnosis say."""
@@ -90,6 +92,7 @@ class _Evaluated(BaseModel, strict=True):
     split: str
     count: int
     draws: int
+    metrics: dict[str, dict[str, FiniteFloat]] = {}
 
 
 class _Environment(BaseModel, strict=True):

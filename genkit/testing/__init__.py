@@ -42,6 +42,7 @@ from genkit.testing import (  # noqa: F401 - each module adds its checks
     likelihoods,
     listeners,
     losses,
+    metrics,
     modules,
     networks,
     options,

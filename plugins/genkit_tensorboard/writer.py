@@ -65,8 +65,7 @@ class RunWriter:
     def write_end(self) -> None:
         """Write the run's options beside its final figures, and the latents with labels and thumbnails."""
         run = self.run
-        figures = run.evaluation.figures() if run.evaluation is not None else []
-        metrics = {f"test/{figure.key}": figure.value for figure in figures}
+        metrics = {f"test/{figure.key}": figure.value for figure in run.figures()}
         for name, value in metrics.items():
             self.writer.add_scalar(name, value, run.history[-1].epoch)
         with _each_alone("table of hyperparameters"):
