@@ -23,11 +23,13 @@ NUMBERS, LEAST = 6_400_000, 500
 """The most numbers in the latents that a picture reads, 100,000 draws of 64 dimensions; and the fewest latents."""
 NARROW = 64
 """The largest number of dimensions whose principal components are computed by a singular value decomposition."""
+DRAWS = 100_000
+"""The largest number of draws from a prior whose quantiles a picture shows."""
 NAME = 40
 """The largest number of characters of a name in a picture."""
 
 
-def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = 100_000) -> Tensor:
+def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = DRAWS) -> Tensor:
     """Quantiles of each latent, (P,) -> (P, D), over many draws from the prior or, without a prior, over codes of x.
 
     They come from draws, so that no prior needs to compute its own quantiles; of many dimensions from fewer draws.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
 from genkit.config import RunConfig
 from genkit.data import assumptions
@@ -24,21 +20,15 @@ from genkit.evaluation import metrics
 from genkit.interfaces import Shape, Split
 from genkit.model.building import build
 from genkit.model.model import Model
+from genkit.runs.costs import memory, step_seconds
 from genkit.runs.memory import free
-from genkit.speed.footprint import watching
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.guards import check_finite, check_last_batch
-from genkit.training.optimization import fitted_parameters, optimizer_configs
+from genkit.training.guards import check_last_batch
 from genkit.training.seeds import own_random_state, seed_everything
-from genkit.training.trainer import Trainer
 
-PROBE_STEPS = 20
-PROBE_SECONDS = 2.0
-FEW = 8
-"""The number of data in the pass that estimates the memory of a part which needs real numbers."""
 RARE = 0.2
 """The fraction of an even share below which a class is reported as rare."""
-UNWATCHED = "the memory that training takes is not known: this version of torch does not let it be counted"
+UNWATCHED = "the memory that the run takes is not known: this version of torch does not let it be counted"
 
 T = TypeVar("T")
 
@@ -63,11 +53,11 @@ class Report:
     steps: int | None = None
     """The steps per epoch."""
     bytes: int | None = None
-    """An estimate of the memory of training: weights, gradients, the optimizers' states, a pass, and the data.
+    """An estimate of the run's greatest memory: weights, optimizers' states, data, and a step, figures or pictures.
 
     None: torch cannot count it."""
     free: int | None = None
-    """The free memory of the device for training; None: not known."""
+    """The free memory of the device; None: not known."""
     seconds: float | None = None
     """An estimate of the seconds per epoch, from a few steps on this machine, not compiled; None: not timed."""
 
@@ -106,7 +96,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         if report.errors:
             return report
         report.free = free(device)
-        report.bytes = _attempt(report, lambda: _memory(model, config, data, report.free))
+        report.bytes = _attempt(report, lambda: memory(model, config, data, report.free))
         if not report.errors:
             _estimate(config, data, device, probe, report)
     return report
@@ -118,7 +108,7 @@ def _estimate(config: RunConfig, data: Dataset, device: torch.device, probe: boo
     if report.bytes is None or too_large is not None:
         report.doubts.append(too_large or UNWATCHED)
     if too_large is None and probe:
-        seconds = _attempt(report, lambda: _step_seconds(build(config, data.shape).to(device), config, data.to(device)))
+        seconds = _attempt(report, lambda: step_seconds(build(config, data.shape).to(device), config, data.to(device)))
         report.seconds = None if seconds is None or report.steps is None else seconds * report.steps
 
 
@@ -146,7 +136,7 @@ def _too_large(needed: int | None, available: int | None) -> str | None:
     if needed is None or available is None or needed <= available:
         return None
     few = "a smaller training.batch_size or a smaller model takes less"
-    return f"training takes about {_size(needed)}, and {_size(available)} are free; {few}"
+    return f"the run takes about {_size(needed)}, and {_size(available)} are free; {few}"
 
 
 def _size(count: int) -> str:
@@ -194,77 +184,3 @@ def _look_at(data: Dataset, report: Report) -> None:
     for name, split in _splits(data).items():
         if name != "training" and len(split.x) < 100:
             report.doubts.append(f"the {name} split has {len(split.x)} data: figures of so few are noisy")
-
-
-def _weights(model: Model, config: RunConfig) -> int:
-    """The bytes of a model's weights, of the gradients, and of the optimizers' states."""
-    optimizers = optimizer_configs(model, config.training)
-    copies = {owner: 1 + len(optimizer.moments) for owner, optimizer in optimizers.items()}
-    states = sum(_bytes(each) * copies[owner] for owner, fitted in fitted_parameters(model).items() for each in fitted)
-    return states + sum(_bytes(parameter) for parameter in model.parameters())
-
-
-def _memory(model: Model, config: RunConfig, data: Dataset, available: int | None) -> int | None:
-    """The bytes of training a model: the weights, the most that a step takes beside them, and the data.
-
-    On the meta device a whole batch takes no memory. A part that needs real numbers gets a few data. None: torch cannot
-    count the memory.
-
-    Raises:
-        GenkitError: a part fails in training.
-    """
-    constant = _weights(model, config) + sum(_bytes(split.x) for split in _splits(data).values())
-    size = few = min(config.training.batch_size, len(data.train.x))
-    too_large = available is not None and constant > available
-    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())  # on meta they use other kernels
-    step = None
-    if too_large or not recurrent:
-        with contextlib.suppress(Exception):
-            step = _step_bytes(model, data.train.x[:size], model.device)
-    if step is None:
-        if too_large:
-            return constant
-        few = min(FEW, size)
-        step = _step_bytes(build(config, data.shape), data.train.x[:few], torch.device("cpu"))
-    if step is None:
-        return None
-    gradients = sum(_bytes(parameter) for parameter in model.parameters())
-    return constant + max(0, step - gradients) * size // few
-
-
-def _step_bytes(model: Model, x: torch.Tensor, device: torch.device) -> int | None:
-    """The peak bytes of a step on a batch x (B, *shape), gradients included; None: torch cannot count them."""
-    assert model.config is not None
-    trainer = Trainer(model.train(), model.config.training)
-    weights = torch.ones(len(model.losses), device=device)
-    batch = torch.empty_like(x, device="meta") if device.type == "meta" else x
-    with own_random_state(), watching("the memory that training takes is not estimated") as footprint:
-        trainer.gradients(batch, weights)
-    return None if footprint is None else footprint.peak
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _step_seconds(model: Model, config: RunConfig, data: Dataset) -> float:
-    """The median seconds of a training step; raises TrainingError where a figure is not finite after the last one."""
-    model.train()
-    trainer = Trainer(model, config.training)
-    weights = torch.tensor(list(trainer.weights_at(0.0).values()), device=model.device)
-    times: list[float] = []
-    start = time.perf_counter()
-    batches = iter(data.batches(data.train, config.training.batch_size))
-    while len(times) < PROBE_STEPS and (not times or time.perf_counter() - start < PROBE_SECONDS):
-        batch = next(batches, None)
-        if batch is None:
-            batches = iter(data.batches(data.train, config.training.batch_size))
-            continue
-        before = time.perf_counter()
-        figures = trainer.step(batch.x, weights)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - before)
-    where = f"after {len(times)} steps of training"
-    check_finite({name: float(value) for name, value in figures.items()}, where, model, data)
-    return statistics.median(times)

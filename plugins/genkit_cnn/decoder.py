@@ -16,12 +16,14 @@ from genkit_cnn.layers import (
     Deconvolution,
     Dense,
     Function,
+    Initialization,
     Layer,
     Normalize,
     Shaped,
     before,
     block,
     check_shape,
+    initialize,
     inverted,
     naming,
 )
@@ -73,6 +75,7 @@ class CNNDecoder(Decoder):
         ] = None
         normalization: Normalize = "none"
         activation: Function = "relu"
+        init: Initialization = "torch"
 
     def __init__(self, config: Config, latent_shape: Shape, out_shape: Shape) -> None:
         super().__init__(config, latent_shape, out_shape)
@@ -101,6 +104,7 @@ class CNNDecoder(Decoder):
                     parts.append(convolution)
             channels = layer.channels
         self.layers = nn.Sequential(*parts)
+        initialize(self.layers, config.init)
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, *latent_shape) -> parameters of p(x|z) (B, C, n, ...)."""

@@ -10,7 +10,18 @@ from torch import Tensor, nn
 
 from genkit.activations import activation
 from genkit.interfaces import Encoder, Shape
-from genkit_cnn.layers import Convolution, Dense, Function, Layer, Normalize, block, check_shape, naming
+from genkit_cnn.layers import (
+    Convolution,
+    Dense,
+    Function,
+    Initialization,
+    Layer,
+    Normalize,
+    block,
+    check_shape,
+    initialize,
+    naming,
+)
 
 
 class CNNEncoder(Encoder):
@@ -38,6 +49,7 @@ class CNNEncoder(Encoder):
         dense: Dense = ()
         normalization: Normalize = "none"
         activation: Function = "relu"
+        init: Initialization = "torch"
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -56,6 +68,7 @@ class CNNEncoder(Encoder):
             width = wider
         self.out_shape = (width,)
         self.layers = nn.Sequential(*parts)
+        initialize(self.layers, config.init)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, n, ...) -> features (B, width)."""

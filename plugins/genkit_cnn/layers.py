@@ -29,6 +29,13 @@ Normalize = Annotated[
     Normalization, Field(description="the normalization after each convolution: batch, group or none")
 ]
 Function = Annotated[Activation, Field(description="the function after each layer")]
+Initialization = Annotated[
+    Literal["torch", "he"],
+    Field(
+        description="how the weights start; torch: small, as its layers do by themselves; he: large enough that a "
+        "signal keeps its size through many layers of relu"
+    ),
+]
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, type[nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -196,6 +203,26 @@ def _normalized(normalization: Normalization, channels: int, sizes: Shape) -> nn
         raise ComponentError("group normalization of a single value leaves nothing of it; use none")
     groups = next(g for g in (8, 4, 2, 1) if channels % g == 0 and (channels // g > 1 or g == 1))
     return nn.GroupNorm(groups, channels)
+
+
+def initialize(network: nn.Module, initialization: str) -> None:
+    """Draw the weights of all layers anew, for `he`: N(0, 2 / n), with biases of 0.
+
+    An output is the sum of n products (He et al. 2015, arXiv:1502.01852, equation 10); with a transposed convolution n
+    is smaller by the strides, which spread the inputs.
+    """
+    if initialization == "torch":
+        return
+    spreading = tuple(TRANSPOSED.values())
+    for layer in network.modules():
+        if isinstance(layer, (nn.Linear, *CONVOLUTIONS.values())):
+            count = layer.weight[0].numel()
+        elif isinstance(layer, spreading):
+            count = layer.weight[:, 0].numel() / math.prod(layer.stride)
+        else:
+            continue
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / count))
+        nn.init.zeros_(layer.bias)
 
 
 @contextlib.contextmanager

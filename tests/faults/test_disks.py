@@ -35,6 +35,8 @@ def cases(whole, stopped):
             for end in ("npz", "safetensors", "csv", "png")
         ),
         ["encode", "{disk}/run", "--out", "{disk}/run/z.npz"],
+        ["export", "{disk}/run", "--out", "{disk}/run/all.onnx"],
+        ["export", "{disk}/run", "--format", "torch-export", "--out", "{disk}/run/all.pt2"],
         ["card", "{disk}/run"],
         ["sample", "{disk}/run", "-n", "500", "--out", "{disk}/run/old.npy"],
     ]

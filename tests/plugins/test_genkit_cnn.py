@@ -679,3 +679,22 @@ def test_a_typo_in_a_layer_is_one_error() -> None:
         CNNEncoder.Config(layers=[{"chanels": 3}])
     messages = [error["msg"] for error in caught.value.errors()]
     assert messages == ["Field required", "unknown key 'chanels'; did you mean 'channels'?"]
+
+
+LAYERS = ({"channels": 64, "kernel": 3}, {"channels": 64, "kernel": 3, "stride": 2}, {"channels": 64, "kernel": 3})
+
+
+@pytest.mark.parametrize(("init", "least", "most"), [("he", 0.4, 2.5), ("torch", 0.0, 0.2)])
+def test_a_signal_keeps_its_size_through_many_layers_of_relu(init: str, least: float, most: float) -> None:
+    x, z = torch.randn(64, 1, 28, 28), torch.randn(64, 32)
+    features = encoder((1, 28, 28), *LAYERS, *LAYERS, init=init, dense=(128,))(x)
+    inner = decoder((32,), (64, 28, 28), *LAYERS, *LAYERS, init=init, dense=(128,))(z)
+    assert least < features.square().mean() < most
+    assert least < inner.square().mean() / 2 < most  # the last layer has no relu, which would halve the squares
+
+
+def test_the_usual_initialization_draws_what_it_drew() -> None:
+    torch.manual_seed(3)
+    usual = encoder((1, 8, 8), LAYERS[0])
+    torch.manual_seed(3)
+    assert torch.equal(nn.Conv2d(1, 64, 3, 1, 1).weight, only(usual, nn.Conv2d).weight)

@@ -1,0 +1,74 @@
+"""Every example lives: its latents carry what the data hold, and what its GANs generate is of every class."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from genkit.data.dataset import as_float
+from genkit.runs.running import run
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CODES = {
+    "autoencoder": 8,
+    "sparse-autoencoder": 10,
+    "vae-deconv": 4,
+    "vae-dense": 15,
+    "vae-digits": 60,
+    "vae-gan": 8,
+    "vae-mnist": 1,
+    "vae-rnn": 12,
+    "vae-waves": 8,
+}
+"""The examples that have an encoder, with the number of epochs after which they live."""
+GANS = {"gan": 30, "gan-conv": 8, "vae-gan": 8}
+"""Those with a critic, with the number of epochs after which what they generate is of every class."""
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    """`live(name, epochs)`: an example trained for some epochs, once."""
+    runs = {}
+
+    def train(name, epochs):
+        if name not in runs:
+            options = [f"training.epochs={epochs}", "training.compile=false"]
+            if name == "vae-mnist":
+                options.append(f"data.root={os.environ['GENKIT_MNIST']}")
+            out = tmp_path_factory.mktemp("examples") / name
+            runs[name] = run(EXAMPLES / f"{name}.yaml", options, out=out)
+        return runs[name]
+
+    return train
+
+
+def test_each_example_is_among_them():
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CODES)
+def test_the_latents_carry_what_the_data_hold(name, live, bare):
+    if name == "vae-mnist" and "GENKIT_MNIST" not in os.environ:
+        pytest.skip("needs the files of MNIST")
+    trained = live(name, CODES[name])
+    figures = trained.evaluation
+    assert figures.active_units >= math.ceil(figures.latents / 2)
+    assert figures.unexplained < 0.9
+    assert {note.rule for note in trained.notes()} & {"collapsed latents", "dead units"} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GANS)
+def test_what_is_generated_is_of_every_class(name, live, bare):
+    trained = live(name, GANS[name])
+    data = trained.data.train
+    nearest = KNeighborsClassifier(1).fit(as_float(data.x).flatten(1).numpy(), data.labels.numpy())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sampled = trained.model.sample(500)
+    counts = torch.bincount(torch.from_numpy(nearest.predict(sampled.flatten(1).numpy())), minlength=10)
+    assert counts.min() >= 5, counts.tolist()
