@@ -19,6 +19,7 @@ from .interfaces import (
     Shape as Shape,
     Split as Split,
     TrainedModel as TrainedModel,
+    Transform as Transform,
 )
 from .model.building import build as build, build_part as build_part
 from .model.model import Model as Model

@@ -13,26 +13,21 @@ from pydantic_core import PydanticCustomError
 from genkit.errors import ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Sampler
 from genkit.settings import yaml
-from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
+from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.yaml import Document, dotted
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str | Mapping) else value
-
 
 Term = Annotated[Loss.Config, ChosenByName("loss")]
 Terms = Annotated[
     tuple[Term, ...],
-    BeforeValidator(_as_tuple, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
+    BeforeValidator(several, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
 ]
 
 Measure = Annotated[Metric.Config, ChosenByName("metric")]
 Metrics = Annotated[
     tuple[Measure, ...],
-    BeforeValidator(_as_tuple, json_schema_input_type=tuple[Measure, ...] | Measure),
+    BeforeValidator(several, json_schema_input_type=tuple[Measure, ...] | Measure),
     Field(description="what is measured after training beside the ELBO and its parts, by `genkit evaluate` too"),
 ]
 

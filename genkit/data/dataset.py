@@ -12,6 +12,8 @@ from torch import Tensor
 
 from genkit.data.fingerprint import fingerprint
 from genkit.data.scaling import Scaling
+from genkit.data.transforming import Chain
+from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
 from genkit.parallel.draws import rows_of
@@ -29,7 +31,7 @@ class DataSignature(Settings):
     source: str = Field(pattern=r"^([\w.-]+/)?[\w.-]*$", max_length=200)
     shape: tuple[Size, ...] = Field(min_length=1, max_length=8)
     range: tuple[float, float]
-    """The least and the greatest value of the training data, as the model sees them."""
+    """The least and the greatest value of the training data, in the units that the model takes and gives."""
     classes: tuple[str, ...] | None
     counts: dict[Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
@@ -37,13 +39,15 @@ class DataSignature(Settings):
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
     scaling: Scaling | None = None
     """What standardized the data; None: nothing did."""
+    transforms: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=100)
+    """The names of the transforms between the data's own units and the model's; the model keeps what they fitted."""
 
 
 class Batch(NamedTuple):
     """The data of one step."""
 
     x: Tensor
-    """(B, *shape), as they are stored: uint8 is read as x / 255. Binarized data are float32."""
+    """(B, *shape), as they are stored: uint8 is read as x / 255. Binarized and transformed data are float32."""
     total: int
     """The number of data of the batch in all processes; a process that works alone has all of them in x."""
 
@@ -64,6 +68,8 @@ class Dataset(NamedTuple):
     """What standardized the data; None: nothing did."""
     rows: Mapping[str, Tensor] = MappingProxyType({})
     """The place (N,) of each datum in the source, by the names of the splits that were taken from its training data."""
+    transforms: Chain = Chain()
+    """The transforms that batches go through; the splits are in the data's own units."""
 
     @property
     def shape(self) -> Shape:
@@ -102,7 +108,7 @@ class Dataset(NamedTuple):
     def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
         """Batches of a split, in order; the last one may have fewer data.
 
-        Binarized data are drawn here, for the whole batch.
+        Binarized data are drawn here, for the whole batch; transformed data become what the model is trained on.
 
         Args:
             split: a split of this data set.
@@ -115,7 +121,13 @@ class Dataset(NamedTuple):
             span = slice(0, total) if self.binarize else own
             rows = slice(start + span.start, start + span.stop)
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
+            if len(self.transforms):
+                x = self.transforms.applied(x)
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
+
+    def untransformed(self) -> Dataset:
+        """The same data in batches of their own units."""
+        return self._replace(transforms=Chain())
 
     def splits(self) -> dict[str, Split]:
         """The splits that have data, by name."""
@@ -127,7 +139,7 @@ class Dataset(NamedTuple):
         return {name: len(split.x) for name, split in self.splits().items()}
 
     def range(self) -> tuple[float, float]:
-        """The least and the greatest value of the training data, as the model sees them."""
+        """The least and the greatest value of the training data, in float32."""
         least, greatest = torch.aminmax(self.train.x)
         return float(as_float(least)), float(as_float(greatest))
 
@@ -146,12 +158,8 @@ class Dataset(NamedTuple):
             counts=counts,
             fingerprint=self.fingerprint(),
             scaling=self.scaling,
+            transforms=self.transforms.names,
         )
-
-
-def as_float(x: Tensor) -> Tensor:
-    """The values as the model sees them, in float32: x / 255 for uint8, else x itself."""
-    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
 
 
 def spans(count: int, size: int) -> Iterator[tuple[int, int]]:

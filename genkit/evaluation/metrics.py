@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import GenkitError, MetricError, in_a_line, place
 from genkit.evaluation.descriptions import Figure
-from genkit.interfaces import Description, Metric, MetricData, MetricNeed, Pass, Split
+from genkit.interfaces import Description, Forward, Metric, MetricData, MetricNeed, Pass, Split
 from genkit.model.building import build_part, new_name
 from genkit.model.model import Model, evaluating
 
@@ -128,8 +129,18 @@ def _metric(config: Metric.Config) -> Metric:
 
 
 def _passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[Pass]:
-    for batch in data.batches(split, size):
-        yield functools.partial(model, as_float(batch.x.to(model.device)))
+    for batch in data.untransformed().batches(split, size):
+        yield functools.partial(_passed, model, as_float(batch.x.to(model.device)))
+
+
+def _passed(model: Model, x: Tensor, draws: int) -> Forward:
+    """One pass of x (B, *shape), in the data's own units; its log_prob is a density in these units."""
+    if not len(model.transforms):
+        plain: Forward = model(x, draws)
+        return plain
+    forward: Forward = model(model.transforms(x), draws)
+    own = None if forward.log_prob is None else forward.log_prob + model.transforms.log_det(x)
+    return forward._replace(log_prob=own)
 
 
 def _lack(model: Model, splits: Iterable[Split], metric: Metric, name: str) -> str | None:

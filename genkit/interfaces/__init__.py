@@ -16,9 +16,10 @@ from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.sampler import Latent, Sampler
+from genkit.interfaces.transform import Transform
 from genkit.settings.base import ChosenByName
 
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss, Metric)
+INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss, Metric, Transform)
 """The kinds of components, in the order in which a config names them."""
 KINDS = tuple(interface.kind for interface in INTERFACES)
 
@@ -49,4 +50,5 @@ __all__ = [
     "Share",
     "Split",
     "TrainedModel",
+    "Transform",
 ]

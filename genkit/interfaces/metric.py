@@ -36,6 +36,8 @@ class Description(NamedTuple):
     """The meaning of the figure, with the source of its formula."""
     form: str = ",.4g"
     """The number's format, as for Python's `format`."""
+    of_density: bool = False
+    """Whether it is the figure of a density of the data, which hangs on the units of the data."""
 
     @property
     def title(self) -> str:
@@ -102,7 +104,10 @@ class MetricData(NamedTuple):
     classes: tuple[str, ...] | None
     """The names of the labels; None: labels have numbers only."""
     passes: Callable[[int], Iterator[Pass]]
-    """Takes a number B of data, and gives the passes of each batch of so many data of `split`, in order."""
+    """Takes a number B of data, and gives the passes of each batch of so many data of `split`, in order.
+
+    Their x is in the model's units, and their log_prob in the data's own, by the transforms' log|det J|.
+    """
 
 
 MetricNeed = Literal["encoder", "density", "prior", "labels"]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from genkit.config import RunConfig
+from genkit.data.transforming import Chain
 from genkit.errors import ComponentError, GenkitError, in_a_line, place
 from genkit.interfaces import ENCODER_NEEDS, Component, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
 from genkit.model import trial
@@ -34,6 +35,7 @@ def build(config: RunConfig, shape: Shape) -> Model:
     _check_needs(config, sampler, losses)
     model = Model(encoder, sampler, decoder, likelihood, losses, shape)
     model.config = config
+    model.transforms = Chain.of(config.data.transform, shape)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape))
     arrange_memory(model)

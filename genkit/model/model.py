@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from genkit.config import RunConfig
 from genkit.data.checks import check_fit, check_values
 from genkit.data.dataset import DataSignature, as_float
+from genkit.data.transforming import Chain
 from genkit.errors import ComponentError, DataError, TrainingError
 from genkit.interfaces import Decoder, Encoder, Forward, LearnedLoss, Likelihood, Loss, Sampler, Shape
 from genkit.model.batches import Batches
@@ -50,13 +51,18 @@ class Model(nn.Module):
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
+        self.transforms = Chain()
+        """What is between the data's own units, which the model takes and gives, and those of `forward`."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
         self.data: DataSignature | None = None
 
     def forward(self, x: Tensor, draws: int | None = None) -> Forward:
-        """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need."""
+        """One pass over x (B, *shape), in the model's units.
+
+        There are K = `draws` draws from q(z|x), by default as many as the terms need.
+        """
         latent = params = log_prob = generated = None
         if self.encoder is not None:
             latent = self.sampler(self._through(self.encoder, x), self.draws if draws is None else draws)
@@ -101,15 +107,20 @@ class Model(nn.Module):
         encoder = self.encoder
         if encoder is None:
             raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
-        return self._streamed(lambda batch: self.sampler(encoder(batch), 0).mean, self.fitting(x), "encode")
+        chain = self.transforms
+        return self._streamed(lambda batch: self.sampler(encoder(chain(batch)), 0).mean, self.fitting(x), "encode")
 
     def decode(self, z: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
-        z = _tensor(z)
+        """The mean of p(x|z), brought back by the transforms where there are some: z (N, *latent_shape) -> (N, *shape).
+
+        Raises:
+            ComponentError: a transform cannot be inverted.
+        """
+        z, own = _tensor(z), self.transforms.inverse
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
         check_values(z, "z")
-        return self._streamed(lambda batch: self.likelihood.mean(self.decoder(batch)), z.to(torch.float32), "decode")
+        return self._streamed(lambda part: own(self.likelihood.mean(self.decoder(part))), z.to(torch.float32), "decode")
 
     def reconstruct(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape)."""
@@ -128,7 +139,8 @@ class Model(nn.Module):
 
         def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
-                return _finite(value_of(self.decoder(self.sampler.prior(stop - start))), "sample")
+                values = value_of(self.decoder(self.sampler.prior(stop - start)))
+                return _finite(self.transforms.inverse(values), "sample")
 
         return self.batches["sample"].over(n, drawn, self.device)
 
@@ -151,7 +163,7 @@ class Model(nn.Module):
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
-        check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'")
+        check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 
     def _streamed(self, function: Callable[[Tensor], Tensor], inputs: Tensor, work: str) -> Tensor:

@@ -117,7 +117,7 @@ def _check_support(config: RunConfig, data: Dataset) -> None:
     likelihood: Any = config.likelihood.component
     for name, split in _splits(data).items():
         low, high = likelihood.support
-        check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'")
+        check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
 
 
 def _meta_model(config: RunConfig, shape: Shape) -> Model:

@@ -23,7 +23,7 @@ from genkit.registry.selection import FIRST_PARTY
 HERE = Path(__file__).parent
 KINDS = tuple(sorted(path.stem for path in (HERE / "kinds").glob("*.py")))
 LICENSES = tuple(sorted(path.stem for path in (HERE / "licenses").glob("*.txt")))
-KEYS = {"metric": "metrics"}
+KEYS = {"metric": "metrics", "transform": "data.transform"}
 """The keys at which a config names parts, where they are not those of the kinds."""
 LOGGER = "logger"
 """The kind without a component: hooks that follow a run."""
@@ -187,6 +187,8 @@ def _with_part(config: str, kind: str) -> str:
     """The config with the new part in its place; a loss term follows those of the example, and a metric comes last."""
     if kind == "metric":
         return f"{config}metrics: [sketch]\n"
+    if kind == "transform":
+        return re.sub(r"(?m)^data: (.*)$", r"data: {name: \1, transform: [sketch]}", config)
     if kind == "loss":
         return re.sub(r"(?m)^loss: \[(.*)\]$", r"loss: [\1, sketch]", config)
     return re.sub(rf"(?m)^{kind}: .*$", f"{kind}: sketch", config)

@@ -81,11 +81,12 @@ class _Encoder(nn.Module):
         super().__init__()
         if model.encoder is None:
             raise GenkitError("the model has no encoder; export its decoder")
+        self.transforms = model.transforms
         self.encoder = model.encoder
         self.sampler = model.sampler
 
     def forward(self, x: Tensor) -> Tensor:
-        mean: Tensor = self.sampler(self.encoder(x), 0).mean
+        mean: Tensor = self.sampler(self.encoder(self.transforms(x)), 0).mean
         return mean
 
 
@@ -94,9 +95,10 @@ class _Decoder(nn.Module):
         super().__init__()
         self.decoder = model.decoder
         self.likelihood = model.likelihood
+        self.transforms = model.transforms
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.likelihood.mean(self.decoder(z))
+        return self.transforms.inverse(self.likelihood.mean(self.decoder(z)))
 
 
 class _Whole(nn.Module):

@@ -14,7 +14,6 @@ from genkit.data.dataset import DataSignature
 from genkit.errors import RunError
 from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
-from genkit.evaluation.metrics import figures as figures_of_metrics
 from genkit.files import strict_json
 from genkit.model.model import Model
 from genkit.record.diagnosis import Note, Signals
@@ -45,8 +44,9 @@ class Facts:
 
     def figures(self) -> list[Figure]:
         """The figures of the test split, without those that the model lacks."""
-        values = self.evaluation or {}
-        return [*figures(values, Evaluation), *figures_of_metrics(values.get("metrics", {}), self.config.metrics)]
+        if self.evaluation is None:
+            return []
+        return EVALUATION.validate_python(self.evaluation).figures(self.config.metrics)
 
     def notes(self) -> list[Note]:
         """What the rules of the diagnosis say."""

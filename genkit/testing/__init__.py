@@ -49,6 +49,7 @@ from genkit.testing import (  # noqa: F401 - each module adds its checks
     samplers,
     shares,
     sources,
+    transforms,
 )
 from genkit.testing.check import Check, Result, promises
 from genkit.testing.listeners import Listener

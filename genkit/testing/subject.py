@@ -16,7 +16,18 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from genkit.errors import ComponentError, ConfigError, in_a_line, place
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Sampler, Shape
+from genkit.interfaces import (
+    Component,
+    DataSource,
+    Decoder,
+    Encoder,
+    Likelihood,
+    Loss,
+    Metric,
+    Sampler,
+    Shape,
+    Transform,
+)
 from genkit.registry.kinds import name_of
 from genkit.settings.yaml import dotted
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
@@ -34,6 +45,7 @@ CASES: dict[type[Component], type[Case]] = {
     Sampler: SamplerCase,
     Likelihood: LikelihoodCase,
     Loss: LossCase,
+    Transform: NetworkCase,
 }
 
 

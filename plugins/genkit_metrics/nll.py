@@ -52,6 +52,7 @@ class NLL(Metric):
                 "lower",
                 "−log of the mean importance weight of the draws (Burda et al. 2016, arXiv:1509.00519, equation 8).",
                 ",.2f",
+                of_density=True,
             ),
             "standard_error": Description(
                 f"its standard error, {draws}", NATS, None, "The deviation over the data, divided by √N.", ",.2g"

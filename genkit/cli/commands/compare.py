@@ -68,12 +68,13 @@ def show(comparison: Comparison, metrics: Sequence[Metric.Config] = ()) -> None:
     from genkit.evaluation.metrics import figures as figures_of_metrics
     from genkit.runs.comparison import Entry
 
-    entries = [(entry.name, figures(asdict(entry), Entry), entry.evaluation.metrics) for entry in comparison.entries]
-    entries.append(("floor", figures({"samples": asdict(comparison.floor)}, Entry), {}))
-    columns = [
-        (printable(name), {figure.key: figure.text for figure in [*core, *figures_of_metrics(values, metrics)]})
-        for name, core, values in entries
-    ]
+    columns: list[Column] = []
+    for entry in comparison.entries:
+        each = [*figures(asdict(entry), Entry), *figures_of_metrics(entry.evaluation.metrics, metrics)]
+        ranked = [one for one in each if entry.evaluation.own_units is None or not one.about.of_density]
+        columns.append((printable(entry.name), {figure.key: figure.text for figure in ranked}))
+    floor = figures({"samples": asdict(comparison.floor)}, Entry)
+    columns.append(("floor", {figure.key: figure.text for figure in floor}))
     described = descriptions(Entry) | of_metrics(metrics)
     rows = {key: about for key, about in described.items() if any(key in cells for _, cells in columns)}
     console = tables.console()
@@ -86,6 +87,10 @@ def show(comparison: Comparison, metrics: Sequence[Metric.Config] = ()) -> None:
         f"{comparison.floor.count:,} samples against as many test data, in {comparison.features}\n"
         "floor: training data in place of samples, about the best that a model can reach"
     )
+    for entry in comparison.entries:
+        if (transform := entry.evaluation.own_units) is not None:
+            what = f"its densities are in the units of {transform}, which has no log|det J|, and rank no models"
+            console.print(f"{printable(entry.name)}: {what}", soft_wrap=True)
 
 
 def _pieces(columns: list[Column], room: int) -> list[list[Column]]:

@@ -50,7 +50,7 @@ def evaluate(
     if as_json:
         tables.print_json(figures | {"notes": [note._asdict() for note in notes]})
         return
-    show(figures, descriptions(metrics))
+    show(figures, descriptions(metrics) | {figure.key: figure.about for figure in evaluation.figures(metrics)})
     for note in notes:
         say(tables.note_line(note))
 
@@ -67,7 +67,7 @@ def show(values: dict[str, Any], metrics: dict[str, Description] | None = None) 
 
     Args:
         values: an evaluation as plain values.
-        metrics: the descriptions of the figures of its metrics.
+        metrics: the descriptions of the figures of its metrics, and others that replace usual ones.
     """
     from genkit.evaluation.descriptions import LEGEND, descriptions
     from genkit.evaluation.figures import Evaluation
