@@ -3,6 +3,7 @@ from .config import RunConfig as RunConfig
 from .errors import ComponentError as ComponentError, DataError as DataError, GenkitError as GenkitError
 from .evaluation.figures import evaluate as evaluate
 from .interfaces import (
+    Augmentation as Augmentation,
     DataSource as DataSource,
     Decoder as Decoder,
     Description as Description,

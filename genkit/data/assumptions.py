@@ -29,8 +29,8 @@ def notes(data: Dataset) -> list[str]:
         scale = f"each {name_of(data.shape)} standardized: all that the model takes and gives is in these units"
     else:
         scale = "bytes, read as x / 255" if data.train.x.dtype == torch.uint8 else "numbers as they are"
-    if data.transforms.names:
-        scale += f", which the model sees through {', then '.join(data.transforms.names)}"
+    if data.transforms.lasting:
+        scale += f", which the model sees through {', then '.join(data.transforms.lasting)}"
     return [scale, _layout(data.shape), *data.notes]
 
 
@@ -46,7 +46,7 @@ def doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 
 def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
     """Doubts about the scale alone; arguments as for `doubts`."""
-    if data.transforms.names:
+    if data.transforms.lasting:
         return []
     if data.scaling is None and data.train.x.dtype == torch.uint8 and limits[0] < limits[1]:
         return _byte_doubts(round(255 * limits[1]))
@@ -56,7 +56,7 @@ def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 
 def unscaled(data: Dataset, limits: tuple[float, float]) -> str | None:
     """The extent of unscaled data, with the remedy; None: no value is large. Arguments as for `doubts`."""
-    scaled = data.scaling is not None or bool(data.transforms.names)
+    scaled = data.scaling is not None or bool(data.transforms.lasting)
     return _extents(data.train.x, limits) if max(map(abs, limits)) > LARGE and not scaled else None
 
 

@@ -16,7 +16,7 @@ from genkit.data.transforming import Chain
 from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
 from genkit.interfaces import Shape, Split
-from genkit.parallel.draws import rows_of
+from genkit.parallel.draws import rows_of, sharing
 from genkit.settings.base import Settings
 from genkit.text import encodable
 
@@ -122,7 +122,8 @@ class Dataset(NamedTuple):
             rows = slice(start + span.start, start + span.stop)
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
             if len(self.transforms):
-                x = self.transforms.applied(x)
+                with sharing(total):
+                    x = self.transforms.applied(x)
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
 
     def untransformed(self) -> Dataset:
@@ -158,7 +159,7 @@ class Dataset(NamedTuple):
             counts=counts,
             fingerprint=self.fingerprint(),
             scaling=self.scaling,
-            transforms=self.transforms.names,
+            transforms=self.transforms.lasting,
         )
 
 

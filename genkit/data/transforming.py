@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from genkit.data.units import as_float
 from genkit.errors import ComponentError, DataError, GenkitError, in_a_line, place
-from genkit.interfaces import Component, Shape, Transform
+from genkit.interfaces import Augmentation, Component, Shape, Transform
 
 BLOCK = 2**20
 """About the number of values that are transformed at once, where data are looked at as a whole."""
 
 
 class Chain(nn.ModuleList):
-    """Transforms in their order; without any, the data stay what they are.
+    """Transforms in their order; without any, the data stay what they are. Augmentations act in training mode alone.
 
     Args:
         transforms: the transforms.
@@ -34,7 +34,12 @@ class Chain(nn.ModuleList):
         """The transforms of a config, not fitted yet; raises ComponentError where one refuses the shape."""
         chain = cls(_built(config, shape) for config in configs)
         chain.names = tuple(config.name for config in configs)
-        return chain
+        return chain.eval()
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """The names of those that act on all data, not in training alone."""
+        return tuple(name for name, transform in self._named() if not isinstance(transform, Augmentation))
 
     def forward(self, x: Tensor) -> Tensor:
         """The data in the model's units: x (B, *shape) -> (B, *shape)."""
@@ -43,7 +48,7 @@ class Chain(nn.ModuleList):
         return x
 
     def applied(self, x: Tensor) -> Tensor:
-        """Stored data (B, *shape) in the model's units, in float32 and without gradients."""
+        """Stored data (B, *shape) in the model's units, in float32, without gradients; augmented in training mode."""
         with torch.no_grad():
             return self.forward(as_float(x if self.device is None else x.to(self.device)))
 
@@ -103,8 +108,9 @@ class Chain(nn.ModuleList):
         return next((buffer.device for buffer in self.buffers()), None)
 
     def _blocks(self, x: Tensor, stop: int) -> Blocks:
-        """Data as the first `stop` transforms make them."""
-        return Blocks(x, list(self)[:stop], self.device)
+        """Data as the first `stop` transforms make them, without augmentations."""
+        first = [transform for _, transform in list(self._named())[:stop]]
+        return Blocks(x, [each for each in first if not isinstance(each, Augmentation)], self.device)
 
     def _named(self) -> Iterator[tuple[str, Transform]]:
         return zip(self.names, self, strict=True)  # type: ignore[arg-type]

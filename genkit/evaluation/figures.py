@@ -198,7 +198,7 @@ class _Sums:
         params = model.decoder(mean)
         reconstructions = model.likelihood.mean(params).to(dtype)
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
-        if len(model.transforms):
+        if model.transforms.lasting:
             self.log_det = (self.log_det or 0.0) + float(model.transforms.log_det(own).to(dtype).sum())
         if forward.latent.kl is not None:
             row = forward.latent.kl.to(dtype).sum(0).cpu()

@@ -135,7 +135,7 @@ def _passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[Pa
 
 def _passed(model: Model, x: Tensor, draws: int) -> Forward:
     """One pass of x (B, *shape), in the data's own units; its log_prob is a density in these units."""
-    if not len(model.transforms):
+    if not model.transforms.lasting:
         plain: Forward = model(x, draws)
         return plain
     forward: Forward = model(model.transforms(x), draws)

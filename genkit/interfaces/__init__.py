@@ -16,7 +16,7 @@ from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.sampler import Latent, Sampler
-from genkit.interfaces.transform import Transform
+from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
 
 INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss, Metric, Transform)
@@ -28,6 +28,7 @@ __all__ = [
     "INTERFACES",
     "KINDS",
     "NATS",
+    "Augmentation",
     "ChosenByName",
     "Component",
     "DataSource",

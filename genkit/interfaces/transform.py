@@ -50,3 +50,33 @@ class Transform(Component, nn.Module, ABC):
     @abstractmethod
     def log_det(self, x: Tensor) -> Tensor:
         """log|det ∂y/∂x| in nats: x (B, *shape) -> (B,); never called where there is none (`has_log_det`)."""
+
+
+class Augmentation(Transform, ABC):
+    """Random changes of training data that leave what they show the same; all other uses see the data as they are.
+
+    It acts in training mode alone, so that it needs no inverse, and its log|det J| is 0.
+
+    Args:
+        config: the options.
+        shape: the shape of one datum.
+    """
+
+    @abstractmethod
+    def augment(self, x: Tensor) -> Tensor:
+        """Another version of each datum, in the range of the data: (B, *shape) -> (B, *shape).
+
+        Random numbers come from `genkit.uniform` and `genkit.normal`, with the data as batch dimension.
+        """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`augment(x)` in training mode, else x: (B, *shape) -> (B, *shape)."""
+        return self.augment(x) if self.training else x
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The data themselves: (B, *shape) -> (B, *shape)."""
+        return y
+
+    def log_det(self, x: Tensor) -> Tensor:
+        """0 for each datum: (B,)."""
+        return x.new_zeros(len(x))

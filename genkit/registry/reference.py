@@ -21,6 +21,7 @@ from genkit.evaluation.sample_quality import SampleQuality
 from genkit.files.markdown import table
 from genkit.interfaces import (
     INTERFACES,
+    Augmentation,
     Component,
     Description,
     Forward,
@@ -41,7 +42,7 @@ from genkit.registry.registry import installed
 from genkit.settings.schedules import Ramp
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
-DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
+DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss, Augmentation)
 PASSED = (Latent, Forward, Split, RawData, MetricData, Description)
 """The values that parts pass to each other."""
 NEEDS: Mapping[type[Component], tuple[str, Any]] = {Loss: ("Need", Need), Metric: ("MetricNeed", MetricNeed)}

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from genkit.errors import in_a_line, place
-from genkit.interfaces import Component, Shape, Transform
+from genkit.interfaces import Augmentation, Component, Shape, Transform
+from genkit.parallel.draws import Rows, taking
 from genkit.testing.check import promise
-from genkit.testing.subject import ContractError, NotApplicable, Subject, close, generators, require
+from genkit.testing.subject import ContractError, NotApplicable, Subject, close, generators, require, seeded
 
 COUNT = 24
 MOST = 64
@@ -129,6 +130,38 @@ def input_is_kept(subject: Subject) -> None:
     require(states == generators(), "it draws at random, or seeds a generator: a transform is the same at each call")
 
 
+@promise(Augmentation, after=("shapes",))
+def augmentation(subject: Subject) -> None:
+    """In training mode each datum becomes another one of its shape, finite and in the range of the data."""
+    for part, x in _cases(subject):
+        part.train()
+        y, again = _outcome("augment", part, x), _outcome("augment", part, x)
+        require(y.shape == x.shape, f"data of shape {tuple(x.shape)} become {tuple(y.shape)}: keep their shape")
+        low, high = x.aminmax()
+        inside = (
+            bool(y.isfinite().all()) and float(y.min()) >= float(low) - 1e-4 and float(y.max()) <= float(high) + 1e-4
+        )
+        require(inside, f"data from {low:.3g} to {high:.3g} become values from {y.min():.3g} to {y.max():.3g}")
+        require(not torch.equal(y, again), "it gives the same twice: draw random numbers from genkit.uniform or normal")
+
+
+@promise(Augmentation, after=("augmentation",))
+def shared_augmentation(subject: Subject) -> None:
+    """Processes that share a batch and a seed give the rows that one process gives for the whole batch."""
+    for part, x in _cases(subject):
+        part.train()
+        with seeded():
+            whole = part.augment(x)
+        for rows in (Rows(0, 7, len(x)), Rows(7, len(x), len(x))):
+            with seeded(), taking(rows):
+                own = part.augment(x[rows.start : rows.stop])
+            require(
+                close(own, whole[rows.start : rows.stop]),
+                "where processes share a batch, data become others than where one process has all of it: take random "
+                "numbers from genkit.uniform and genkit.normal, with the data as batch dimension",
+            )
+
+
 def _applies(subject: Subject, name: str) -> bool:
     flags = {"inverse": subject.component.invertible, "log_det": subject.component.has_log_det}
     return bool(flags.get(name, True))
@@ -154,7 +187,7 @@ def _cases(subject: Subject) -> Iterator[tuple[Any, Tensor]]:
 
 def _built(subject: Subject, shape: Shape) -> nn.Module:
     part: nn.Module = subject.component(subject.config, shape)
-    return part
+    return part.eval()
 
 
 def _fitted(subject: Subject, x: Tensor, size: int = COUNT) -> Any:
@@ -163,7 +196,7 @@ def _fitted(subject: Subject, x: Tensor, size: int = COUNT) -> Any:
         part.fit(x.split(size))
     except Exception as error:
         raise ContractError(f"fit fails on data {tuple(x.shape)}: {in_a_line(error)}{place(error)}") from error
-    return part.eval()
+    return part
 
 
 def data_for(component: type[Component], shape: Shape) -> Tensor:

@@ -5,7 +5,8 @@ from typing import Literal
 import pytest
 import torch
 
-from genkit.interfaces import Transform
+from genkit.interfaces import Augmentation, Transform
+from genkit.parallel.draws import uniform
 
 
 class Good(Transform):
@@ -156,3 +157,55 @@ def test_one_that_says_what_it_cannot_is_not_held_to_it(failures):
         has_log_det = False
 
     assert failures(Rounds) == {}
+
+
+class Jitters(Augmentation):
+    """Takes each datum's brightness down, by another factor each time."""
+
+    class Config(Augmentation.Config):
+        name: Literal["of-test-2"] = "of-test-2"
+
+    def fit(self, blocks):
+        pass
+
+    def augment(self, x):
+        factor = uniform(len(x), batch=0, like=x).view(-1, *[1] * (x.ndim - 1))
+        return x * (1 - factor / 2)
+
+
+class Same(Jitters):
+    """Does the same each time."""
+
+    def augment(self, x):
+        return x / 2
+
+
+class Bright(Jitters):
+    """Leaves the range of the data."""
+
+    def augment(self, x):
+        return super().augment(x) + 100
+
+
+class OwnDraws(Jitters):
+    """Draws by torch."""
+
+    def augment(self, x):
+        return x * torch.rand(len(x), *[1] * (x.ndim - 1))
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "said"),
+    [
+        (Same, "augmentation", "it gives the same twice"),
+        (Bright, "augmentation", "become values from"),
+        (OwnDraws, "shared augmentation", "take random numbers from genkit.uniform"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_breaks_a_promise_of_augmentations_is_said(component, check, said, failures):
+    assert said in failures(component)[check]
+
+
+def test_a_good_augmentation_passes(failures):
+    assert failures(Jitters) == {}
