@@ -81,6 +81,11 @@ class Model(nn.Module):
         return output.float()
 
     @property
+    def decodes(self) -> bool:
+        """Whether it gives data: each of its transforms can be inverted."""
+        return self.transforms.inverts
+
+    @property
     def device(self) -> torch.device:
         """The device of the model's parameters."""
         return next(self.parameters()).device

@@ -99,12 +99,12 @@ class RunWriter:
 
     def _images(self, epoch: int) -> None:
         run = self.run
-        if run.model.encoder is not None:
+        if run.model.encoder is not None and run.model.decodes:
             held_out = run.data.test or run.data.validation or run.data.train
             with _each_alone("reconstructions"):
                 rebuilt = plots.reconstructions(run.model, held_out.x)
                 self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
-        if run.model.sampler.has_prior:
+        if run.model.sampler.has_prior and run.model.decodes:
             with _each_alone("samples"):
                 self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 

@@ -14,6 +14,7 @@ from genkit.errors import ComponentError, ConfigError, DataError, GenkitError
 from genkit.evaluation.figures import evaluate
 from genkit.evaluation.metrics import measure
 from genkit.interfaces import Transform
+from genkit.record.stages import STAGES
 from genkit.runs.opening import as_config, prepare, reopen
 from genkit.runs.running import resume, run
 from genkit.sharing.export import export
@@ -176,6 +177,16 @@ def test_where_samples_are_asked_for_what_cannot_be_inverted_is_one_error(table,
     answer = cli("sample", tmp_path / "run", "--out", tmp_path / "x.npy")
     assert (answer.code, answer.err.count("error: ")) == (2, 1)
     assert said in answer.err
+
+
+def test_its_run_has_the_pictures_that_need_no_way_back(table, tmp_path, variant, cli, monkeypatch):
+    monkeypatch.setattr("genkit.evaluation.sample_quality.LEAST", 50)
+    monkeypatch.setattr("genkit.runs.comparison.LEAST", 50)
+    config = config_of(table, clip(variant, invertible=False), training={"epochs": 1, "batch_size": 50})
+    ended = run(config, out=tmp_path / "run")  # no warning
+    assert {path.stem for path in ended.directory.pictures.iterdir()} == {"loss", "latents", "filters"}
+    assert ended.directory.stages.done(1) == list(STAGES)
+    assert cli("compare", tmp_path / "run", "--out", tmp_path / "page.png").code == 0
 
 
 def test_without_a_density_figures_are_marked_and_rank_no_models(table, tmp_path, variant, cli, bare, monkeypatch):
