@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from genkit.data.dataset import Dataset
-from genkit.errors import GenkitError, MetricError
+from genkit.errors import GenkitError, MetricError, in_a_line
 from genkit.evaluation.metrics import measure_by
 from genkit.interfaces import Description, Metric, MetricNeed, Shape, Split
 from genkit.model.model import Model
@@ -51,6 +51,10 @@ def figures(subject: Subject) -> None:
         require(bool(about.name), f"figure '{key}' has no name")
         require(bool(about.sentence), f"figure '{key}' has no sentence: say what it means, and where its formula is")
         require(about.better in (None, "lower", "higher"), f"figure '{key}': better is {about.better!r}")
+        try:
+            format(1.5, about.form)
+        except ValueError as error:
+            raise ContractError(f"figure '{key}': form {about.form!r} formats no number: {in_a_line(error)}") from error
 
 
 @promise(Metric, after=("figures",))

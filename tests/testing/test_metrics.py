@@ -68,6 +68,12 @@ class Plain(Good):
     figures = {"spread": "the spread"}  # noqa: RUF012
 
 
+class Formless(Good):
+    """Formats its figure as a text."""
+
+    figures = {"spread": SPREAD._replace(form="s")}  # noqa: RUF012
+
+
 class Empty(Good):
     """Gives nothing."""
 
@@ -178,6 +184,7 @@ WRONG = [
     (Wordy, "figures", "the key 'the spread' is no word"),
     (Silent, "figures", "has no sentence"),
     (Plain, "figures", "is described by no genkit.Description"),
+    (Formless, "figures", "form 's' formats no number"),
     (Empty, "values", "it gives no figure"),
     (Infinite, "values", "'spread' is inf, not a finite number"),
     (Other, "values", "gives 'width', which its `figures` do not describe"),
