@@ -18,7 +18,7 @@ NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile cura
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
 UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
 
-.PHONY: help install run test quick lint format bench newest faults lock clean
+.PHONY: help install run test quick lint format bench newest faults examples lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench: $(RUN) ## training throughput of the examples, eager and compiled
 FAULTS ?= 10000
 faults: $(TEST) ## kills, full disks, generated and hostile files: FAULTS=10000 of them, in about half an hour
 	FAULTS=$(FAULTS) $(BIN)/python -m pytest -m "" $(SIDE_BY_SIDE) tests/faults
+
+examples: $(TEST) ## every example to its end, in about a quarter of an hour: each has to live
+	EXAMPLES=1 $(BIN)/python -m pytest -m "" tests/test_examples.py
 
 newest: ## all tests on the newest torch there is, in an environment of its own
 	$(PYTHON) -m venv $(NEWEST)

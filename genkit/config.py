@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Sampler
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Prior, Sampler
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
 from genkit.settings.optimizers import Adam, Optimizer
@@ -30,6 +30,9 @@ Metrics = Annotated[
     BeforeValidator(several, json_schema_input_type=tuple[Measure, ...] | Measure),
     Field(description="what is measured after training beside the ELBO and its parts, by `genkit evaluate` too"),
 ]
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
 def _no_number(value: Any) -> Any:
@@ -119,6 +122,10 @@ class RunConfig(Settings):
         ChosenByName("sampler"),
         Field(description="the sampler, features -> q(z|x), and the prior p(z)"),
     ]
+    prior: Annotated[
+        Annotated[Prior.Config, ChosenByName("prior")] | None,
+        Field(description="the prior p(z); null: the sampler's own"),
+    ] = None
     decoder: Annotated[
         Decoder.Config, ChosenByName("decoder"), Field(description="the decoder, z -> the parameters of p(x|z)")
     ]
@@ -129,6 +136,14 @@ class RunConfig(Settings):
     ]
     loss: Terms
     metrics: Metrics = ()
+    condition: Annotated[
+        Annotated[tuple[Name, ...], Field(max_length=20)],
+        BeforeValidator(several, json_schema_input_type=tuple[Name, ...] | Name),
+        Field(
+            description="the side data that encoder and decoder are conditioned on, such as labels: they get them as "
+            "further features or channels"
+        ),
+    ] = ()
     training: Annotated[TrainingConfig, Field(description="how the model is fitted")] = TrainingConfig()
 
     def resolved(self) -> dict[str, Any]:

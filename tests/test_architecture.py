@@ -113,6 +113,7 @@ def test_no_shipped_class_overrides_a_concrete_method_of_another():
 
 RECORDS = {
     "DataSignature",
+    "SideSignature",
     "Header",
     "PluginRecord",
     "Scaling",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
@@ -15,7 +15,7 @@ from genkit.data.scaling import Scaling
 from genkit.data.transforming import Chain
 from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
-from genkit.interfaces import Shape, Split
+from genkit.interfaces import Schema, Shape, Side, Split
 from genkit.parallel.draws import rows_of, sharing
 from genkit.settings.base import Settings
 from genkit.text import encodable
@@ -23,6 +23,19 @@ from genkit.text import encodable
 SPLITS = ("train", "validation", "test")
 
 Size = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class SideSignature(Settings):
+    """What a model has to know of one of its side data."""
+
+    shape: tuple[Size, ...] = Field(default=(), max_length=8)
+    classes: Size | None = None
+    names: tuple[str, ...] | None = None
+
+    @property
+    def side(self) -> Side:
+        """The same for the parts of a model."""
+        return Side(self.shape, self.classes, self.names)
 
 
 class DataSignature(Settings):
@@ -41,6 +54,17 @@ class DataSignature(Settings):
     """What standardized the data; None: nothing did."""
     transforms: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=100)
     """The names of the transforms between the data's own units and the model's; the model keeps what they fitted."""
+    side: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,99}$")], SideSignature] = Field(default={}, max_length=100)
+    """What the side data hold, by name."""
+
+    def for_parts(self) -> Schema:
+        """What the parts of a model are built for."""
+        side = {name: each.side for name, each in self.side.items()}
+        if self.classes and "labels" not in side:  # a file from before side data
+            side["labels"] = Side(classes=len(self.classes))
+        if self.classes and "labels" in side:
+            side["labels"] = side["labels"]._replace(names=self.classes)
+        return Schema(self.shape, side, self.counts.get("train"))
 
 
 class Batch(NamedTuple):
@@ -50,6 +74,8 @@ class Batch(NamedTuple):
     """(B, *shape), as they are stored: uint8 is read as x / 255. Binarized and transformed data are float32."""
     total: int
     """The number of data of the batch in all processes; a process that works alone has all of them in x."""
+    side: Mapping[str, Tensor] = MappingProxyType({})
+    """The side data that were asked for, (B, ...) each."""
 
 
 class Dataset(NamedTuple):
@@ -70,11 +96,18 @@ class Dataset(NamedTuple):
     """The place (N,) of each datum in the source, by the names of the splits that were taken from its training data."""
     transforms: Chain = Chain()
     """The transforms that batches go through; the splits are in the data's own units."""
+    side: Mapping[str, Side] = MappingProxyType({})
+    """What the side data hold, by name, labels among them."""
 
     @property
     def shape(self) -> Shape:
         """The shape of one datum."""
         return tuple(self.train.x.shape[1:])
+
+    @property
+    def schema(self) -> Schema:
+        """What the parts of a model are built for."""
+        return Schema(self.shape, self.side, len(self.train.x))
 
     def split(self, name: str) -> Split:
         """The split of that name, or all splits joined for `all`; raises DataError where it is empty."""
@@ -82,7 +115,8 @@ class Dataset(NamedTuple):
             splits = [split for split in (self.train, self.validation, self.test) if split is not None]
             labels = [split.labels for split in splits if split.labels is not None]
             whole = torch.cat(labels) if len(labels) == len(splits) else None
-            return Split(torch.cat([split.x for split in splits]), whole)
+            side = {name: torch.cat([split.side[name] for split in splits]) for name in self.train.side}
+            return Split(torch.cat([split.x for split in splits]), whole, side)
         if name not in SPLITS:
             raise DataError(f"there is no split '{name}'; choose from {', '.join((*SPLITS, 'all'))}")
         split: Split | None = getattr(self, name)
@@ -98,14 +132,18 @@ class Dataset(NamedTuple):
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""
-        splits = [
-            split and Split(split.x.to(device), None if split.labels is None else split.labels.to(device))
-            for split in (self.train, self.validation, self.test)
-        ]
+        splits = [split and _moved(split, device) for split in (self.train, self.validation, self.test)]
         assert splits[0] is not None
         return self._replace(train=splits[0], validation=splits[1], test=splits[2])
 
-    def batches(self, split: Split, size: int, order: Tensor | None = None, whole: bool = False) -> Iterator[Batch]:
+    def batches(
+        self,
+        split: Split,
+        size: int,
+        order: Tensor | None = None,
+        whole: bool = False,
+        names: Sequence[str] = (),
+    ) -> Iterator[Batch]:
         """Batches of a split, in order; the last one may have fewer data.
 
         Binarized data are drawn here, for the whole batch; transformed data become what the model is trained on.
@@ -115,7 +153,12 @@ class Dataset(NamedTuple):
             size: the number of data in a batch.
             order: the rows to take (N,), in this order; None: all rows in the order of the split.
             whole: whether each process gets all rows of a batch, not only its own.
+            names: the side data to give.
+
+        Raises:
+            DataError: the split lacks side data.
         """
+        side = side_data(split, names)
         for start, total in spans(len(split.x if order is None else order), size):
             own = slice(0, total) if whole else slice(*rows_of(total)[:2])
             span = slice(0, total) if self.binarize else own
@@ -124,7 +167,8 @@ class Dataset(NamedTuple):
             if len(self.transforms):
                 with sharing(total):
                     x = self.transforms.applied(x)
-            yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total)
+            of_side = {name: _rows(values, start, own, order) for name, values in side.items()}
+            yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total, of_side)
 
     def untransformed(self) -> Dataset:
         """The same data in batches of their own units."""
@@ -160,7 +204,36 @@ class Dataset(NamedTuple):
             fingerprint=self.fingerprint(),
             scaling=self.scaling,
             transforms=self.transforms.lasting,
+            side={name: _signed(name, each) for name, each in self.side.items()},
         )
+
+
+def _rows(values: Tensor, start: int, own: slice, order: Tensor | None) -> Tensor:
+    rows = slice(start + own.start, start + own.stop)
+    return values[rows] if order is None else values.index_select(0, order[rows])
+
+
+def _moved(split: Split, device: torch.device) -> Split:
+    side = {name: values.to(device) for name, values in split.side.items()}
+    return Split(split.x.to(device), None if split.labels is None else split.labels.to(device), side)
+
+
+def _signed(name: str, side: Side) -> SideSignature:
+    """What a model keeps of side data; the names of labels are the classes, which it has."""
+    names = None if side.names is None or name == "labels" else tuple(map(encodable, side.names))
+    return SideSignature(shape=side.shape, classes=side.classes, names=names)
+
+
+def side_data(split: Split, names: Sequence[str]) -> dict[str, Tensor]:
+    """Some of a split's side data; raises DataError where it lacks them."""
+    if not names:
+        return {}
+    there = split.named()
+    for name in names:
+        if name not in there:
+            has = f"they have {', '.join(there)}" if there else "they have none"
+            raise DataError(f"the model reads '{name}' beside the data, which the data lack: {has}")
+    return {name: there[name] for name in names}
 
 
 def spans(count: int, size: int) -> Iterator[tuple[int, int]]:

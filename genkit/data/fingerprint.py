@@ -15,13 +15,13 @@ BLOCK = 2**24
 
 
 def fingerprint(splits: Mapping[str, Split]) -> str:
-    """The SHA-256 (hexadecimal) of splits: names, types, shapes and values of the data and of their labels, in order.
+    """The SHA-256 (hexadecimal) of splits: names, types, shapes and values of data and side data, in order.
 
     Other values, more data, another order and another split each give another fingerprint; the device does not.
     """
     digest = hashlib.sha256()
     for name, split in splits.items():
-        for role, tensor in (("x", split.x), ("labels", split.labels)):
+        for role, tensor in (("x", split.x), ("labels", split.labels), *sorted(split.side.items())):
             digest.update(f"{name} {role} {_form(tensor)}\n".encode())
             for block in () if tensor is None else _blocks(tensor):
                 digest.update(block)

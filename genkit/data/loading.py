@@ -13,7 +13,7 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
-from genkit.interfaces import DataSource, RawData, Shape, Split
+from genkit.interfaces import DataSource, RawData, Shape, Side, Split
 
 
 def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: Chain | None = None) -> Dataset:
@@ -44,7 +44,9 @@ def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: 
     if binarize:
         for split in filter(None, (train, validation, test)):
             check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
-    dataset = Dataset(train, validation, test, raw.classes, binarize, raw.notes, raw.doubts, rows=rows)
+    dataset = Dataset(
+        train, validation, test, raw.classes, binarize, raw.notes, raw.doubts, rows=rows, side=_sides(raw, where)
+    )
     if config.standardize:
         dataset = _standardized(dataset, scaling, where)
     return _transformed(dataset, config, transforms, where)
@@ -109,13 +111,15 @@ def _with_long_labels(split: Split) -> Split:
 
 
 def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
-    x, labels = split
+    x, labels, side = split
     if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
         types = f"{type(x).__name__} and {type(labels).__name__}"
         raise DataError(f"{where}: the source must give tensors, and gives {types}")
     if x.ndim < 2 or x.numel() == 0:
         raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
     check_values(x, where)
+    for name, values in side.items():
+        _check_side(name, values, len(x), where)
     if labels is None:
         return
     if labels.shape != x.shape[:1]:
@@ -127,6 +131,38 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
         raise DataError(f"{where}: labels go from {low} to {high}; classes: {len(classes)}")
     if low < 0:
         raise DataError(f"{where}: the least label is {low}; labels are whole numbers from 0 on, one per datum")
+
+
+def _check_side(name: str, values: Tensor, count: int, where: str) -> None:
+    if not isinstance(values, Tensor) or values.shape[:1] != (count,) or not name.isidentifier() or name == "labels":
+        raise DataError(f"{where}: the side data '{name}' must be a tensor ({count}, ...) under a name of Python's own")
+    if values.dtype not in (torch.float32, torch.int64):
+        raise DataError(
+            f"{where}: the side data '{name}' are {values.dtype}; they must be float32, or int64 for classes"
+        )
+    if values.dtype == torch.float32:
+        check_values(values.flatten(1) if values.ndim > 1 else values.unsqueeze(1), f"{where}, side data '{name}'")
+
+
+def _sides(raw: RawData, where: str) -> dict[str, Side]:
+    """What the side data hold, labels among them; raises DataError where a split's do not fit that."""
+    splits = [split for split in (raw.train, raw.test, raw.validation) if split is not None]
+    sides = {name: raw.side.get(name, Side(tuple(values.shape[1:]))) for name, values in raw.train.side.items()}
+    for name, side in sides.items():
+        for split in splits:
+            _check_fits(split.side.get(name), side, f"{where}: the side data '{name}'")
+    labels = [split.labels for split in splits if split.labels is not None]
+    if raw.train.labels is not None:
+        classes = len(raw.classes) if raw.classes is not None else 1 + max(int(each.max()) for each in labels)
+        sides["labels"] = Side((), classes, raw.classes)
+    return sides
+
+
+def _check_fits(values: Tensor | None, side: Side, where: str) -> None:
+    if values is None or tuple(values.shape[1:]) != side.shape:
+        raise DataError(f"{where} must have shape (N, *{side.shape}) in every split")
+    if side.classes is not None and not 0 <= int(values.min()) <= int(values.max()) < side.classes:
+        raise DataError(f"{where} are no indices of {side.classes} classes in every split")
 
 
 def _split(
@@ -159,4 +195,5 @@ def _count(share: float, total: int) -> int:
 def _take(split: Split, index: Tensor) -> Split | None:
     if len(index) == 0:
         return None
-    return Split(split.x[index], None if split.labels is None else split.labels[index])
+    side = {name: values[index] for name, values in split.side.items()}
+    return Split(split.x[index], None if split.labels is None else split.labels[index], side)

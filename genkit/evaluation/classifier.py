@@ -21,7 +21,7 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.errors import GenkitError
 from genkit.files import tensors
 from genkit.interfaces import Shape, Split
-from genkit.model.model import evaluating
+from genkit.model.network import evaluating
 
 RECIPE = "1"
 """The version of the network and its training, so that a cached network of another version is not used."""

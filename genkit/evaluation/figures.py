@@ -6,7 +6,7 @@ B data, K draws, D latent dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
@@ -20,7 +20,8 @@ from genkit.evaluation.metrics import figures as figures_of_metrics
 from genkit.evaluation.metrics import measure, named
 from genkit.interfaces import NATS, Description, Forward, Metric
 from genkit.model.batches import MOST
-from genkit.model.model import Model, evaluating
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 
 ACTIVE = 0.01
 """The least variance over the data of an active posterior mean (Burda et al. 2016, arXiv:1509.00519)."""
@@ -172,9 +173,10 @@ def _core_figures(model: Model, data: Dataset, split: str, draws: int, seed: int
     sums = _Sums()
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
-        for batch in data.untransformed().batches(held_out, max(1, MOST // draws)):
+        for batch in data.untransformed().batches(held_out, max(1, MOST // draws), names=model.inputs):
             x = as_float(batch.x.to(model.device))
-            sums.add(model, x, model(model.transforms(x), draws))
+            side = {name: values.to(model.device) for name, values in batch.side.items()}
+            sums.add(model, x, model(model.transforms(x), draws, side), side)
     return replace(sums.evaluation(split, draws), own_units=model.transforms.without_log_det)
 
 
@@ -187,25 +189,27 @@ class _Sums:
         self.means: list[Tensor] = []
         self.x, self.squares, self.errors, self.noise, self.misfit = torch.zeros(()), 0.0, 0.0, 0.0, 0.0
         self.log_det: float | None = None
-        self.values = 0
+        self.values, self.is_density = 0, True
 
-    def add(self, model: Model, own: Tensor, forward: Forward) -> None:
-        """Add the pass of a batch; `own` is the batch (B, *shape) in the data's own units."""
+    def add(self, model: Model, own: Tensor, forward: Forward, side: Mapping[str, Tensor]) -> None:
+        """Add the pass of a batch with its side data; `own` is the batch (B, *shape) in the data's own units."""
         assert forward.latent is not None
         assert forward.log_prob is not None
         dtype = model.sum_dtype
         x, mean = forward.x.to(dtype), forward.latent.mean
-        params = model.decoder(mean)
-        reconstructions = model.likelihood.mean(params).to(dtype)
+        beside = model.beside(side)
+        params, keywords = model.params(mean, beside), beside.of(model.likelihood)
+        reconstructions = model.likelihood.mean(params, **keywords).to(dtype)
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
         if model.transforms.lasting:
             self.log_det = (self.log_det or 0.0) + float(model.transforms.log_det(own).to(dtype).sum())
-        if forward.latent.kl is not None:
-            row = forward.latent.kl.to(dtype).sum(0).cpu()
+        if (divergence := forward.latent.divergence) is not None:
+            row = divergence.to(dtype).sum(0).cpu()
             self.kl = row if self.kl is None else self.kl + row
         self.means.append(mean.flatten(1).cpu())
         self.misfit += float((x - reconstructions).square().sum())
-        self.noise += _noise(model, params, reconstructions)
+        self.noise += _noise(model, params, keywords, reconstructions)
+        self.is_density = model.likelihood.is_density
         self.values = math.prod(model.shape)
         if model.transforms.inverts:
             self._add_errors(own.to(dtype), model.transforms.inverse(reconstructions.to(own.dtype)).to(dtype))
@@ -224,7 +228,7 @@ class _Sums:
         log_det = None if self.log_det is None else self.log_det / count
         reconstruction = self.reconstruction / count - (log_det or 0.0)
         kl = None if self.kl is None else float(self.kl.sum()) / count
-        elbo = None if kl is None else -reconstruction - kl
+        elbo = None if kl is None or not self.is_density else -reconstruction - kl
         _check_finite({"reconstruction": reconstruction, "KL": kl, "errors": self.errors}, split)
         return Evaluation(
             split=split,
@@ -244,12 +248,12 @@ class _Sums:
         )
 
 
-def _noise(model: Model, params: Tensor, means: Tensor) -> float:
+def _noise(model: Model, params: Tensor, keywords: Mapping[str, Tensor], means: Tensor) -> float:
     """The squares, summed, of what a draw from p(x|z) adds to its mean; the draws of the figures stay what they are."""
     if not means.isfinite().all():
         return 0.0
     with torch.random.fork_rng():
-        return float((model.likelihood.sample(params).to(means.dtype) - means).square().sum())
+        return float((model.likelihood.sample(params, **keywords).to(means.dtype) - means).square().sum())
 
 
 def _check_finite(figures: dict[str, float | None], split: str) -> None:

@@ -18,7 +18,9 @@ from genkit.errors import GenkitError, MetricError, in_a_line, place
 from genkit.evaluation.descriptions import Figure
 from genkit.interfaces import Description, Forward, Metric, MetricData, MetricNeed, Pass, Split
 from genkit.model.building import build_part, new_name
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import placeholders
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 
 Values = dict[str, dict[str, float]]
 """The figures of each metric by their keys."""
@@ -129,16 +131,16 @@ def _metric(config: Metric.Config) -> Metric:
 
 
 def _passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[Pass]:
-    for batch in data.untransformed().batches(split, size):
-        yield functools.partial(_passed, model, as_float(batch.x.to(model.device)))
+    for batch in data.untransformed().batches(split, size, names=model.inputs):
+        side = {name: values.to(model.device) for name, values in batch.side.items()}
+        yield functools.partial(_passed, model, as_float(batch.x.to(model.device)), side)
 
 
-def _passed(model: Model, x: Tensor, draws: int) -> Forward:
+def _passed(model: Model, x: Tensor, side: Mapping[str, Tensor], draws: int) -> Forward:
     """One pass of x (B, *shape), in the data's own units; its log_prob is a density in these units."""
+    forward: Forward = model(model.transforms(x), draws, side)
     if not model.transforms.lasting:
-        plain: Forward = model(x, draws)
-        return plain
-    forward: Forward = model(model.transforms(x), draws)
+        return forward
     own = None if forward.log_prob is None else forward.log_prob + model.transforms.log_det(x)
     return forward._replace(log_prob=own)
 
@@ -151,12 +153,14 @@ def _lack(model: Model, splits: Iterable[Split], metric: Metric, name: str) -> s
 
 def _missing(need: MetricNeed, model: Model, splits: Iterable[Split]) -> str | None:
     """What is needed and missing, in words; None: it is there."""
-    sampler = "the sampler" if model.config is None else f"sampler '{model.config.sampler.name}'"
+    sampler, likelihood = _part(model, "sampler"), _part(model, "likelihood")
     if need in ("encoder", "density") and model.encoder is None:
         return "an encoder, and the model has none"
     if need == "density" and not _has_density(model):
         return f"a density of q(z|x), and {sampler} has none"
-    if need == "prior" and not model.sampler.has_prior:
+    if need == "density" and not model.likelihood.is_density:
+        return f"a density of x, and {likelihood} is none"
+    if need == "prior" and not model.has_prior and model.prior is None:  # one that is fitted comes after training
         return f"a prior to draw from, and {sampler} has none"
     if need == "labels" and any(split.labels is None for split in splits):
         return "labels, and the data have none"
@@ -164,7 +168,11 @@ def _missing(need: MetricNeed, model: Model, splits: Iterable[Split]) -> str | N
 
 
 def _has_density(model: Model) -> bool:
-    assert model.encoder is not None
     with torch.random.fork_rng(), evaluating(model):
-        latent = model.sampler(model.encoder(torch.zeros(2, *model.shape, device=model.device)), 1)
+        side = placeholders(model.schema, model.inputs, 2, model.device)
+        latent = model.posterior(torch.zeros(2, *model.shape, device=model.device), 1, side)
     return latent.log_ratio is not None
+
+
+def _part(model: Model, kind: str) -> str:
+    return f"the {kind}" if model.config is None else f"{kind} '{getattr(model.config, kind).name}'"

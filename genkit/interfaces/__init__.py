@@ -1,25 +1,31 @@
 """The interfaces that plugins implement, one file per kind. The author of a component needs to read nothing else.
 
-A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood; training minimises the weighted sum of
-a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch only by the core.
+A model is encoder -> sampler -> decoder, read as p(x|z) through a likelihood, with a prior p(z); training minimises the
+weighted sum of a list of loss terms. Every figure is in nats per datum: summed over a datum, averaged over the batch
+only by the core.
 
 Shapes: B data in a batch, K draws from the posterior, D latent dimensions; `shape`, `out_shape` and the like leave out
 the batch dimension. Parts take their random numbers from `genkit.normal` and `genkit.uniform`, which do not depend on
 how many processes share a batch.
 """
 
-from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
 from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
-from genkit.interfaces.sampler import Latent, Sampler
+from genkit.interfaces.part import Part, Whole
+from genkit.interfaces.prior import FittedPrior, Prior
+from genkit.interfaces.sampler import Latent, Sampler, Support
 from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
 
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Decoder, Likelihood, Loss, Metric, Transform)
+INTERFACES: tuple[type[Component], ...] = (
+    *(DataSource, Encoder, Sampler, Prior, Decoder, Likelihood, Loss),
+    *(Metric, Transform),
+)
 """The kinds of components, in the order in which a config names them."""
 KINDS = tuple(interface.kind for interface in INTERFACES)
 
@@ -35,6 +41,7 @@ __all__ = [
     "Decoder",
     "Description",
     "Encoder",
+    "FittedPrior",
     "Forward",
     "Latent",
     "LearnedLoss",
@@ -44,12 +51,18 @@ __all__ = [
     "MetricData",
     "MetricNeed",
     "Need",
+    "Part",
     "Pass",
+    "Prior",
     "RawData",
     "Sampler",
+    "Schema",
     "Shape",
     "Share",
+    "Side",
     "Split",
+    "Support",
     "TrainedModel",
     "Transform",
+    "Whole",
 ]

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from genkit.settings.base import Settings
 
 Shape = tuple[int, ...]
+
+
+class Side(NamedTuple):
+    """What one of the side data holds: a tensor with a name beside x, such as the labels."""
+
+    shape: Shape = ()
+    """The shape of one datum's value; (): a single number."""
+    classes: int | None = None
+    """The number of classes that whole numbers (int64) are indices of; None: real numbers (float32)."""
+    names: tuple[str, ...] | None = None
+    """The names of the classes; None: they have numbers only."""
+
+
+class Schema(NamedTuple):
+    """What the parts of a model are built for."""
+
+    shape: Shape
+    """The shape of one datum."""
+    side: Mapping[str, Side] = {}
+    """The side data by name."""
+    training_data: int | None = None
+    """The number of training data; None: not known."""
 
 
 class Component:
@@ -16,6 +38,11 @@ class Component:
     kind: ClassVar[str]
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """The checks of `genkit.testing` that the component cannot pass: name -> reason."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """The side data that the component asks for, such as `("labels",)`.
+
+    It gets them as keywords: in `__init__` their `Side`, in its methods that take data or latents a tensor
+    (B, *shape)."""
 
     class Config(Settings):
         """The component's options. A subclass sets `name: Literal["..."] = "..."` and describes each field."""

@@ -6,13 +6,15 @@ N data.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
-from genkit.interfaces.component import Component
+from genkit.interfaces.component import Component, Side
 from genkit.interfaces.transform import Transform
 from genkit.settings.base import ChosenByName, several
 
@@ -53,6 +55,17 @@ class Split(NamedTuple):
     """(N, *shape): float32, or uint8, read as x / 255."""
     labels: Tensor | None
     """(N,) int64: indices into the classes."""
+    side: Mapping[str, Tensor] = MappingProxyType({})
+    """Further side data by name, (N, ...): float32, or int64 for indices of classes."""
+
+    def first(self, count: int | None) -> Split:
+        """The first data; None: all of them."""
+        side = {name: values[:count] for name, values in self.side.items()}
+        return Split(self.x[:count], None if self.labels is None else self.labels[:count], side)
+
+    def named(self) -> dict[str, Tensor]:
+        """All side data by name, labels among them."""
+        return {**({} if self.labels is None else {"labels": self.labels}), **self.side}
 
 
 class RawData(NamedTuple):
@@ -70,6 +83,8 @@ class RawData(NamedTuple):
     """A line for each thing that the source assumes: type, scale, layout, what it leaves out."""
     doubts: tuple[str, ...] = ()
     """A line for each thing that may be a mistake, with the remedy: `genkit run` and `genkit check` say them."""
+    side: Mapping[str, Side] = MappingProxyType({})
+    """What the further side data of the splits hold; those that are not named here are real numbers."""
 
 
 class DataSource(Component, ABC):

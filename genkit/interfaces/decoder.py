@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.part import Part
 
 
-class Decoder(Component, nn.Module, ABC):
+class Decoder(Part, ABC):
     """z (B, *latent_shape) -> the parameters of p(x|z), (B, *out_shape).
 
     Args:

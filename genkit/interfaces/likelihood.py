@@ -8,12 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.part import Part
 
 
-class Likelihood(Component, nn.Module, ABC):
+class Likelihood(Part, ABC):
     """p(x|z), read from the decoder's output for z.
 
     Args:
@@ -26,6 +27,8 @@ class Likelihood(Component, nn.Module, ABC):
     """The shape of the decoder's output for one datum; set in `__init__`."""
     support: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
     """The least and the greatest value of x that has a density; data outside are refused before training."""
+    is_density: ClassVar[bool] = True
+    """Whether `log_prob` is a log-likelihood in nats; where it is not, no figure is called an ELBO."""
 
     def __init__(self, config: Component.Config, shape: Shape) -> None:
         super().__init__()

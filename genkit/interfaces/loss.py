@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from genkit.interfaces.component import Component, Shape
 from genkit.interfaces.likelihood import Likelihood
+from genkit.interfaces.part import Part
 from genkit.interfaces.sampler import Latent
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.schedules import Schedule
@@ -33,14 +34,14 @@ class Forward(NamedTuple):
     """(B, *shape): the mean of p(x|z) for z from the prior; None where no term needs it."""
     likelihood: Likelihood
     """The likelihood that reads `params`; its `support` bounds the values of the data."""
+    condition: Tensor | None = None
+    """(B, C): what the config's `condition` says of each datum; None: the model has no condition."""
 
     def detached(self) -> Forward:
         """The same numbers, without gradients back into the model."""
-        latent = self.latent
-        if latent is not None:
-            latent = Latent(latent.z.detach(), latent.mean.detach(), _detached(latent.kl), _detached(latent.log_ratio))
+        latent = None if self.latent is None else self.latent.detached()
         rest = (_detached(self.params), _detached(self.log_prob), _detached(self.generated))
-        return Forward(self.x, latent, *rest, self.likelihood)
+        return Forward(self.x, latent, *rest, self.likelihood, _detached(self.condition))
 
 
 def _detached(value: Tensor | None) -> Tensor | None:
@@ -53,7 +54,7 @@ ENCODER_NEEDS: frozenset[Need] = frozenset({"encoder", "kl", "log_ratio", "unit_
 """The needs that only a model with an encoder can meet."""
 
 
-class Loss(Component, nn.Module, ABC):
+class Loss(Part, ABC):
     """One term of the objective, in nats per datum.
 
     Args:

@@ -77,14 +77,17 @@ class TrainedModel(Protocol):
     def device(self) -> torch.device:
         """The device of the parameters."""
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The points that represent data: x (N, *shape) -> (N, *latent_shape)."""
+    def encode(self, x: Tensor | Split) -> Tensor:
+        """The points that represent data: x (N, *shape) -> (N, *latent_shape); a split brings its side data along."""
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor | Split) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape)."""
+
+    def draw(self, n: int) -> Tensor:
+        """Draws from the prior: (n, *latent_shape)."""
 
     def sample(self, n: int, noise: bool = False) -> Tensor:
         """Generated data (n, *shape): means of p(x|z) for z from the prior; with `noise`, draws from p(x|z)."""
@@ -98,7 +101,7 @@ class MetricData(NamedTuple):
     """The data on which a metric measures a model."""
 
     split: Split
-    """The split that is measured; uint8 is read as x / 255."""
+    """The split that is measured, with its side data; uint8 is read as x / 255."""
     train: Split
     """The training split, for what has to be fitted."""
     classes: tuple[str, ...] | None
@@ -111,7 +114,7 @@ class MetricData(NamedTuple):
 
 
 MetricNeed = Literal["encoder", "density", "prior", "labels"]
-"""What a metric can need: an encoder; a density of q(z|x); a prior to draw from; labels in both splits."""
+"""What a metric can need: an encoder; densities of q(z|x) and p(x|z); a prior to draw from; labels in both splits."""
 
 
 class Metric(Component, ABC):

@@ -6,11 +6,17 @@ B data, K draws, D latent dimensions.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Literal, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genkit.interfaces.component import Component, Shape
+from genkit.interfaces.part import Part
+
+Support = Literal["reals", "unit_interval", "sphere", "simplex", "codes"]
+"""The set in which latents lie: R^D, [0, 1]^D, the unit sphere, the probabilities of D classes, indices of codes."""
 
 
 class Latent(NamedTuple):
@@ -21,12 +27,32 @@ class Latent(NamedTuple):
     mean: Tensor
     """(B, *latent_shape): the point that represents each datum, the same on every call; `encode` returns it."""
     kl: Tensor | None
-    """KL(q(z|x) || p(z)) in nats: (B, D), one column per dimension, where it factorizes, else (B, 1); None: no KL."""
+    """KL(q(z|x) || p(z)) in nats, of the sampler's own prior; None: it has no closed form, or there is no KL.
+
+    Exact: (B, G), a column for each of G groups of dimensions that are independent, such as the dimensions themselves.
+    Per draw: (K, B, G), where one group's KL depends on the draws of another."""
     log_ratio: Tensor | None
     """(K, B): log q(z|x) - log p(z) at the draws, in nats; None where q has no density."""
+    log_q: Tensor | None = None
+    """(K, B): log q(z|x) at the draws, in nats; a sampler that gives it goes with every prior of its support."""
+    extra: Mapping[str, Tensor] = MappingProxyType({})
+    """Further tensors by name for terms of the same family, (B, ...): pre-activations, indices of codes, distances."""
+
+    @property
+    def divergence(self) -> Tensor | None:
+        """KL(q(z|x) || p(z)) in nats, (B, G): `kl`, its mean over draws, or the mean of `log_ratio`; None: no KL."""
+        if self.kl is not None:
+            return self.kl.mean(0) if self.kl.ndim == 3 else self.kl
+        return None if self.log_ratio is None or len(self.log_ratio) == 0 else self.log_ratio.mean(0).unsqueeze(1)
+
+    def detached(self) -> Latent:
+        """The same numbers, without gradients."""
+        extra = {name: value.detach() for name, value in self.extra.items()}
+        kl, log_ratio, log_q = (None if value is None else value.detach() for value in self[2:5])
+        return Latent(self.z.detach(), self.mean.detach(), kl, log_ratio, log_q, extra)
 
 
-class Sampler(Component, nn.Module, ABC):
+class Sampler(Part, ABC):
     """features -> q(z|x), with its prior p(z). A sampler owns its heads (mean, log-variance, ...).
 
     Args:
@@ -40,7 +66,11 @@ class Sampler(Component, nn.Module, ABC):
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     """The least and the greatest value that `Latent.mean` can take."""
     has_prior: ClassVar[bool] = True
-    """Whether there is a p(z) to draw from; without one the model cannot generate."""
+    """Whether there is a p(z) to draw from; without one the model needs a `prior` to generate."""
+    own_prior: ClassVar[str | None] = None
+    """The name of the prior that the sampler has of its own: a config that names it keeps the sampler's exact KL."""
+    support: ClassVar[Support] = "reals"
+    """The set in which latents lie; only priors of the same support go with the sampler."""
 
     def __init__(self, config: Component.Config, features: Shape | None) -> None:
         super().__init__()

@@ -10,49 +10,69 @@ import torch
 from genkit.config import RunConfig
 from genkit.data.transforming import Chain
 from genkit.errors import ComponentError, GenkitError, in_a_line, place
-from genkit.interfaces import ENCODER_NEEDS, Component, Decoder, Encoder, Likelihood, Loss, Sampler, Shape
+from genkit.interfaces import Component, Decoder, Encoder, Likelihood, Loss, Prior, Sampler, Schema, Shape, Side
 from genkit.model import trial
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
+from genkit.model.model import Model
+from genkit.model.needs import check_needs
+from genkit.model.network import evaluating
 from genkit.speed.layout import arrange_memory
 
 
-def build(config: RunConfig, shape: Shape) -> Model:
-    """The model that a config describes, for data of a shape. Its parameters are drawn from torch's random state.
+def build(config: RunConfig, data: Schema | Shape) -> Model:
+    """The model that a config describes, for data of a schema, or of a shape where there are no side data.
+
+    Its parameters are drawn from torch's random state.
 
     Raises:
-        ComponentError: a part cannot be built, two parts do not fit, or a term needs what the model lacks.
+        ComponentError: a part cannot be built, two parts do not fit, a term needs what the model lacks, or a part reads
+            side data that there are not.
     """
-    encoder: Encoder | None = None if config.encoder is None else build_part(config.encoder, shape)
+    schema = data if isinstance(data, Schema) else Schema(tuple(data))
+    shape = schema.shape
+    conditions = Conditions(config.condition, schema) if config.condition else None
+    size = 0 if conditions is None else conditions.size
+    encoder: Encoder | None = None
+    if config.encoder is not None:
+        seen = conditioned_shape(config.encoder.component, shape, size)
+        encoder = build_part(config.encoder, seen, **keywords(config.encoder, schema))
     features = None if config.encoder is None else _shape_attribute(config.encoder, encoder, "out_shape")
-    sampler: Sampler = build_part(config.sampler, features)
+    sampler: Sampler = build_part(config.sampler, features, **keywords(config.sampler, schema))
     latent_shape = _shape_attribute(config.sampler, sampler, "latent_shape")
-    likelihood: Likelihood = build_part(config.likelihood, shape)
+    likelihood: Likelihood = build_part(config.likelihood, shape, **keywords(config.likelihood, schema))
     params_shape = _shape_attribute(config.likelihood, likelihood, "params_shape")
-    decoder: Decoder = build_part(config.decoder, latent_shape, params_shape)
+    wide = widened(latent_shape, size) if size else latent_shape
+    decoder: Decoder = build_part(config.decoder, wide, params_shape, **keywords(config.decoder, schema))
     losses: dict[str, Loss] = {}
     for term in config.loss:
-        losses[new_name(term.name, losses)] = build_part(term, shape)
-    _check_needs(config, sampler, losses)
-    model = Model(encoder, sampler, decoder, likelihood, losses, shape)
-    model.config = config
-    model.transforms = Chain.of(config.data.transform, shape)
+        losses[new_name(term.name, losses)] = build_part(term, shape, **keywords(term, schema))
+    prior: Prior | None = None
+    if config.prior is not None and config.prior.name != sampler.own_prior:
+        prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
+    check_needs(config, sampler, losses, prior)
+    model = Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
+    model.config, model.transforms = config, Chain.of(config.data.transform, shape)
+    for part in model.parts.values():
+        part.attach(model)
     with torch.random.fork_rng(), evaluating(model):
-        trial.try_parts(model, torch.zeros(2, *model.shape))
+        side = placeholders(schema, model.reads, 2)
+        trial.try_parts(model, torch.zeros(2, *model.shape), side)
     arrange_memory(model)
     return model
 
 
-def build_part(config: Component.Config, *arguments: Any) -> Any:
+def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:
     """The component with these options; raises ComponentError, with its name, where it cannot be built.
 
     Args:
         config: the component's options.
         arguments: the shapes that the component's class takes after the options.
+        side: what the side data hold that the component reads.
     """
     component: Any = config.component
     kind = component.kind
     try:
-        return component(config, *arguments)
+        return component(config, *arguments, **side)
     except GenkitError as error:
         if str(error).startswith(f"{kind} '"):
             raise
@@ -84,27 +104,3 @@ def new_name(name: str, taken: Mapping[str, Any]) -> str:
         number += 1
         candidate = f"{name}-{number}"
     return candidate
-
-
-def _check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss]) -> None:
-    """Refuse a term that needs what the model lacks, and an encoder that no term reads."""
-    if config.encoder is None and not sampler.has_prior:
-        raise ComponentError(
-            f"sampler '{config.sampler.name}' has no prior to draw from, so the model needs an encoder"
-        )
-    for name, loss in losses.items():
-        if config.encoder is None and set(loss.needs) & ENCODER_NEEDS:
-            raise ComponentError(f"loss '{name}' needs an encoder, and the config has none: say which encoder it uses")
-        if "generated" in loss.needs and not sampler.has_prior:
-            raise ComponentError(
-                f"loss '{name}' needs a sampler with a prior; sampler '{config.sampler.name}' has none"
-            )
-        low, high = sampler.bounds
-        if "unit_interval" in loss.needs and not (low >= 0 and high <= 1):
-            raise ComponentError(
-                f"loss '{name}' needs latents from 0 to 1; those of sampler '{config.sampler.name}' go from {low:g} "
-                f"to {high:g}; give it an activation that bounds them (sigmoid)"
-            )
-    if config.encoder is not None and not any(set(loss.needs) & ENCODER_NEEDS for loss in losses.values()):
-        terms = ", ".join(f"'{name}'" for name in losses)
-        raise ComponentError(f"encoder '{config.encoder.name}' is read by no loss term ({terms}); leave it out")

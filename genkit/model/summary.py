@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from genkit.errors import GenkitError
 from genkit.interfaces import Shape
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import placeholders, widen
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,21 @@ def describe(model: Model) -> list[Row]:
     rows = [Row("input", source, model.shape, 0)] if model.encoder is not None else []
     with torch.random.fork_rng(), evaluating(model):
         x = torch.zeros(2, *model.shape, device=model.device)
+        side = placeholders(model.schema, model.reads, 2, model.device)
+        beside = model.beside(side)
         if model.encoder is not None:
-            features = tracer.trace("encoder", model.encoder, x)
-            z = tracer.trace("sampler", model.sampler, features).z.flatten(0, 1)
+            features = tracer.trace("encoder", model.encoder, model.widened(x, beside), **beside.of(model.encoder))
+            z = tracer.trace("sampler", model.sampler, features, **beside.of(model.sampler)).z.flatten(0, 1)
         else:
-            z = model.sampler.prior(2)
+            z = model.draw(2)
         tracer.rows.append(
             Row("sampler", type(model.sampler).__name__, model.sampler.latent_shape, _own(model.sampler))
         )
-        tracer.trace("decoder", model.decoder, z)
+        tracer.trace("decoder", model.decoder, widen(z, beside.condition), **beside.of(model.decoder))
         tracer.rows.append(Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood)))
-        forward = model(x).detached()
+        forward = model(x, side=side).detached()
         for name, critic in model.critics.items():
-            tracer.trace(f"loss.{name}", critic, forward)
+            tracer.trace(f"loss.{name}", critic, forward, **beside.of(critic))
     return [*rows, *tracer.rows]
 
 
@@ -90,13 +94,13 @@ class _Tracer:
         self.last_output: Tensor | None = None
         self.counted: set[nn.Module] = set()
 
-    def trace(self, part: str, module: nn.Module, input: Any) -> Any:
+    def trace(self, part: str, module: nn.Module, input: Any, **side: Tensor) -> Any:
         handles = []
         for name, layer in _layers(module):
             if layer is not self.silent:
                 handles.append(layer.register_forward_hook(self._hook(f"{part}.{name}".rstrip("."), layer)))
         try:
-            return module(input)
+            return module(input, **side)
         finally:
             for handle in handles:
                 handle.remove()

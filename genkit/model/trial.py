@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,53 +15,72 @@ from torch import Tensor, nn
 
 from genkit.data.dataset import Batch, as_float
 from genkit.errors import ComponentError, GenkitError, TrainingError, in_a_line, place
-from genkit.interfaces import Forward, Latent, LearnedLoss, Loss, Shape
+from genkit.interfaces import Forward, Latent, LearnedLoss, Loss, Prior, Shape
+from genkit.model.conditions import Beside, widen
 from genkit.model.model import Model
+from genkit.model.needs import check_density
 
-_LATENT_NEEDS = {"kl": "a KL divergence", "log_ratio": "a density"}
+_LATENT_NEEDS = {"divergence": "a KL divergence", "log_ratio": "a density"}
+_NEED_OF = {"divergence": "kl", "log_ratio": "log_ratio"}
 
 
-def try_parts(model: Model, x: Tensor) -> None:
+def try_parts(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> None:
     """Send data through the parts, one after the other; raises ComponentError with the first part at fault.
 
     Args:
         model: a model with a config.
         x: the data (B, *shape), as the model sees them.
+        side: the side data that the model reads, (B, ...) each.
     """
     assert model.config is not None
-    config, count = model.config, len(x)
+    config, count, beside = model.config, len(x), model.beside(side)
     latent = None
     if model.encoder is not None:
-        latent = _encoded(model, x)
+        latent = _encoded(model, x, beside)
     if model.sampler.has_prior:
         _attempt(f"sampler '{config.sampler.name}' (prior)", (3, *model.sampler.latent_shape), model.sampler.prior, 3)
-    z = latent.z if latent is not None else model.sampler.prior(count).unsqueeze(0)
+    if latent is not None and model.prior is not None:
+        latent = _with_prior(model, model.prior, latent)
+    z = latent.z if latent is not None else model.draw(count).unsqueeze(0)
     draws, params_shape = z.shape[0], model.likelihood.params_shape
-    decoder = f"decoder '{config.decoder.name}'"
-    flat = _attempt(decoder, (draws * count, *params_shape), model.decoder, z.flatten(0, 1))
+    decoder, wide = f"decoder '{config.decoder.name}'", widen(z.flatten(0, 1), beside.repeated(draws).condition)
+    keywords = beside.repeated(draws).of(model.decoder)
+    flat = _attempt(decoder, (draws * count, *params_shape), model.decoder, wide, **keywords)
     params = flat.unflatten(0, (draws, count))
-    likelihood = f"likelihood '{config.likelihood.name}'"
-    log_prob = _attempt(likelihood, (draws, count), model.likelihood.log_prob, x, params)
-    mean = _attempt(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params)
+    likelihood, keywords = f"likelihood '{config.likelihood.name}'", beside.of(model.likelihood)
+    log_prob = _attempt(likelihood, (draws, count), model.likelihood.log_prob, x, params, **keywords)
+    mean = _attempt(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params, **keywords)
     generated = mean[0] if model.generates else None
-    if latent is None:
-        _check_terms(model, Forward(x, None, None, None, generated, model.likelihood))
-    else:
-        _check_terms(model, Forward(x, latent, params, log_prob, generated, model.likelihood))
+    forward = Forward(x, latent, params, log_prob, generated, model.likelihood, beside.condition)
+    _check_terms(model, forward if latent is not None else forward._replace(params=None, log_prob=None), beside)
 
 
-def fault(model: Model, x: Tensor, error: BaseException, compiled: bool) -> GenkitError:
+def _with_prior(model: Model, prior: Prior, latent: Latent) -> Latent:
+    """What the sampler gives, with the config's prior; raises ComponentError where the two do not go together."""
+    assert model.config is not None
+    assert model.config.prior is not None
+    check_density(model.config, prior, latent)
+    if not model.has_own_prior or latent.log_q is None:
+        return latent
+    who = f"prior '{model.config.prior.name}'"
+    log_prob = _attempt(who, latent.z.shape[:2], prior.log_prob, latent.z)
+    _attempt(f"{who} (sample)", (3, *model.sampler.latent_shape), prior.sample, 3)
+    return latent._replace(kl=None, log_ratio=latent.log_q - log_prob)
+
+
+def fault(model: Model, x: Tensor, side: Mapping[str, Tensor], error: BaseException, compiled: bool) -> GenkitError:
     """The error to raise for a failed training step: it names the part that fails on this batch, if one does.
 
     Args:
         model: the model in the state in which the step failed.
         x: the batch (B, *shape), as the model sees it.
+        side: the side data that the model reads, (B, ...) each.
         error: the exception that the step raised.
         compiled: whether the step was compiled.
     """
     try:
         with torch.random.fork_rng(), torch.enable_grad():
-            try_parts(model, x)
+            try_parts(model, x, side)
     except GenkitError as misfit:
         return misfit
     except torch.OutOfMemoryError:
@@ -93,14 +112,11 @@ def not_finite(model: Model, batches: Iterable[Batch]) -> str | None:
     start = 0
     for batch in batches:
         x = as_float(batch.x)
-        features = model.encoder(x)
-        latent = model.sampler(features, 1)
-        params = model.decoder(latent.z[0])
-        log_prob = model.likelihood.log_prob(x, params.unsqueeze(0))[0]
-        kl = [] if latent.kl is None else [latent.kl]
+        features, latent, params, log_prob = _values(model, x, model.beside(batch.side))
+        divergence = latent.divergence
         for kind, values in (
             ("encoder", [features]),
-            ("sampler", [latent.z[0], *kl]),
+            ("sampler", [latent.z[0], *([] if divergence is None else [divergence])]),
             ("decoder", [params]),
             ("likelihood", [log_prob]),
         ):
@@ -115,17 +131,29 @@ def not_finite(model: Model, batches: Iterable[Batch]) -> str | None:
     return None
 
 
-def _encoded(model: Model, x: Tensor) -> Latent:
+def _values(model: Model, x: Tensor, beside: Beside) -> tuple[Tensor, Latent, Tensor, Tensor]:
+    """The features of a batch x (B, *shape), a draw, and the decoder's output and the log-likelihood for it."""
+    assert model.encoder is not None
+    features = model.encoder(model.widened(x, beside), **beside.of(model.encoder))
+    latent: Latent = model.sampler(features, 1, **beside.of(model.sampler))
+    params = model.decoder(widen(latent.z[0], beside.condition), **beside.of(model.decoder))
+    log_prob = model.likelihood.log_prob(x, params.unsqueeze(0), **beside.of(model.likelihood))[0]
+    return features, latent, params, log_prob
+
+
+def _encoded(model: Model, x: Tensor, beside: Beside) -> Latent:
     assert model.encoder is not None
     assert model.config is not None
     config = model.config
     assert config.encoder is not None
     b, k, latent_shape = len(x), max(model.draws, 1), model.sampler.latent_shape
-    features = _attempt(f"encoder '{config.encoder.name}'", (b, *model.encoder.out_shape), model.encoder, x)
-    who = f"sampler '{config.sampler.name}'"
-    latent = _attempt(who, None, model.sampler, features, k)
+    who, wide, keywords = f"encoder '{config.encoder.name}'", model.widened(x, beside), beside.of(model.encoder)
+    features = _attempt(who, (b, *model.encoder.out_shape), model.encoder, wide, **keywords)
+    who, keywords = f"sampler '{config.sampler.name}'", beside.of(model.sampler)
+    latent = _attempt(who, None, model.sampler, features, k, **keywords)
     _check_latent(who, latent, (k, b, *latent_shape))
-    _check_latent(f"{who}, asked for no draws,", _attempt(who, None, model.sampler, features, 0), (0, b, *latent_shape))
+    none = _attempt(who, None, model.sampler, features, 0, **keywords)
+    _check_latent(f"{who}, asked for no draws,", none, (0, b, *latent_shape))
     assert isinstance(latent, Latent)
     return latent
 
@@ -138,36 +166,40 @@ def _check_latent(who: str, latent: Any, shape: Shape) -> None:
     _same_shape(f"{who} (mean)", latent.mean, shape[1:])
     if latent.kl is not None and not isinstance(latent.kl, Tensor):
         raise ComponentError(f"{who} (kl) gives {type(latent.kl).__name__} where a tensor or None is needed")
-    if latent.kl is not None and (latent.kl.ndim != 2 or len(latent.kl) != shape[1]):
-        raise ComponentError(f"{who} (kl) gives shape {tuple(latent.kl.shape)} where ({shape[1]}, D) is needed")
-    if latent.log_ratio is not None:
-        _same_shape(f"{who} (log_ratio)", latent.log_ratio, shape[:2])
+    if latent.kl is not None and tuple(latent.kl.shape[:-1]) not in (shape[1:2], shape[:2]):
+        wanted = f"({shape[1]}, G) or, per draw, ({shape[0]}, {shape[1]}, G)"
+        raise ComponentError(f"{who} (kl) gives shape {tuple(latent.kl.shape)} where {wanted} is needed")
+    for name in ("log_ratio", "log_q"):
+        if getattr(latent, name) is not None:
+            _same_shape(f"{who} ({name})", getattr(latent, name), shape[:2])
 
 
-def _check_terms(model: Model, forward: Forward) -> None:
+def _check_terms(model: Model, forward: Forward, beside: Beside) -> None:
     assert model.config is not None
     for name, loss in model.losses.items():
         assert isinstance(loss, Loss)
         for need, what in _LATENT_NEEDS.items():
-            if need in loss.needs and getattr(forward.latent, need) is None:
+            if _NEED_OF[need] in loss.needs and getattr(forward.latent, need) is None:
                 message = f"loss '{name}' needs a sampler with {what}; sampler '{model.config.sampler.name}' has none"
                 raise ComponentError(message)
-        values = [_attempt(f"loss '{name}'", None, loss, forward)]
+        keywords = beside.of(loss)
+        values = [_attempt(f"loss '{name}'", None, loss, forward, **keywords)]
         if isinstance(loss, LearnedLoss):
             with torch.enable_grad():  # a critic's loss may take gradients itself
-                values.append(_attempt(f"loss '{name}' (critic)", None, loss.critic_loss, forward.detached()))
+                who = f"loss '{name}' (critic)"
+                values.append(_attempt(who, None, loss.critic_loss, forward.detached(), **keywords))
         for value in values:
             if not isinstance(value, Tensor) or value.shape not in ((), (len(forward.x),)):
                 output = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise ComponentError(f"loss '{name}' gives {output} for {len(forward.x)} data; it must give () or (B,)")
 
 
-def _attempt(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any) -> Any:
+def _attempt(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any, **keywords: Tensor) -> Any:
     """The result of a function of one part; raises ComponentError where it fails or has another shape."""
     inside: list[tuple[str, tuple[Any, ...]]] = []
     try:
         with _following(function, inside):
-            result = function(*arguments)
+            result = function(*arguments, **keywords)
     except (GenkitError, torch.OutOfMemoryError):
         raise
     except (Exception, SystemExit) as error:

@@ -29,13 +29,32 @@ NAME = 40
 """The largest number of characters of a name in a picture."""
 
 
-def latent_quantiles(model: Model, x: Tensor, probabilities: Tensor, draws: int = DRAWS) -> Tensor:
+Data = Tensor | Split
+"""Data x (N, *shape), or a split, which brings the side data that a model may need."""
+
+
+def first(data: Data, count: int | None) -> Data:
+    """The first data."""
+    return data.first(count) if isinstance(data, Split) else data[:count]
+
+
+def values(data: Data) -> Tensor:
+    """The data x (N, *shape) alone."""
+    return data.x if isinstance(data, Split) else data
+
+
+def beside_first(data: Data) -> dict[str, Tensor]:
+    """The side data of the first datum, by name."""
+    return {name: values[0] for name, values in data.named().items()} if isinstance(data, Split) else {}
+
+
+def latent_quantiles(model: Model, x: Data, probabilities: Tensor, draws: int = DRAWS) -> Tensor:
     """Quantiles of each latent, (P,) -> (P, D), over many draws from the prior or, without a prior, over codes of x.
 
     They come from draws, so that no prior needs to compute its own quantiles; of many dimensions from fewer draws.
     """
     count = min(draws, few(model))
-    z = from_prior(model, count) if model.sampler.has_prior else model.encode(x[:count])
+    z = from_prior(model, count) if model.has_prior else model.encode(first(x, count))
     return torch.quantile(z.flatten(1), probabilities.to(z.device, z.dtype), dim=0)
 
 
@@ -48,7 +67,7 @@ def from_prior(model: Model, n: int) -> Tensor:
     """Draws from the prior (n, *latent_shape), always the same ones."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        return model.sampler.prior(n)
+        return model.draw(n)
 
 
 def draw_latents(
@@ -60,7 +79,7 @@ def draw_latents(
         A suffix for the title: empty, or the number of dimensions.
     """
     most = min(most, few(model))
-    z = model.encode(split.x[:most]).flatten(1).cpu()
+    z = model.encode(split.first(most)).flatten(1).cpu()
     dimensions, suffix = z.shape[1], ""
     if dimensions == 2:
         axes.set(xlabel="z1", ylabel="z2")

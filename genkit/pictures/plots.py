@@ -21,7 +21,17 @@ from genkit.errors import GenkitError, GenkitWarning, in_a_line
 from genkit.files import atomic
 from genkit.interfaces import Split
 from genkit.model.model import Model
-from genkit.pictures.latent_space import NAME, draw_latents, few, from_prior, latent_quantiles
+from genkit.pictures.latent_space import (
+    NAME,
+    Data,
+    beside_first,
+    draw_latents,
+    few,
+    first,
+    from_prior,
+    latent_quantiles,
+    values,
+)
 from genkit.pictures.mosaic import Pixels, framed, mosaic
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
@@ -30,6 +40,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLUMNS = 20
+"""The largest number of classes that each have a column in the picture of samples."""
+SAMPLES = "samples: the mean of p(x|z) for z from the prior"
 FILTERS = "what the first layer's units look for: weights, 0 is grey, each to its own largest"
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
@@ -63,56 +76,64 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
     pictures: dict[str, Callable[[], Figure]] = {"loss": lambda: losses(history)}
     if model.encoder is not None:
         title = "originals (odd rows) and reconstructions (even rows)"
-        pictures["reconstructions"] = lambda: framed(reconstructions(model, held_out.x), title)
+        pictures["reconstructions"] = lambda: framed(reconstructions(model, held_out), title)
         pictures["latents"] = lambda: latents(model, held_out, data.classes)
         if (weights := first_weights(model)) is not None:
             pictures["filters"] = lambda: framed(filters(weights), FILTERS)
-        if not model.sampler.has_prior:
-            pictures["activations"] = lambda: activations(model, held_out.x)
-    if model.sampler.has_prior:
-        pictures["samples"] = lambda: framed(samples(model), "samples: the mean of p(x|z) for z from the prior")
+        if not model.has_prior:
+            pictures["activations"] = lambda: activations(model, held_out)
+    if model.has_prior:
+        title_of_samples = SAMPLES + ("; a class in each column" if turns(model) else "")
+        pictures["samples"] = lambda: framed(samples(model), title_of_samples)
     if model.sampler.latent_shape == (2,):
-        pictures["manifold"] = lambda: framed(manifold(model, held_out.x), MANIFOLD)
+        pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD)
     elif len(model.sampler.latent_shape) == 1:
-        pictures["traversals"] = lambda: framed(traversals(model, held_out.x), TRAVERSALS)
+        pictures["traversals"] = lambda: framed(traversals(model, held_out), TRAVERSALS)
     return {name: draw for name, draw in pictures.items() if model.decodes or name not in OF_DATA}
 
 
-def reconstructions(model: Model, x: Tensor, count: int = 24, columns: int = 12) -> Pixels:
-    """The first data of x (N, *shape), with their reconstructions below each row."""
-    x = as_float(x[:count])
-    pairs = zip(x.split(columns), model.reconstruct(x).split(columns), strict=True)
+def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12) -> Pixels:
+    """The first data, with their reconstructions below each row."""
+    some = first(data, count)
+    pairs = zip(as_float(values(some)).split(columns), model.reconstruct(some).split(columns), strict=True)
     return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
 
 
-def samples(model: Model, count: int = 64, columns: int = 8, seed: int = 0) -> Pixels:
-    """Generated data; the same seed gives the same data."""
+def turns(model: Model) -> int:
+    """How many classes take turns in samples, where a picture can give each a column; else 0."""
+    classes = [model.schema.side[name].classes or 0 for name in model.inputs]
+    return classes[0] if len(classes) == 1 and classes[0] <= COLUMNS else 0
+
+
+def samples(model: Model, rows: int = 8, seed: int = 0) -> Pixels:
+    """Generated data; the same seed gives the same data. Where the model is given classes, each has a column."""
+    columns = turns(model) or 8
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return mosaic(model.sample(count), columns, model.limits)
+        return mosaic(model.sample(rows * columns), columns, model.limits)
 
 
 def first_weights(model: Model) -> Tensor | None:
     """The weights (N, *shape) of the first layer, largest norm first; None unless it is linear and reads the data."""
     layers = (layer for part in (model.encoder, model.sampler) if part is not None for layer in part.modules())
-    first = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
-    if not isinstance(first, nn.Linear) or first.in_features != math.prod(model.shape):
+    first_layer = next((layer for layer in layers if next(layer.parameters(recurse=False), None) is not None), None)
+    if not isinstance(first_layer, nn.Linear) or first_layer.in_features != math.prod(model.shape):
         return None
-    order = first.weight.norm(dim=1).argsort(descending=True)
-    return first.weight.detach()[order].reshape(-1, *model.shape)
+    order = first_layer.weight.norm(dim=1).argsort(descending=True)
+    return first_layer.weight.detach()[order].reshape(-1, *model.shape)
 
 
 def filters(weights: Tensor, most: int = 100) -> Pixels:
     """Weights (N, *shape) as pictures: 0 is the middle grey, and the largest weight of each is black or white."""
-    first = weights[:most]
-    largest = first.flatten(1).abs().amax(1).clamp_min(1e-12)
-    scaled = first / largest.view(-1, *[1] * (first.ndim - 1))
-    return mosaic(scaled, max(1, math.ceil(len(first) ** 0.5)), (-1.0, 1.0))
+    shown = weights[:most]
+    largest = shown.flatten(1).abs().amax(1).clamp_min(1e-12)
+    scaled = shown / largest.view(-1, *[1] * (shown.ndim - 1))
+    return mosaic(scaled, max(1, math.ceil(len(shown) ** 0.5)), (-1.0, 1.0))
 
 
-def activations(model: Model, x: Tensor) -> Figure:
-    """A histogram of the mean activations of the code's units over the first of x (N, *shape)."""
-    means = model.encode(x[: few(model)]).flatten(1).mean(0).cpu().numpy()
+def activations(model: Model, data: Data) -> Figure:
+    """A histogram of the mean activations of the code's units over the first data."""
+    means = model.encode(first(data, few(model))).flatten(1).mean(0).cpu().numpy()
     figure, axes = _axes((5.0, 3.4))
     axes.hist(means, bins=50)
     axes.axvline(float(means.mean()), color="C1", label=f"mean {means.mean():.3f}")
@@ -121,30 +142,31 @@ def activations(model: Model, x: Tensor) -> Figure:
     return figure
 
 
-def manifold(model: Model, x: Tensor, side: int = 15) -> Pixels:
+def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
     """The decoded points of a 2-D latent space on a grid of quantiles, which covers the space evenly.
 
-    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. `x` is as in `latent_quantiles`.
+    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. `data` are as in `latent_quantiles`; side data are those of the
+    first datum.
     """
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
-    across, up = latent_quantiles(model, x, steps).unbind(1)
+    across, up = latent_quantiles(model, data, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z), side, model.limits, gap=3)
+    return mosaic(model.decode(z, **beside_first(data)), side, model.limits, gap=3)
 
 
-def traversals(model: Model, x: Tensor, columns: int = 11, most: int = 12) -> Pixels:
+def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> Pixels:
     """One decoded point with one latent moved per row; the rows are the latents whose means vary most.
 
-    The point is the code of the datum x[0]; without an encoder it is a draw from the prior.
+    The point is the code of the first datum, whose side data are kept; without an encoder it is a draw from the prior.
     """
     count = min(2000, few(model))
-    z = model.encode(x[:count]) if model.encoder is not None else from_prior(model, count)
+    z = model.encode(first(data, count)) if model.encoder is not None else from_prior(model, count)
     order = z.var(0, correction=0).argsort(descending=True)[:most].tolist()
-    quantiles = latent_quantiles(model, x, torch.linspace(0.01, 0.99, columns))
+    quantiles = latent_quantiles(model, data, torch.linspace(0.01, 0.99, columns))
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
-    return mosaic(model.decode(grid.flatten(0, 1)), columns, model.limits)
+    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(data)), columns, model.limits)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from genkit.files import atomic, strict_json
 
-TRAINED, SAVED, EVALUATED, DRAWN = STAGES = ("trained", "saved", "evaluated", "drawn")
-"""In their order: all epochs are done, the model is written, its figures are, its pictures are."""
+TRAINED, FITTED, SAVED, EVALUATED, DRAWN = STAGES = ("trained", "fitted", "saved", "evaluated", "drawn")
+"""In their order: all epochs are done, a prior is fitted to the latents, the model is written, its figures are, its
+pictures are."""
 
 
 class Stages:

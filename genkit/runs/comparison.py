@@ -162,7 +162,7 @@ class _Judge:
 
     def samples_of(self, model: Model) -> SampleQuality | None:
         """The quality of a model's samples, the means of p(x|z) for z from the prior; None where it gives none."""
-        if not (model.sampler.has_prior and model.decodes):
+        if not (model.has_prior and model.decodes):
             return None
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)

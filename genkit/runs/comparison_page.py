@@ -36,14 +36,13 @@ def draw(compared: Compared, path: Path) -> Path:
     grid = figure.subplots(rows, len(models), squeeze=False)
     last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
-        sampled = samples(model) if model.sampler.has_prior and model.decodes else None
-        _show(
-            grid[0][column], sampled, _heading(entry), "no prior: nothing to sample from" if model.decodes else NO_WAY
-        )
+        sampled = samples(model) if model.has_prior and model.decodes else None
+        instead = "no prior: nothing to sample from" if model.decodes else NO_WAY
+        _show(grid[0][column], sampled, _heading(entry), instead)
         if rows == 1:
             continue
         rebuilds = model.encoder is not None and model.decodes
-        pairs = reconstructions(model, held_out.x, count=32, columns=8) if rebuilds else None
+        pairs = reconstructions(model, held_out, count=32, columns=8) if rebuilds else None
         title = "" if pairs is None else "originals and, below each, reconstructions"
         _show(grid[1][column], pairs, title, "no encoder: nothing to rebuild" if model.decodes else NO_WAY)
         _latents(grid[2][column], model, compared, legend=column == last)

@@ -18,7 +18,9 @@ from genkit.config import RunConfig
 from genkit.data.dataset import Dataset, as_float
 from genkit.model.batches import MOST
 from genkit.model.building import build
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import placeholders
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 from genkit.pictures.latent_space import DRAWS, few
 from genkit.speed.footprint import watching
 from genkit.training.guards import check_finite
@@ -86,7 +88,7 @@ def _scaled(work: Work, size: int, model: Model, config: RunConfig, data: Datase
     if meta:
         return None
     few_data = data.train.x[: min(FEW, size)]
-    return _peak(work, build(config, data.shape), few_data, torch.device("cpu"), size)
+    return _peak(work, build(config, data.schema), few_data, torch.device("cpu"), size)
 
 
 def _peak(work: Work, model: Model, x: Tensor, device: torch.device, size: int) -> int | None:
@@ -106,7 +108,7 @@ def _step(model: Model) -> Callable[[Tensor], None]:
     weights = torch.ones(len(model.losses), device=model.device)
 
     def step(x: Tensor) -> None:
-        trainer.gradients(x, weights)
+        trainer.gradients(x, weights, side=placeholders(model.schema, model.reads, len(x), x.device))
 
     return step
 
@@ -116,9 +118,10 @@ def _evaluation(model: Model) -> Callable[[Tensor], None]:
 
     def evaluate(x: Tensor) -> None:
         with evaluating(model):
-            forward = model(as_float(x), 1)
+            side = placeholders(model.schema, model.inputs, len(x), x.device)
+            forward = model(as_float(x), 1, side)
             assert forward.latent is not None
-            model.likelihood.mean(model.decoder(forward.latent.mean))
+            model.decoded(forward.latent.mean, side)
 
     return evaluate
 
@@ -142,14 +145,14 @@ def step_seconds(model: Model, config: RunConfig, data: Dataset) -> float:
     weights = torch.tensor(list(trainer.weights_at(0.0).values()), device=model.device)
     times: list[float] = []
     start = time.perf_counter()
-    batches = iter(data.batches(data.train, config.training.batch_size))
+    batches = iter(data.batches(data.train, config.training.batch_size, names=model.reads))
     while len(times) < PROBE_STEPS and (not times or time.perf_counter() - start < PROBE_SECONDS):
         batch = next(batches, None)
         if batch is None:
-            batches = iter(data.batches(data.train, config.training.batch_size))
+            batches = iter(data.batches(data.train, config.training.batch_size, names=model.reads))
             continue
         before = time.perf_counter()
-        figures = trainer.step(batch.x, weights)
+        figures = trainer.step(batch.x, weights, side=batch.side)
         if model.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - before)

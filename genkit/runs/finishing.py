@@ -11,12 +11,13 @@ from genkit.evaluation.metrics import measure, named
 from genkit.files import atomic, strict_json
 from genkit.pictures import plots
 from genkit.record.run import Run
-from genkit.record.stages import DRAWN, EVALUATED, SAVED, TRAINED
+from genkit.record.stages import DRAWN, EVALUATED, FITTED, SAVED, TRAINED
 from genkit.sharing import weights
+from genkit.training.fitting import fit_prior, fits_later
 
 
-def finish(run: Run) -> None:
-    """Go through the stages that are not done yet.
+def finish(run: Run, keep: Callable[[], None]) -> None:
+    """Go through the stages that are not done yet; `keep` writes a checkpoint, once a prior is fitted.
 
     Figures and pictures that fail are warnings (GenkitWarning), for the model is there; figures that are not finite
     are an error, after all else.
@@ -29,7 +30,11 @@ def finish(run: Run) -> None:
     stages, epoch = run.directory.stages, run.history[-1].epoch if run.history else 0
     done = stages.done(epoch)
     bad: TrainingError | None = None
-    work: dict[str, Callable[[Run], None]] = {TRAINED: _nothing, SAVED: _save, EVALUATED: _evaluate, DRAWN: _draw}
+    work: dict[str, Callable[[Run], None]] = {TRAINED: _nothing, FITTED: _nothing}
+    if fits_later(run.model):
+        done = [stage for stage in done if stage == TRAINED]  # what follows is of the model with the fitted prior
+        work[FITTED] = lambda run: _fit(run, epoch, keep)
+    work |= {SAVED: _save, EVALUATED: _evaluate, DRAWN: _draw}
     for stage, act in work.items():
         if stage in done and stage != EVALUATED:  # the figures are wanted by listeners too
             continue
@@ -50,6 +55,11 @@ def finish(run: Run) -> None:
 
 def _nothing(run: Run) -> None:
     """All epochs are done."""
+
+
+def _fit(run: Run, epoch: int, keep: Callable[[], None]) -> None:
+    fit_prior(run.model, run.data, run.config.seed, epoch + 1)
+    keep()
 
 
 def _save(run: Run) -> None:

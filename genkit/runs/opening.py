@@ -54,7 +54,7 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     data = load_data(anchored(run_config.data, folder))
     with own_random_state():
         seed_everything(run_config.seed, 0)
-        model = build(run_config, data.shape)
+        model = build(run_config, data.schema)
     model.transforms = data.transforms  # fitted to the training data; from here on the model's own
     for split in filter(None, (data.train, data.validation, data.test)):
         check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'", data.transforms)

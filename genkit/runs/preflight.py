@@ -17,7 +17,7 @@ from genkit.data.loading import load as load_data
 from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
 from genkit.evaluation import metrics
-from genkit.interfaces import Shape, Split
+from genkit.interfaces import Schema, Shape, Split
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.runs.costs import memory, step_seconds
@@ -80,13 +80,13 @@ def check(config: RunConfig, probe: bool = True) -> Report:
     if data is None:
         if (shape := shape_of(config.data)) is not None:
             with own_random_state():
-                _attempt(report, lambda: _meta_model(config, shape))
+                _attempt(report, lambda: _meta_model(config, Schema(shape)))
         return report
     _look_at(data, report)
     report.steps = math.ceil(len(data.train.x) / config.training.batch_size)
     with own_random_state():
         seed_everything(config.seed, 0)
-        model = _attempt(report, lambda: _meta_model(config, data.shape))
+        model = _attempt(report, lambda: _meta_model(config, data.schema))
         _attempt(report, lambda: _check_support(config, data))
         if model is None:
             return report
@@ -108,7 +108,7 @@ def _estimate(config: RunConfig, data: Dataset, device: torch.device, probe: boo
     if report.bytes is None or too_large is not None:
         report.doubts.append(too_large or UNWATCHED)
     if too_large is None and probe:
-        seconds = _attempt(report, lambda: step_seconds(build(config, data.shape).to(device), config, data.to(device)))
+        seconds = _attempt(report, lambda: step_seconds(build(config, data.schema).to(device), config, data.to(device)))
         report.seconds = None if seconds is None or report.steps is None else seconds * report.steps
 
 
@@ -120,16 +120,16 @@ def _check_support(config: RunConfig, data: Dataset) -> None:
         check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
 
 
-def _meta_model(config: RunConfig, shape: Shape) -> Model:
+def _meta_model(config: RunConfig, schema: Schema) -> Model:
     """The model on the meta device: shapes go through every layer, without memory for numbers.
 
     A model that cannot be built there is built with real numbers.
     """
     try:
         with torch.device("meta"):
-            return build(config, shape)
+            return build(config, schema)
     except GenkitError:
-        return build(config, shape)
+        return build(config, schema)
 
 
 def _too_large(needed: int | None, available: int | None) -> str | None:

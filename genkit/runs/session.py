@@ -22,6 +22,7 @@ from genkit.sharing import weights
 from genkit.speed.compiled import Plan, plan
 from genkit.training import checkpoint
 from genkit.training.epochs import Loop, StoppedError
+from genkit.training.fitting import forget_fit
 from genkit.training.seeds import own_random_state, seed_everything
 from genkit.training.signals import Signals, deferred, end
 from genkit.training.trainer import Trainer
@@ -59,7 +60,7 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
             whole = session.train(first, events)
             group.leave_group()
             if whole:
-                finish(run)
+                finish(run, session.keep)
                 events.emit("run_ended")
         finally:
             events.emit("run_stopped")
@@ -107,9 +108,14 @@ class Session:
             return
         with own_random_state():
             seed_everything(self.run.config.seed, 0)
-            fresh = build(self.run.config, self.run.data.shape)
+            fresh = build(self.run.config, self.run.data.schema)
         fresh.transforms = self.run.model.transforms  # they are fitted to the data, and not trained
         self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": {}})
+
+    def keep(self) -> None:
+        """Write a checkpoint of where the training stands after whole epochs."""
+        metadata = {weights.KEY: weights.header_text(self.run.model)}
+        checkpoint.save(self.run.directory.checkpoint, self.trainer, len(self.run.history), metadata)
 
     def train(self, first: int, events: Events) -> bool:
         """Train from epoch `first` on, and write each epoch's figures and checkpoint before anybody hears of it.
@@ -119,6 +125,8 @@ class Session:
         A training that is interrupted, or meets what is not finite, leaves a checkpoint where it stands.
         """
         run = self.run
+        if first <= run.config.training.epochs:
+            forget_fit(run.model)
         metadata = {weights.KEY: weights.header_text(run.model)}
         with contextlib.nullcontext(Signals()) if group.started() else deferred() as signals:
             self.loop.interrupted = lambda: signals.number is not None

@@ -80,7 +80,7 @@ def _task(model: Model) -> str | None:
     """The Hub's name for the task of the model; None: it has none."""
     if not is_image(model.shape):
         return None
-    return "unconditional-image-generation" if model.sampler.has_prior else "image-feature-extraction"
+    return "unconditional-image-generation" if model.has_prior else "image-feature-extraction"
 
 
 def _summary(facts: Facts) -> str:
@@ -89,7 +89,7 @@ def _summary(facts: Facts) -> str:
     does = []
     if model.encoder is not None:
         does.append(f"encodes {what} into {_latents(model)} and decodes them again")
-    if model.sampler.has_prior:
+    if model.has_prior:
         does.append("generates new ones" if does else f"generates {what}")
     start = f"A model with a latent space, made with genkit: it {', and '.join(does)}."
     return f"{start} It has {_size(model):,} parameters and was trained on {code(facts.data.source)}."
@@ -102,7 +102,7 @@ def _use(facts: Facts, repository: str | None) -> str:
         install = install.replace(f"'{FIRST_PARTY}==", f"'{FIRST_PARTY}[hub]==")
     lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
     shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
-    if model.sampler.has_prior:
+    if model.has_prior:
         lines += [f"x = model.sample(64)  # (64, {shape}), values from {low:g} to {high:g}"]
     else:
         lines.insert(1, "import torch")

@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from genkit.errors import GenkitError
 from genkit.files import atomic
+from genkit.interfaces import Side
+from genkit.model.conditions import placeholders
 from genkit.model.model import Model
+from genkit.model.side import classes_in_turn
 
 Part = Literal["encoder", "decoder", "all"]
 Format = Literal["onnx", "torch-export"]
@@ -76,29 +79,35 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
     return Export(path, names[0], names[1], difference)
 
 
-class _Encoder(nn.Module):
-    def __init__(self, model: Model) -> None:
+class _Some(nn.Module):
+    """Some parts of a model: the file gets their weights alone, not those of critics."""
+
+    def __init__(self, model: Model, *parts: nn.Module | None) -> None:
         super().__init__()
+        self.parts = nn.ModuleList(part for part in (*parts, model.conditions) if part is not None)
+        self.whole = (model,)  # not a module of this one
+
+    def side(self, values: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The side data that the model takes, by name."""
+        return dict(zip(self.whole[0].inputs, values, strict=True))
+
+
+class _Encoder(_Some):
+    def __init__(self, model: Model) -> None:
         if model.encoder is None:
             raise GenkitError("the model has no encoder; export its decoder")
-        self.transforms = model.transforms
-        self.encoder = model.encoder
-        self.sampler = model.sampler
+        super().__init__(model, model.encoder, model.sampler, model.transforms)
 
-    def forward(self, x: Tensor) -> Tensor:
-        mean: Tensor = self.sampler(self.encoder(self.transforms(x)), 0).mean
-        return mean
+    def forward(self, x: Tensor, *side: Tensor) -> Tensor:
+        return self.whole[0].posterior(self.whole[0].transforms(x), 0, self.side(side)).mean
 
 
-class _Decoder(nn.Module):
+class _Decoder(_Some):
     def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.decoder = model.decoder
-        self.likelihood = model.likelihood
-        self.transforms = model.transforms
+        super().__init__(model, model.decoder, model.likelihood, model.transforms)
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.transforms.inverse(self.likelihood.mean(self.decoder(z)))
+    def forward(self, z: Tensor, *side: Tensor) -> Tensor:
+        return self.whole[0].transforms.inverse(self.whole[0].decoded(z, self.side(side)))
 
 
 class _Whole(nn.Module):
@@ -107,45 +116,58 @@ class _Whole(nn.Module):
         self.encode = _Encoder(model)
         self.decode = _Decoder(model)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.encode(x)
-        return z, self.decode(z)
+    def forward(self, x: Tensor, *side: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.encode(x, *side)
+        return z, self.decode(z, *side)
 
 
+Inputs = tuple[Tensor, ...]
 Names = tuple[tuple[str, ...], tuple[str, ...]]
-Run = Callable[[Tensor], list[Tensor]]
+Run = Callable[..., list[Tensor]]
 
 
-def _module(model: Model, part: Part) -> tuple[nn.Module, Tensor, Names]:
-    """The part as a module, an input to trace it with, and the names of inputs and outputs."""
-    example = _inputs(model, part, 2)
+def _module(model: Model, part: Part) -> tuple[nn.Module, Inputs, Names]:
+    """The part as a module, inputs to trace it with, and the names of inputs and outputs."""
+    example, side = _inputs(model, part, 2), model.inputs
     if part == "encoder":
-        return _Encoder(model), example, (("x",), ("z",))
+        return _Encoder(model), example, (("x", *side), ("z",))
     if part == "decoder":
-        return _Decoder(model), example, (("z",), ("x",))
-    return _Whole(model), example, (("x",), ("z", "reconstruction"))
+        return _Decoder(model), example, (("z", *side), ("x",))
+    return _Whole(model), example, (("x", *side), ("z", "reconstruction"))
 
 
-def _inputs(model: Model, part: Part, size: int) -> Tensor:
-    """Random inputs (size, ...) of a part: points near 0 for the decoder, else values in the range of the data."""
+def _inputs(model: Model, part: Part, size: int) -> Inputs:
+    """Random inputs (size, ...) of a part: points near 0 for the decoder, else values in the range of the data.
+
+    Classes that the model is given take turns; other side data are 0.
+    """
     generator = torch.Generator().manual_seed(size)
+    side = placeholders(model.schema, model.inputs, size)
+    of_side = [values + _places(model.schema.side[name], values) for name, values in side.items()]
     if part == "decoder":
-        return torch.randn(size, *model.sampler.latent_shape, generator=generator)
+        return torch.randn(size, *model.sampler.latent_shape, generator=generator), *of_side
     low, high = model.limits
-    return low + (high - low) * torch.rand(size, *model.shape, generator=generator)
+    return low + (high - low) * torch.rand(size, *model.shape, generator=generator), *of_side
 
 
-def _exported(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
-    return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},))
+def _places(side: Side, values: Tensor) -> Tensor:
+    """The class of each datum in turn; 0 for numbers."""
+    return torch.zeros_like(values) if side.classes is None else classes_in_turn(side, len(values))
 
 
-def _write_torch(module: nn.Module, example: Tensor, names: Names, path: Path) -> Run:
+def _exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgram:
+    batch = torch.export.Dim("batch", max=2**31 - 1)
+    first, *side = ({0: batch} for _ in example)
+    return torch.export.export(module, example, dynamic_shapes=(first, tuple(side)) if side else (first,))
+
+
+def _write_torch(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
     torch.export.save(_exported(module, example), path)
     program = torch.export.load(path).module()
-    return lambda x: _listed(program(x))
+    return lambda *inputs: _listed(program(*inputs))
 
 
-def _write_onnx(module: nn.Module, example: Tensor, names: Names, path: Path) -> Run:
+def _write_onnx(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
     import onnxruntime
     import onnxscript  # noqa: F401 - torch.onnx needs it; an error here names it where it is missing
 
@@ -155,18 +177,23 @@ def _write_onnx(module: nn.Module, example: Tensor, names: Names, path: Path) ->
     assert program is not None
     program.save(str(path), external_data=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda x: [torch.from_numpy(value) for value in session.run(None, {names[0][0]: x.numpy()})]
+
+    def run(*inputs: Tensor) -> list[Tensor]:
+        named = {name: each.numpy() for name, each in zip(names[0], inputs, strict=True)}
+        return [torch.from_numpy(value) for value in session.run(None, named)]
+
+    return run
 
 
-_WRITERS: dict[str, Callable[[nn.Module, Tensor, Names, Path], Run]] = {
+_WRITERS: dict[str, Callable[[nn.Module, Inputs, Names, Path], Run]] = {
     "onnx": _write_onnx,
     "torch-export": _write_torch,
 }
 
 
-def _difference(module: nn.Module, run: Run, example: Tensor) -> float:
+def _difference(module: nn.Module, run: Run, example: Inputs) -> float:
     with torch.no_grad():
-        pairs = zip(_listed(module(example)), run(example), strict=True)
+        pairs = zip(_listed(module(*example)), run(*example), strict=True)
         return max(float((own - other).abs().max()) if own.shape == other.shape else math.inf for own, other in pairs)
 
 

@@ -22,7 +22,7 @@ from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitError, GenkitWarning, HubError, WeightsError
 from genkit.files import strict_json
 from genkit.files.tensors import fill, opened, read_tensors, write_tensors
-from genkit.interfaces import Shape
+from genkit.interfaces import Schema
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import CONFIG_FILE, MODEL_FILE, RunDirectory
@@ -89,7 +89,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         run_config = config.parse(header.config, installed, source=str(file))
         with torch.random.fork_rng():
-            model = _built(run_config, header.data.shape, file)
+            model = _built(run_config, header.data.for_parts(), file)
         fill(model, read_tensors(file)[0] if point is None else model_tensors(point.tensors), file)
     except GenkitError as error:
         raise explained(error, header.plugins, file, header.config.get("plugins", "all")) from None
@@ -110,7 +110,7 @@ def _unfinished(path: str | Path) -> Checkpoint | None:
     return point
 
 
-def _built(run_config: RunConfig, shape: Shape, file: Path) -> Model:
+def _built(run_config: RunConfig, schema: Schema, file: Path) -> Model:
     """The model of a config, with fresh weights.
 
     Raises:
@@ -121,7 +121,7 @@ def _built(run_config: RunConfig, shape: Shape, file: Path) -> Model:
     hooks = [register_module_parameter_registration_hook(counts), register_module_buffer_registration_hook(counts)]
     try:
         with watching(UNWATCHED, ROOM + 4 * size):
-            return build(run_config, shape)
+            return build(run_config, schema)
     except GenkitError as error:
         if isinstance(error.__cause__, MemoryError):
             raise WeightsError(f"{file}: {error.__cause__}; it is damaged, or is no model for its tensors") from None

@@ -46,6 +46,7 @@ from genkit.testing import (  # noqa: F401 - each module adds its checks
     modules,
     networks,
     options,
+    priors,
     samplers,
     shares,
     sources,

@@ -96,6 +96,20 @@ class SamplerCase(Case):
         return latent
 
 
+class PriorCase(Case):
+    """A prior, built for a shape of latents."""
+
+    batch = (0,)
+
+    def inputs(self, count: int, seed: int = 0) -> Tensors:
+        """Latents (B, *latent_shape)."""
+        return (torch.randn(count, *self.shape, generator=torch.Generator().manual_seed(seed)),)
+
+    def read(self, part: Any, *inputs: Tensor) -> Tensors:
+        """log p(z) (B,)."""
+        return (part.log_prob(*inputs),)
+
+
 class LikelihoodCase(Case):
     """A likelihood; gradients go back to its parameters, the decoder's output."""
 
@@ -133,7 +147,7 @@ class LossCase(Case):
         """The tensors of a pass, the data last."""
         passed = self.passed(count, seed)
         assert passed.latent is not None
-        tensors = (*passed.latent, passed.params, passed.log_prob, passed.generated, passed.x)
+        tensors = (*passed.latent[:4], passed.params, passed.log_prob, passed.generated, passed.x)
         return tuple(tensor.detach() for tensor in tensors if tensor is not None)
 
     def read(self, part: Any, *inputs: Tensor) -> Tensors:

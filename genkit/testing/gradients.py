@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Prior, Sampler
 from genkit.testing.cases import Case, Tensors
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, require, seeded, stir
@@ -19,7 +19,7 @@ STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
 TOLERANCE = 1e-4
 LEAST = 0.6
 """The least share of its input that a network must read, and of its output that a decoder must move."""
-TRAINED = (Encoder, Decoder, Sampler, Likelihood)
+TRAINED = (Encoder, Decoder, Sampler, Prior, Likelihood)
 REACHED = ("gradients reach the input", "gradients reach the model", "reparameterization")
 
 

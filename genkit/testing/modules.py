@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Sampler
+from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Prior, Sampler
 from genkit.speed.pieces import NotTraceableError, traced_whole
 from genkit.testing.cases import Case, LossCase, Tensors
 from genkit.testing.check import promise
@@ -30,7 +30,7 @@ CAUSES = {
     "": "leave .item(), print and decisions by values of tensors out of forward",
 }
 """The remedy for each error of torch, by a text that it contains."""
-MODULES = (Encoder, Decoder, Sampler, Likelihood, Loss)
+MODULES = (Encoder, Decoder, Sampler, Prior, Likelihood, Loss)
 
 
 def _settled(case: Case, inputs: Tensors, part: Any = None) -> Tensors:
@@ -72,7 +72,7 @@ def eval_determinism(subject: Subject) -> None:
         require(not changed, f"in eval mode it changes its state ({', '.join(changed)}): update it only in training")
 
 
-@promise(*NETWORKS, Sampler, Likelihood, after=("shapes", "eval determinism"))
+@promise(*NETWORKS, Sampler, Prior, Likelihood, after=("shapes", "eval determinism"))
 def batch_independence(subject: Subject) -> None:
     """In eval mode the output for a datum depends neither on the other data of its batch nor on its place in it."""
     for case in subject.cases():

@@ -149,7 +149,7 @@ def random_pass(model: Model, count: int, draws: int, seed: int = 0) -> Forward:
 def twice(passed: Forward) -> Forward:
     """The pass of a batch that holds each datum twice."""
     assert passed.latent is not None
-    z, mean, kl, log_ratio = (_joined(value, 0 if n in (1, 2) else 1) for n, value in enumerate(passed.latent))
+    z, mean, kl, log_ratio = (_joined(value, 0 if n in (1, 2) else 1) for n, value in enumerate(passed.latent[:4]))
     assert z is not None
     assert mean is not None
     x, generated = _joined(passed.x, 0), _joined(passed.generated, 0)
@@ -161,7 +161,7 @@ def twice(passed: Forward) -> Forward:
 def drawn_twice(passed: Forward) -> Forward:
     """The pass with each of its draws twice."""
     assert passed.latent is not None
-    z, mean, kl, log_ratio = passed.latent
+    z, mean, kl, log_ratio = passed.latent[:4]
     twofold = _joined(z, 0)
     assert twofold is not None
     latent = Latent(twofold, mean, kl, _joined(log_ratio, 0))
@@ -184,7 +184,7 @@ def without(passed: Forward, need: Need) -> Forward:
     if need == "encoder":
         return passed._replace(latent=None, params=None, log_prob=None)
     assert passed.latent is not None
-    z, mean, kl, log_ratio = passed.latent
+    z, mean, kl, log_ratio = passed.latent[:4]
     latent = Latent(z, mean, None, log_ratio) if need == "kl" else Latent(z, mean, kl, None)
     return passed._replace(latent=latent)
 
@@ -192,7 +192,7 @@ def without(passed: Forward, need: Need) -> Forward:
 def widened(passed: Forward, axis: int, likelihood: Likelihood) -> Forward:
     """The pass with a copy beside each datum, along one of its axes, and beside each code; all its draws are equal."""
     assert passed.latent is not None
-    z, mean, kl, log_ratio = passed.latent
+    z, mean, kl, log_ratio = passed.latent[:4]
     assert kl is not None
     assert log_ratio is not None
     assert passed.params is not None
@@ -206,7 +206,7 @@ def widened(passed: Forward, axis: int, likelihood: Likelihood) -> Forward:
 def with_equal_draws(passed: Forward) -> Forward:
     """The pass with its first draw in place of every other."""
     assert passed.latent is not None
-    z, mean, kl, log_ratio = passed.latent
+    z, mean, kl, log_ratio = passed.latent[:4]
     latent = Latent(_repeated(z), mean, kl, None if log_ratio is None else _repeated(log_ratio))
     params, log_prob = passed.params, passed.log_prob
     assert params is not None

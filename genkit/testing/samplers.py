@@ -25,7 +25,10 @@ WHOLE_NOISE = "of the whole shape (K, B, ...) at once, genkit.normal(draws, *mea
 
 @promise(Sampler)
 def shapes(subject: Subject) -> None:
-    """z (K, B, *latent_shape), mean (B, *latent_shape), kl (B, D) or (B, 1), log_ratio (K, B); for 0 draws too."""
+    """z (K, B, *latent_shape), mean (B, *latent_shape), kl (B, G) or (K, B, G), log_ratio and log_q (K, B).
+
+    All of this holds for 0 draws too.
+    """
     for case in subject.cases():
         size: Any = getattr(case.part, "latent_shape", None)
         plain = isinstance(size, tuple) and all(isinstance(each, int) for each in size)
@@ -45,22 +48,28 @@ def shapes(subject: Subject) -> None:
 def _check_latent(latent: Any, draws: int, count: int, size: Shape) -> None:
     require(isinstance(latent, Latent), f"it gives {type(latent).__name__}: it must give a genkit.Latent")
     asked = f"for {count} data and {draws} draws"
-    shapes = {"z": (draws, count, *size), "mean": (count, *size), "log_ratio": (draws, count)}
+    shapes = {"z": (draws, count, *size), "mean": (count, *size)}
+    shapes |= dict.fromkeys(("log_ratio", "log_q"), (draws, count))
     for name, shape in shapes.items():
         value = getattr(latent, name)
-        if value is not None or name != "log_ratio":
+        if value is not None or name in ("z", "mean"):
             actual = tuple(value.shape)
             require(actual == shape, f"{asked} {name} is {actual}, and must be {shape}")
     for name, value in latent._asdict().items():
-        if value is not None:
+        if isinstance(value, torch.Tensor):
             require(value.isfinite().all(), f"{asked} {name} is not finite")
             require(value.dtype == torch.float32, f"{name} is {value.dtype} for float32: keep the type of the features")
     if latent.kl is not None:
-        actual, widths = tuple(latent.kl.shape), (math.prod(size), 1)
-        right = actual in {(count, width) for width in widths}
+        actual, most = tuple(latent.kl.shape), math.prod(size)
+        right = actual[:-1] in ((count,), (draws, count)) and 1 <= actual[-1] <= most
         require(
             right,
-            f"{asked} kl is {actual}, and must be {(count, widths[0])}, one column per dimension, or {(count, 1)}",
+            f"{asked} kl is {actual}, and must be ({count}, G), a column for each of G groups of dimensions, at most "
+            f"{most}, or, per draw, ({draws}, {count}, G)",
+        )
+    for name, value in latent.extra.items():
+        require(
+            isinstance(value, torch.Tensor) and len(value) == count, f"{asked} extra['{name}'] must be ({count}, ...)"
         )
 
 

@@ -40,7 +40,7 @@ def shapes(subject: Subject) -> None:
 def labels(subject: Subject) -> None:
     """Labels (N,) of int64, from 0, each with a name where there are names."""
     loaded = _loaded(subject)
-    for name, (x, values) in _splits(loaded):
+    for name, (x, values, _) in _splits(loaded):
         if values is None:
             continue
         require(

@@ -24,13 +24,14 @@ from genkit.interfaces import (
     Likelihood,
     Loss,
     Metric,
+    Prior,
     Sampler,
     Shape,
     Transform,
 )
 from genkit.registry.kinds import name_of
 from genkit.settings.yaml import dotted
-from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, SamplerCase
+from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, PriorCase, SamplerCase
 from genkit.training.seeds import seed_torch
 
 SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 9, 7), (12,), (10, 4))
@@ -39,10 +40,14 @@ LARGER: tuple[Shape, ...] = ((1, 28, 28), (3, 64, 64), (64, 8), (1, 8, 8, 8), (3
 FEATURES: tuple[Shape, ...] = ((6,), (2, 3))
 LATENTS: tuple[Shape, ...] = ((3,), (1,), (2, 3), (4,))
 
+USUAL: dict[type[Component], tuple[Shape, ...]] = {Sampler: FEATURES, Prior: LATENTS}
+"""The shapes for kinds whose parts are not built for data."""
+
 CASES: dict[type[Component], type[Case]] = {
     Encoder: NetworkCase,
     Decoder: NetworkCase,
     Sampler: SamplerCase,
+    Prior: PriorCase,
     Likelihood: LikelihoodCase,
     Loss: LossCase,
     Transform: NetworkCase,
@@ -121,7 +126,7 @@ class Subject:
         """The component built for each shape that it takes; the same seed gives the same weights."""
         if issubclass(self.component, DataSource | Metric):
             raise TypeError(f"a part of the kind {self.component.kind} has no cases")
-        usual = FEATURES if issubclass(self.component, Sampler) else SHAPES
+        usual = next((shapes for kind, shapes in USUAL.items() if issubclass(self.component, kind)), SHAPES)
         tried = [self._case(shape, latent, seed) for shape, latent in zip(self.shapes or usual, cycle(LATENTS))]
         cases = [case for case in tried if case is not None]
         larger = iter(LARGER if self.shapes is None and not cases else ())

@@ -145,7 +145,8 @@ class Loop:
         weights = torch.tensor([list(row.values()) for row in rows], device=self.device)
         trainer.model.train()
         start, reported = time.perf_counter() - self.seconds, time.perf_counter()
-        batches = self.data.batches(self.data.train, self.size, order[self.step * self.size :])
+        rest = order[self.step * self.size :]
+        batches = self.data.batches(self.data.train, self.size, rest, names=trainer.model.reads)
         while self.step < self.steps:
             trainer.set_rates(moments[self.step])
             self._take(batches, weights[self.step])
@@ -179,7 +180,7 @@ class Loop:
         before = None if trainer.inspect is None else _Fleeting(trainer)
         batch = next(batches)
         try:
-            figures = trainer.step(batch.x, weights, batch.total)
+            figures = trainer.step(batch.x, weights, batch.total, batch.side)
         except NotFiniteError:
             assert before is not None
             before.restore(trainer, random=trainer.config.on_nonfinite != "skip")

@@ -13,7 +13,9 @@ from genkit.data.dataset import Dataset
 from genkit.errors import ConfigError, TrainingError
 from genkit.model import trial
 from genkit.model.building import build
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import placeholders
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 from genkit.parallel import normalization
 from genkit.record.scores import EpochRecord
 from genkit.training.seeds import own_random_state
@@ -36,9 +38,11 @@ def check_last_batch(model: Model, count: int, batch_size: int) -> None:
     model_copy = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            forward = model_copy(torch.zeros(1, *model.shape, device=model.device))
+            side = placeholders(model.schema, model.reads, 1, model.device)
+            beside = model_copy.beside(side)
+            forward = model_copy(torch.zeros(1, *model.shape, device=model.device), side=side)
             for loss in model_copy.losses.values():
-                loss(forward)
+                loss(forward, **beside.of(loss))
     except ValueError:
         raise ConfigError(
             f"training.batch_size: {count:,} data in batches of {batch_size} leave a last one of a single datum, over "
@@ -63,8 +67,9 @@ def check_finite(figures: Mapping[str, float], where: str, model: Model, data: D
     assert model.config is not None
     if extents := unscaled(data, data.range()):
         raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {extents}")
-    with own_random_state(), evaluating(fresh := build(model.config, data.shape).to(model.device)):
-        cause = trial.not_finite(fresh, data.batches(data.train, model.config.training.batch_size, whole=True))
+    with own_random_state(), evaluating(fresh := build(model.config, data.schema).to(model.device)):
+        size = model.config.training.batch_size
+        cause = trial.not_finite(fresh, data.batches(data.train, size, whole=True, names=fresh.reads))
     remedy = "lower training.optimizer.lr, or set training.clip_norm (1.0 is a usual value)"
     raise TrainingError(f"{where}: not finite: {', '.join(bad)}; {cause or remedy}")
 

@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from genkit.data.dataset import as_float
 from genkit.interfaces import Forward
+from genkit.model.conditions import NOTHING
 from genkit.model.model import Model
 from genkit.parallel.draws import mean
 from genkit.record.scores import Figures
 from genkit.training.optimization import MODEL, critic_of
 
 
-def objective(model: Model, x: Tensor, weights: Tensor) -> tuple[Tensor, Figures, Forward | None]:
+def objective(
+    model: Model, x: Tensor, weights: Tensor, side: Mapping[str, Tensor] = NOTHING
+) -> tuple[Tensor, Figures, Forward | None]:
     """The objective of a batch, with its figures.
 
     Args:
         model: the model.
         x: the data (B, *shape).
         weights: the factors (T,) of the model's T terms.
+        side: the side data that the model reads, (B, ...) each.
 
     Returns:
         The weighted sum of the terms, (); the figures in nats per datum: the unweighted terms, and the reconstruction
         and the KL where the model has them; and the detached pass for critics, None without a learned term. Where
         processes share the batch, these are summands: their sum over the processes is the mean over the batch.
     """
-    forward = model(x)
-    terms = {name: mean(loss(forward)) for name, loss in model.losses.items()}
+    forward = model(x, side=side)
+    terms = {name: mean(loss(forward, **_read(loss, side))) for name, loss in model.losses.items()}
     figures = {f"term/{name}": term.detach() for name, term in terms.items()}
     if forward.log_prob is not None:
         figures["reconstruction"] = mean(-forward.log_prob.detach().mean(0))
-    if forward.latent is not None and forward.latent.kl is not None:
-        figures["kl"] = mean(forward.latent.kl.detach().sum(1))
+    if forward.latent is not None and (divergence := forward.latent.divergence) is not None:
+        figures["kl"] = mean(divergence.detach().sum(1))
     return weights @ torch.stack(list(terms.values())), figures, forward.detached() if model.critics else None
 
 
+def _read(loss: Any, side: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: side[name] for name in loss.reads} if loss.reads else {}
+
+
 def differentiate(
-    model: Model, fitted: Mapping[str, Sequence[Tensor]], x: Tensor, weights: Tensor, scale: Tensor | None = None
+    model: Model,
+    fitted: Mapping[str, Sequence[Tensor]],
+    x: Tensor,
+    weights: Tensor,
+    scale: Tensor | None = None,
+    *side: Tensor,
 ) -> tuple[dict[str, Sequence[Tensor | None]], Figures]:
     """The gradients of the objective, and of each critic's loss on the same pass.
 
@@ -49,17 +63,19 @@ def differentiate(
         x: the data (B, *shape), as they are stored; uint8 is read as x / 255.
         weights: the factors (T,) of the model's T terms.
         scale: the factor () of the gradients, so that float16 can hold them; None: 1.
+        side: the side data that the model reads, (B, ...) each, in the order of `model.reads`.
 
     Returns:
         One gradient per parameter, by owner, None where the loss does not depend on the parameter; and the figures of
         the batch.
     """
-    loss, figures, forward = objective(model, as_float(x), weights)
+    values = dict(zip(model.reads, side, strict=True))
+    loss, figures, forward = objective(model, as_float(x), weights, values)
     gradients: dict[str, Sequence[Tensor | None]] = {}
     gradients[MODEL] = _gradients(loss, fitted[MODEL], scale)
     for name, critic in model.critics.items():
         assert forward is not None
-        value = mean(critic.critic_loss(forward))
+        value = mean(critic.critic_loss(forward, **_read(critic, values)))
         gradients[critic_of(name)] = _gradients(value, fitted[critic_of(name)], scale)
         figures[f"critic/{name}"] = value.detach()
     return gradients, figures

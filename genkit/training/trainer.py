@@ -17,7 +17,9 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.errors import GenkitError
 from genkit.interfaces import Split
 from genkit.model import trial
-from genkit.model.model import Model, evaluating
+from genkit.model.conditions import NOTHING
+from genkit.model.model import Model
+from genkit.model.network import evaluating
 from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up, answer_of_leader
 from genkit.record.scores import EpochRecord, Figures, Scores, Total
@@ -69,18 +71,21 @@ class Trainer:
         self.states: dict[str, Stateful] = {}
         """Further objects by name, with a state that goes into checkpoints."""
 
-    def step(self, x: Tensor, weights: Tensor, total: int | None = None) -> Figures:
+    def step(
+        self, x: Tensor, weights: Tensor, total: int | None = None, side: Mapping[str, Tensor] = NOTHING
+    ) -> Figures:
         """One optimisation step: the model against the terms, and each critic against the model.
 
         Args:
             x: this process's rows of the batch (B, *shape), as they are stored; uint8 is read as x / 255.
             weights: the factors (T,) of the terms.
             total: the number of data in the whole batch; None: x is the whole batch.
+            side: the side data that the model reads, (B, ...) each.
 
         Raises:
             GenkitError: a part fails in training; with its name and the place.
         """
-        gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total)
+        gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total, side)
         add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
         if self.inspect is not None:
             self.inspect(gradients, figures)
@@ -89,19 +94,27 @@ class Trainer:
             act(self)
         return figures
 
-    def gradients(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, total: int | None = None) -> Gradients:
+    def gradients(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        scale: Tensor | None = None,
+        total: int | None = None,
+        side: Mapping[str, Tensor] = NOTHING,
+    ) -> Gradients:
         """The gradients by owner, in the config's precision, and the figures; arguments and errors as for `step`."""
         with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
             try:
-                return self.differentiate(x, weights, scale)
+                return self.differentiate(x, weights, scale, *(side[name] for name in self.model.reads))
             except GenkitError:
                 raise
             except (Exception, SystemExit) as error:
-                raise trial.fault(self.model, as_float(x), error, self.compiled) from error
+                raise trial.fault(self.model, as_float(x), side, error, self.compiled) from error
 
-    def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None) -> Hashable:
+    def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, *side: Tensor) -> Hashable:
         """The key of the compiled graph: the properties that a compiled step depends on."""
-        return x.shape, x.dtype, x.stride(), self.model.training, self.model.autocast, scale is None
+        of_x, of_side = (x.shape, x.dtype, x.stride()), tuple((each.dtype, each.stride()) for each in side)
+        return of_x, of_side, self.model.training, self.model.autocast, scale is None
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term after `epoch` epochs."""
@@ -121,9 +134,9 @@ class Trainer:
         factors = torch.tensor(list(weights.values()), device=self.model.device)
         total = Total(self.model.sum_dtype)
         with evaluating(self.model):
-            for batch in data.batches(split, self.config.batch_size):
+            for batch in data.batches(split, self.config.batch_size, names=self.model.reads):
                 with sharing(batch.total):
-                    total.add(objective(self.model, as_float(batch.x), factors)[1], batch.total)
+                    total.add(objective(self.model, as_float(batch.x), factors, batch.side)[1], batch.total)
         total.gather()
         return total.scores(weights)
 

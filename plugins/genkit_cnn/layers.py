@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -213,16 +213,16 @@ def initialize(network: nn.Module, initialization: str) -> None:
     """
     if initialization == "torch":
         return
+    plain: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS.values())
     spreading = tuple(TRANSPOSED.values())
     for layer in network.modules():
-        if isinstance(layer, (nn.Linear, *CONVOLUTIONS.values())):
-            count = layer.weight[0].numel()
-        elif isinstance(layer, spreading):
-            count = layer.weight[:, 0].numel() / math.prod(layer.stride)
-        else:
+        if not isinstance(layer, (*plain, *spreading)):
             continue
-        nn.init.normal_(layer.weight, std=math.sqrt(2 / count))
-        nn.init.zeros_(layer.bias)
+        weight: Any = layer.weight
+        strides: Any = getattr(layer, "stride", ())
+        count = weight[0].numel() if isinstance(layer, plain) else weight[:, 0].numel() / math.prod(strides)
+        nn.init.normal_(weight, std=math.sqrt(2 / count))
+        nn.init.zeros_(cast(Tensor, layer.bias))
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ class Probe(Metric):
             return {}
         from sklearn.decomposition import PCA
 
-        z, z_train = (model.encode(x).flatten(1).cpu().numpy() for x in (data.split.x, data.train.x[:count]))
+        z, z_train = (model.encode(each).flatten(1).cpu().numpy() for each in (data.split, data.train.first(count)))
         x, x_train = (_flat(x) for x in (data.split.x, data.train.x[:count]))
         pca = PCA(min(z.shape[1], *x_train.shape), random_state=0).fit(x_train)
         knn, linear = self._accuracies(z_train, train_labels, z, labels)

@@ -25,6 +25,8 @@ class MLPEncoder(Encoder):
         torch.Size([5, 128])
     """
 
+    flat = True
+
     class Config(Encoder.Config):
         """Options of the dense encoder."""
 

@@ -102,9 +102,9 @@ class RunWriter:
         if run.model.encoder is not None and run.model.decodes:
             held_out = run.data.test or run.data.validation or run.data.train
             with _each_alone("reconstructions"):
-                rebuilt = plots.reconstructions(run.model, held_out.x)
+                rebuilt = plots.reconstructions(run.model, held_out)
                 self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
-        if run.model.sampler.has_prior and run.model.decodes:
+        if run.model.has_prior and run.model.decodes:
             with _each_alone("samples"):
                 self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 
@@ -113,7 +113,7 @@ class RunWriter:
         run = self.run
         held_out = run.data.test or run.data.validation or run.data.train
         count = max(1, min(THUMBNAILS, NUMBERS // math.prod(run.model.sampler.latent_shape)))
-        z = run.model.encode(held_out.x[:count]).flatten(1).cpu()
+        z = run.model.encode(held_out.first(count)).flatten(1).cpu()
         names = None
         if held_out.labels is not None:
             labels, classes = held_out.labels[:count].tolist(), run.data.classes

@@ -63,7 +63,7 @@ class KL(Loss):
     def forward(self, forward: Forward) -> Tensor:
         """(B,) nats; with free bits (), a statistic of the batch."""
         assert forward.latent is not None
-        kl = forward.latent.kl
+        kl = forward.latent.divergence
         assert kl is not None
         if self.free_bits == 0:
             return kl.sum(1)

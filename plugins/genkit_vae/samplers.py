@@ -39,6 +39,7 @@ class GaussianSampler(Sampler):
         name: Literal["gaussian"] = "gaussian"
         latent: Annotated[int, Field(ge=1, description="the number of latent dimensions, D")] = 2
 
+    own_prior = "normal"
     origin: Tensor
 
     def __init__(self, config: Config, features: Shape | None) -> None:
@@ -50,15 +51,17 @@ class GaussianSampler(Sampler):
         self.register_buffer("origin", torch.zeros(config.latent), persistent=False)
 
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
-        """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio (K, B)."""
+        """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio and log_q (K, B)."""
         flat = features.flatten(1)
         mean, log_var = self.mean(flat), self.log_var(flat)
         eps = normal(draws, *mean.shape, batch=1, like=mean)
         z = mean + torch.exp(log_var / 2) * eps
         kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
         # log q - log p: the two densities share the constant -D/2 log 2π
-        log_ratio = (z.square() - eps.square() - log_var).sum(-1) / 2
-        return Latent(z, mean, kl, log_ratio)
+        squares = z.square()
+        log_ratio = (squares - eps.square() - log_var).sum(-1) / 2
+        log_q = torch.sub(log_ratio - mean.shape[1] * math.log(2 * math.pi) / 2, squares.sum(-1), alpha=0.5)
+        return Latent(z, mean, kl, log_ratio, log_q)
 
     def prior(self, n: int) -> Tensor:
         """N draws from N(0, I): (n, D)."""

@@ -100,10 +100,10 @@ def test_reconstructions_take_bytes() -> None:
 def test_samples_are_the_same_for_the_same_seed_and_leave_the_random_state() -> None:
     model = linear(4, (1, 2, 2), "bernoulli")
     before = torch.get_rng_state()
-    first = plots.samples(model, count=4, columns=2)
+    first = plots.samples(model, rows=2)
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(plots.samples(model, count=4, columns=2), first)
-    assert not np.array_equal(plots.samples(model, count=4, columns=2, seed=1), first)
+    assert np.array_equal(plots.samples(model, rows=2), first)
+    assert not np.array_equal(plots.samples(model, rows=2, seed=1), first)
 
 
 def test_prior_quantiles_are_those_of_the_prior() -> None:
@@ -286,7 +286,8 @@ def test_held_out_data_are_shown_where_there_are_any(
 ) -> None:
     parts = [split(6, (2,)), split(5, (2,)) if held_out else None, split(4, (2,)) if held_out == "test" else None]
     shown: list[int] = []
-    monkeypatch.setattr(plots, "reconstructions", lambda _, x: shown.append(len(x)) or np.zeros((9, 9, 3), np.uint8))
+    pixels = np.zeros((9, 9, 3), np.uint8)
+    monkeypatch.setattr(plots, "reconstructions", lambda _, data: shown.append(len(data.x)) or pixels)
     monkeypatch.setattr(plots, "samples", lambda _: np.zeros((9, 9, 3), np.uint8))
     monkeypatch.setattr(plots, "manifold", lambda *_: np.zeros((9, 9, 3), np.uint8))
     plots.draw_all(linear(2, (2,)), Dataset(*parts, None, False), [record(1)], tmp_path)

@@ -127,7 +127,7 @@ def test_its_memory_does_not_grow_with_the_number_of_draws(model):
         with watching("nothing is counted") as footprint:
             nll(model, x, draws)
         peaks.append(footprint.peak)
-    assert peaks[0] == peaks[1] == peaks[2]
+    assert peaks == pytest.approx([peaks[0]] * 3, rel=0.01)
     assert peaks[0] > 1000 * 5 * 4  # it is the decoder's output that counts
 
 

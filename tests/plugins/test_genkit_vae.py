@@ -93,6 +93,7 @@ def test_log_ratio_is_log_q_minus_log_p_at_the_draws() -> None:
     latent = made(features, draws=7)
     expected = posterior(made, features).log_prob(latent.z) - Normal(0.0, 1.0).log_prob(latent.z)
     torch.testing.assert_close(latent.log_ratio, expected.sum(-1))
+    torch.testing.assert_close(latent.log_q, posterior(made, features).log_prob(latent.z).sum(-1))
 
 
 def test_log_ratio_averages_to_the_kl() -> None:
@@ -151,10 +152,10 @@ def test_the_parts_of_a_latent_have_their_shapes(
     batch: int, draws: int, latent: int, features: tuple[int, ...]
 ) -> None:
     made = sampler(latent, features)
-    z, mean, kl, log_ratio = made(torch.randn(batch, *features), draws)
+    z, mean, kl, log_ratio, log_q, _ = made(torch.randn(batch, *features), draws)
     assert made.latent_shape == (latent,)
     assert (z.shape, mean.shape) == ((draws, batch, latent), (batch, latent))
-    assert (kl.shape, log_ratio.shape) == ((batch, latent), (draws, batch))
+    assert (kl.shape, log_ratio.shape, log_q.shape) == ((batch, latent), (draws, batch), (draws, batch))
 
 
 def test_the_prior_is_a_standard_normal() -> None:

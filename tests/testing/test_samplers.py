@@ -373,7 +373,7 @@ WRONG = [
     (Bounded, "mean for any draws", "leaves the bounds that it states, 0 to 1"),
     (FixedPrior, "prior alone", "the same draws at every call"),
     (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
-    (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and must be (1, 3), one column per dimension, or (1, 1)"),
+    (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and must be (1, G), a column for each of G groups"),
     (LightInTraining, "kl", "nats, and the mean of log q - log p"),
     (NegativeCategorical, "kl", "no KL is below 0: check its sign"),
     (MeanIsLogVariance, "mean of the draws", "it is the posterior mean"),

@@ -85,7 +85,7 @@ def test_weights_follow_their_schedule_step_by_step(digits, monkeypatch):
     seen = []
     step = trainer.step
     monkeypatch.setattr(
-        trainer, "step", lambda x, weights, total: (seen.append(weights.tolist()), step(x, weights, total))[1]
+        trainer, "step", lambda x, weights, *rest: (seen.append(weights.tolist()), step(x, weights, *rest))[1]
     )
     records = list(fit(trainer, data, seed=0))
     assert [row[1] for row in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])

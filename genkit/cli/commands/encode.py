@@ -16,7 +16,7 @@ def encode(
     outputs.check_out(out)
     model, dataset = reopen(run, data or (), accept_changes)
     chosen, rows = dataset.split(split), dataset.rows_of(split)
-    arrays = {"z": model.encode(chosen.x).numpy()}
+    arrays = {"z": model.encode(chosen).numpy()}
     if chosen.labels is not None:
         arrays["labels"] = chosen.labels.numpy()
     if rows is not None:

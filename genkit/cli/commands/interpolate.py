@@ -29,9 +29,10 @@ def interpolate(
 
     outputs.check_out(out, [".png"])
     model, dataset = reopen(run, data or (), accept_changes)
-    x = dataset.split(split).x
+    chosen = dataset.split(split)
+    x, side = chosen.x, {name: values[first] for name, values in chosen.named().items()}
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
-    path = model.interpolate(as_float(x[first]), as_float(x[last]), steps)
+    path = model.interpolate(as_float(x[first]), as_float(x[last]), steps, **side)
     outputs.write_data(out, path.numpy(), model.limits, columns=steps)
     say(out)

@@ -28,9 +28,9 @@ def reconstruct(
 
     outputs.check_out(out, [".png"])
     model, dataset = reopen(run, data or (), accept_changes)
-    x = dataset.split(split).x[:n]
+    some = dataset.split(split).first(n)
     if out.suffix == ".png":
-        outputs.write_picture(out, plots.reconstructions(model, x, count=n or 24))
+        outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24))
     else:
-        outputs.write(out, {"reconstruction": model.reconstruct(x).numpy(), "x": as_float(x).numpy()})
+        outputs.write(out, {"reconstruction": model.reconstruct(some).numpy(), "x": as_float(some.x).numpy()})
     say(out)

@@ -16,6 +16,12 @@ def sample(
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
     seed: Seed = 0,
     noise: Annotated[bool, typer.Option("--noise", help="Draw from p(x|z) instead of taking its mean.")] = False,
+    side: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--given", metavar="NAME=VALUE", help="What a conditional model reads beside the latents, such as labels=7."
+        ),
+    ] = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
     ] = False,
@@ -30,9 +36,18 @@ def sample(
     if grid and out.suffix != ".png":
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
     model = weights.load(run)
+    values = dict(assignment(each) for each in side or ())
     torch.manual_seed(seed)
     if out.suffix == ".npy":
-        outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise)))
+        outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **values)))
     else:
-        outputs.write_data(out, model.sample(n, noise).numpy(), model.limits, columns=max(1, round(n**0.5)))
+        outputs.write_data(out, model.sample(n, noise, **values).numpy(), model.limits, columns=max(1, round(n**0.5)))
     say(out)
+
+
+def assignment(text: str) -> tuple[str, str | list[str]]:
+    """A NAME=VALUE as its name and its value, or values between commas."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        fail(f"--given {text}: must be NAME=VALUE, such as labels=7")
+    return name, value.split(",") if "," in value else value

@@ -34,7 +34,7 @@ class SketchMetric(Metric):
 
     def measure(self, model: TrainedModel, data: MetricData, seed: int) -> Mapping[str, float]:
         """The mean over the draws and the dimensions; torch is seeded already."""
-        z = model.sampler.prior(self.config.count)
+        z = model.draw(self.config.count)
         again = model.encode(model.decode(z))
         return {"error": float((again - z).square().mean())}
 

@@ -1,0 +1,197 @@
+"""The parts of a model as one network, and the passes through it.
+
+B data, K draws; see `genkit.interfaces`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from genkit.config import RunConfig
+from genkit.data.dataset import DataSignature
+from genkit.data.transforming import Chain
+from genkit.interfaces import (
+    Component,
+    Decoder,
+    Encoder,
+    FittedPrior,
+    Forward,
+    Latent,
+    LearnedLoss,
+    Likelihood,
+    Loss,
+    Part,
+    Prior,
+    Sampler,
+    Schema,
+    Shape,
+)
+from genkit.model.batches import Batches
+from genkit.model.conditions import NOTHING, Beside, Conditions, widen
+
+
+class Network(nn.Module):
+    """Encoder, sampler, decoder and likelihood, with their loss terms, and the passes through them.
+
+    Without an encoder the model only generates: the decoder reads draws from the sampler's prior.
+
+    `config` is the config that the model was built from, and `data` describes its data; both are None for a model that
+    was put together in Python.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | None,
+        sampler: Sampler,
+        decoder: Decoder,
+        likelihood: Likelihood,
+        losses: Mapping[str, Loss],
+        shape: Shape,
+        prior: Prior | None = None,
+        conditions: Conditions | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.sampler = sampler
+        self.prior = prior
+        self.conditions = conditions
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.losses = nn.ModuleDict(losses)
+        self.shape = tuple(shape)
+        self.schema = schema or Schema(self.shape)
+        self.draws = max((loss.draws for loss in losses.values()), default=1)
+        self.generates = any("generated" in loss.needs for loss in losses.values())
+        self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
+        asked = {} if conditions is None else conditions.side
+        self.inputs = _sorted_names([*asked], (part for part in self.parts.values() if not isinstance(part, Loss)))
+        """The side data that the model takes beside data or latents."""
+        self.reads = _sorted_names(self.inputs, losses.values())
+        """The side data that a training step reads: `inputs`, and those of the terms."""
+        self.condition_size = 0 if conditions is None else conditions.size
+        """The width C of the condition; 0: there is none."""
+        self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
+        self.transforms = Chain()
+        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`."""
+        self.autocast: torch.dtype | None = None
+        """The type in which encoder and decoder compute; None: float32, as all else always does."""
+        self.config: RunConfig | None = None
+        self.data: DataSignature | None = None
+
+    def forward(self, x: Tensor, draws: int | None = None, side: Mapping[str, Tensor] = NOTHING) -> Forward:
+        """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need.
+
+        Here and in `posterior` and `decoded`, x is in the model's units, which the transforms make of the data's own.
+        `side` holds the side data that the model `reads`, (B, ...) each.
+        """
+        latent = params = log_prob = generated = None
+        beside = self.beside(side)
+        keywords = beside.of(self.likelihood)
+        if self.encoder is not None:
+            latent = self._posterior(x, self.draws if draws is None else draws, beside)
+            params = self.params(latent.z.flatten(0, 1), beside, len(latent.z)).unflatten(0, latent.z.shape[:2])
+            log_prob = self.likelihood.log_prob(x, params, **keywords)
+        if self.generates:
+            generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
+        return Forward(x, latent, params, log_prob, generated, self.likelihood, beside.condition)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts that the model has, by their kinds, and the terms as `loss.NAME`."""
+        kinds = ("encoder", "sampler", "prior", "decoder", "likelihood")
+        parts = {kind: getattr(self, kind) for kind in kinds if getattr(self, kind) is not None}
+        return parts | {f"loss.{name}": loss for name, loss in self.losses.items()}
+
+    def beside(self, side: Mapping[str, Tensor]) -> Beside:
+        """The side data of a batch, and the condition that they make."""
+        return Beside(side, None if self.conditions is None else self.conditions(side))
+
+    def posterior(self, x: Tensor, draws: int, side: Mapping[str, Tensor] = NOTHING) -> Latent:
+        """q(z|x) of data x (B, *shape) with their side data, and draws from it; the model has an encoder."""
+        return self._posterior(x, draws, self.beside(side))
+
+    def _posterior(self, x: Tensor, draws: int, beside: Beside) -> Latent:
+        encoder = self.encoder
+        assert encoder is not None
+        features = self._through(encoder, self.widened(x, beside), beside.of(encoder))
+        latent: Latent = self.sampler(features, draws, **beside.of(self.sampler))
+        if draws == 0 or latent.log_q is None or not self.has_own_prior:
+            return latent
+        assert self.prior is not None
+        return latent._replace(kl=None, log_ratio=latent.log_q - self.prior.log_prob(latent.z))
+
+    def widened(self, x: Tensor, beside: Beside) -> Tensor:
+        """Data x (B, *shape) as the encoder takes them: with the condition, if there is one."""
+        flat = beside.condition is not None and self.encoder is not None and self.encoder.flat
+        return widen(x.flatten(1) if flat else x, beside.condition)
+
+    def params(self, z: Tensor, beside: Beside, draws: int = 1) -> Tensor:
+        """The decoder's output for z (K · B, *latent_shape), with K = `draws`."""
+        if draws != 1:
+            beside = beside.repeated(draws)
+        return self._through(self.decoder, widen(z, beside.condition), beside.of(self.decoder))
+
+    def _through(self, network: nn.Module, x: Tensor, keywords: Mapping[str, Tensor]) -> Tensor:
+        if self.autocast is None:
+            plain: Tensor = network(x, **keywords)
+            return plain
+        with torch.autocast(x.device.type, self.autocast):
+            output: Tensor = network(x, **keywords)
+        return output.float()
+
+    @property
+    def has_own_prior(self) -> bool:
+        """Whether p(z) is the config's prior: one that is fitted after training is so only from then on."""
+        if not isinstance(self.prior, FittedPrior):
+            return self.prior is not None
+        return not self.training and bool(self.prior.is_fitted)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether there is a p(z) to draw from."""
+        return self.sampler.has_prior or self.has_own_prior
+
+    def draw(self, n: int) -> Tensor:
+        """Draw n times from p(z): (n, *latent_shape)."""
+        if self.has_own_prior:
+            assert self.prior is not None
+            return self.prior.sample(n)
+        return self.sampler.prior(n)
+
+    def decoded(self, z: Tensor, side: Mapping[str, Tensor] = NOTHING, noise: bool = False) -> Tensor:
+        """The means of p(x|z), or draws from it, for z (B, *latent_shape) with their side data: (B, *shape)."""
+        beside = self.beside(side)
+        value_of = self.likelihood.sample if noise else self.likelihood.mean
+        return value_of(self.params(z, beside), **beside.of(self.likelihood))
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model's parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """The type in which figures are summed: float64 where the device has it."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+
+def _sorted_names(names: Iterable[str], parts: Iterable[Component]) -> tuple[str, ...]:
+    """Names of side data, with those that the parts read."""
+    return tuple(sorted({*names, *(name for part in parts for name in getattr(part, "reads", ()))}))
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients inside the block."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,123 @@
+"""Side data as a caller gives them, such as `labels=7`.
+
+N data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
+from genkit.interfaces import Schema, Side
+
+
+class Reader(Protocol):
+    """A model that takes side data."""
+
+    @property
+    def schema(self) -> Schema:
+        """What the side data hold."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of those that the model takes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it takes them."""
+
+
+def completed(model: Reader, values: Mapping[str, Any], count: int, turns: bool = False) -> dict[str, Tensor]:
+    """The side data that a model takes, (N, ...) each, on its device.
+
+    Args:
+        model: the model.
+        values: the values by name: one for all data, or one for each. Classes are whole numbers, or texts, their names.
+            Side data that the model does not take are passed over, as every split may have them.
+        count: the number of data, N.
+        turns: whether classes that are left out take turns, 0, 1, ..., 0, 1, ...
+
+    Raises:
+        DataError: one is missing, unknown, of another shape, or no class of the model.
+    """
+    unknown = sorted(set(values) - {*model.inputs, *model.schema.side, "labels"})
+    if unknown:
+        takes = f"it takes {', '.join(model.inputs)}" if model.inputs else "it takes none"
+        raise DataError(f"the model knows no side data '{unknown[0]}': {takes}")
+    side = {}
+    for name in model.inputs:
+        what = model.schema.side[name]
+        if name in values:
+            side[name] = _checked(name, values[name], what, count)
+        elif turns and what.classes is not None:
+            side[name] = classes_in_turn(what, count).expand(count, *what.shape)
+        else:
+            raise DataError(f"the model reads '{name}' beside the data, and there are none: {name}=...")
+    return {name: each.to(model.device) for name, each in side.items()}
+
+
+def classes_in_turn(side: Side, count: int) -> Tensor:
+    """The classes 0, 1, ..., 0, 1, ... of some data: (count, 1, ...), with as many dimensions as the side data have."""
+    assert side.classes is not None
+    return (torch.arange(count) % side.classes).reshape(-1, *[1] * len(side.shape))
+
+
+def rows_of(side: Mapping[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:
+    """Some rows of side data."""
+    return {name: values[start:stop] for name, values in side.items()}
+
+
+def _checked(name: str, value: Any, side: Side, count: int) -> Tensor:
+    values = _classes(name, value, side) if side.classes is not None else _numbers(name, value)
+    if values.shape == side.shape:
+        return values.expand(count, *side.shape)
+    if values.shape != (count, *side.shape):
+        raise DataError(
+            f"{name}: takes one value of shape {side.shape} for all data, or {count:,} of them, not shape "
+            f"{tuple(values.shape)}"
+        )
+    return values
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    try:
+        values = torch.as_tensor(_plain(value), dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"{name}: takes numbers, not {value!r}") from None
+    if not values.isfinite().all():
+        raise DataError(f"{name}: has values that are not finite")
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """The value, with texts read as numbers."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return float(value) if isinstance(value, str) else value
+
+
+def _classes(name: str, value: Any, side: Side) -> Tensor:
+    """Indices of classes; texts are their names."""
+    assert side.classes is not None
+    names = {text: index for index, text in enumerate(side.names or map(str, range(side.classes)))}
+
+    def index_of(text: Any) -> Any:
+        if isinstance(text, list | tuple):
+            return [index_of(each) for each in text]
+        if isinstance(text, str) and text not in names and text.isdecimal():
+            return int(text)
+        if isinstance(text, str) and text not in names:
+            raise DataError(f"{name}: there is no class '{text}'; the model knows {', '.join([*names][:20])}")
+        return names.get(text, text) if isinstance(text, str) else text
+
+    values = torch.as_tensor(index_of(value))
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise DataError(f"{name}: takes classes, whole numbers from 0 to {side.classes - 1} or names, not {value!r}")
+    if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < side.classes:
+        outside = int(values[(values < 0) | (values >= side.classes)].flatten()[0])
+        raise DataError(f"{name}: there is no class {outside}; they go from 0 to {side.classes - 1}")
+    return values.long()
