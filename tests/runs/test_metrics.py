@@ -8,6 +8,7 @@ import torch
 import genkit
 from genkit.config import RunConfig
 from genkit.errors import ConfigError, GenkitWarning, MetricError
+from genkit.evaluation.figures import evaluate
 from genkit.evaluation.metrics import measure
 from genkit.files import atomic
 from genkit.interfaces import Description, Metric
@@ -111,6 +112,26 @@ def test_what_the_model_cannot_have_is_refused_before_training(digits, tmp_path)
     assert not (tmp_path / "run").exists()
     (error,) = check(as_config(digits, point), probe=False).errors
     assert error.startswith("metric 'nll' needs a density")
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_conditional_model_is_measured_with_its_side_data(digits, tmp_path):
+    options = [*QUICK, METRICS, "condition=labels", "data.transform=standardize", "likelihood={name: gaussian}"]
+    ended = run(digits, options, out=tmp_path / "run")
+    assert ended.evaluation.metrics.keys() == {"nll", "probe"}
+    many = [measure(ended.model, ended.data, NLL.Config(draws=1), seed=seed)["bound"] for seed in range(10)]
+    spread = torch.tensor(many).std().item()
+    elbo = evaluate(ended.model, ended.data, draws=50).elbo
+    assert sum(many) / 10 == pytest.approx(-elbo, abs=max(4 * spread, 0.05))
+    drawn = ended.model.sample(20, labels=3)
+    assert drawn.shape == (20, 1, 8, 8)
+    assert float(drawn.mean()) == pytest.approx(float(ended.data.train.x.mean()), abs=0.1)  # not in standardized units
+
+
+def test_a_likelihood_that_is_no_density_has_no_bound(measured, monkeypatch):
+    monkeypatch.setattr(type(measured.model.likelihood), "is_density", False)
+    with pytest.raises(MetricError, match="metric 'nll' needs a density of x, and likelihood 'bernoulli' is none"):
+        measure(measured.model, measured.data, NLL.Config())
 
 
 def broken(self, model, data, seed):
