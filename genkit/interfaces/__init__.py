@@ -16,7 +16,7 @@ from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
-from genkit.interfaces.part import Part, Whole
+from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
 from genkit.interfaces.sampler import Latent, Sampler, Support
 from genkit.interfaces.transform import Augmentation, Transform
@@ -34,6 +34,7 @@ __all__ = [
     "INTERFACES",
     "KINDS",
     "NATS",
+    "Attached",
     "Augmentation",
     "ChosenByName",
     "Component",
@@ -42,6 +43,7 @@ __all__ = [
     "Description",
     "Encoder",
     "FittedPrior",
+    "Follower",
     "Forward",
     "Latent",
     "LearnedLoss",

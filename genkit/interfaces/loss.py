@@ -93,6 +93,15 @@ class LearnedLoss(Loss, ABC):
         """Options that every learned term has."""
 
         optimizer: Annotated[Optimizer, Field(description="the optimizer of the term's own parameters")] = Adam()
+        steps: Annotated[
+            int,
+            Field(
+                ge=1,
+                le=1000,
+                description="how many updates the term's own parameters get for one of the model; each update has a "
+                "batch of its own",
+            ),
+        ] = 1
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -35,20 +35,27 @@ class Whole(Protocol):
 
 
 class Part(Component, nn.Module, ABC):
-    """A component that is part of a model. It has two moments besides its passes, in which it does nothing by default.
+    """A component that is part of a model. It may have `attach` and `stepped` besides its passes."""
 
-    Both may be overridden; all other methods of interfaces that are not abstract are final.
-    """
+
+@runtime_checkable
+class Attached(Protocol):
+    """A part that gets to know the whole model."""
 
     def attach(self, model: Whole) -> None:
-        """Get to know the whole model, once all parts are built and before any pass.
+        """Called once all parts are built, before any pass.
 
         A part that keeps another part keeps a function of it (`self.posterior = model.posterior`): a module in an
         attribute would become a layer of this part.
         """
 
+
+@runtime_checkable
+class Follower(Protocol):
+    """A part that follows training."""
+
     def stepped(self, step: int, epoch: float) -> None:
-        """Follow training: called after each step, without gradients.
+        """Called after each step, without gradients.
 
         What changes belongs into a buffer (`self.temperature.fill_(...)`): compiled steps read it, and a resumed run
         has it again.

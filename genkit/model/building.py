@@ -10,7 +10,19 @@ import torch
 from genkit.config import RunConfig
 from genkit.data.transforming import Chain
 from genkit.errors import ComponentError, GenkitError, in_a_line, place
-from genkit.interfaces import Component, Decoder, Encoder, Likelihood, Loss, Prior, Sampler, Schema, Shape, Side
+from genkit.interfaces import (
+    Attached,
+    Component,
+    Decoder,
+    Encoder,
+    Likelihood,
+    Loss,
+    Prior,
+    Sampler,
+    Schema,
+    Shape,
+    Side,
+)
 from genkit.model import trial
 from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
 from genkit.model.model import Model
@@ -28,7 +40,19 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
         ComponentError: a part cannot be built, two parts do not fit, a term needs what the model lacks, or a part reads
             side data that there are not.
     """
-    schema = data if isinstance(data, Schema) else Schema(tuple(data))
+    model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
+    model.config, model.transforms = config, Chain.of(config.data.transform, model.shape)
+    for part in model.parts.values():
+        if isinstance(part, Attached):
+            part.attach(model)
+    with torch.random.fork_rng(), evaluating(model):
+        trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))
+    arrange_memory(model)
+    return model
+
+
+def _assembled(config: RunConfig, schema: Schema) -> Model:
+    """The parts, each built for the shapes of those before it."""
     shape = schema.shape
     conditions = Conditions(config.condition, schema) if config.condition else None
     size = 0 if conditions is None else conditions.size
@@ -50,15 +74,7 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
     if config.prior is not None and config.prior.name != sampler.own_prior:
         prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
     check_needs(config, sampler, losses, prior)
-    model = Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
-    model.config, model.transforms = config, Chain.of(config.data.transform, shape)
-    for part in model.parts.values():
-        part.attach(model)
-    with torch.random.fork_rng(), evaluating(model):
-        side = placeholders(schema, model.reads, 2)
-        trial.try_parts(model, torch.zeros(2, *model.shape), side)
-    arrange_memory(model)
-    return model
+    return Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
 
 
 def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:

@@ -11,6 +11,7 @@ import torch
 
 from genkit.data.dataset import Dataset
 from genkit.errors import TrainingError
+from genkit.interfaces import Follower
 from genkit.parallel.group import count
 from genkit.record.scores import EpochRecord, Progress, Total
 from genkit.training.finite import Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
@@ -76,6 +77,8 @@ class Loop:
         self.size, self.device = trainer.config.batch_size, trainer.model.device
         self.steps = math.ceil(len(data.train.x) / self.size)
         """The number of steps in an epoch."""
+        self.followers = [part for part in trainer.model.parts.values() if isinstance(part, Follower)]
+        """The parts that follow training step by step."""
         self._random: Mapping[str, Any] | None = None
         self._start_epoch(1)
         trainer.states["loop"] = self
@@ -179,6 +182,7 @@ class Loop:
         trainer, total = self.trainer, self.total
         before = None if trainer.inspect is None else _Fleeting(trainer)
         batch = next(batches)
+        trainer.taken = (self.epoch - 1) * self.steps + self.step
         try:
             figures = trainer.step(batch.x, weights, batch.total, batch.side)
         except NotFiniteError:
@@ -192,6 +196,8 @@ class Loop:
             if not total.pending and count() == 1 and not total.finite:
                 raise NotFiniteError({})
         self.step += 1
+        for part in self.followers:
+            part.stepped(trainer.taken, self.epoch - 1 + self.step / self.steps)
 
     def _report(self, weights: dict[str, float]) -> None:
         if self.total.count == 0:

@@ -59,7 +59,7 @@ def differentiate(
 
     Args:
         model: the model.
-        fitted: the parameters to learn, by their owner: `model`, or `loss.NAME`.
+        fitted: the parameters to learn at this step, by their owner: `model`, or `loss.NAME`.
         x: the data (B, *shape), as they are stored; uint8 is read as x / 255.
         weights: the factors (T,) of the model's T terms.
         scale: the factor () of the gradients, so that float16 can hold them; None: 1.
@@ -72,8 +72,11 @@ def differentiate(
     values = dict(zip(model.reads, side, strict=True))
     loss, figures, forward = objective(model, as_float(x), weights, values)
     gradients: dict[str, Sequence[Tensor | None]] = {}
-    gradients[MODEL] = _gradients(loss, fitted[MODEL], scale)
+    if MODEL in fitted:
+        gradients[MODEL] = _gradients(loss, fitted[MODEL], scale)
     for name, critic in model.critics.items():
+        if critic_of(name) not in fitted:
+            continue
         assert forward is not None
         value = mean(critic.critic_loss(forward, **_read(critic, values)))
         gradients[critic_of(name)] = _gradients(value, fitted[critic_of(name)], scale)

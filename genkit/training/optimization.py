@@ -54,17 +54,27 @@ class Optimization:
         self.optimizers = {owner: Updater(configs[owner], fitted) for owner, fitted in self.parameters.items()}
         """The optimizers by the owners of their parameters."""
         self.schedules = {owner: config.lr for owner, config in configs.items()}
+        self.steps = steps_of(model)
+        """The updates of each owner in a period."""
+        self.period = max(self.steps.values())
+        """The number of steps after which the model is updated."""
         self.clip_norm = config.clip_norm
         self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
         """Keeps gradients within the range of float16; a step with gradients that are not finite is left out."""
+
+    def due(self, step: int) -> frozenset[str]:
+        """The owners that are updated at a step, counted from 0: the model at the last of so many of its critics."""
+        place = step % self.period
+        return frozenset(owner for owner, steps in self.steps.items() if place >= self.period - steps)
 
     def scale(self, device: torch.device) -> Tensor | None:
         """The factor () of the objective before its gradients are taken; None: 1."""
         return None if self.scaler is None else self.scaler.scale(torch.ones((), device=device))
 
     def apply(self, gradients: Mapping[str, Sequence[Tensor | None]]) -> None:
-        """Change the parameters of every owner by its gradients, which have the factor `scale`."""
-        for owner, optimizer in self.optimizers.items():
+        """Change the parameters of each owner by its gradients, which have the factor `scale`."""
+        for owner in gradients:
+            optimizer = self.optimizers[owner]
             for parameter, gradient in zip(self.parameters[owner], gradients[owner], strict=True):
                 parameter.grad = None if gradient is None else like(gradient, parameter)
             if self.scaler is not None:
@@ -117,6 +127,14 @@ def optimizer_configs(model: Model, config: TrainingConfig) -> dict[str, Optimiz
     assert model.config is not None
     terms = dict(zip(model.losses, model.config.loss, strict=True))
     return {MODEL: config.optimizer, **{critic_of(name): _critic_config(terms[name]) for name in model.critics}}
+
+
+def steps_of(model: Model) -> dict[str, int]:
+    """How many updates each owner gets for one of the model, which is an owner too."""
+    assert model.config is not None
+    terms = dict(zip(model.losses, model.config.loss, strict=True))
+    steps = {critic_of(name): getattr(terms[name], "steps", 1) for name in model.critics}
+    return {MODEL: 1, **steps}
 
 
 def _critic_config(term: Loss.Config) -> OptimizerConfig:

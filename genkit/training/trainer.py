@@ -58,10 +58,11 @@ class Trainer:
         self.weights = {name: term.weight for name, term in zip(model.losses, model.config.loss, strict=True)}
         self.optimization = Optimization(model, config)
         fitted = self.optimization.parameters
-        self.differentiate: Callable[..., Gradients] = partial(differentiate, model, fitted)
-        """`differentiate` for this model and its parameters: takes x (B, *shape), weights (T,) and the scale."""
-        if compiled:
-            self.differentiate = Compiled(differentiate, model, fitted, self._kind)
+        self.differentiate: Callable[..., Gradients] = self._differentiating(fitted)
+        """`differentiate` for this model and all its parameters: takes x (B, *shape), weights (T,), scale and side."""
+        self.taken = 0
+        """The number of steps that are done."""
+        self._of_some: dict[frozenset[str], Callable[..., Gradients]] = {frozenset(fitted): self.differentiate}
         self.inspect: Callable[[Mapping[str, Sequence[Tensor | None]], Figures], None] | None = None
         """A function to call before each update, with the gradients by owner and the figures; it may raise."""
         self.after_step: list[Callable[[Trainer], None]] = []
@@ -90,6 +91,7 @@ class Trainer:
         if self.inspect is not None:
             self.inspect(gradients, figures)
         self.optimization.apply(gradients)
+        self.taken += 1
         for act in self.after_step:
             act(self)
         return figures
@@ -105,11 +107,26 @@ class Trainer:
         """The gradients by owner, in the config's precision, and the figures; arguments and errors as for `step`."""
         with sharing(len(x) if total is None else total), computing_in(self.config.precision, self.model):
             try:
-                return self.differentiate(x, weights, scale, *(side[name] for name in self.model.reads))
+                differentiate = self.differentiate if self.optimization.period == 1 else self._of_due()
+                return differentiate(x, weights, scale, *(side[name] for name in self.model.reads))
             except GenkitError:
                 raise
             except (Exception, SystemExit) as error:
                 raise trial.fault(self.model, as_float(x), side, error, self.compiled) from error
+
+    def _differentiating(self, fitted: Mapping[str, Sequence[Tensor]]) -> Callable[..., Gradients]:
+        """The function that takes gradients with respect to some parameters, compiled where steps are."""
+        if self.compiled:
+            return Compiled(differentiate, self.model, fitted, self._kind)
+        return partial(differentiate, self.model, fitted)
+
+    def _of_due(self) -> Callable[..., Gradients]:
+        """The same for the owners that are updated at this step."""
+        due = self.optimization.due(self.taken)
+        if due not in self._of_some:
+            fitted = {owner: each for owner, each in self.optimization.parameters.items() if owner in due}
+            self._of_some[due] = self._differentiating(fitted)
+        return self._of_some[due]
 
     def _kind(self, x: Tensor, weights: Tensor, scale: Tensor | None = None, *side: Tensor) -> Hashable:
         """The key of the compiled graph: the properties that a compiled step depends on."""

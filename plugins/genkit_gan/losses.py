@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from genkit import uniform
 from genkit.errors import ComponentError
-from genkit.interfaces import ChosenByName, Encoder, Forward, LearnedLoss, Shape
+from genkit.interfaces import ChosenByName, Encoder, Forward, LearnedLoss, Shape, Whole
 from genkit.model.building import build_part
 from genkit.settings.optimizers import Adam, Optimizer
 
@@ -33,7 +33,8 @@ class Adversarial(LearnedLoss):
 
     Non-saturating: Goodfellow et al. 2014 (arXiv:1406.2661), section 3. Hinge: Lim & Ye 2017 (arXiv:1705.02894).
     Wasserstein with gradient penalty: Gulrajani et al. 2017 (arXiv:1704.00028), equation 3, x̃ uniform between a datum
-    and a generated one. The critic is any encoder, with a linear layer from its features to one number.
+    and a generated one. The critic is any encoder, with a linear layer from its features to one number. Where the model
+    has a condition, the critic is a projection discriminator (Miyato & Koyama 2018, arXiv:1802.05637).
 
     Args:
         config: the critic, the form of the losses, and the critic's optimizer.
@@ -70,35 +71,47 @@ class Adversarial(LearnedLoss):
             encoder: Encoder = build_part(config.critic, shape)
         except ComponentError as error:
             raise ComponentError(f"the critic of loss 'adversarial': {error}") from None
-        self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(math.prod(encoder.out_shape), 1))
+        self.features = math.prod(encoder.out_shape)
+        self.critic = nn.Sequential(encoder, nn.Flatten(), nn.Linear(self.features, 1))
+        self.projection: nn.Linear | None = None
 
-    def judge(self, x: Tensor) -> Tensor:
-        """D(x): (B, *shape), scaled -> (B,)."""
-        logits: Tensor = self.critic(x)
-        return logits.squeeze(1)
+    def attach(self, model: Whole) -> None:
+        """Project the features on the condition, where the model has one (Miyato & Koyama 2018, equation 4)."""
+        if model.condition_size:
+            self.projection = nn.Linear(model.condition_size, self.features, bias=False)
+
+    def judge(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """D(x) or, with a condition y (B, C), D(x, y) = ψ(φ(x)) + yᵀVφ(x): (B, *shape), scaled -> (B,)."""
+        if self.projection is None or condition is None:
+            logits: Tensor = self.critic(x)
+            return logits.squeeze(1)
+        encoder, flatten, last = self.critic
+        features = flatten(encoder(x))
+        judged: Tensor = last(features).squeeze(1) + (self.projection(condition) * features).sum(1)
+        return judged
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,): the loss of each generated datum."""
         assert forward.generated is not None
-        output = self.judge(_scaled(forward.generated, forward))
+        output = self.judge(_scaled(forward.generated, forward), forward.condition)
         return F.softplus(-output) if self.form == "non_saturating" else -output
 
     def critic_loss(self, forward: Forward) -> Tensor:
         """(B,): the loss of each pair of a datum and a generated one."""
         assert forward.generated is not None
         x, generated = _scaled(forward.x, forward), _scaled(forward.generated, forward)
-        real, fake = self.judge(x), self.judge(generated)
+        real, fake = self.judge(x, forward.condition), self.judge(generated, forward.condition)
         if self.form == "non_saturating":
             return F.softplus(-real) + F.softplus(fake)
         if self.form == "hinge":
             return F.relu(1 - real) + F.relu(1 + fake)
-        return fake - real + self.penalty * self._gradient_penalty(x, generated)
+        return fake - real + self.penalty * self._gradient_penalty(x, generated, forward.condition)
 
-    def _gradient_penalty(self, x: Tensor, generated: Tensor) -> Tensor:
+    def _gradient_penalty(self, x: Tensor, generated: Tensor, condition: Tensor | None) -> Tensor:
         fraction = uniform(len(x), *[1] * (x.ndim - 1), batch=0, like=x)
         between = torch.lerp(x, generated, fraction).requires_grad_()
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN's recurrent layers have no second derivative
-            (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
+            (gradient,) = torch.autograd.grad(self.judge(between, condition).sum(), between, create_graph=True)
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return (norm - 1).square()
 

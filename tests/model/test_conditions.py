@@ -1,0 +1,189 @@
+"""Conditions and side data: what parts get of them, and what they are refused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from genkit.data.dataset import Dataset
+from genkit.data.loading import load
+from genkit.errors import ComponentError
+from genkit.evaluation.figures import evaluate
+from genkit.interfaces import Schema, Side, Split
+from genkit.model import conditions
+from genkit.model.building import build
+from genkit.model.model import Model
+from genkit.runs.opening import as_config
+from genkit.training.epochs import fit
+from genkit.training.seeds import own_random_state, seed_everything
+from genkit.training.trainer import Trainer
+from genkit_mlp import MLPDecoder, MLPEncoder
+
+LABELS = {"labels": Side(classes=3)}
+PARTS: dict[str, Any] = {
+    "data": "digits",
+    "encoder": {"name": "mlp", "hidden": [6]},
+    "sampler": {"name": "gaussian", "latent": 2},
+    "decoder": {"name": "mlp", "hidden": [6]},
+    "likelihood": "gaussian",
+    "loss": ["reconstruction", "kl"],
+}
+
+
+def made(schema: Schema, **changes: Any) -> Model:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build(as_config({**PARTS, **changes}), schema)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wide"), [((4,), (7,)), ((5, 2), (5, 5)), ((2, 4, 4), (5, 4, 4)), ((1, 2, 2, 2), (4, 2, 2, 2))]
+)
+def test_a_condition_widens_features_steps_and_channels(shape: tuple[int, ...], wide: tuple[int, ...]) -> None:
+    x, condition = torch.rand(3, *shape), torch.eye(3)
+    assert conditions.widened(shape, 3) == wide
+    both = conditions.widen(x, condition)
+    assert both.shape == (3, *wide)
+    axis = 1 if len(shape) != 2 else 2
+    kept, added = both.split([shape[axis - 1], 3], axis)
+    assert torch.equal(kept, x)
+    for place in np.ndindex(*(size for number, size in enumerate(shape, 1) if number != axis)):
+        index = [slice(None), *place]
+        index.insert(axis, slice(None))
+        assert torch.equal(added[tuple(index)], condition)
+
+
+def test_few_classes_are_unit_vectors_many_are_learned_and_numbers_are_themselves() -> None:
+    schema = Schema((4,), {"labels": Side(classes=3), "word": Side(classes=1000), "size": Side((2,))})
+    whole = conditions.Conditions(["size", "labels", "word"], schema)
+    values = {"labels": torch.tensor([2, 0]), "word": torch.tensor([7, 999]), "size": torch.rand(2, 2)}
+    encoded = whole(values)
+    assert whole.size == encoded.shape[1] == 2 + 3 + conditions.EMBEDDING
+    assert torch.equal(encoded[:, :2], values["size"])
+    assert encoded[:, 2:5].tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert [name for name, _ in whole.named_parameters()] == ["tables.word.weight"]
+
+
+def test_the_condition_reaches_encoder_and_decoder() -> None:
+    model = made(Schema((4,), LABELS), condition="labels")
+    x = torch.rand(5, 4)
+    of = {label: model.encode(x, labels=label) for label in (0, 1)}
+    assert not torch.allclose(of[0], of[1])
+    z = torch.rand(5, 2)
+    assert not torch.allclose(model.decode(z, labels=0), model.decode(z, labels=1))
+    mixed = model.encode(x, labels=[0, 1, 0, 1, 0])
+    torch.testing.assert_close(mixed[::2], of[0][::2])
+    torch.testing.assert_close(mixed[1::2], of[1][1::2])
+    assert (model.inputs, model.reads, model.condition_size) == (("labels",), ("labels",), 3)
+
+
+def test_draws_of_a_datum_keep_its_condition() -> None:
+    model = made(Schema((4,), LABELS), condition="labels")
+    labels = torch.tensor([0, 2])
+    passed = model(torch.rand(2, 4), 3, {"labels": labels})
+    for draw in range(3):
+        expected = model.decoded(passed.latent.z[draw], {"labels": labels})
+        torch.testing.assert_close(model.likelihood.mean(passed.params[draw]), expected)
+    assert passed.condition.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_a_condition_that_the_data_lack_is_refused() -> None:
+    with pytest.raises(ComponentError, match="condition reads the side data 'labels', which the data lack"):
+        made(Schema((4,)), condition="labels")
+    with pytest.raises(ComponentError, match=r"condition reads the side data 'size'.*: they have labels"):
+        made(Schema((4,), LABELS), condition=["labels", "size"])
+
+
+def test_a_part_reads_side_data_by_name(variant: Any) -> None:
+    def init(self: Any, config: Any, shape: Any, labels: Side) -> None:
+        assert labels.classes == 3
+        MLPEncoder.__init__(self, config, shape)
+
+    def forward(self: Any, x: Tensor, labels: Tensor) -> Tensor:
+        return MLPEncoder.forward(self, x) + labels.unsqueeze(1)
+
+    name = variant(MLPEncoder, __init__=init, forward=forward, reads=("labels",))
+    encoder = {"name": name, "hidden": [6]}
+    model = made(Schema((4,), LABELS), encoder=encoder)
+    x = torch.rand(2, 4)
+    plain = model.encode(x, labels=0)
+    assert not torch.allclose(model.encode(x, labels=[0, 2])[1], plain[1])
+    with pytest.raises(ComponentError, match=f"encoder '{name}' reads the side data 'labels', which the data lack"):
+        made(Schema((4,)), encoder=encoder)
+
+
+def test_a_decoder_that_reads_gets_the_side_data_of_each_draw(variant: Any) -> None:
+    seen: list[Tensor] = []
+
+    def init(self: Any, config: Any, latent: Any, out: Any, labels: Side) -> None:
+        MLPDecoder.__init__(self, config, latent, out)
+
+    def forward(self: Any, z: Tensor, labels: Tensor) -> Tensor:
+        seen.append(labels)
+        return MLPDecoder.forward(self, z)
+
+    name = variant(MLPDecoder, __init__=init, forward=forward, reads=("labels",))
+    model = made(Schema((4,), LABELS), decoder={"name": name, "hidden": [6]})
+    model(torch.rand(2, 4), 3, {"labels": torch.tensor([1, 2])})
+    assert seen[-1].tolist() == [1, 2, 1, 2, 1, 2]
+
+
+def linear_vae(condition: list[str], epochs: int) -> tuple[float, float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The ELBO and the variance of a linear VAE of digits with 5 latents, and the data with their labels."""
+    values = {
+        "data": {"name": "digits", "validation": 0, "test": 0},
+        "encoder": {"name": "mlp", "hidden": []},
+        "sampler": {"name": "gaussian", "latent": 5},
+        "decoder": {"name": "mlp", "hidden": []},
+        "likelihood": {"name": "gaussian", "scale": "learned"},
+        "loss": ["reconstruction", "kl"],
+        "condition": condition,
+        "training": {
+            "epochs": epochs,
+            "batch_size": 200,
+            "compile": False,
+            "optimizer": {"name": "adam", "lr": {"from": 0.02, "to": 1e-4, "epochs": epochs}},
+        },
+    }
+    config = as_config(values)
+    data: Dataset = load(config.data)
+    with own_random_state():
+        seed_everything(0, 0)
+        model = build(config, data.schema)
+        list(fit(Trainer(model, config.training), data, 0))
+    figures = evaluate(model, data._replace(test=data.train), draws=20)
+    variance = float(torch.exp(2 * model.likelihood.log_scale.detach()))
+    assert figures.elbo is not None
+    return figures.elbo, variance, data.train.x.flatten(1).double().numpy(), data.train.labels.numpy()
+
+
+def ppca(x: np.ndarray[Any, Any], latents: int) -> tuple[float, float]:
+    """The log-likelihood and the noise variance of probabilistic PCA (Tipping & Bishop 1999, equations 4 and 8)."""
+    spectrum = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1]
+    noise = spectrum[latents:].mean()
+    logs = np.log(spectrum[:latents]).sum() + (x.shape[1] - latents) * math.log(noise)
+    return -(x.shape[1] * math.log(2 * math.pi) + logs + x.shape[1]) / 2, noise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", [[], ["labels"]])
+def test_a_linear_vae_is_probabilistic_pca_and_a_conditional_one_that_of_each_class(condition: list[str]) -> None:
+    """A linear decoder gives each class a mean of its own: the model is the PCA of what the classes' means leave."""
+    elbo, variance, x, labels = linear_vae(condition, 250)
+    if condition:
+        x = x - np.stack([x[labels == label].mean(0) for label in range(10)])[labels]
+    exact, noise = ppca(x, 5)
+    assert exact - 0.06 < elbo < exact + 0.02
+    assert variance == pytest.approx(noise, rel=0.01)
+
+
+def test_splits_bring_their_side_data() -> None:
+    model = made(Schema((4,), LABELS), condition="labels")
+    split = Split(torch.rand(4, 4), torch.tensor([0, 1, 2, 0]))
+    torch.testing.assert_close(model.encode(split), model.encode(split.x, labels=split.labels))
+    torch.testing.assert_close(model.reconstruct(split), model.reconstruct(split.x, labels=split.labels))
