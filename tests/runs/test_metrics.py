@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import genkit
 from genkit.config import RunConfig
@@ -86,6 +87,9 @@ def test_whatever_shows_figures_shows_them(measured):
     metrics = front_matter(facts)["model-index"][0]["results"][0]["metrics"]
     entry = {"type": "metrics.nll.bound", "value": round(nll, 4), "name": "bound on −log p(x), 5 draws, nats per datum"}
     assert entry in metrics
+    events = EventAccumulator(str(measured.directory.path / "tensorboard")).Reload()
+    (event,) = events.Scalars("test/metrics.nll.bound")
+    assert event.value == pytest.approx(nll, rel=1e-6)
 
 
 def test_models_are_compared_by_all_metrics_of_all(measured, trained, cli, tmp_path, monkeypatch, users_cache):
