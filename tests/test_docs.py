@@ -86,19 +86,20 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 
 @pytest.mark.slow
-def test_the_systems_page_works_in_its_order(tmp_path, environment, process, users_cache):
+@pytest.mark.parametrize("page", ["systems", "conditions"])
+def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     environment |= {"XDG_CACHE_HOME": str(users_cache), "MPLBACKEND": "agg"}
-    for command in commands("docs/systems.md"):
+    for command in commands(f"docs/{page}.md"):
         words = [word for word in command if "epochs" not in word and word != "data=mnist"]
         short = ["training.epochs=1", "data.size=8"] if command[1] == "run" else []
         done = process(*words, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/systems.md"):
+    for code in blocks("python", f"docs/{page}.md"):
         done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
-    text = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
         assert (tmp_path / name).stat().st_size > 0, name
 
