@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import DataError, RunError
+from genkit.errors import DataError, MetricError, RunError
 from genkit.evaluation.classifier import FEATURES, feature_network
 from genkit.evaluation.figures import Evaluation, evaluate
 from genkit.evaluation.metrics import lack, measure, named
@@ -96,7 +96,7 @@ def compare(
         metrics: further metrics, and options of metrics, as on the command line: `nll`, `nll.draws=500`.
 
     Raises:
-        MetricError: a metric fails.
+        MetricError: a metric fails, or applies to none of the models.
         RunError: there is no path, or one path occurs twice.
         DataError: the models have different data, or the data are too few.
         GenkitError: a model or its data cannot be loaded, as in `reopen`.
@@ -107,7 +107,7 @@ def compare(
     data = pairs[0][1]
     for path, (model, other) in zip(paths, pairs, strict=True):
         _check_same(data, other, model, (paths[0], path))
-    measured = _metrics_of([model for model, _ in pairs], metrics)
+    measured = _metrics_of([model for model, _ in pairs], data, metrics)
     judge = _Judge(data, count, seed, cache, measured)
     entries = [
         _entry(name, Path(path), model, judge)
@@ -117,14 +117,19 @@ def compare(
     return Compared(comparison, tuple(model for model, _ in pairs), data, measured)
 
 
-def _metrics_of(models: Iterable[Model], asked: Iterable[str]) -> tuple[Metric.Config, ...]:
-    """The metrics of all configs, each with its options once, and those asked for."""
+def _metrics_of(models: Sequence[Model], data: Dataset, asked: Iterable[str]) -> tuple[Metric.Config, ...]:
+    """The metrics of all configs, each with its options once, and those asked for; MetricError: one fits no model."""
     configs = [model.config for model in models if model.config is not None]
     union: list[Metric.Config] = []
     for metric in (each for config in configs for each in config.metrics):
         if metric not in union:
             union.append(metric)
-    return chosen(configs[0], union, asked)
+    metrics = chosen(configs[0], union, asked)
+    for metric in metrics:
+        reasons = [lack(model, [data.split("test"), data.train], metric) for model in models]
+        if all(reasons):
+            raise MetricError(reasons[0])
+    return metrics
 
 
 class _Judge:

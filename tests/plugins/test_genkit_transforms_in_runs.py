@@ -17,6 +17,7 @@ from genkit.interfaces import Transform
 from genkit.record.stages import STAGES
 from genkit.runs.opening import as_config, prepare, reopen
 from genkit.runs.running import resume, run
+from genkit.sharing.card import write
 from genkit.sharing.export import export
 from genkit.sharing.facts import gather
 from genkit_metrics import NLL
@@ -229,6 +230,11 @@ def test_old_configs_and_files_have_no_transforms(finished):
     assert finished.model.data.transforms == ()
     assert not [name for name in finished.model.state_dict() if name.startswith("transforms")]
     assert as_config(finished.config.resolved()) == finished.config
+
+
+def test_the_card_says_which_transforms_there_are(trained_table):
+    card = write(gather(trained_table.directory.path), trained_table.directory.path)
+    assert "| transforms between them and the model | `log1p`, `standardize` |" in card
 
 
 def test_a_file_from_elsewhere_may_name_transforms(trained_table, tmp_path, table):

@@ -106,6 +106,8 @@ def test_models_are_compared_by_all_metrics_of_all(measured, trained, cli, tmp_p
     (row,) = [line for line in answer.out.splitlines() if line.startswith("bound on −log p(x), 2 draws")]
     assert [row.split()[-1], row.split()[-2]] == ["–", "–"]  # neither the floor nor the GAN has it
     assert float(row.split()[-3].replace(",", "")) > 0
+    alone = cli("compare", paths[1], "--metric", "nll", "--out", tmp_path / "page.png")
+    assert (alone.code, alone.err) == (2, "error: metric 'nll' needs an encoder, and the model has none\n")
 
 
 def test_what_the_model_cannot_have_is_refused_before_training(digits, tmp_path):
