@@ -12,23 +12,25 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, mo
 from pydantic_core import PydanticCustomError
 
 from genkit.errors import ConfigError
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Prior, Sampler
+from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Prior, Sampler
 from genkit.settings import yaml
-from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
+from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.training import Checkpoints, Init, OptionalAverage, Stop
 from genkit.settings.yaml import Document, dotted
 
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str | Mapping) else value
-
-
 Term = Annotated[Loss.Config, ChosenByName("loss")]
 Terms = Annotated[
     tuple[Term, ...],
-    BeforeValidator(_as_tuple, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
+    BeforeValidator(several, json_schema_input_type=Annotated[tuple[Term, ...], Field(min_length=1)] | Term),
     Field(min_length=1, description="the terms of the objective; one term stands for a list of one"),
+]
+
+Measure = Annotated[Metric.Config, ChosenByName("metric")]
+Metrics = Annotated[
+    tuple[Measure, ...],
+    BeforeValidator(several, json_schema_input_type=tuple[Measure, ...] | Measure),
+    Field(description="what is measured after training beside the ELBO and its parts, by `genkit evaluate` too"),
 ]
 
 
@@ -195,9 +197,10 @@ class RunConfig(Settings):
         Field(description="the distribution p(x|z) that the decoder's output stands for"),
     ]
     loss: Terms
+    metrics: Metrics = ()
     condition: Annotated[
         Annotated[tuple[Name, ...], Field(max_length=20)],
-        BeforeValidator(_as_tuple, json_schema_input_type=tuple[Name, ...] | Name),
+        BeforeValidator(several, json_schema_input_type=tuple[Name, ...] | Name),
         Field(
             description="the side data that encoder and decoder are conditioned on, such as labels: they get them as "
             "further features or channels"
@@ -250,9 +253,14 @@ def parse(
     return validated(Document(source, dict(values)), look_up, overrides)
 
 
+LISTS = ("loss", "metrics")
+"""The keys at which one part stands for a list of one."""
+
+
 def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
     """The config of a document, with overrides applied; raises ConfigError."""
-    document.make_list("loss")
+    for key in LISTS:
+        document.make_list(key)
     for assignment in overrides:
         document.override(assignment)
     choices = _choices(document, look_up)

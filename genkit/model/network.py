@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
+from genkit.data.transforming import Chain
 from genkit.errors import ConfigError
 from genkit.interfaces import (
     Component,
@@ -80,6 +81,8 @@ class Network(nn.Module):
         self.condition_size = 0 if conditions is None else conditions.size
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
+        self.transforms = Chain()
+        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -107,6 +110,7 @@ class Network(nn.Module):
     def forward(self, x: Tensor, draws: int | None = None, side: Mapping[str, Tensor] = NOTHING) -> Forward:
         """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need.
 
+        Here and in `posterior` and `decoded`, x is in the model's units, which the transforms make of the data's own.
         `side` holds the side data that the model `reads`, (B, ...) each.
         """
         latent = params = log_prob = generated = None

@@ -5,7 +5,6 @@ import pytest
 from genkit.config import RunConfig, TrainingConfig
 from genkit.evaluation.descriptions import descriptions
 from genkit.evaluation.figures import Evaluation
-from genkit.evaluation.probes import Probes
 from genkit.evaluation.sample_quality import SampleQuality
 from genkit.interfaces import INTERFACES, Encoder
 from genkit.registry.hooks import RUN_HOOKS
@@ -84,8 +83,10 @@ def test_the_groups_of_options_in_a_part_have_tables_of_their_own():
 
 def test_it_has_every_figure():
     page = reference().split("\n## Figures\n")[1]
-    for key in (*descriptions(Evaluation), *descriptions(Probes, "probes."), *descriptions(SampleQuality, "samples.")):
+    for key in (*descriptions(Evaluation), *descriptions(SampleQuality, "samples.")):
         assert f"| `{key}` |" in page
+    assert "| `metrics.nll.bound` | bound on −log p(x), 50 draws | nats per datum | lower |" in section("metric/nll")
+    assert "It needs: encoder, density." in section("metric/nll")
     assert "| `elbo` | evidence lower bound (ELBO) | nats per datum | higher |" in page
 
 
