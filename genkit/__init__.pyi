@@ -3,18 +3,24 @@ from .config import RunConfig as RunConfig
 from .errors import ComponentError as ComponentError, DataError as DataError, GenkitError as GenkitError
 from .evaluation.figures import evaluate as evaluate
 from .interfaces import (
+    Augmentation as Augmentation,
     DataSource as DataSource,
     Decoder as Decoder,
+    Description as Description,
     Encoder as Encoder,
     Forward as Forward,
     Latent as Latent,
     LearnedLoss as LearnedLoss,
     Likelihood as Likelihood,
     Loss as Loss,
+    Metric as Metric,
+    MetricData as MetricData,
     RawData as RawData,
     Sampler as Sampler,
     Shape as Shape,
     Split as Split,
+    TrainedModel as TrainedModel,
+    Transform as Transform,
 )
 from .model.building import build as build, build_part as build_part
 from .model.model import Model as Model

@@ -49,6 +49,10 @@ class TrainingError(GenkitError):
     """Training cannot go on: a term is no longer a finite number."""
 
 
+class MetricError(GenkitError):
+    """A metric cannot be computed: model or data lack what it needs, or it fails."""
+
+
 class RunError(GenkitError):
     """A run directory cannot be written, read or resumed."""
 

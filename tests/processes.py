@@ -143,7 +143,7 @@ def run(words: list[str]) -> NoReturn:
         rest = rest[2:]
     option, sys.argv = rest[0], rest[1:] if rest[0] in ("-c", "-m") else rest
     if option == "-c":
-        exec(compile(rest[1], "<string>", "exec"), {"__name__": "__main__"})
+        exec(compile(rest[1], "<string>", "exec", dont_inherit=True), {"__name__": "__main__"})
     elif option == "-m":
         runpy.run_module(rest[1], run_name="__main__", alter_sys=True)
     else:

@@ -17,6 +17,7 @@ from genkit.errors import GenkitError
 from genkit.interfaces import Encoder
 from genkit.registry.registry import installed
 from genkit.runs.opening import as_config
+from genkit.testing import checks
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -180,6 +181,14 @@ def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():
         answers.append(stopping.should_stop(run, run.history[-1]))
     assert answers == [False, False, False, False, True]
     assert isinstance(namespace["listener"](run), namespace["EarlyStopping"])
+
+
+@pytest.mark.parametrize("name", ["detour", "asinh"])
+def test_a_part_of_the_plugin_guide_keeps_its_contract(name):
+    namespace: dict = {"__name__": name}
+    exec(next(block for block in blocks("python", "docs/plugins.md") if f"{name}.py" in block), namespace)
+    (component,) = namespace["components"]()
+    assert {result.status for result in (check.result() for check in checks(component))} == {"ok"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -54,6 +54,15 @@ License = Annotated[
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Go on although the data or the config are not those of the training.")
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME[.KEY=VALUE]",
+        help="A metric beside those of the config, such as nll, or an option of one, such as nll.draws=500; may be "
+        "repeated.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of the draws.")]
 
 

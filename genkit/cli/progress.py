@@ -18,6 +18,7 @@ from genkit.parallel import group
 from genkit.text import printable
 
 if TYPE_CHECKING:
+    from genkit.evaluation.figures import Evaluation
     from genkit.record.diagnosis import Note
     from genkit.record.directory import RunDirectory
     from genkit.record.run import Run
@@ -112,7 +113,7 @@ class ProgressBar:
             figures = f"reconstruction {test.reconstruction:.2f}"
             if test.elbo is not None:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
-            self.console.print(f"test: {figures} nats per datum", highlight=False)
+            self.console.print(f"test: {figures} nats per datum{units(test)}", highlight=False, soft_wrap=True)
         self._say(run.notes())
 
     def _say(self, notes: list[Note]) -> None:
@@ -125,6 +126,16 @@ class ProgressBar:
     def run_stopped(self, run: Run) -> None:
         """Remove the bar."""
         self.bar.stop()
+
+
+def units(test: Evaluation) -> str:
+    """The units of the figures as text, where the data are transformed: training reports the model's units."""
+    if test.own_units is not None:
+        return f", in the units of {printable(test.own_units)}"
+    if test.log_det is None or test.reconstruction is None:
+        return ""
+    model = test.reconstruction + test.log_det
+    return f", in the data's own units; in the model's, as in training, the reconstruction is {model:.2f}"
 
 
 def terms(scores: Scores, weights: dict[str, float]) -> str:

@@ -27,10 +27,10 @@ def notes(data: Dataset) -> list[str]:
     """A line for each thing that is assumed: scale, layout, and what the source says."""
     if data.scaling is not None:
         scale = f"each {name_of(data.shape)} standardized: all that the model takes and gives is in these units"
-    elif data.train.x.dtype == torch.uint8:
-        scale = "bytes, read as x / 255"
     else:
-        scale = "numbers as they are"
+        scale = "bytes, read as x / 255" if data.train.x.dtype == torch.uint8 else "numbers as they are"
+    if data.transforms.lasting:
+        scale += f", which the model sees through {', then '.join(data.transforms.lasting)}"
     return [scale, _layout(data.shape), *data.notes]
 
 
@@ -46,6 +46,8 @@ def doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 
 def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
     """Doubts about the scale alone; arguments as for `doubts`."""
+    if data.transforms.lasting:
+        return []
     if data.scaling is None and data.train.x.dtype == torch.uint8 and limits[0] < limits[1]:
         return _byte_doubts(round(255 * limits[1]))
     large = unscaled(data, limits)
@@ -54,13 +56,14 @@ def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 
 def unscaled(data: Dataset, limits: tuple[float, float]) -> str | None:
     """The extent of unscaled data, with the remedy; None: no value is large. Arguments as for `doubts`."""
-    return _extents(data.train.x, limits) if max(map(abs, limits)) > LARGE and data.scaling is None else None
+    scaled = data.scaling is not None or bool(data.transforms.lasting)
+    return _extents(data.train.x, limits) if max(map(abs, limits)) > LARGE and not scaled else None
 
 
 def unscaled_range(signature: DataSignature) -> str | None:
     """The extent of unscaled data by their signature alone, with the remedy; None: no value is large."""
     (least, greatest), name = signature.range, name_of(signature.shape)
-    if max(abs(least), abs(greatest)) <= LARGE or signature.scaling is not None:
+    if max(abs(least), abs(greatest)) <= LARGE or signature.scaling is not None or signature.transforms:
         return None
     extent = f"the data are unscaled: values go from {least:.4g} to {greatest:.4g}"
     return f"{extent}; data.standardize=true brings each {name} to mean 0 and standard deviation 1"

@@ -8,7 +8,8 @@ import warnings
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import as_float
+from genkit.data.transforming import Chain
+from genkit.data.units import as_float
 from genkit.errors import DataError, GenkitWarning
 
 FAR = 10.0
@@ -35,9 +36,17 @@ def check_values(x: Tensor, where: str) -> None:
         )
 
 
-def check_range(x: Tensor, low: float, high: float, who: str) -> None:
-    """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these."""
-    _check_within(extent(x), (low, high), who)
+def check_range(x: Tensor, low: float, high: float, who: str, transforms: Chain | None = None) -> None:
+    """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these.
+
+    Args:
+        x: the data (N, *shape), as they are stored.
+        low: the least value that is taken.
+        high: the greatest one.
+        who: the part, for the message.
+        transforms: what the data go through before; None: nothing.
+    """
+    _check_within(transforms.extent(x) if transforms else extent(x), (low, high), who)
 
 
 def _check_within(limits: Range, support: Range, who: str) -> None:
@@ -49,7 +58,7 @@ def _check_within(limits: Range, support: Range, who: str) -> None:
         )
 
 
-def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str) -> None:
+def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str, transforms: Chain | None = None) -> None:
     """Refuse data that a trained model cannot take, and warn (GenkitWarning) of data far from those it was trained on.
 
     Args:
@@ -57,9 +66,10 @@ def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str) -> No
         support: the least and the greatest value with a density.
         recorded: the least and the greatest value of the training data; None: not recorded.
         who: the likelihood, for the message.
+        transforms: what the data go through before they reach the likelihood; None: nothing.
 
     Raises:
-        DataError: values are not finite, or outside the support.
+        DataError: values are not finite, or outside the support or the domain of a transform.
     """
     if x.numel() == 0:
         return
@@ -68,7 +78,7 @@ def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str) -> No
     least, greatest = extent(x)
     if not (math.isfinite(least) and math.isfinite(greatest)):
         check_values(x, "the data")
-    _check_within((least, greatest), support, who)
+    _check_within(transforms.extent(x) if transforms else (least, greatest), support, who)
     if recorded is None:
         return
     low, high = recorded

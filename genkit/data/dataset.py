@@ -12,9 +12,11 @@ from torch import Tensor
 
 from genkit.data.fingerprint import fingerprint
 from genkit.data.scaling import Scaling
+from genkit.data.transforming import Chain
+from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
 from genkit.interfaces import Schema, Shape, Side, Split
-from genkit.parallel.draws import rows_of
+from genkit.parallel.draws import rows_of, sharing
 from genkit.settings.base import Settings
 from genkit.text import encodable
 
@@ -42,7 +44,7 @@ class DataSignature(Settings):
     source: str = Field(pattern=r"^([\w.-]+/)?[\w.-]*$", max_length=200)
     shape: tuple[Size, ...] = Field(min_length=1, max_length=8)
     range: tuple[float, float]
-    """The least and the greatest value of the training data, as the model sees them."""
+    """The least and the greatest value of the training data, in the units that the model takes and gives."""
     classes: tuple[str, ...] | None
     counts: dict[Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")], Annotated[int, Field(ge=0, lt=2**63)]]
     """The number of data in each split."""
@@ -50,6 +52,8 @@ class DataSignature(Settings):
     """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
     scaling: Scaling | None = None
     """What standardized the data; None: nothing did."""
+    transforms: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=100)
+    """The names of the transforms between the data's own units and the model's; the model keeps what they fitted."""
     side: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,99}$")], SideSignature] = Field(default={}, max_length=100)
     """What the side data hold, by name."""
 
@@ -67,7 +71,7 @@ class Batch(NamedTuple):
     """The data of one step."""
 
     x: Tensor
-    """(B, *shape), as they are stored: uint8 is read as x / 255. Binarized data are float32."""
+    """(B, *shape), as they are stored: uint8 is read as x / 255. Binarized and transformed data are float32."""
     total: int
     """The number of data of the batch in all processes; a process that works alone has all of them in x."""
     side: Mapping[str, Tensor] = MappingProxyType({})
@@ -90,6 +94,8 @@ class Dataset(NamedTuple):
     """What standardized the data; None: nothing did."""
     rows: Mapping[str, Tensor] = MappingProxyType({})
     """The place (N,) of each datum in the source, by the names of the splits that were taken from its training data."""
+    transforms: Chain = Chain()
+    """The transforms that batches go through; the splits are in the data's own units."""
     side: Mapping[str, Side] = MappingProxyType({})
     """What the side data hold, by name, labels among them."""
 
@@ -140,7 +146,7 @@ class Dataset(NamedTuple):
     ) -> Iterator[Batch]:
         """Batches of a split, in order; the last one may have fewer data.
 
-        Binarized data are drawn here, for the whole batch.
+        Binarized data are drawn here, for the whole batch; transformed data become what the model is trained on.
 
         Args:
             split: a split of this data set.
@@ -158,8 +164,15 @@ class Dataset(NamedTuple):
             span = slice(0, total) if self.binarize else own
             rows = slice(start + span.start, start + span.stop)
             x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
+            if len(self.transforms):
+                with sharing(total):
+                    x = self.transforms.applied(x)
             of_side = {name: _rows(values, start, own, order) for name, values in side.items()}
             yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total, of_side)
+
+    def untransformed(self) -> Dataset:
+        """The same data in batches of their own units."""
+        return self._replace(transforms=Chain())
 
     def splits(self) -> dict[str, Split]:
         """The splits that have data, by name."""
@@ -171,7 +184,7 @@ class Dataset(NamedTuple):
         return {name: len(split.x) for name, split in self.splits().items()}
 
     def range(self) -> tuple[float, float]:
-        """The least and the greatest value of the training data, as the model sees them."""
+        """The least and the greatest value of the training data, in float32."""
         least, greatest = torch.aminmax(self.train.x)
         return float(as_float(least)), float(as_float(greatest))
 
@@ -190,6 +203,7 @@ class Dataset(NamedTuple):
             counts=counts,
             fingerprint=self.fingerprint(),
             scaling=self.scaling,
+            transforms=self.transforms.lasting,
             side={name: _signed(name, each) for name, each in self.side.items()},
         )
 
@@ -220,11 +234,6 @@ def side_data(split: Split, names: Sequence[str]) -> dict[str, Tensor]:
             has = f"they have {', '.join(there)}" if there else "they have none"
             raise DataError(f"the model reads '{name}' beside the data, which the data lack: {has}")
     return {name: there[name] for name in names}
-
-
-def as_float(x: Tensor) -> Tensor:
-    """The values as the model sees them, in float32: x / 255 for uint8, else x itself."""
-    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
 
 
 def spans(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -11,16 +11,19 @@ from torch import Tensor
 from genkit.data.checks import check_range, check_values
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
+from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Side, Split
 
 
-def load(config: DataSource.Config, scaling: Scaling | None = None) -> Dataset:
-    """Read, check and split the data that a config names, and standardize them if it asks for that.
+def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: Chain | None = None) -> Dataset:
+    """Read, check and split the data that a config names, and standardize or transform them if it asks for that.
 
     Args:
         config: the options of the source.
         scaling: the scaling of the model that takes the data; None: the one of their own training split.
+        transforms: the transforms of the model that takes the data; None: those of the config, fitted to their own
+            training split.
 
     Raises:
         DataError: the data are unreadable, empty, not finite, or fewer than the splits take; with source and remedy.
@@ -44,7 +47,20 @@ def load(config: DataSource.Config, scaling: Scaling | None = None) -> Dataset:
     dataset = Dataset(
         train, validation, test, raw.classes, binarize, raw.notes, raw.doubts, rows=rows, side=_sides(raw, where)
     )
-    return _standardized(dataset, scaling, where) if config.standardize else dataset
+    if config.standardize:
+        dataset = _standardized(dataset, scaling, where)
+    return _transformed(dataset, config, transforms, where)
+
+
+def _transformed(data: Dataset, config: DataSource.Config, transforms: Chain | None, where: str) -> Dataset:
+    """The data with transforms, which are fitted to the training split where they are the config's; DataError."""
+    chain = Chain.of(config.transform, data.shape) if transforms is None else transforms
+    if len(chain) and (data.binarize or data.scaling is not None):
+        one = "binarize: dynamic" if data.binarize else "standardize: true"
+        raise DataError(f"{where}: {one} and data.transform exclude each other; choose one of them")
+    if transforms is None:
+        chain.fit(data.train.x)
+    return data._replace(transforms=chain)
 
 
 def _standardized(data: Dataset, scaling: Scaling | None, where: str) -> Dataset:

@@ -1,4 +1,4 @@
-"""Descriptions of figures: the name, the unit and the better direction of each number that says how good a model is.
+"""Figures with their descriptions: the name, the unit and the better direction of each number of a model.
 
 A dataclass describes its figures itself, by fields of the type `Annotated[float, Description(...)]`. Code that shows
 figures (tables, cards, logs, the reference) iterates over `figures` and `descriptions`, and names no figure.
@@ -8,34 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
-NATS = "nats per datum"
+from genkit.interfaces import Description
+
 LEGEND = "↑ higher is better, ↓ lower is better"
-
-
-class Description(NamedTuple):
-    """The description of a figure, for people who read it."""
-
-    name: str
-    unit: str = ""
-    """The unit, such as `nats per datum`; empty for a pure number."""
-    better: Literal["lower", "higher"] | None = None
-    """The better direction; None: neither is better in itself."""
-    sentence: str = ""
-    """The meaning of the figure, with the source of its formula."""
-    form: str = ",.4g"
-    """The number's format, as for Python's `format`."""
-
-    @property
-    def title(self) -> str:
-        """The name with its unit."""
-        return f"{self.name}, {self.unit}" if self.unit else self.name
-
-    @property
-    def arrow(self) -> str:
-        """An arrow in the better direction; empty where neither is better."""
-        return {"higher": "↑", "lower": "↓", None: ""}[self.better]
 
 
 class Figure(NamedTuple):

@@ -6,8 +6,8 @@ B data, K draws, D latent dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 import torch
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import DataError, TrainingError
-from genkit.evaluation.descriptions import NATS, Description, Figure, figures
-from genkit.interfaces import Forward
+from genkit.evaluation.descriptions import Figure, figures
+from genkit.evaluation.metrics import figures as figures_of_metrics
+from genkit.evaluation.metrics import measure, named
+from genkit.interfaces import NATS, Description, Forward, Metric
 from genkit.model.batches import MOST
 from genkit.model.model import Model
 from genkit.model.network import evaluating
@@ -61,19 +63,22 @@ class Evaluation:
     elbo: Annotated[
         float | None,
         Description(
-            "evidence lower bound (ELBO)", NATS, "higher", "−reconstruction − KL, whatever the weights.", ",.2f"
+            "evidence lower bound (ELBO)", NATS, "higher", "−reconstruction − KL, whatever the weights.", ",.2f", True
         ),
     ] = None
     reconstruction: Annotated[
         float | None,
-        Description("reconstruction, E[−log p(x|z)]", NATS, "lower", "The mean over draws of z from q(z|x).", ",.2f"),
+        Description(
+            "reconstruction, E[−log p(x|z)]", NATS, "lower", "The mean over draws of z from q(z|x).", ",.2f", True
+        ),
     ] = None
     kl: Annotated[
         float | None,
         Description("KL(q(z|x) ‖ p(z))", NATS, None, "The divergence of the posterior from the prior.", ",.2f"),
     ] = None
     bits_per_dim: Annotated[
-        float | None, Description("bits per dimension", "", "lower", "−ELBO / (ln 2 · values in a datum).")
+        float | None,
+        Description("bits per dimension", "", "lower", "−ELBO / (ln 2 · values in a datum).", of_density=True),
     ] = None
     kl_per_latent: list[float] | None = None
     """The KL of each latent dimension; near 0 where the dimension is not used."""
@@ -104,23 +109,61 @@ class Evaluation:
     ] = None
     code: CodeStatistics | None = None
     """The sparsity of the codes; None where there is a KL."""
+    log_det: Annotated[
+        float | None,
+        Description(
+            "log|det J| of the transforms",
+            NATS,
+            sentence="Its mean: how far the ELBO in the data's own units is above that in the model's units.",
+            form=",.2f",
+        ),
+    ] = None
+    own_units: str | None = None
+    """The transform without a log|det J|: densities are in its units, and rank no models; None: in the data's units."""
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The figures of each metric that was asked for, by its name and by their keys."""
 
-    def figures(self) -> list[Figure]:
-        """The figures that the model has."""
-        return figures(self.to_json(), Evaluation)
+    def figures(self, metrics: Iterable[Metric.Config] = ()) -> list[Figure]:
+        """The figures that the model has; those of its metrics where the options of these metrics are passed."""
+        all_figures = [*figures(asdict(self), Evaluation), *figures_of_metrics(self.metrics, metrics)]
+        return all_figures if self.own_units is None else [_marked(each, self.own_units) for each in all_figures]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; `metrics` and what is said of transforms are there where there are some."""
+        optional = ("metrics", "log_det", "own_units")
+        return {key: value for key, value in asdict(self).items() if key not in optional or value}
 
 
-def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, seed: int = 0) -> Evaluation:
-    """Estimate the ELBO and its parts on a split; the same seed gives the same figures.
+def _marked(figure: Figure, transform: str) -> Figure:
+    """The figure; that of a density is marked as one in the units of a transform, where no direction is better."""
+    if not figure.about.of_density:
+        return figure
+    name = f"{figure.about.name} in the units of {transform}"
+    return figure._replace(about=figure.about._replace(name=name, better=None))
+
+
+def evaluate(
+    model: Model,
+    data: Dataset,
+    split: str = "test",
+    draws: int = 1,
+    seed: int = 0,
+    metrics: Iterable[Metric.Config] = (),
+) -> Evaluation:
+    """Estimate the ELBO and its parts on a split, and measure metrics; the same seed gives the same figures.
 
     Raises:
         DataError: the split is empty, or its data do not fit the model.
         TrainingError: the figures are not finite.
+        MetricError: a metric cannot be computed.
     """
+    evaluation = _core_figures(model, data, split, draws, seed)
+    each = named(metrics).items()
+    return replace(evaluation, metrics={name: measure(model, data, one, split, seed, name) for name, one in each})
+
+
+def _core_figures(model: Model, data: Dataset, split: str, draws: int, seed: int) -> Evaluation:
+    """The figures that belong to every model: they come from one pass over the data, and need no choice of metrics."""
     held_out = data.split(split)
     model.fitting(held_out.x)
     if draws < 1:
@@ -130,10 +173,11 @@ def evaluate(model: Model, data: Dataset, split: str = "test", draws: int = 1, s
     sums = _Sums()
     with torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
-        for batch in data.batches(held_out, max(1, MOST // draws), names=model.inputs):
+        for batch in data.untransformed().batches(held_out, max(1, MOST // draws), names=model.inputs):
+            x = as_float(batch.x.to(model.device))
             side = {name: values.to(model.device) for name, values in batch.side.items()}
-            sums.add(model, model(as_float(batch.x.to(model.device)), draws, side), side)
-    return sums.evaluation(split, draws)
+            sums.add(model, x, model(model.transforms(x), draws, side), side)
+    return replace(sums.evaluation(split, draws), own_units=model.transforms.without_log_det)
 
 
 class _Sums:
@@ -143,11 +187,12 @@ class _Sums:
         self.reconstruction = 0.0
         self.kl: Tensor | None = None
         self.means: list[Tensor] = []
-        self.x, self.squares, self.errors, self.noise = torch.zeros(()), 0.0, 0.0, 0.0
+        self.x, self.squares, self.errors, self.noise, self.misfit = torch.zeros(()), 0.0, 0.0, 0.0, 0.0
+        self.log_det: float | None = None
         self.values, self.is_density = 0, True
 
-    def add(self, model: Model, forward: Forward, side: Mapping[str, Tensor]) -> None:
-        """Add the pass of a batch with its side data."""
+    def add(self, model: Model, own: Tensor, forward: Forward, side: Mapping[str, Tensor]) -> None:
+        """Add the pass of a batch with its side data; `own` is the batch (B, *shape) in the data's own units."""
         assert forward.latent is not None
         assert forward.log_prob is not None
         dtype = model.sum_dtype
@@ -156,23 +201,32 @@ class _Sums:
         params, keywords = model.params(mean, beside), beside.of(model.likelihood)
         reconstructions = model.likelihood.mean(params, **keywords).to(dtype)
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
+        if model.transforms.lasting:
+            self.log_det = (self.log_det or 0.0) + float(model.transforms.log_det(own).to(dtype).sum())
         if (divergence := forward.latent.divergence) is not None:
             row = divergence.to(dtype).sum(0).cpu()
             self.kl = row if self.kl is None else self.kl + row
         self.means.append(mean.flatten(1).cpu())
-        self.x = self.x + x.sum(0).cpu()
-        self.squares += float(x.square().sum())
-        self.errors += float((x - reconstructions).square().sum())
+        self.misfit += float((x - reconstructions).square().sum())
         self.noise += _noise(model, params, keywords, reconstructions)
         self.is_density = model.likelihood.is_density
         self.values = math.prod(model.shape)
+        if model.transforms.inverts:
+            self._add_errors(own.to(dtype), model.transforms.inverse(reconstructions.to(own.dtype)).to(dtype))
+
+    def _add_errors(self, x: Tensor, reconstructions: Tensor) -> None:
+        """Add the squared errors of a batch (B, *shape), in the data's own units."""
+        self.x = self.x + x.sum(0).cpu()
+        self.squares += float(x.square().sum())
+        self.errors += float((x - reconstructions).square().sum())
 
     def evaluation(self, split: str, draws: int) -> Evaluation:
         """The means over the data."""
         means = torch.cat(self.means)
         count = len(means)
         variance = self.squares - float(self.x.square().sum()) / count
-        reconstruction = self.reconstruction / count
+        log_det = None if self.log_det is None else self.log_det / count
+        reconstruction = self.reconstruction / count - (log_det or 0.0)
         kl = None if self.kl is None else float(self.kl.sum()) / count
         elbo = None if kl is None or not self.is_density else -reconstruction - kl
         _check_finite({"reconstruction": reconstruction, "KL": kl, "errors": self.errors}, split)
@@ -188,8 +242,9 @@ class _Sums:
             kl_per_latent=None if self.kl is None else (self.kl / count).tolist(),
             active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
             unexplained=self.errors / variance if variance > 0 else None,
-            dispersion=self.errors / self.noise if self.noise > 0 else None,
+            dispersion=self.misfit / self.noise if self.noise > 0 else None,
             code=_code_statistics(means) if self.kl is None else None,
+            log_det=log_det,
         )
 
 

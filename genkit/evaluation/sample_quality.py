@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.errors import DataError
-from genkit.evaluation.descriptions import Description
+from genkit.interfaces import Description
 
 NEIGHBOURS = 5
 BLOCKS = 10

@@ -15,12 +15,17 @@ from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
+from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
 from genkit.interfaces.sampler import Latent, Sampler, Support
+from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
 
-INTERFACES: tuple[type[Component], ...] = (DataSource, Encoder, Sampler, Prior, Decoder, Likelihood, Loss)
+INTERFACES: tuple[type[Component], ...] = (
+    *(DataSource, Encoder, Sampler, Prior, Decoder, Likelihood, Loss),
+    *(Metric, Transform),
+)
 """The kinds of components, in the order in which a config names them."""
 KINDS = tuple(interface.kind for interface in INTERFACES)
 
@@ -28,11 +33,14 @@ __all__ = [
     "ENCODER_NEEDS",
     "INTERFACES",
     "KINDS",
+    "NATS",
     "Attached",
+    "Augmentation",
     "ChosenByName",
     "Component",
     "DataSource",
     "Decoder",
+    "Description",
     "Encoder",
     "FittedPrior",
     "Follower",
@@ -41,8 +49,12 @@ __all__ = [
     "LearnedLoss",
     "Likelihood",
     "Loss",
+    "Metric",
+    "MetricData",
+    "MetricNeed",
     "Need",
     "Part",
+    "Pass",
     "Prior",
     "RawData",
     "Sampler",
@@ -52,5 +64,7 @@ __all__ = [
     "Side",
     "Split",
     "Support",
+    "TrainedModel",
+    "Transform",
     "Whole",
 ]

@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from genkit.interfaces.component import Component, Side
+from genkit.interfaces.transform import Transform
+from genkit.settings.base import ChosenByName, several
 
 
 def _share(value: Any) -> Any:
@@ -41,6 +43,9 @@ opened later.
 
 RELATIVE = "relative to the folder in which the run is started, and ~ is the home folder"
 """What the description of such an option says."""
+
+
+Step = Annotated[Transform.Config, ChosenByName("transform")]
 
 
 class Split(NamedTuple):
@@ -122,6 +127,14 @@ class DataSource(Component, ABC):
                 "deviation 1 over the training data; the model then takes and gives values in these units"
             ),
         ] = False
+        transform: Annotated[
+            tuple[Step, ...],
+            BeforeValidator(several, json_schema_input_type=tuple[Step, ...] | Step),
+            Field(
+                description="what brings the data into units that suit the model, one after the other; the model takes "
+                "and gives the data's own units"
+            ),
+        ] = ()
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -99,10 +99,6 @@ class LearnedLoss(Loss, ABC):
         """Options that every learned term has."""
 
         optimizer: Annotated[Optimizer, Field(description="the optimizer of the term's own parameters")] = Adam()
-        clip_norm: Annotated[
-            float | None,
-            Field(gt=0, description="the greatest norm of the gradients of the term's own parameters; null: any"),
-        ] = None
         steps: Annotated[
             int,
             Field(
@@ -112,6 +108,10 @@ class LearnedLoss(Loss, ABC):
                 "batch of its own",
             ),
         ] = 1
+        clip_norm: Annotated[
+            float | None,
+            Field(gt=0, description="the greatest norm of the gradients of the term's own parameters; null: any"),
+        ] = None
 
     @abstractmethod
     def critic_loss(self, forward: Forward) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from genkit.config import RunConfig
+from genkit.data.transforming import Chain
 from genkit.errors import ComponentError, GenkitError, in_a_line, place
 from genkit.interfaces import (
     Attached,
@@ -40,12 +41,8 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
             side data that there are not.
     """
     model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
-    model.config = config
-    for part in model.parts.values():
-        if isinstance(part, Attached):
-            part.attach(model)
-    if config.init is not None:
-        model.freeze(config.init.freeze)
+    model.config, model.transforms = config, Chain.of(config.data.transform, model.shape)
+    _attach(model, () if config.init is None else config.init.freeze)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))
     arrange_memory(model)
@@ -70,12 +67,20 @@ def _assembled(config: RunConfig, schema: Schema) -> Model:
     decoder: Decoder = build_part(config.decoder, wide, params_shape, **keywords(config.decoder, schema))
     losses: dict[str, Loss] = {}
     for term in config.loss:
-        losses[_new_name(term.name, losses)] = build_part(term, shape, **keywords(term, schema))
+        losses[new_name(term.name, losses)] = build_part(term, shape, **keywords(term, schema))
     prior: Prior | None = None
     if config.prior is not None and config.prior.name != sampler.own_prior:
         prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
     check_needs(config, sampler, losses, prior)
     return Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
+
+
+def _attach(model: Model, frozen: Iterable[str]) -> None:
+    """Let each part see the model, and freeze some."""
+    for part in model.parts.values():
+        if isinstance(part, Attached):
+            part.attach(model)
+    model.freeze(frozen)
 
 
 def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:
@@ -93,12 +98,15 @@ def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:
     except GenkitError as error:
         if str(error).startswith(f"{kind} '"):
             raise
-        shapes = " and ".join(str(argument) for argument in arguments)
-        raise ComponentError(f"{kind} '{config.name}' refuses shape {shapes}: {error}") from error
+        raise ComponentError(f"{kind} '{config.name}' refuses {_listed(arguments)}: {error}") from error
     except Exception as error:
-        shapes = " and ".join(str(argument) for argument in arguments)
-        message = f"{kind} '{config.name}' cannot be built for shape {shapes}: {in_a_line(error)}{place(error)}"
+        message = f"{kind} '{config.name}' cannot be built for {_listed(arguments)}: {in_a_line(error)}{place(error)}"
         raise ComponentError(message) from error
+
+
+def _listed(arguments: tuple[Any, ...]) -> str:
+    """The arguments of a part beside its options, as text."""
+    return f"shape {' and '.join(map(str, arguments))}" if arguments else "its options"
 
 
 def _shape_attribute(config: Component.Config, part: Any, attribute: str) -> Shape:
@@ -111,7 +119,7 @@ def _shape_attribute(config: Component.Config, part: Any, attribute: str) -> Sha
     return shape
 
 
-def _new_name(name: str, taken: Mapping[str, Any]) -> str:
+def new_name(name: str, taken: Mapping[str, Any]) -> str:
     """The name itself, or name-2, name-3, ... where the name is taken."""
     candidate, number = name, 1
     while candidate in taken:

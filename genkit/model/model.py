@@ -35,6 +35,11 @@ class Model(Network):
         """The least and the greatest value of the data, for pictures; 0 and 1 where `data` is None."""
         return self.data.range if self.data is not None else (0.0, 1.0)
 
+    @property
+    def decodes(self) -> bool:
+        """Whether it gives data: each of its transforms can be inverted."""
+        return self.transforms.inverts
+
     def encode(self, x: Tensor | np.ndarray[Any, Any] | Split, **side: Any) -> Tensor:
         """The points in latent space that represent data: x (N, *shape) -> (N, *latent_shape).
 
@@ -56,12 +61,16 @@ class Model(Network):
         values = completed(self, side, len(inputs))
 
         def means(start: int, stop: int) -> Tensor:
-            return self.posterior(self._rows(inputs, start, stop), 0, rows_of(values, start, stop)).mean
+            rows = self.transforms(self._rows(inputs, start, stop))
+            return self.posterior(rows, 0, rows_of(values, start, stop)).mean
 
         return self._streamed(means, len(inputs), "encode")
 
     def decode(self, z: Tensor | np.ndarray[Any, Any], **side: Any) -> Tensor:
-        """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape); side data as `encode` takes them."""
+        """The mean of p(x|z), brought back by the transforms: z (N, *latent_shape) -> (N, *shape).
+
+        Side data are as `encode` takes them. Raises ComponentError where a transform cannot be inverted.
+        """
         z = _tensor(z)
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
@@ -70,7 +79,7 @@ class Model(Network):
         values = completed(self, side, len(z))
 
         def means(start: int, stop: int) -> Tensor:
-            return self.decoded(self._rows(z, start, stop), rows_of(values, start, stop))
+            return self.transforms.inverse(self.decoded(self._rows(z, start, stop), rows_of(values, start, stop)))
 
         return self._streamed(means, len(z), "decode")
 
@@ -95,7 +104,8 @@ class Model(Network):
 
         def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
-                return _finite(self.decoded(self.draw(stop - start), rows_of(values, start, stop), noise), "sample")
+                x = self.decoded(self.draw(stop - start), rows_of(values, start, stop), noise)
+                return _finite(self.transforms.inverse(x), "sample")
 
         return self.batches["sample"].over(n, drawn, self.device)
 
@@ -120,7 +130,7 @@ class Model(Network):
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
-        check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'")
+        check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 
     def _rows(self, inputs: Tensor, start: int, stop: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
+from genkit.data.transforming import Chain
 from genkit.errors import ConfigError
 from genkit.interfaces import (
     Component,
@@ -67,8 +68,7 @@ class Network(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
-        self.frozen: list[nn.Module] = []
-        """The parts that are not fitted."""
+        self.frozen: list[nn.Module] = []  # the parts that are not fitted
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
@@ -80,6 +80,8 @@ class Network(nn.Module):
         self.condition_size = 0 if conditions is None else conditions.size
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
+        self.transforms = Chain()
+        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -107,6 +109,7 @@ class Network(nn.Module):
     def forward(self, x: Tensor, draws: int | None = None, side: Mapping[str, Tensor] = NOTHING) -> Forward:
         """One pass over x (B, *shape), with K = `draws` draws from q(z|x), by default as many as the terms need.
 
+        Here and in `posterior` and `decoded`, x is in the model's units, which the transforms make of the data's own.
         `side` holds the side data that the model `reads`, (B, ...) each.
         """
         latent = params = log_prob = generated = None

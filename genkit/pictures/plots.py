@@ -47,6 +47,9 @@ FILTERS = "what the first layer's units look for: weights, 0 is grey, each to it
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
 
+OF_DATA = ("reconstructions", "samples", "manifold", "traversals")
+"""The pictures of data that the model gives."""
+
 
 def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
     """Write every picture that suits this model and these data; returns the files.
@@ -86,7 +89,7 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
         pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD)
     elif len(model.sampler.latent_shape) == 1:
         pictures["traversals"] = lambda: framed(traversals(model, held_out), TRAVERSALS)
-    return pictures
+    return {name: draw for name, draw in pictures.items() if model.decodes or name not in OF_DATA}
 
 
 def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12) -> Pixels:

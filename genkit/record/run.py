@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from genkit.config import RunConfig
 from genkit.data.dataset import Dataset
+from genkit.evaluation.descriptions import Figure
 from genkit.evaluation.figures import Evaluation
 from genkit.model.model import Model
 from genkit.record.diagnosis import Note, Signals, diagnose
@@ -35,6 +36,10 @@ class Run:
     def epochs(self) -> int:
         """The number of epochs of the whole training."""
         return self.config.training.epochs_over(len(self.data.train.x))
+
+    def figures(self) -> list[Figure]:
+        """The figures of the test split, those of the config's metrics included; none before the evaluation."""
+        return [] if self.evaluation is None else self.evaluation.figures(self.config.metrics)
 
     def notes(self, during: bool = False) -> list[Note]:
         """What the rules of docs/diagnosis.md say of the run; `during`: of one that still goes on."""

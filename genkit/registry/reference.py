@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from genkit.config import RunConfig
+from genkit.errors import GenkitError
 from genkit.evaluation.descriptions import descriptions
 from genkit.evaluation.figures import Evaluation
-from genkit.evaluation.probes import Probes
+from genkit.evaluation.metrics import descriptions as of_metrics
 from genkit.evaluation.sample_quality import SampleQuality
 from genkit.files.markdown import table
-from genkit.interfaces import INTERFACES, Component, Forward, Latent, LearnedLoss, Loss, Need, RawData, Split
+from genkit.interfaces import (
+    INTERFACES,
+    Augmentation,
+    Component,
+    Description,
+    Forward,
+    Latent,
+    LearnedLoss,
+    Loss,
+    Metric,
+    MetricData,
+    MetricNeed,
+    Need,
+    RawData,
+    Split,
+)
 from genkit.registry import hooks, schema
 from genkit.registry.hooks import RUN_HOOKS
+from genkit.registry.kinds import name_of
 from genkit.registry.registry import installed
 from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
-DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss)
+DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss, Augmentation)
 SCHEDULES = (Ramp, Cosine, Steps, Plateau)
-PASSED = (Latent, Forward, Split, RawData)
+PASSED = (Latent, Forward, Split, RawData, MetricData, Description)
 """The values that parts pass to each other."""
+NEEDS: Mapping[type[Component], tuple[str, Any]] = {Loss: ("Need", Need), Metric: ("MetricNeed", MetricNeed)}
+"""The kinds whose parts name what they need, with the name and the type of such a need."""
 
 
 def reference() -> str:
@@ -53,9 +75,10 @@ def _kinds() -> Iterator[str]:
         methods = [getattr(interface, name) for name in sorted(getattr(interface, "__abstractmethods__", ()))]
         yield table(("to implement", "what"), [(_call(method), _prose(method)) for method in methods]) + "\n"
         yield from _attributes(interface)
-        if interface is Loss:
-            needs = " ".join(_documented(inspect.getmodule(Loss))["Need"][1].split())
-            yield f"A need is one of {_shown(Need)}. {needs}\n"
+        if interface in NEEDS:
+            name, need = NEEDS[interface]
+            needs = " ".join(_documented(inspect.getmodule(interface))[name][1].split())
+            yield f"A need is one of {_shown(need)}. {needs}\n"
 
 
 def _attributes(cls: type) -> Iterator[str]:
@@ -92,13 +115,17 @@ def _group(heading: str, group: dict[str, Any]) -> Iterator[str]:
 
 def _figures() -> Iterator[str]:
     yield "## Figures\n"
-    yield "`genkit evaluate` and `genkit compare` give those that a model has.\n"
-    by_key = descriptions(Evaluation) | descriptions(Probes, "probes.") | descriptions(SampleQuality, "samples.")
+    yield "`genkit evaluate` and `genkit compare` give those that a model has, and those of its metrics.\n"
+    by_key = descriptions(Evaluation) | descriptions(SampleQuality, "samples.")
+    yield _table_of(by_key)
+
+
+def _table_of(figures: Mapping[str, Description]) -> str:
     rows = [
         (f"`{key}`", about.name, about.unit or "–", about.better or "–", _plain(about.sentence))
-        for key, about in by_key.items()
+        for key, about in figures.items()
     ]
-    yield table(("key", "figure", "unit", "better", "what"), rows) + "\n"
+    return table(("key", "figure", "unit", "better", "what"), rows) + "\n"
 
 
 def _components() -> Iterator[str]:
@@ -110,10 +137,19 @@ def _components() -> Iterator[str]:
             yield f"{_prose(component)}\n"
             if issubclass(component, Loss):
                 yield f"It needs: {', '.join(component.needs)}.\n"
+            if issubclass(component, Metric):
+                yield from _measured(component)
             whole, *inside = schema.groups(f"{interface.kind}.{name}", component.Config).items()
             yield from _options(whole[1])
             for title, group in inside:
                 yield from _group(f"#### {title}", group)
+
+
+def _measured(metric: type[Metric]) -> Iterator[str]:
+    """What a metric needs, and its figures where its options all have defaults."""
+    yield f"It needs: {', '.join(metric.needs) or 'nothing'}.\n"
+    with contextlib.suppress(ValidationError, GenkitError):
+        yield _table_of(of_metrics([metric.Config(name=name_of(metric))]))
 
 
 def _options(options: dict[str, Any]) -> Iterator[str]:

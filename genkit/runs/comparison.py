@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import DataError, RunError
+from genkit.errors import DataError, MetricError, RunError
 from genkit.evaluation.classifier import FEATURES, feature_network
-from genkit.evaluation.descriptions import Description
 from genkit.evaluation.figures import Evaluation, evaluate
+from genkit.evaluation.metrics import lack, measure, named
 from genkit.evaluation.sample_quality import LEAST, SampleQuality, sample_quality
+from genkit.interfaces import Description, Metric
 from genkit.model.model import Model
 from genkit.record.directory import MODEL_FILE, RunDirectory
+from genkit.runs.metrics import chosen
 from genkit.runs.opening import reopen
 
 MOST = 10_000
@@ -71,6 +73,8 @@ class Compared:
     comparison: Comparison
     models: tuple[Model, ...]
     data: Dataset
+    metrics: tuple[Metric.Config, ...] = ()
+    """The metrics that every model was measured by, where it has what they need."""
 
 
 def compare(
@@ -79,8 +83,9 @@ def compare(
     count: int = MOST,
     seed: int = 0,
     cache: Path | None = None,
+    metrics: Iterable[str] = (),
 ) -> Compared:
-    """Compare trained models on the test split of the data that they share.
+    """Compare trained models on the test split of the data that they share, by the metrics of all of their configs.
 
     Args:
         paths: run directories, or model.safetensors files.
@@ -88,8 +93,10 @@ def compare(
         count: the number N of samples and of data to compare them with, fewer where a split has fewer.
         seed: the seed of the samples and of the ELBO's draws.
         cache: the folder for the network, as in `feature_network`.
+        metrics: further metrics, and options of metrics, as on the command line: `nll`, `nll.draws=500`.
 
     Raises:
+        MetricError: a metric fails, or applies to none of the models.
         RunError: there is no path, or one path occurs twice.
         DataError: the models have different data, or the data are too few.
         GenkitError: a model or its data cannot be loaded, as in `reopen`.
@@ -100,21 +107,40 @@ def compare(
     data = pairs[0][1]
     for path, (model, other) in zip(paths, pairs, strict=True):
         _check_same(data, other, model, (paths[0], path))
-    judge = _Judge(data, count, seed, cache)
+    measured = _metrics_of([model for model, _ in pairs], data, metrics)
+    judge = _Judge(data, count, seed, cache, measured)
     entries = [
         _entry(name, Path(path), model, judge)
         for name, path, (model, _) in zip(_names(paths), paths, pairs, strict=True)
     ]
     comparison = Comparison(tuple(entries), judge.floor(), judge.features())
-    return Compared(comparison, tuple(model for model, _ in pairs), data)
+    return Compared(comparison, tuple(model for model, _ in pairs), data, measured)
+
+
+def _metrics_of(models: Sequence[Model], data: Dataset, asked: Iterable[str]) -> tuple[Metric.Config, ...]:
+    """The metrics of all configs, each with its options once, and those asked for; MetricError: one fits no model."""
+    configs = [model.config for model in models if model.config is not None]
+    union: list[Metric.Config] = []
+    for metric in (each for config in configs for each in config.metrics):
+        if metric not in union:
+            union.append(metric)
+    metrics = chosen(configs[0], union, asked)
+    for metric in metrics:
+        reasons = [lack(model, [data.split("test"), data.train], metric) for model in models]
+        if all(reasons):
+            raise MetricError(reasons[0])
+    return metrics
 
 
 class _Judge:
     """Judges samples by N data of the test split, drawn at random where the split has more."""
 
-    def __init__(self, data: Dataset, count: int, seed: int, cache: Path | None) -> None:
+    def __init__(
+        self, data: Dataset, count: int, seed: int, cache: Path | None, metrics: Sequence[Metric.Config]
+    ) -> None:
         self.data = data
         self.seed = seed
+        self.metrics = metrics
         held_out = data.split("test")
         self.count = min(count, len(held_out.x), len(data.train.x))
         if self.count < LEAST:
@@ -131,9 +157,17 @@ class _Judge:
         both = None if looks is None or self.looks is None else (self.looks, looks)
         return sample_quality(self.real, features, both, self.network.classes)
 
+    def evaluation_of(self, model: Model) -> Evaluation:
+        """The figures of a model, and its metrics, without those that do not apply to it."""
+        evaluation, splits = evaluate(model, self.data, seed=self.seed), [self.data.split("test"), self.data.train]
+        for name, metric in named(self.metrics).items():
+            if lack(model, splits, metric) is None:
+                evaluation.metrics[name] = measure(model, self.data, metric, seed=self.seed, name=name)
+        return evaluation
+
     def samples_of(self, model: Model) -> SampleQuality | None:
-        """The quality of a model's samples, the means of p(x|z) for z from the prior; None without a prior."""
-        if not model.has_prior:
+        """The quality of a model's samples, the means of p(x|z) for z from the prior; None where it gives none."""
+        if not (model.has_prior and model.decodes):
             return None
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -178,7 +212,7 @@ def _entry(name: str, path: Path, model: Model, judge: _Judge) -> Entry:
         epochs=len(history) or None,
         seconds=sum(record.seconds for record in history) if history else None,
         examples_per_second=statistics.median(r.examples_per_second for r in history) if history else None,
-        evaluation=evaluate(model, judge.data, seed=judge.seed),
+        evaluation=judge.evaluation_of(model),
         samples=judge.samples_of(model),
     )
 

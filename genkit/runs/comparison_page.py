@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH = 4.2
 """The width of a column in inches."""
+NO_WAY = "no way back from a transform"
 
 
 def draw(compared: Compared, path: Path) -> Path:
@@ -35,13 +36,15 @@ def draw(compared: Compared, path: Path) -> Path:
     grid = figure.subplots(rows, len(models), squeeze=False)
     last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
-        sampled = samples(model) if model.has_prior else None
-        _show(grid[0][column], sampled, _heading(entry), "no prior: nothing to sample from")
+        sampled = samples(model) if model.has_prior and model.decodes else None
+        instead = "no prior: nothing to sample from" if model.decodes else NO_WAY
+        _show(grid[0][column], sampled, _heading(entry), instead)
         if rows == 1:
             continue
-        pairs = None if model.encoder is None else reconstructions(model, held_out, count=32, columns=8)
+        rebuilds = model.encoder is not None and model.decodes
+        pairs = reconstructions(model, held_out, count=32, columns=8) if rebuilds else None
         title = "" if pairs is None else "originals and, below each, reconstructions"
-        _show(grid[1][column], pairs, title, "no encoder: nothing to rebuild")
+        _show(grid[1][column], pairs, title, "no encoder: nothing to rebuild" if model.decodes else NO_WAY)
         _latents(grid[2][column], model, compared, legend=column == last)
     return save(figure, path, cut=True)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
-from genkit.errors import GenkitError, GenkitWarning, TrainingError, in_a_line
+from genkit.errors import GenkitError, GenkitWarning, MetricError, TrainingError, in_a_line
 from genkit.evaluation.figures import evaluate
+from genkit.evaluation.metrics import measure, named
 from genkit.files import atomic, strict_json
 from genkit.pictures import plots
 from genkit.record.run import Run
@@ -66,9 +67,19 @@ def _save(run: Run) -> None:
 
 
 def _evaluate(run: Run) -> None:
-    if run.data.test is not None:
-        run.evaluation = evaluate(run.model, run.data, seed=run.config.seed)
-        atomic.write_text(run.directory.evaluation, strict_json.dumps(run.evaluation.to_json(), indent=2) + "\n")
+    """The figures of every model, and those of the metrics that can be computed; raises MetricError for the others."""
+    if run.data.test is None:
+        return
+    evaluation, seed, errors = evaluate(run.model, run.data, seed=run.config.seed), run.config.seed, []
+    for name, config in named(run.config.metrics).items():
+        try:
+            evaluation.metrics[name] = measure(run.model, run.data, config, seed=seed, name=name)
+        except MetricError as error:
+            errors.append(error)
+    run.evaluation = evaluation
+    atomic.write_text(run.directory.evaluation, strict_json.dumps(evaluation.to_json(), indent=2) + "\n")
+    if errors:
+        raise MetricError(*errors)
 
 
 def _draw(run: Run) -> None:
@@ -76,6 +87,6 @@ def _draw(run: Run) -> None:
 
 
 def _warn(stage: str, error: Exception) -> None:
-    reason = str(error) if isinstance(error, GenkitError) else in_a_line(error)
+    reason = "; ".join(str(error).splitlines()) if isinstance(error, GenkitError) else in_a_line(error)
     message = f"the run could not be {stage}: {reason}; its weights are written, and genkit resume tries it again"
     warnings.warn(message, GenkitWarning, stacklevel=3)

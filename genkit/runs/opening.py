@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from genkit import config
 from genkit.config import RunConfig
@@ -18,6 +18,7 @@ from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
 from genkit.errors import ConfigError, GenkitWarning
+from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
 from genkit.model.building import build
@@ -54,11 +55,13 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     with own_random_state():
         seed_everything(run_config.seed, 0)
         model = build(run_config, data.schema)
+    model.transforms = data.transforms  # fitted to the training data; from here on the model's own
     for split in filter(None, (data.train, data.validation, data.test)):
-        check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'")
+        check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'", data.transforms)
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     check_monitors(model, run_config.training, data)
     check_accumulation(model, run_config.training)
+    metrics.check(model, data, run_config.metrics)
     model.data = data.signature(run_config.data.name)
     for doubt in doubts(data, model.data.range):
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
@@ -91,7 +94,7 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
         _check_asked(path, model.config.data, overrides)
     config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})
     data_config = as_config(config, overrides).data  # what is typed here starts in the working directory
-    data = load_data(data_config, model.data.scaling)
+    data = load_data(data_config, model.data.scaling, model.transforms)
     if not overrides:
         check_data(model.data, data.signature(data_config.name), path, accept_changes)
     return model, data
@@ -119,7 +122,11 @@ def _check_asked(path: str | Path, data: Component.Config, overrides: Iterable[s
 
 def _is_free(annotation: Any) -> bool:
     """Whether an option may hold any text, not only some words."""
-    parts = [part for part in get_args(annotation) if part is not type(None)]
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if isinstance(annotation, type) and issubclass(annotation, Component.Config):
+        return False  # a part is chosen by its name
+    parts = [part for part in get_args(annotation) if part not in (type(None), ...)]
     return get_origin(annotation) is not Literal and (not parts or any(map(_is_free, parts)))
 
 

@@ -16,6 +16,7 @@ from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
+from genkit.evaluation import metrics
 from genkit.interfaces import Schema, Shape, Split
 from genkit.model.building import build
 from genkit.model.model import Model
@@ -95,6 +96,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         _attempt(report, lambda: check_monitors(model, config.training, data))
         _attempt(report, lambda: check_accumulation(model, config.training))
         _attempt(report, lambda: trained_parts(model, config))
+        _attempt(report, lambda: metrics.check(model, data, config.metrics))
         if report.errors:
             return report
         report.free = free(device)
@@ -120,7 +122,7 @@ def _check_support(config: RunConfig, data: Dataset) -> None:
     likelihood: Any = config.likelihood.component
     for name, split in _splits(data).items():
         low, high = likelihood.support
-        check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'")
+        check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
 
 
 def _meta_model(config: RunConfig, schema: Schema) -> Model:

@@ -136,6 +136,7 @@ class Session:
         with own_random_state():
             seed_everything(self.run.config.seed, 0)
             fresh = build(self.run.config, self.run.data.schema)
+        fresh.transforms = self.run.model.transforms  # they are fitted to the data, and not trained
         self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": self.start})
 
     def keep_fit(self) -> None:

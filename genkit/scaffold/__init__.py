@@ -23,6 +23,8 @@ from genkit.registry.selection import FIRST_PARTY
 HERE = Path(__file__).parent
 KINDS = tuple(sorted(path.stem for path in (HERE / "kinds").glob("*.py")))
 LICENSES = tuple(sorted(path.stem for path in (HERE / "licenses").glob("*.txt")))
+KEYS = {"metric": "metrics", "transform": "data.transform"}
+"""The keys at which a config names parts, where they are not those of the kinds."""
 LOGGER = "logger"
 """The kind without a component: hooks that follow a run."""
 
@@ -133,7 +135,7 @@ def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
         "Sketch": _camel(word),
         "SketchComponent": _camel(word) + kind.capitalize(),
         "sketch-summary": _summary(kind).replace("sketch", word),
-        "sketch-use": "It needs no config" if kind == LOGGER else f"In a config it is `{kind}: {word}`",
+        "sketch-use": "It needs no config" if kind == LOGGER else f"In a config it is `{KEYS.get(kind, kind)}: {word}`",
         "sketch-usage": shown,
         "sketch-license": license,
         "sketch-author": _name_of_author(author),
@@ -182,7 +184,11 @@ def _files(kind: str, license: str, package: str) -> dict[str, str]:
 
 
 def _with_part(config: str, kind: str) -> str:
-    """The config with the new part in its place; a loss term follows those of the example."""
+    """The config with the new part in its place; a loss term follows those of the example, and a metric comes last."""
+    if kind == "metric":
+        return f"{config}metrics: [sketch]\n"
+    if kind == "transform":
+        return re.sub(r"(?m)^data: (.*)$", r"data: {name: \1, transform: [sketch]}", config)
     if kind == "loss":
         return re.sub(r"(?m)^loss: \[(.*)\]$", r"loss: [\1, sketch]", config)
     return re.sub(rf"(?m)^{kind}: .*$", f"{kind}: sketch", config)

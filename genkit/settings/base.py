@@ -87,6 +87,11 @@ def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def several(value: Any) -> Any:
+    """A tuple: one name or one mapping stands for a list of one."""
+    return (value,) if isinstance(value, str | Mapping) else value
+
+
 class Choices(Protocol):
     """The names that a config can choose from, and the options of each."""
 

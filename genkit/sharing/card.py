@@ -158,6 +158,8 @@ def _data(data: DataSignature) -> str:
         ("values", f"{data.range[0]:g} to {data.range[1]:g}"),
         *((f"{split} split", f"{count:,} data") for split, count in data.counts.items()),
     ]
+    if data.transforms:
+        rows.append(("transforms between them and the model", ", ".join(map(code, data.transforms))))
     if data.classes is not None:
         more = [f"and {len(data.classes) - CLASSES:,} more"] if len(data.classes) > CLASSES else []
         rows.append(("classes", ", ".join([*map(escaped, data.classes[:CLASSES]), *more])))

@@ -96,18 +96,18 @@ class _Encoder(_Some):
     def __init__(self, model: Model) -> None:
         if model.encoder is None:
             raise GenkitError("the model has no encoder; export its decoder")
-        super().__init__(model, model.encoder, model.sampler)
+        super().__init__(model, model.encoder, model.sampler, model.transforms)
 
     def forward(self, x: Tensor, *side: Tensor) -> Tensor:
-        return self.whole[0].posterior(x, 0, self.side(side)).mean
+        return self.whole[0].posterior(self.whole[0].transforms(x), 0, self.side(side)).mean
 
 
 class _Decoder(_Some):
     def __init__(self, model: Model) -> None:
-        super().__init__(model, model.decoder, model.likelihood)
+        super().__init__(model, model.decoder, model.likelihood, model.transforms)
 
     def forward(self, z: Tensor, *side: Tensor) -> Tensor:
-        return self.whole[0].decoded(z, self.side(side))
+        return self.whole[0].transforms.inverse(self.whole[0].decoded(z, self.side(side)))
 
 
 class _Whole(nn.Module):
@@ -162,7 +162,9 @@ def _exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgra
 
 
 def _write_torch(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
-    torch.export.save(_exported(module, example), path)
+    content = io.BytesIO()  # torch's own writer ends the process where the disk is full
+    torch.export.save(_exported(module, example), content)
+    path.write_bytes(content.getbuffer())
     program = torch.export.load(path).module()
     return lambda *inputs: _listed(program(*inputs))
 

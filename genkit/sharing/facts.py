@@ -44,7 +44,9 @@ class Facts:
 
     def figures(self) -> list[Figure]:
         """The figures of the test split, without those that the model lacks."""
-        return figures(self.evaluation or {}, Evaluation)
+        if self.evaluation is None:
+            return []
+        return EVALUATION.validate_python(self.evaluation).figures(self.config.metrics)
 
     def notes(self) -> list[Note]:
         """What the rules of the diagnosis say."""
@@ -91,6 +93,7 @@ class _Evaluated(BaseModel, strict=True):
     split: str
     count: int
     draws: int
+    metrics: dict[str, dict[str, FiniteFloat]] = {}
 
 
 class _Environment(BaseModel, strict=True):

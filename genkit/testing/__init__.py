@@ -42,6 +42,7 @@ from genkit.testing import (  # noqa: F401 - each module adds its checks
     likelihoods,
     listeners,
     losses,
+    metrics,
     modules,
     networks,
     options,
@@ -49,6 +50,7 @@ from genkit.testing import (  # noqa: F401 - each module adds its checks
     samplers,
     shares,
     sources,
+    transforms,
 )
 from genkit.testing.check import Check, Result, promises
 from genkit.testing.listeners import Listener

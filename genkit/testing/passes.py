@@ -55,6 +55,8 @@ class TinySampler(Sampler):
     """q(z|x) = N(mean, diag exp(log_var)) with means from 0 to 1, and p(z) = N(0, I)."""
 
     bounds = (0.0, 1.0)
+    has_density = True
+    """Whether it gives a log-ratio, as a posterior without a density does not."""
 
     class Config(Sampler.Config):
         """There are no options."""
@@ -73,10 +75,12 @@ class TinySampler(Sampler):
         eps = normal(draws, *mean.shape, batch=1, like=mean)
         z = mean + torch.exp(log_var / 2) * eps
         kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
-        return Latent(z, mean, kl, (z.square() - eps.square() - log_var).sum(-1) / 2)
+        log_ratio = (z.square() - eps.square() - log_var).sum(-1) / 2
+        return Latent(z, mean, kl, log_ratio if self.has_density else None)
 
     def prior(self, n: int) -> Tensor:
         """N draws from N(0, I): (n, D)."""
+        assert self.has_prior, "this model has no prior to draw from"
         return normal(n, D, batch=0, like=self.heads.weight)
 
 

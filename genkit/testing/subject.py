@@ -16,7 +16,19 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from genkit.errors import ComponentError, ConfigError, in_a_line, place
-from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Prior, Sampler, Shape
+from genkit.interfaces import (
+    Component,
+    DataSource,
+    Decoder,
+    Encoder,
+    Likelihood,
+    Loss,
+    Metric,
+    Prior,
+    Sampler,
+    Shape,
+    Transform,
+)
 from genkit.registry.kinds import name_of
 from genkit.settings.yaml import dotted
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, PriorCase, SamplerCase
@@ -38,6 +50,7 @@ CASES: dict[type[Component], type[Case]] = {
     Prior: PriorCase,
     Likelihood: LikelihoodCase,
     Loss: LossCase,
+    Transform: NetworkCase,
 }
 
 
@@ -111,8 +124,8 @@ class Subject:
 
     def cases(self, seed: int = 0) -> list[Any]:
         """The component built for each shape that it takes; the same seed gives the same weights."""
-        if issubclass(self.component, DataSource):
-            raise TypeError("a data source has no cases")
+        if issubclass(self.component, DataSource | Metric):
+            raise TypeError(f"a part of the kind {self.component.kind} has no cases")
         usual = next((shapes for kind, shapes in USUAL.items() if issubclass(self.component, kind)), SHAPES)
         tried = [self._case(shape, latent, seed) for shape, latent in zip(self.shapes or usual, cycle(LATENTS))]
         cases = [case for case in tried if case is not None]

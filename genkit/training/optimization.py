@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genkit.config import TrainingConfig
 from genkit.errors import ComponentError
 from genkit.interfaces import LearnedLoss
 from genkit.model.model import Model
 from genkit.settings.optimizers import OptimizerConfig
 from genkit.settings.schedules import Curve, Plateau, Varying, value_at
+from genkit.settings.training import TrainingConfig
 from genkit.speed.layout import like
 from genkit.speed.updater import Updater
 from genkit.training.monitor import ReducedRate
@@ -57,12 +57,12 @@ class Optimization:
         self.reduced = {owner: ReducedRate(model, lr) for owner, lr in _rates(configs) if isinstance(lr, Plateau)}
         """The learning rates that follow the validation data, by the owners of their parameters."""
         self.schedules: dict[str, float | Varying] = {**dict(_rates(configs)), **self.reduced}
+        self.clip_norms = _clip_norms(model, config)
+        """The greatest norm of the gradients of each owner that has one."""
         self.steps = steps_of(model)
         """The updates of each owner in a period."""
         self.period = max(self.steps.values())
         """The number of steps after which the model is updated."""
-        self.clip_norms = _clip_norms(model, config)
-        """The greatest norm of the gradients of each owner that has one."""
         self.scaler = torch.amp.GradScaler(model.device.type) if config.precision == "float16" else None
         """Keeps gradients within the range of float16; a step with gradients that are not finite is left out."""
 

@@ -65,8 +65,7 @@ class RunWriter:
     def write_end(self) -> None:
         """Write the run's options beside its final figures, and the latents with labels and thumbnails."""
         run = self.run
-        figures = run.evaluation.figures() if run.evaluation is not None else []
-        metrics = {f"test/{figure.key}": figure.value for figure in figures}
+        metrics = {f"test/{figure.key}": figure.value for figure in run.figures()}
         for name, value in metrics.items():
             self.writer.add_scalar(name, value, run.history[-1].epoch)
         with _each_alone("table of hyperparameters"):
@@ -100,12 +99,12 @@ class RunWriter:
 
     def _images(self, epoch: int) -> None:
         run = self.run
-        if run.model.encoder is not None:
+        if run.model.encoder is not None and run.model.decodes:
             held_out = run.data.test or run.data.validation or run.data.train
             with _each_alone("reconstructions"):
                 rebuilt = plots.reconstructions(run.model, held_out)
                 self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
-        if run.model.has_prior:
+        if run.model.has_prior and run.model.decodes:
             with _each_alone("samples"):
                 self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 

@@ -107,7 +107,7 @@ def test_describe_gives_the_same_rows_for_config_run_and_file(cli, digits, finis
 
 def test_evaluate_gives_the_figures_of_the_run(cli, finished):
     figures = json.loads(cli("evaluate", finished.directory.path, "--json").out)
-    probes = figures.pop("probes")
+    probes = figures.pop("metrics").pop("probe")
     del figures["notes"]
     assert figures == finished.evaluation.to_json()
     assert set(probes) == {"knn", "linear", "knn_pca", "linear_pca"}

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from genkit.cli.progress import ProgressBar, terms
+from genkit.cli.progress import ProgressBar, terms, units
+from genkit.evaluation.figures import Evaluation
 from genkit.record.diagnosis import Note
 from genkit.record.scores import Progress, Scores
 
@@ -65,6 +66,13 @@ def test_what_is_noted_during_a_run_is_said_once(finished, monkeypatch):
 
 def test_terms_show_the_weights_that_are_not_one():
     assert terms(SCORES, {"reconstruction": 1.0, "kl": 0.5}) == "loss 92.65 (reconstruction 80.10 + 0.5 × kl 25.10)"
+
+
+def test_what_transforms_do_to_the_units_of_the_figures_is_said():
+    plain = Evaluation("test", 9, 1, 2, elbo=-3.0, reconstruction=2.0, kl=1.0)
+    assert units(plain) == ""
+    assert units(replace(plain, log_det=62.5)).endswith("as in training, the reconstruction is 64.50")
+    assert units(replace(plain, log_det=0.0, own_units="clip")) == ", in the units of clip"
 
 
 def test_without_a_terminal_there_are_plain_lines(finished):

@@ -1,7 +1,8 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from genkit.evaluation.descriptions import NATS, Description, Figure, descriptions, figures
+from genkit.evaluation.descriptions import Figure, descriptions, figures
+from genkit.interfaces import NATS, Description
 
 LOSS = Description("loss", NATS, "lower", "What is minimised.", ",.2f")
 SHARE = Description("share")

@@ -1,12 +1,12 @@
 """Hostile model files, a row each: what it tries, and what happens instead, from the file to the terminal and card."""
 
-import importlib.util
 import json
 import sys
 import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyte
 import pytest
 from markdown_it import MarkdownIt
 
@@ -128,10 +128,6 @@ def live(card):
 
 def acts(text):
     """Whether text does more to a terminal than to fill its lines."""
-    if not importlib.util.find_spec("pyte"):
-        return any(ord(character) < 32 and character not in "\n\t" for character in text)
-    import pyte
-
     screen = pyte.Screen(200, 300)  # more lines than any command prints
     pyte.Stream(screen).feed("before\r\n" + text.replace("\n", "\r\n"))
     first = "".join(screen.buffer[0][column].data for column in range(len("before")))

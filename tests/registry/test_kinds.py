@@ -8,7 +8,7 @@ def test_name_of_a_component_is_the_one_that_configs_give():
 
 
 def test_every_kind_has_an_interface_which_is_no_component_itself():
-    assert KINDS == ("data", "encoder", "sampler", "prior", "decoder", "likelihood", "loss")
+    assert KINDS == ("data", "encoder", "sampler", "prior", "decoder", "likelihood", "loss", "metric", "transform")
     assert [interface.kind for interface in INTERFACES] == list(KINDS)
     assert why_no_component(Encoder) == "Encoder is abstract: it does not implement forward"
     assert why_no_component(MLPEncoder) is None

@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from genkit.config import RunConfig, TrainingConfig
+from genkit.config import RunConfig
 from genkit.evaluation.descriptions import descriptions
 from genkit.evaluation.figures import Evaluation
-from genkit.evaluation.probes import Probes
 from genkit.evaluation.sample_quality import SampleQuality
 from genkit.interfaces import INTERFACES, Encoder
 from genkit.registry.hooks import RUN_HOOKS
@@ -14,6 +13,7 @@ from genkit.registry.reference import COMMAND, reference
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import FIRST_PARTY, Selection
 from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
+from genkit.settings.training import TrainingConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 
@@ -84,8 +84,10 @@ def test_the_groups_of_options_in_a_part_have_tables_of_their_own():
 
 def test_it_has_every_figure():
     page = reference().split("\n## Figures\n")[1]
-    for key in (*descriptions(Evaluation), *descriptions(Probes, "probes."), *descriptions(SampleQuality, "samples.")):
+    for key in (*descriptions(Evaluation), *descriptions(SampleQuality, "samples.")):
         assert f"| `{key}` |" in page
+    assert "| `metrics.nll.bound` | bound on −log p(x), 50 draws | nats per datum | lower |" in section("metric/nll")
+    assert "It needs: encoder, density." in section("metric/nll")
     assert "| `elbo` | evidence lower bound (ELBO) | nats per datum | higher |" in page
 
 

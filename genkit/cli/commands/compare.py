@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, Json, Seed, app, fail, say
+from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, say
 from genkit.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genkit.evaluation.descriptions import Description
+    from genkit.interfaces import Description, Metric
     from genkit.runs.comparison import Comparison
 
 Column = tuple[str, dict[str, str]]
@@ -36,6 +37,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="The page of pictures to write (.png).")] = Path("compare.png"),
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many samples to compare with as many data.")] = 10_000,
     seed: Seed = 0,
+    metric: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """Compare trained models: figures in a table; samples, reconstructions and latents on a page."""
@@ -45,24 +47,36 @@ def compare(
     if out.suffix != ".png":
         fail(f"--out {out}: the page is a .png; call it {out.with_suffix('.png').name}")
     paths = [run for run in runs if "=" not in run or Path(run).exists()]
-    result = compare_models(paths, [run for run in runs if run not in paths], n, seed)
+    result = compare_models(paths, [run for run in runs if run not in paths], n, seed, metrics=metric or ())
     draw(result, out)
     if as_json:
         tables.print_json(result.comparison.to_json())
     else:
-        show(result.comparison)
+        show(result.comparison, result.metrics)
         say(out)
 
 
-def show(comparison: Comparison) -> None:
-    """Print a table with a row per figure and a column per model, in pieces where it is too wide."""
+def show(comparison: Comparison, metrics: Sequence[Metric.Config] = ()) -> None:
+    """Print a table with a row per figure and a column per model, in pieces where it is too wide.
+
+    Args:
+        comparison: the models and their figures.
+        metrics: the metrics that the models were measured by.
+    """
     from genkit.evaluation.descriptions import LEGEND, descriptions, figures
+    from genkit.evaluation.metrics import descriptions as of_metrics
+    from genkit.evaluation.metrics import figures as figures_of_metrics
     from genkit.runs.comparison import Entry
 
-    entries = [(printable(entry.name), asdict(entry)) for entry in comparison.entries]
-    entries.append(("floor", {"samples": asdict(comparison.floor)}))
-    columns = [(name, {figure.key: figure.text for figure in figures(values, Entry)}) for name, values in entries]
-    rows = {key: about for key, about in descriptions(Entry).items() if any(key in cells for _, cells in columns)}
+    columns: list[Column] = []
+    for entry in comparison.entries:
+        each = [*figures(asdict(entry), Entry), *figures_of_metrics(entry.evaluation.metrics, metrics)]
+        ranked = [one for one in each if entry.evaluation.own_units is None or not one.about.of_density]
+        columns.append((printable(entry.name), {figure.key: figure.text for figure in ranked}))
+    floor = figures({"samples": asdict(comparison.floor)}, Entry)
+    columns.append(("floor", {figure.key: figure.text for figure in floor}))
+    described = descriptions(Entry) | of_metrics(metrics)
+    rows = {key: about for key, about in described.items() if any(key in cells for _, cells in columns)}
     console = tables.console()
     room = console.width - min(max(len(about.title) + GAP for about in rows.values()), console.width // 2)
     for piece in _pieces(columns, room):
@@ -73,6 +87,10 @@ def show(comparison: Comparison) -> None:
         f"{comparison.floor.count:,} samples against as many test data, in {comparison.features}\n"
         "floor: training data in place of samples, about the best that a model can reach"
     )
+    for entry in comparison.entries:
+        if (transform := entry.evaluation.own_units) is not None:
+            what = f"its densities are in the units of {transform}, which has no log|det J|, and rank no models"
+            console.print(f"{printable(entry.name)}: {what}", soft_wrap=True)
 
 
 def _pieces(columns: list[Column], room: int) -> list[list[Column]]:

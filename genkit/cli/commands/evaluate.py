@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, RunPath, SplitName, app, say
+from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, Metrics, RunPath, SplitName, app, say
 
 if TYPE_CHECKING:
-    from genkit.evaluation.descriptions import Description
+    from genkit.interfaces import Description
     from genkit.record.scores import EpochRecord
 
 LONG = 20
 """The number of values above which a list is shown by its least, mean and greatest value."""
+
+WIDTH = 22
+"""The least width of the column of keys."""
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -26,28 +29,30 @@ def evaluate(
     split: SplitName = "test",
     draws: Annotated[int, typer.Option(min=1, help="How many draws from q(z|x) per datum.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="The seed of the draws; by default the run's.")] = None,
+    metric: Metrics = None,
     as_json: Json = False,
     accept_changes: AcceptChanges = False,
 ) -> None:
-    """Estimate the ELBO and its parts, in nats per datum, and probe the latents for labels."""
+    """Estimate the ELBO and its parts, in nats per datum, and the metrics of the config and of --metric."""
     from genkit.evaluation.figures import evaluate as figures_of
-    from genkit.evaluation.probes import probe
+    from genkit.evaluation.metrics import descriptions
     from genkit.record.diagnosis import Signals, diagnose
+    from genkit.runs.metrics import chosen, unasked
     from genkit.runs.opening import reopen
 
     model, dataset = reopen(run, data or (), accept_changes)
     assert model.config is not None
-    evaluation = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed)
+    metrics = chosen(model.config, model.config.metrics, metric or ())
+    metrics = (*metrics, *unasked(model, dataset, split, metrics))
+    evaluation = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed, metrics)
     figures = evaluation.to_json()
-    probes = probe(model, dataset, split)
-    figures["probes"] = probes and probes.to_json()
     keeps_best = model.config.training.keep == "best"
     signature = None if data else model.data
     notes = diagnose(Signals(_history(run), evaluation, signature, dataset, keeps_best))
     if as_json:
         tables.print_json(figures | {"notes": [note._asdict() for note in notes]})
         return
-    show(figures)
+    show(figures, descriptions(metrics) | {figure.key: figure.about for figure in evaluation.figures(metrics)})
     for note in notes:
         say(tables.note_line(note))
 
@@ -59,15 +64,20 @@ def _history(run: Path) -> list[EpochRecord]:
     return RunDirectory(run).history() if run.is_dir() else []
 
 
-def show(values: dict[str, Any]) -> None:
-    """Print a line per value; for a figure, its name, its unit and its better direction too."""
+def show(values: dict[str, Any], metrics: dict[str, Description] | None = None) -> None:
+    """Print a line per value; for a figure, its name, its unit and its better direction too.
+
+    Args:
+        values: an evaluation as plain values.
+        metrics: the descriptions of the figures of its metrics, and others that replace usual ones.
+    """
     from genkit.evaluation.descriptions import LEGEND, descriptions
     from genkit.evaluation.figures import Evaluation
-    from genkit.evaluation.probes import Probes
 
-    about = descriptions(Evaluation) | descriptions(Probes, "probes.")
-    for key, value in _flat(values):
-        say(f"{key:22} {_text(value, about.get(key))}".rstrip())
+    about, lines = descriptions(Evaluation) | (metrics or {}), list(_flat(values))
+    width = max(WIDTH, *(len(key) for key, _ in lines))
+    for key, value in lines:
+        say(f"{key:{width}} {_text(value, about.get(key))}".rstrip())
     say(LEGEND)
 
 

@@ -69,6 +69,7 @@ class RunTracker:
         figures = run.evaluation.to_json() if run.evaluation is not None else {}
         split, stamp, epoch = figures.get("split"), int(time.time() * 1000), run.history[-1].epoch
         numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
+        numbers |= {figure.key: figure.value for figure in run.figures()}
         self._write([Metric(f"{split}/{name}", float(value), stamp, epoch) for name, value in numbers.items()])
         for path in (run.directory.config, run.directory.changes, run.directory.model):
             if path.is_file():

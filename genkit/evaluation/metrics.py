@@ -1,0 +1,178 @@
+"""Metrics: the figures that a config asks for beside those of every model, measured on a split.
+
+A metric that cannot be computed is a MetricError with its name; what becomes of it is up to the caller.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.data.dataset import Dataset, as_float
+from genkit.errors import GenkitError, MetricError, in_a_line, place
+from genkit.evaluation.descriptions import Figure
+from genkit.interfaces import Description, Forward, Metric, MetricData, MetricNeed, Pass, Split
+from genkit.model.building import build_part, new_name
+from genkit.model.conditions import placeholders
+from genkit.model.model import Model
+from genkit.model.network import evaluating
+
+Values = dict[str, dict[str, float]]
+"""The figures of each metric by their keys."""
+ABOVE = "metrics."
+"""The prefix of the keys of metrics' figures, as in `metrics.NAME.KEY`."""
+
+
+def named(configs: Iterable[Metric.Config]) -> dict[str, Metric.Config]:
+    """Metrics by their names; a second one of a name gets a number."""
+    by_name: dict[str, Metric.Config] = {}
+    for config in configs:
+        by_name[new_name(config.name, by_name)] = config
+    return by_name
+
+
+def descriptions(configs: Iterable[Metric.Config], above: str = ABOVE) -> dict[str, Description]:
+    """The descriptions of the figures of metrics, by the keys of the figures."""
+    return {
+        f"{above}{name}.{key}": about
+        for name, config in named(configs).items()
+        for key, about in _metric(config).figures.items()
+    }
+
+
+def figures(values: Mapping[str, Mapping[str, float]], configs: Iterable[Metric.Config]) -> list[Figure]:
+    """The figures of metrics in the order of their descriptions.
+
+    Args:
+        values: the figures of each metric, from `measure`; missing ones are left out.
+        configs: the metrics that gave them.
+    """
+    numbers = {f"{ABOVE}{name}.{key}": value for name, group in values.items() for key, value in group.items()}
+    return [Figure(key, numbers[key], about) for key, about in descriptions(configs).items() if key in numbers]
+
+
+def check(model: Model, data: Dataset, configs: Iterable[Metric.Config]) -> None:
+    """Refuse metrics that a model and its data cannot have.
+
+    Raises:
+        ComponentError: a metric cannot be built with its options.
+        MetricError: model or training data lack what a metric needs, a line for each.
+    """
+    reasons = [lack(model, [data.train], config) for config in configs]
+    if any(reasons):
+        raise MetricError(*filter(None, reasons))
+
+
+def lack(model: Model, splits: Iterable[Split], config: Metric.Config) -> str | None:
+    """Why a metric does not apply to a model and to data, with its name; None: it does."""
+    return _lack(model, splits, _metric(config), config.name)
+
+
+def measure(
+    model: Model, data: Dataset, config: Metric.Config, split: str = "test", seed: int = 0, name: str | None = None
+) -> dict[str, float]:
+    """The figures of a metric on a split; the same seed gives the same figures.
+
+    Args:
+        model: the model.
+        data: the data set.
+        config: the options of the metric.
+        split: the name of the split.
+        seed: the seed of the draws.
+        name: the metric's name in messages, where it is not that of its class.
+
+    Raises:
+        DataError: the split is empty, or its data do not fit the model.
+        MetricError: model or data lack what the metric needs, or it fails, or gives what is no figure.
+    """
+    return measure_by(_metric(config), model, data, split, seed, name or config.name)
+
+
+def measure_by(metric: Metric, model: Model, data: Dataset, split: str, seed: int, name: str) -> dict[str, float]:
+    """The figures of a metric that is built; arguments and errors as for `measure`."""
+    held_out, label = data.split(split), f"metric '{name}'"
+    model.fitting(held_out.x)
+    if (reason := _lack(model, [held_out, data.train], metric, name)) is not None:
+        raise MetricError(reason)
+    material = MetricData(held_out, data.train, data.classes, functools.partial(_passes, model, data, held_out))
+    try:
+        with torch.random.fork_rng(), evaluating(model):
+            torch.manual_seed(seed)
+            values = metric.measure(model, material, seed)
+    except GenkitError as error:
+        raise MetricError(f"{label}: {error}") from error
+    except Exception as error:
+        raise MetricError(f"{label} fails: {in_a_line(error)}{place(error)}") from error
+    return checked(label, metric, values)
+
+
+def checked(label: str, metric: Metric, values: Any) -> dict[str, float]:
+    """The figures as plain numbers; raises MetricError where one is no finite number, or is not described."""
+    if not isinstance(values, Mapping):
+        raise MetricError(f"{label} gives {type(values).__name__}, and must give its figures by their keys")
+    for key, value in values.items():
+        if key not in metric.figures:
+            raise MetricError(f"{label} gives '{key}', which its `figures` do not describe")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise MetricError(f"{label}: '{key}' is {type(value).__name__}, and must be a number: float(value)")
+        if not math.isfinite(value):
+            raise MetricError(f"{label}: '{key}' is {value}, not a finite number")
+    return {key: float(values[key]) for key in metric.figures if key in values}
+
+
+def _metric(config: Metric.Config) -> Metric:
+    metric: Metric = build_part(config)
+    return metric
+
+
+def _passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[Pass]:
+    for batch in data.untransformed().batches(split, size, names=model.inputs):
+        side = {name: values.to(model.device) for name, values in batch.side.items()}
+        yield functools.partial(_passed, model, as_float(batch.x.to(model.device)), side)
+
+
+def _passed(model: Model, x: Tensor, side: Mapping[str, Tensor], draws: int) -> Forward:
+    """One pass of x (B, *shape), in the data's own units; its log_prob is a density in these units."""
+    forward: Forward = model(model.transforms(x), draws, side)
+    if not model.transforms.lasting:
+        return forward
+    own = None if forward.log_prob is None else forward.log_prob + model.transforms.log_det(x)
+    return forward._replace(log_prob=own)
+
+
+def _lack(model: Model, splits: Iterable[Split], metric: Metric, name: str) -> str | None:
+    missing = (_missing(need, model, splits) for need in metric.needs)
+    reason = next((each for each in missing if each is not None), None)
+    return None if reason is None else f"metric '{name}' needs {reason}"
+
+
+def _missing(need: MetricNeed, model: Model, splits: Iterable[Split]) -> str | None:
+    """What is needed and missing, in words; None: it is there."""
+    sampler, likelihood = _part(model, "sampler"), _part(model, "likelihood")
+    if need in ("encoder", "density") and model.encoder is None:
+        return "an encoder, and the model has none"
+    if need == "density" and not _has_density(model):
+        return f"a density of q(z|x), and {sampler} has none"
+    if need == "density" and not model.likelihood.is_density:
+        return f"a density of x, and {likelihood} is none"
+    if need == "prior" and not model.has_prior and model.prior is None:  # one that is fitted comes after training
+        return f"a prior to draw from, and {sampler} has none"
+    if need == "labels" and any(split.labels is None for split in splits):
+        return "labels, and the data have none"
+    return None
+
+
+def _has_density(model: Model) -> bool:
+    with torch.random.fork_rng(), evaluating(model):
+        side = placeholders(model.schema, model.inputs, 2, model.device)
+        latent = model.posterior(torch.zeros(2, *model.shape, device=model.device), 1, side)
+    return latent.log_ratio is not None
+
+
+def _part(model: Model, kind: str) -> str:
+    return f"the {kind}" if model.config is None else f"{kind} '{getattr(model.config, kind).name}'"

@@ -1,0 +1,60 @@
+"""The metrics that a command computes: those of configs, those asked for as text, and those that come unasked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from genkit.config import RunConfig, parse
+from genkit.data.dataset import Dataset
+from genkit.evaluation.metrics import lack
+from genkit.interfaces import Metric
+from genkit.model.model import Model
+from genkit.registry.registry import installed
+
+
+def chosen(run_config: RunConfig, metrics: Iterable[Metric.Config], asked: Iterable[str]) -> tuple[Metric.Config, ...]:
+    """Metrics with what is asked for on the command line.
+
+    Args:
+        run_config: the config whose plugins are looked up.
+        metrics: the metrics of configs.
+        asked: names, or options with names, as in `nll` and `nll.draws=500`; a metric that is new is added, and an
+            option replaces that of a metric.
+
+    Raises:
+        ConfigError: there is no such metric, or an option is wrong.
+    """
+    values: list[Any] = [one.model_dump(mode="json", by_alias=True) for one in metrics]
+    overrides = []
+    for text in asked:
+        name = re.split(r"[.=]", text)[0]
+        if name not in [each["name"] for each in values]:
+            values.append({"name": name})
+        if text != name:
+            overrides.append(f"metrics.{text}")
+    return parse({**run_config.resolved(), "metrics": values}, installed, overrides, "--metric").metrics
+
+
+def unasked(model: Model, data: Dataset, split: str, metrics: Iterable[Metric.Config]) -> Iterator[Metric.Config]:
+    """The installed metrics that `genkit evaluate` computes unasked, without those that are there or do not apply."""
+    assert model.config is not None
+    view, splits = installed(model.config.plugins), [data.split(split), data.train]
+    there = {one.component for one in metrics}
+    for name in view.spellings(Metric.kind):
+        component: Any = view.find(Metric.kind, name)
+        config = _defaults(view.settings(Metric.kind, name)) if component.in_evaluate else None
+        if config is not None and component not in there and lack(model, splits, config) is None:
+            yield config
+
+
+def _defaults(settings: Any) -> Metric.Config | None:
+    """A metric's options; None where some have no default."""
+    try:
+        config: Metric.Config = settings()
+    except ValidationError:
+        return None
+    return config
