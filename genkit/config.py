@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from genkit.errors import ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Prior, Sampler
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
-from genkit.settings.optimizers import Adam, Optimizer
-from genkit.settings.training import Checkpoints, Init, OptionalAverage, Stop
+from genkit.settings.training import Init, TrainingConfig
 from genkit.settings.yaml import Document, dotted
 
 Term = Annotated[Loss.Config, ChosenByName("loss")]
@@ -37,13 +34,6 @@ Metrics = Annotated[
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
-def _no_number(value: Any) -> Any:
-    """Refuse 0 and 1, which Python takes for False and True."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise PydanticCustomError("no_number", "must be 'auto', True or False")
-    return value
-
-
 PLUGINS = {
     "anyOf": [
         {"type": "string"},
@@ -52,105 +42,6 @@ PLUGINS = {
     ]
 }
 """The JSON Schema of a choice of plugins: names, or names that each have a minus."""
-
-
-class TrainingConfig(Settings):
-    """The options of training."""
-
-    epochs: Annotated[
-        int | None, Field(ge=1, description="how many times training passes over the training data; null: see `steps`")
-    ] = 10
-    steps: Annotated[
-        int | None,
-        Field(ge=1, description="how many steps training takes, in place of a number of epochs; null: see `epochs`"),
-    ] = None
-    batch_size: Annotated[int, Field(ge=1, description="how many data one step sees")] = 128
-    accumulate: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="over how many batches a step adds up its gradients, as of one batch that holds all their data",
-        ),
-    ] = 1
-    optimizer: Annotated[Optimizer, Field(description="the optimizer, by its name or with its options")] = Adam()
-    clip_norm: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            description="the greatest norm of the gradients of a step: larger ones are scaled down to it; null: any",
-        ),
-    ] = None
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
-        Field(description="where the model is trained; auto: on a GPU where there is one"),
-    ] = "auto"
-    precision: Annotated[
-        Literal["float32", "tf32", "bfloat16", "float16"],
-        Field(
-            description="the precision that encoder and decoder are fitted in; weights and figures are float32 in "
-            "any case, and float16 scales its loss"
-        ),
-    ] = "float32"
-    compile: Annotated[
-        Literal["auto", True, False],
-        BeforeValidator(_no_number),
-        Field(description="whether steps are compiled by torch.compile; auto: where a run is long enough to gain"),
-    ] = "auto"
-    on_nonfinite: Annotated[
-        Literal["stop", "skip", "rollback"],
-        Field(
-            description="what a step does whose loss or gradient is not finite; stop: it ends training, before its "
-            "update; skip: it is left out; rollback: the last whole epoch is taken up again with other draws, up to "
-            "three times"
-        ),
-    ] = "stop"
-    stop: Annotated[
-        Stop | None, Field(description="when training ends before its last epoch; null: it goes to its end")
-    ] = None
-    keep: Annotated[
-        Literal["last", "best"],
-        Field(
-            description="the weights that are evaluated, drawn and saved; last: those at the end; best: those of the "
-            "epoch in which the figure that `stop` monitors, or the loss, was best on the validation data"
-        ),
-    ] = "last"
-    ema: Annotated[
-        OptionalAverage,
-        Field(
-            description="an exponential moving average of the weights, which is evaluated, drawn and saved in their "
-            "place: its decay, or its options; null: none"
-        ),
-    ] = None
-    checkpoint: Annotated[Checkpoints, Field(description="how often a checkpoint is written")] = Checkpoints(epochs=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _steps_in_place_of_epochs(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and value.get("steps") is not None and "epochs" not in value:
-            return {**value, "epochs": None}
-        return value
-
-    @model_validator(mode="after")
-    def _one_length(self) -> TrainingConfig:
-        if (self.epochs is None) == (self.steps is None):
-            which = "neither epochs nor steps" if self.epochs is None else "both epochs and steps"
-            raise PydanticCustomError("length", f"says {which}: give one of them a number, and the other null")
-        return self
-
-    def steps_per_epoch(self, count: int) -> int:
-        """The number of steps in a pass over `count` training data."""
-        return math.ceil(math.ceil(count / self.batch_size) / self.accumulate)
-
-    def epochs_over(self, count: int) -> int:
-        """The number of epochs over `count` training data; where the steps are given, the last may be cut."""
-        if self.epochs is not None:
-            return self.epochs
-        assert self.steps is not None
-        return math.ceil(self.steps / self.steps_per_epoch(count))
-
-    def steps_over(self, count: int) -> int:
-        """The number of steps over `count` training data in all epochs."""
-        return self.epochs_over(count) * self.steps_per_epoch(count) if self.steps is None else self.steps
 
 
 class RunConfig(Settings):

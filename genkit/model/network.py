@@ -59,12 +59,8 @@ class Network(nn.Module):
         schema: Schema | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.sampler = sampler
-        self.prior = prior
-        self.conditions = conditions
-        self.decoder = decoder
-        self.likelihood = likelihood
+        self.encoder, self.sampler, self.prior, self.conditions = encoder, sampler, prior, conditions
+        self.decoder, self.likelihood = decoder, likelihood
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)

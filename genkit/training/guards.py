@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from genkit.config import TrainingConfig
 from genkit.data.assumptions import unscaled
 from genkit.data.dataset import Dataset
 from genkit.errors import ConfigError, TrainingError
@@ -22,6 +21,7 @@ from genkit.parallel import normalization
 from genkit.record.scores import EpochRecord
 from genkit.settings.patience import Figure
 from genkit.settings.schedules import Plateau
+from genkit.settings.training import TrainingConfig
 from genkit.training.keeping import kept_figure
 from genkit.training.monitor import monitored_weights
 from genkit.training.objective import objective

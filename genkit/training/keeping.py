@@ -8,11 +8,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from genkit.config import TrainingConfig
 from genkit.interfaces import FittedPrior
 from genkit.model.model import Model
 from genkit.record.scores import EpochRecord
 from genkit.settings.patience import Figure
+from genkit.settings.training import TrainingConfig
 from genkit.training.monitor import Monitor
 
 WEIGHTS = "weights/"

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genkit.config import TrainingConfig
 from genkit.errors import ComponentError
 from genkit.interfaces import LearnedLoss
 from genkit.model.model import Model
 from genkit.settings.optimizers import OptimizerConfig
 from genkit.settings.schedules import Curve, Plateau, Varying, value_at
+from genkit.settings.training import TrainingConfig
 from genkit.speed.layout import like
 from genkit.speed.updater import Updater
 from genkit.training.monitor import ReducedRate

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from genkit.config import TrainingConfig
 from genkit.data.dataset import Batch, Dataset, as_float
 from genkit.errors import GenkitError
 from genkit.interfaces import Split
@@ -25,6 +24,7 @@ from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up, answer_of_leader
 from genkit.record.scores import EpochRecord, Figures, Scores, Total
 from genkit.settings.schedules import value_at
+from genkit.settings.training import TrainingConfig
 from genkit.speed.compiled import Compiled
 from genkit.speed.graph import Gradients
 from genkit.training.averaging import AveragedWeights

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from genkit.config import RunConfig, TrainingConfig
+from genkit.config import RunConfig
 from genkit.evaluation.descriptions import descriptions
 from genkit.evaluation.figures import Evaluation
 from genkit.evaluation.sample_quality import SampleQuality
@@ -13,6 +13,7 @@ from genkit.registry.reference import COMMAND, reference
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import FIRST_PARTY, Selection
 from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
+from genkit.settings.training import TrainingConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 

@@ -3,8 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from genkit.config import TrainingConfig
-from genkit.settings.training import Average, Checkpoints
+from genkit.settings.training import Average, Checkpoints, TrainingConfig
 
 
 def made(**values):
