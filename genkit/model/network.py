@@ -59,16 +59,13 @@ class Network(nn.Module):
         schema: Schema | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.sampler = sampler
-        self.prior = prior
-        self.conditions = conditions
-        self.decoder = decoder
-        self.likelihood = likelihood
+        self.encoder, self.sampler, self.prior, self.conditions = encoder, sampler, prior, conditions
+        self.decoder, self.likelihood = decoder, likelihood
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
-        self.frozen: list[nn.Module] = []  # the parts that are not fitted
+        self.frozen: list[nn.Module] = []
+        """The parts that are not fitted."""
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}

@@ -1,4 +1,4 @@
-"""The options of training: how long, how, which weights it starts and ends with, and its checkpoints."""
+"""The options of training: its length, its steps, the weights that it starts and ends with, and its checkpoints."""
 
 from __future__ import annotations
 

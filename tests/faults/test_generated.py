@@ -1,6 +1,7 @@
 """Configs, overrides, texts and files that chance makes: each is taken, or refused in a line, and nothing else."""
 
 import copy
+import gc
 import gzip
 import io
 import json
@@ -372,6 +373,7 @@ def test_hangs_and_memory_are_seen(monkeypatch):
         patched.setattr("tests.faults.watch.SECONDS", 0.05)
         with pytest.raises(HangError):
             _forever()
+    gc.collect()  # so that what other tests leave makes no room
     with watched() as peak:
         taken = bytearray(64 * 2**20)
         taken[:: 2**12] = b"1" * (2**14)
