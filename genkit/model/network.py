@@ -64,8 +64,7 @@ class Network(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
-        self.frozen: list[nn.Module] = []
-        """The parts that are not fitted."""
+        self.frozen: list[nn.Module] = []  # the parts that are not fitted
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}

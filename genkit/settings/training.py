@@ -150,8 +150,8 @@ class TrainingConfig(Settings):
         Literal["stop", "skip", "rollback"],
         Field(
             description="what a step does whose loss or gradient is not finite; stop: it ends training, before its "
-            "update; skip: it is left out; rollback: the last whole epoch is taken up again with other draws, up to "
-            "three times"
+            "update; skip: it is left out; rollback: training goes back to its last checkpoint and on with other "
+            "draws, up to three times"
         ),
     ] = "stop"
     stop: Annotated[

@@ -39,8 +39,11 @@ def shapes(subject: Subject) -> None:
 def over(subject: Subject) -> None:
     """A term that is a statistic of the batch says so: `over` is 'batch'."""
     for case in subject.cases():
+        values = [case.part(case.passed(5))]
+        if isinstance(case.part, LearnedLoss):
+            values.append(case.part.critic_loss(random_pass(case.model, 5, case.draws).detached()))
         require(
-            case.part(case.passed(5)).ndim == 1 or case.part.over == "batch",
+            all(each.ndim for each in values) or case.part.over == "batch",
             "the term is (), a statistic of the batch, and does not say so: set `over` to 'batch', so that a training "
             "that accumulates gradients over batches refuses it",
         )

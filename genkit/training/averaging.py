@@ -27,7 +27,7 @@ class AveragedWeights:
         """The averages in the order of the parameters; empty before the first step."""
 
     @torch.no_grad()
-    def __call__(self, _: object = None) -> None:
+    def add(self) -> None:
         """Take the parameters after a step into the average."""
         from torch.optim.swa_utils import get_ema_multi_avg_fn  # only those who average pay for its import
 

@@ -15,7 +15,7 @@ from genkit.errors import TrainingError
 from genkit.interfaces import Follower
 from genkit.parallel.group import count
 from genkit.record.scores import EpochRecord, Figures, Progress, Total
-from genkit.training.finite import Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
+from genkit.training.finite import Fleeting, Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
 from genkit.training.guards import check_epoch, check_finite
 from genkit.training.seeds import random_state, seed_everything, set_random_state
 from genkit.training.trainer import Trainer
@@ -206,13 +206,13 @@ class Loop:
     def _take(self, batches: Iterator[Batch], weights: torch.Tensor) -> None:
         """One step; with an inspector, one that is not finite leaves nothing behind, or raises NotFiniteError."""
         trainer, total = self.trainer, self.total
-        before = None if trainer.inspect is None else _Fleeting(trainer)
-        trainer.taken = (self.epoch - 1) * self.steps + self.step
+        before = None if trainer.inspect is None else Fleeting(trainer.model)
+        trainer.taken = self.done
         try:
             figures, size = self._step(batches, weights)
         except NotFiniteError:
             assert before is not None
-            before.restore(trainer, random=trainer.config.on_nonfinite != "skip")
+            before.restore(random=trainer.config.on_nonfinite != "skip")
             if trainer.config.on_nonfinite != "skip":
                 raise
             self.left_out += 1
@@ -272,21 +272,6 @@ class Loop:
         self.left_out = _among(state["left_out"], self.step)
         self._random = _below(state, "random/")
         self.total.load_state_dict(_below(state, "total/"), self.device)
-
-
-class _Fleeting:
-    """What a step changes before its update: the random state, and buffers such as running means."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.random = random_state(trainer.model.device)
-        self.buffers = [buffer.clone() for buffer in trainer.model.buffers()]
-
-    def restore(self, trainer: Trainer, random: bool) -> None:
-        """Put the buffers back, and the random state where it is asked for."""
-        for buffer, value in zip(trainer.model.buffers(), self.buffers, strict=True):
-            buffer.copy_(value)
-        if random:
-            set_random_state(self.random, trainer.model.device)
 
 
 def _among(number: Any, most: int) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genkit.model.model import Model
 from genkit.parallel import group
 from genkit.record.scores import Scores
+from genkit.training.seeds import random_state, set_random_state
 
 Gradients = Mapping[str, Sequence[Tensor | None]]
 """Gradients by owner, in the order of the owner's parameters."""
@@ -85,3 +86,23 @@ def bad_parameters(model: Model) -> dict[str, float]:
     if not floats or bool(torch.stack([each.isfinite().all() for each in floats.values()]).all()):
         return {}
     return {next(name for name, each in floats.items() if not bool(each.isfinite().all())): math.nan}
+
+
+class Fleeting:
+    """What a step changes before its update: the random state, and buffers such as running means.
+
+    Args:
+        model: the model, before the step.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.random = random_state(model.device)
+        self.buffers = [buffer.clone() for buffer in model.buffers()]
+
+    def restore(self, random: bool) -> None:
+        """Put the buffers back, and the random state where it is asked for."""
+        for buffer, value in zip(self.model.buffers(), self.buffers, strict=True):
+            buffer.copy_(value)
+        if random:
+            set_random_state(self.random, self.model.device)

@@ -131,8 +131,11 @@ def _statistics(model: Model) -> list[str]:
     with torch.random.fork_rng(), evaluating(model):
         zeros, side = _placeholders(model)
         forward, beside = model(zeros, side=side), model.beside(side)
-        values = {name: loss(forward, **beside.of(loss)) for name, loss in model.losses.items()}
-    return [name for name, value in values.items() if model.losses[name].over == "batch" or not value.ndim]
+        values = {name: [loss(forward, **beside.of(loss))] for name, loss in model.losses.items()}
+        with torch.enable_grad():
+            for name, critic in model.critics.items():
+                values[name].append(critic.critic_loss(forward.detached(), **beside.of(critic)))
+    return [name for name, own in values.items() if model.losses[name].over == "batch" or not all(x.ndim for x in own)]
 
 
 def _placeholders(model: Model) -> tuple[Tensor, dict[str, Tensor]]:

@@ -97,7 +97,7 @@ class Trainer:
         model, config = self.model, self.config
         if config.ema is not None:
             self.average = AveragedWeights(self.optimization.parameters[MODEL], config.ema.decay)
-            self.after_step.append(self.average)
+            self.after_step.append(self._average)
             self.states["ema"] = self.average
         if config.keep == "best":
             self.best = BestWeights(model, Monitor(model, kept_figure(config)))
@@ -111,6 +111,11 @@ class Trainer:
         for owner, reduced in self.optimization.reduced.items():
             self.after_epoch.append(reduced)
             self.states[f"lr.{owner}"] = reduced
+
+    def _average(self, _: Trainer) -> None:
+        assert self.average is not None
+        if self.taken % self.optimization.period == 0:  # critics may have updates between those of the model
+            self.average.add()
 
     def _keep_best(self, record: EpochRecord) -> None:
         assert self.best is not None

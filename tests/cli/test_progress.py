@@ -49,6 +49,12 @@ def test_unscaled_data_are_said_before_the_collapse_that_they_cause(finished):
     assert "smaller weight" not in text
 
 
+def test_the_epoch_of_the_best_weights_is_said(finished):
+    said = "the weights are those of epoch 2, the best on the validation data"
+    assert said in shown(replace(finished, kept=2), terminal=False)
+    assert "the weights are those" not in shown(finished, terminal=False)
+
+
 def test_what_is_noted_during_a_run_is_said_once(finished, monkeypatch):
     notes = [Note("some rule", "something \x1b[31mis wrong")]
     monkeypatch.setattr(type(finished), "notes", lambda self, during=False: notes)

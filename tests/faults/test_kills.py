@@ -28,6 +28,12 @@ VARIANTS = {
     ],
     "binarized": ["vae-digits", *DENSE, "data.binarize=dynamic", "training.clip_norm=5"],
     "momentum": ["vae-digits", *DENSE, "training.optimizer={name: sgd, lr: 0.001, momentum: 0.9}"],
+    "kept": [
+        "vae-digits",
+        *DENSE,
+        "training={epochs: null, steps: 14, batch_size: 300, ema: 0.9, keep: best, stop: {patience: 2}}",
+        "training.checkpoint={steps: 2}",
+    ],
     "compiled": ["vae-digits", *DENSE, "training.compile=true"],
     "two processes": ["vae-digits", *DENSE],
     "whole": ["vae-digits", *DENSE, "training.epochs=2", "training.batch_size=400"],

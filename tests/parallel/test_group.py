@@ -29,6 +29,11 @@ VARIANTS = {
     "gan": ["gan", "decoder.hidden=[16]"],
     "wasserstein": ["gan", "loss.adversarial.form=wasserstein", "training.epochs=1"],
     "sparse": ["sparse-autoencoder"],
+    "kept": [
+        "vae-digits",
+        "training={epochs: null, steps: 15, batch_size: 50, accumulate: 2, ema: 0.9, keep: best, stop: {}}",
+        "training.optimizer.lr={schedule: plateau, from: 0.001, patience: 1, min_delta: 1.0e+9}",
+    ],
 }
 UNDETERMINED = re.compile(r"critic\.2\.bias|decoder\.layers\.([14]\.bias|[25]\.running_mean)")
 """Biases of a GAN whose gradient is zero but for rounding, as batch normalization or the difference of the critic's two

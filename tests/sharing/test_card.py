@@ -90,6 +90,23 @@ def test_the_card_says_what_the_model_is_and_how_good(facts, finished):
     assert "| classes | 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 |" in section(card, "Data")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, None),
+        ({"keep": "best"}, "of the best epoch on the validation data"),
+        ({"ema": 0.99}, "of the last epoch, averaged with decay 0.99"),
+        ({"keep": "best", "ema": 0.99}, "of the best epoch on the validation data, averaged with decay 0.99"),
+    ],
+)
+def test_the_card_says_which_weights_they_are(facts, finished, options, said):
+    training = {**facts.config.training.model_dump(), **options}
+    config = facts.config.model_copy(update={"training": type(facts.config.training).model_validate(training)})
+    text = write(dataclasses.replace(facts, config=config), finished.directory.path)
+    assert ("| weights |" in text) == (said is not None)
+    assert said is None or f"| weights | {said} |" in text
+
+
 def test_the_card_says_what_the_diagnosis_says(facts, finished):
     text = section(write(facts, finished.directory.path), "Notes")
     assert r"- the loss still falls after epoch 3\: a longer training may give a better model" in text

@@ -121,3 +121,14 @@ def test_a_damaged_state_is_refused(digits, change, said):
     steps(trainer, data, 1)
     with pytest.raises(ValueError, match=said):
         trainer.average.load_state_dict({**trainer.average.state_dict(), **change})
+
+
+def test_steps_of_critics_alone_do_not_count(digits):
+    trainer, data = trainer_of(digits, "training.ema=0.9", "loss.adversarial.steps=3", system="gan")
+    before = values(trainer.model.decoder.parameters())
+    steps(trainer, data, 2)
+    assert (trainer.average.steps, trainer.average.means) == (0, [])
+    for mine, theirs in zip(trainer.model.decoder.parameters(), before, strict=True):
+        assert torch.equal(mine, theirs)
+    steps(trainer, data, 5)
+    assert (trainer.taken, trainer.average.steps) == (7, 2)
