@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import sys
 import traceback
 from functools import cache
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ def main() -> None:
     With GENKIT_TRACEBACK=1 the traceback of an error is printed too, for authors of plugins.
     """
     app = application()
-    from genkit.cli.app import INTERRUPTED, any_terminal, fail, warning_lines
+    from genkit.cli import extensions
+    from genkit.cli.app import INTERRUPTED, PLUGINS, any_terminal, fail, warning_lines
     from genkit.errors import GenkitError
     from genkit.training.signals import end_or_remember, handled
 
@@ -34,6 +36,7 @@ def main() -> None:
     any_terminal()
     try:
         with warning_lines(), handled(end_or_remember):
+            extensions.add_to(app, PLUGINS, sys.argv[1:])
             app()
     except KeyboardInterrupt:  # before the command had begun
         raise SystemExit(INTERRUPTED) from None
