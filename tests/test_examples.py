@@ -26,7 +26,7 @@ CODES = {
     "vae-waves": 8,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
-GANS = {"gan": 30, "gan-conditional": 60, "gan-conv": 5, "vae-gan": 25}
+GANS = {"gan": 30, "gan-conditional": 60, "gan-conv": 8, "vae-gan": 25}
 """Those with a critic, with the number of epochs after which what they generate is of nearly every class."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
