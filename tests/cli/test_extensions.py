@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SOURCE = '''
 from typing import Annotated
 import typer

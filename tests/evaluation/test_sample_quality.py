@@ -16,6 +16,8 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.evaluation.sample_quality import SampleQuality, sample_quality
 
+pytestmark = pytest.mark.slow
+
 K = 5
 
 

@@ -23,6 +23,8 @@ from genkit.runs.running import resume
 from genkit_tensorboard import writer
 from genkit_tensorboard.writer import RunWriter, _thumbnails
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "vae-digits.yaml"
 
 

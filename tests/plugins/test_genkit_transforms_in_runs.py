@@ -22,6 +22,8 @@ from genkit.sharing.export import export
 from genkit.sharing.facts import gather
 from genkit_metrics import NLL
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 DOLLARS = np.exp(RNG.normal(size=(400, 3)) * [0.5, 1, 0.2] + [9, 3, 6]).astype(np.float32)
 

@@ -15,6 +15,8 @@ from genkit.registry.selection import FIRST_PARTY, Selection
 from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
 from genkit.settings.training import TrainingConfig
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 
 

@@ -23,6 +23,8 @@ from genkit.runs.comparison import Compared, compare
 from genkit.runs.opening import as_config, create_directory, prepare
 from genkit.sharing import weights
 
+pytestmark = pytest.mark.slow
+
 TEST = 359
 PARTS = ["encoder.hidden=[4]", "decoder.hidden=[4]"]
 

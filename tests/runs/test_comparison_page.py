@@ -13,6 +13,8 @@ from genkit.errors import RunError
 from genkit.runs import comparison_page as page
 from genkit.runs.comparison import Compared
 
+pytestmark = pytest.mark.slow
+
 
 def of(compared: Compared, *names: str) -> Compared:
     """Some of the models, in this order."""

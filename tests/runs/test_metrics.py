@@ -23,6 +23,8 @@ from genkit.sharing.card import front_matter, write
 from genkit.sharing.facts import gather
 from genkit_metrics import NLL, Probe
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["training.epochs=2", "encoder.hidden=[8]", "decoder.hidden=[8]"]
 METRICS = "metrics=[{name: nll, draws: 5}, probe]"
 

@@ -12,7 +12,7 @@ from genkit.runs.running import resume, run
 from genkit.training import checkpoint
 from genkit.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("bare")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bare")]
 SMALL = ["encoder.hidden=[8]", "decoder.hidden=[8]", "training.batch_size=140"]
 """1,258 training data of digits, in 9 steps an epoch."""
 STATEFUL = [

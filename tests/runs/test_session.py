@@ -9,7 +9,7 @@ import genkit
 from genkit.errors import RunError
 from genkit.runs.running import resume, run
 
-pytestmark = pytest.mark.usefixtures("bare")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bare")]
 SMALL = ["encoder.hidden=[32]", "decoder.hidden=[32]", "data.validation=0.3", "data.test=0.6", "training.batch_size=8"]
 OVERFIT = [*SMALL, "training.epochs=30", "training.optimizer.lr=0.01"]
 """So few data that the validation loss soon rises."""
