@@ -94,7 +94,7 @@ def test_whatever_shows_figures_shows_them(measured):
     assert event.value == pytest.approx(nll, rel=1e-6)
 
 
-def test_models_are_compared_by_all_metrics_of_all(measured, trained, cli, tmp_path, monkeypatch, users_cache):
+def test_models_are_compared_by_all_metrics_of_all(measured, trained, cli, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("genkit.evaluation.classifier.STEPS", 20)
     paths = [trained[name].directory.path for name in ("vae-digits", "gan")]
@@ -103,7 +103,7 @@ def test_models_are_compared_by_all_metrics_of_all(measured, trained, cli, tmp_p
     of = [entry.evaluation.metrics for entry in compared.comparison.entries]
     assert [one.keys() for one in of] == [{"nll", "probe"}, {"nll", "probe"}, set()]
     assert of[0]["nll"] != of[1]["nll"]
-    monkeypatch.setenv("XDG_CACHE_HOME", str(users_cache))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     answer = cli("compare", *paths, "-n", 100, "--metric", "nll.draws=2", "--out", tmp_path / "page.png")
     (row,) = [line for line in answer.out.splitlines() if line.startswith("bound on −log p(x), 2 draws")]
     assert [row.split()[-1], row.split()[-2]] == ["–", "–"]  # neither the floor nor the GAN has it
