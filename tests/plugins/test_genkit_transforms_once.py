@@ -19,6 +19,7 @@ from genkit.runs.running import resume, run
 from genkit.training.fitting import fit_prior
 from genkit.training.trainer import Trainer
 from genkit_metrics import NLL, Probe
+from tests.models import LINEAR, PARTS
 
 NOISE = 0.4
 W = np.array([[1.0, 0.5], [1.0, -0.5], [-0.8, 1.0], [0.8, 1.0], [0.0, 0.0]])
@@ -43,14 +44,10 @@ def table(tmp_path_factory):
 def config_of(path, transform="standardize", **changes):
     values = {
         "data": {"name": "arrays", "path": str(path), "transform": transform, "validation": 0.2, "test": 0.2},
-        "encoder": {"name": "mlp", "hidden": []},
-        "sampler": {"name": "gaussian", "latent": 2},
-        "decoder": {"name": "mlp", "hidden": []},
         "likelihood": {"name": "gaussian", "scale": NOISE},
-        "loss": ["reconstruction", "kl"],
         "training": {"epochs": 2, "batch_size": 64},
     }
-    return as_config({**values, **changes})
+    return as_config({**PARTS, **LINEAR, **values, **changes})
 
 
 def set_to(layer, weight, bias):
