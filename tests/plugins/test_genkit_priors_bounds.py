@@ -28,6 +28,8 @@ from genkit.training.trainer import Trainer
 from genkit_metrics import NLL
 from tests.models import LINEAR, PARTS, built
 
+pytestmark = pytest.mark.slow
+
 Array = np.ndarray[Any, Any]
 DRAWS = (1, 10, 100, 1000)
 
@@ -110,7 +112,6 @@ def test_the_bound_rises_with_the_draws_to_the_exact_log_likelihood(model: Model
     assert one < exact - 0.1
 
 
-@pytest.mark.slow
 def test_a_trained_model_has_a_bound_that_rises_to_its_exact_log_likelihood() -> None:
     """Digits, 5 latents, 10 components, all of them learned."""
     training = {"epochs": 60, "batch_size": 200, "compile": False, "optimizer": {"name": "adam", "lr": 0.01}}
