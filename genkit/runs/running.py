@@ -39,7 +39,7 @@ from genkit.sharing import weights
 from genkit.speed.pieces import import_compiler
 from genkit.training import checkpoint
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.monitor import Stopping
+from genkit.training.monitor import Monitor
 
 
 def run(
@@ -195,10 +195,10 @@ def _check_stop(directory: RunDirectory, point: checkpoint.Checkpoint, model: Mo
     options, state = model.config.training.stop, point.state("stop")
     if options is None or not state or directory.stages.done(point.epoch) != list(STAGES):
         return
-    stopping = Stopping(model, options)
+    stopping = Monitor.of(model, options)
     with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged state is named when it is restored
         stopping.load_state_dict(state)
-    if stopping.met:
+    if stopping.exhausted:
         longer = "to train longer, give it more training.stop.patience, or training.stop=null"
         raise RunError(f"{directory.path}: is finished after {point.epoch} epochs, by training.stop; {longer}")
 
