@@ -106,6 +106,12 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
         assert (tmp_path / name).stat().st_size > 0, name
 
 
+@pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)
+def test_the_configs_of_the_page_on_mnist_are_valid(command):
+    changes = [word for word in command[3 : command.index("--out")] if word != "data=mnist"]
+    assert as_config(ROOT / command[2], ["data={name: mnist}", *changes]).data.name == "mnist"
+
+
 @pytest.mark.slow
 def test_the_training_page_works_in_its_order(tmp_path, environment, process):
     """Each command as it is; the example ends early with weights of an epoch before."""
