@@ -31,7 +31,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 OWN = ("eager", "compiled", "floor")
 MODELS = {"dense": EXAMPLES / "vae-dense.yaml", "conv": EXAMPLES / "vae-deconv.yaml"}
 BY_HAND = {name: EXAMPLES / f"{name}.yaml" for name in ("vae-rnn", "gan", "sparse-autoencoder")}
-PLAIN = {"gan": ["loss.adversarial.r1=0"]}
+PLAIN = {"gan": ["loss.adversarial.r1=0", "training.ema=null"]}
 """The options by which an example takes the steps of its loop by hand."""
 OTHERS = {**PEERS, **HAND}
 WARM = 10
