@@ -13,8 +13,9 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TypeVar
 
 import pluggy
@@ -23,11 +24,13 @@ from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component
 from genkit.registry import hooks
 from genkit.registry.discovery import GROUP, UNKNOWN, Offer, contained, offers
+from genkit.registry.files import NO_PART, Code, missing_neighbour, module_of
+from genkit.registry.handover import Files
 from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
 from genkit.registry.kinds import name_of, why_no_component
 from genkit.registry.parts import Claims, Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
-from genkit.registry.selection import VARIABLE, Selection, canonical
+from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical
 from genkit.settings.base import ChosenByName, nearest
 
 SLOW = 0.5
@@ -57,6 +60,8 @@ class Registry:
         """The environment's choice of plugins."""
         self._claims: Claims = {}
         self._waiting: list[tuple[Offer, Plugin]] = []
+        self.files = Files()
+        """The plugins in one file that this process knows."""
         self._warned_of: set[Selection] = set()
 
     def parts(self, wanted: str | Iterable[str] = "all") -> Parts:
@@ -67,13 +72,17 @@ class Registry:
 
         Raises:
             ConfigError: `wanted` is no choice of plugins.
+            ComponentError: it names a file whose code does not run here (see `Files.resolved`), or fails.
         """
+        wanted = self.files.resolved(wanted, self.wanted.files)
         choice = Selection.of(wanted, "plugins")
         if choice not in self._warned_of:
             self._warned_of.add(choice)
             self.warn_of_unknown(choice)
-        view = Parts(self.plugins, self._claims, self.manager, (self.wanted, choice))
+        view = Parts(self.plugins, self._claims, self.manager, (self.wanted, choice), wanted)
         self._load_wanted(view)
+        for word in dict.fromkeys((*self.wanted.files, *choice.files)):
+            self._load_file(self.files.codes[word], view)
         return view
 
     def find_installed(self) -> None:
@@ -95,17 +104,51 @@ class Registry:
             elif (misfit := offer.misfit()) is not None:
                 plugin.problems.append(misfit)
             else:
-                self._load(offer.entry, plugin)
+                self._load(plugin, offer.entry.load, functools.partial(_remedy, entry=offer.entry))
 
-    def _load(self, entry: EntryPoint, plugin: Plugin) -> None:
+    def _load_file(self, code: Code, view: Parts) -> None:
+        """Run the code of a plugin in one file, unless it has run already or the environment leaves it out.
+
+        Raises:
+            ComponentError: it fails, has no part, or one that has the name of a part of genkit's own.
+        """
+        plugin = next((each for each in self.plugins if each.key == code.word), None)
+        if plugin is None:
+            plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
+            self.plugins.append(plugin)
+            if view.wants(plugin):
+                self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
+                plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
+        if plugin.problems:
+            self._forget(plugin)  # what it lacks may be there at the next attempt
+            raise ComponentError(*(f"{code.path}: {problem}" for problem in plugin.problems))
+
+    def _clash(self, component: type[Component], plugin: Plugin) -> str | None:
+        """Why a part of a plugin in one file cannot be named; None: it can."""
+        claims = self._claims[component.kind, name_of(component)]
+        others = [other for each, other in claims if each is not component]
+        if plugin in others or any(other.distribution == FIRST_PARTY for other in others):
+            owner = "another class of the file" if plugin in others else FIRST_PARTY
+            return f"{component.kind} '{name_of(component)}' is also of {owner}; choose another name"
+        return None
+
+    def _forget(self, plugin: Plugin) -> None:
+        """Remove a plugin with its claims and hooks."""
+        self.plugins.remove(plugin)
+        for claims in self._claims.values():
+            claims[:] = [claim for claim in claims if claim[1] is not plugin]
+        if self.manager.has_plugin(plugin.key):
+            self.manager.unregister(name=plugin.key)
+
+    def _load(self, plugin: Plugin, load: Callable[[], object], remedy: Callable[[BaseException], str]) -> None:
         start = time.perf_counter()
         try:
             with contained(plugin.notes):
-                module = entry.load()
+                module = load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything: SystemExit, or a test runner's skip
-            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{_remedy(error, entry)}")
+            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{remedy(error)}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
@@ -127,7 +170,7 @@ class Registry:
         if plugin not in self.plugins:
             self.plugins.append(plugin)
         try:
-            self.manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
+            self.manager.register(module, name=plugin.key)
             plugin.problems += hook_problems(self.manager, module)
             plugin.events = [hook for hook in RUN_HOOKS if self._of(module, hook)]
             for implementation in self._of(module, "components"):
@@ -141,7 +184,7 @@ class Registry:
                 for component in classes:
                     self._claim(component, plugin)
             if not plugin.events and not plugin.problems and not self._of(module, "components"):
-                plugin.problems.append(NO_HOOK)
+                plugin.problems.append(NO_HOOK if plugin.sha256 is None else NO_PART)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -218,7 +261,9 @@ def registry() -> Registry:
     Raises:
         ConfigError: the environment variable GENKIT_PLUGINS is no choice of plugins.
     """
-    whole = Registry(Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE))
+    whole = Registry()
+    wanted = whole.files.handed_over(os.environ.get(VARIABLE, "all"), Path(), VARIABLE)
+    whole.wanted = Selection.of(wanted, VARIABLE)
     whole.find_installed()
     whole.warn_of_unknown(whole.wanted)
     return whole
@@ -227,6 +272,11 @@ def registry() -> Registry:
 def installed(wanted: str | Iterable[str] = "all") -> Parts:
     """The components that a config with this choice of plugins can name; raises as `Registry.parts` does."""
     return registry().parts(wanted)
+
+
+def installed_with_files(wanted: str | Iterable[str], folder: Path) -> Parts:
+    """As `installed`, for a choice that the user hands over: the files that it names in `folder` run."""
+    return registry().parts(registry().files.handed_over(wanted, folder, "plugins"))
 
 
 ChosenByName.look_up = staticmethod(installed)

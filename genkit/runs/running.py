@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genkit import config
 from genkit.config import RunConfig
 from genkit.errors import GenkitError, RunError
 from genkit.files import atomic, strict_json
@@ -19,6 +20,7 @@ from genkit.record.directory import RunDirectory
 from genkit.record.run import Run
 from genkit.record.stages import STAGES
 from genkit.registry.provenance import warn_of_changes
+from genkit.registry.registry import installed
 from genkit.runs import changes
 from genkit.runs.opening import (
     as_config,
@@ -134,7 +136,7 @@ def _resumed_config(
     """The config of a run with overrides; raises RunError where it changed since the checkpoint with this header."""
     run_config = config_of(directory)
     if header is not None:
-        recorded = as_config(header.config, changes.overrides_of(directory))
+        recorded = config.parse(header.config, installed, changes.overrides_of(directory), str(directory.checkpoint))
         changes.check_config(recorded, run_config, directory, accept)
     return as_config(run_config, overrides)
 
