@@ -235,6 +235,7 @@ def new_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cal
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache or tmp_path / f"cache-{next(caches)}"))
         whole.files = Files()
         whole.wanted = Selection.of(whole.files.handed_over(wanted, Path(), VARIABLE), VARIABLE)
+        whole.files.of_environment = whole.wanted.files
 
     move()
     yield move

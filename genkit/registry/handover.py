@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from genkit.errors import ComponentError, GenkitWarning
+from genkit.errors import ComponentError, ConfigError, GenkitWarning
 from genkit.parallel import group
 from genkit.registry import trust
 from genkit.registry.files import Code, read
@@ -20,6 +20,8 @@ class Files:
 
     def __init__(self) -> None:
         self.codes: dict[str, Code] = {}
+        self.of_environment: Sequence[str] = ()
+        """The words of the files in the environment's choice: each stands for any content of its name."""
 
     def handed_over(self, wanted: str | Iterable[str], folder: Path, source: str) -> str | list[str]:
         """A choice with each path replaced by the word of its content, whose code is trusted from now on.
@@ -32,7 +34,7 @@ class Files:
             source: where the choice stands, for messages.
 
         Raises:
-            ConfigError: a file cannot be read, or two have one name.
+            ConfigError: a file cannot be read, or the environment names another one of its name.
         """
         words = words_of(wanted)
         if not any(map(names_file, words)):
@@ -40,6 +42,10 @@ class Files:
         for position, word in enumerate(words):
             if names_file(word) and not CODE_WORD.fullmatch(word):
                 code = read(word, folder)
+                if self._by_name.get(code.name, code.word) != code.word:
+                    raise ConfigError(
+                        f"{word}: {VARIABLE} names another file that is called {code.name}; name one of them"
+                    )
                 if group.is_leader():
                     message = f"{source}: {word} is code that runs (sha256 {code.sha256[:12]}…)"
                     warnings.warn(message, GenkitWarning, stacklevel=2)
@@ -48,12 +54,16 @@ class Files:
                 words[position] = code.word
         return words
 
-    def resolved(self, wanted: str | Iterable[str], handed: Iterable[str]) -> str | list[str]:
+    @property
+    def _by_name(self) -> dict[str, str]:
+        """The words of the environment's files by the names of the files."""
+        return {self.codes[word].name: word for word in self.of_environment}
+
+    def resolved(self, wanted: str | Iterable[str]) -> str | list[str]:
         """A choice with the word of a content for each file; no path in it is opened.
 
         Args:
             wanted: the choice, which may be anybody's.
-            handed: the words of files in the environment's choice: each stands for all files of its name.
 
         Raises:
             ComponentError: a file has not been run here before, and is not handed over; or two have one name.
@@ -61,8 +71,7 @@ class Files:
         words = words_of(wanted)
         if not any(map(names_file, words)):
             return wanted if isinstance(wanted, str) else words
-        by_name = {self.codes[word].name: word for word in handed}
-        words = [self._resolved(word, by_name) if names_file(word) else word for word in words]
+        words = [self._resolved(word) if names_file(word) else word for word in words]
         names = Counter(self.codes[word].name for word in dict.fromkeys(words) if word in self.codes)
         if twice := [name for name, count in names.items() if count > 1]:
             raise ComponentError(f"two files are called {twice[0]}: give one of them another name")
@@ -73,11 +82,11 @@ class Files:
         codes = [self.codes[word] for word in words_of(wanted) if names_file(word)]
         return {code.name: code.source.decode("utf-8") for code in codes}
 
-    def _resolved(self, word: str, by_name: Mapping[str, str]) -> str:
+    def _resolved(self, word: str) -> str:
         match = CODE_WORD.fullmatch(word)
         name = match[1] if match else re.split(r"[/\\]", word)[-1]
-        if name in by_name:
-            return by_name[name]
+        if name in self._by_name:
+            return self._by_name[name]
         if match and word not in self.codes and (code := trust.recall(*match.groups())) is not None:
             self.codes[word] = code
         if word not in self.codes:

@@ -14,7 +14,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,7 +73,7 @@ class Registry:
             ConfigError: `wanted` is no choice of plugins.
             ComponentError: it names a file whose code does not run here (see `Files.resolved`), or fails.
         """
-        wanted = self.files.resolved(wanted, self.wanted.files)
+        wanted = self.files.resolved(wanted)
         choice = Selection.of(wanted, "plugins")
         if choice not in self._warned_of:
             self._warned_of.add(choice)
@@ -104,7 +103,7 @@ class Registry:
             elif (misfit := offer.misfit()) is not None:
                 plugin.problems.append(misfit)
             else:
-                self._load(plugin, offer.entry.load, functools.partial(_remedy, entry=offer.entry))
+                self._load(plugin, offer.entry.load, offer.remedy)
 
     def _load_file(self, code: Code, view: Parts) -> None:
         """Run the code of a plugin in one file, unless it has run already or the environment leaves it out.
@@ -112,13 +111,14 @@ class Registry:
         Raises:
             ComponentError: it fails, has no part, or one that has the name of a part of genkit's own.
         """
-        plugin = next((each for each in self.plugins if each.key == code.word), None)
-        if plugin is None:
-            plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
-            self.plugins.append(plugin)
-            if view.wants(plugin):
-                self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
-                plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
+        if any(each.key == code.word for each in self.plugins):
+            return
+        plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
+        if not view.wants(plugin):
+            self.plugins.append(plugin)  # so that messages can say what leaves it out
+            return
+        self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
+        plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
         if plugin.problems:
             self._forget(plugin)  # what it lacks may be there at the next attempt
             raise ComponentError(*(f"{code.path}: {problem}" for problem in plugin.problems))
@@ -134,7 +134,7 @@ class Registry:
 
     def _forget(self, plugin: Plugin) -> None:
         """Remove a plugin with its claims and hooks."""
-        self.plugins.remove(plugin)
+        self.plugins[:] = [each for each in self.plugins if each is not plugin]
         for claims in self._claims.values():
             claims[:] = [claim for claim in claims if claim[1] is not plugin]
         if self.manager.has_plugin(plugin.key):
@@ -243,17 +243,6 @@ class Registry:
             self.plugins[:] = [each for each in self.plugins if not set(each.components) & set(components)]
 
 
-def _remedy(error: BaseException, entry: EntryPoint) -> str:
-    """The remedy where an entry point names a module or an attribute that its distribution lacks."""
-    is_missing = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
-    if is_missing or (isinstance(error, AttributeError) and not place(error)):
-        return (
-            f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, and "
-            "install it again"
-        )
-    return ""
-
-
 @functools.cache
 def registry() -> Registry:
     """The registry of this process with every installed plugin; it is built at the first call.
@@ -264,6 +253,7 @@ def registry() -> Registry:
     whole = Registry()
     wanted = whole.files.handed_over(os.environ.get(VARIABLE, "all"), Path(), VARIABLE)
     whole.wanted = Selection.of(wanted, VARIABLE)
+    whole.files.of_environment = whole.wanted.files
     whole.find_installed()
     whole.warn_of_unknown(whole.wanted)
     return whole

@@ -121,6 +121,7 @@ def resume(
             changes.check_data(header.data, model.data, directory.path, accept_changes or asked)
         _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
+            overrides += _other_plugins(header, run_config)
             _record(directory, run_config, length, changes.Change(*length.place, overrides))
         with _joined(run_config, device):
             return train(Run(run_config, directory, data, model), device, listeners, until)
@@ -139,6 +140,14 @@ def _resumed_config(
         recorded = config.parse(header.config, installed, changes.overrides_of(directory), str(directory.checkpoint))
         changes.check_config(recorded, run_config, directory, accept)
     return as_config(run_config, overrides)
+
+
+def _other_plugins(header: weights.Header | None, run_config: RunConfig) -> list[str]:
+    """The override that says which plugins a run goes on with, where a file took the place of the checkpoint's."""
+    recorded, wanted = None if header is None else header.config.get("plugins"), run_config.plugins
+    if not isinstance(recorded, list) or isinstance(wanted, str) or tuple(recorded) == wanted:
+        return []
+    return [f"plugins=[{', '.join(wanted)}]"]
 
 
 class _Length:

@@ -11,6 +11,7 @@ import torch
 import genkit
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.files.tensors import read_tensors, write_tensors
+from genkit.pictures import plots
 from genkit.registry.registry import installed, installed_with_files, registry
 from genkit.runs.opening import config_of
 from genkit.settings import yaml
@@ -336,3 +337,82 @@ def test_a_run_config_from_python_opens_no_path(lab):
     with pytest.raises(GenkitError, match="is a path to code"):
         genkit.run(config, ["plugins=[../lab/other.py]"], out="again")
     assert genkit.run(config, ["seed=1"], out="again").config.plugins == config.plugins
+
+
+def test_a_run_that_goes_on_with_another_content_records_it_and_is_repeated_with_both(lab, new_machine):
+    cache = lab / "cache"
+    new_machine(cache=cache)
+    genkit.run(lab / "mine.yaml", out="run", until=(2, 0))
+    first = word_of(Path("run"))
+    (lab / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=2))
+    new_machine(f"all,{lab / 'mine.py'}", cache=cache)
+    with pytest.warns(GenkitWarning, match=r"the file is other code"):
+        run = genkit.resume("run")
+    (second,) = run.config.plugins
+    assert second != first
+    assert json.loads(Path("run/changes.json").read_text())[-1]["overrides"] == [f"plugins=[{second}]"]
+    new_machine(cache=cache)
+    assert genkit.load("run").config.plugins == config_of(run.directory).plugins == (second,)
+    with pytest.warns(GenkitWarning, match=r"the file is other code"):
+        assert genkit.reproduce("run").different == []
+    with pytest.warns(GenkitWarning, match=r"the file is other code"):
+        assert genkit.resume("run", epochs=5).config.plugins == (second,)
+
+
+def test_the_environment_and_a_config_name_one_file_of_a_name(lab, new_machine):
+    (lab / "more").mkdir()
+    (lab / "more" / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=3))
+    new_machine(f"all,{lab / 'more' / 'mine.py'}")
+    with pytest.raises(
+        ConfigError, match=r"GENKIT_PLUGINS names another file that is called mine\.py; name one of them"
+    ):
+        genkit.run(lab / "mine.yaml")
+
+
+def test_runs_with_two_contents_of_one_file_are_compared_each_with_its_own(lab, monkeypatch):
+    x, runs = np.ones((5, 3), np.float32), []
+    for factor in (1, 2):
+        (lab / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=factor))
+        runs.append(genkit.run(lab / "mine.yaml", out=f"run{factor}"))
+    for run in runs:
+        assert torch.equal(genkit.load(run.directory.path).encode(x), run.model.encode(x))
+    models = [genkit.load(run.directory.path) for run in runs]
+    assert type(models[0].encoder) is not type(models[1].encoder)
+
+
+LISTENER = """
+from pathlib import Path
+from genkit import hookimpl
+
+
+@hookimpl
+def epoch_ended(run, record):
+    with Path(run.directory.path / "heard").open("a") as stream:
+        stream.write(f"{record.epoch}\\n")
+"""
+
+
+def test_a_file_with_a_hook_follows_the_runs_that_name_it_alone(tmp_path, monkeypatch, new_machine):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plots, "draw_all", lambda *_: [])
+    np.save("x.npy", np.random.default_rng(0).random((40, 3), np.float32))
+    Path("logger.py").write_text(LISTENER)
+    text = CONFIG.format(data="x.npy").replace("encoder: sines", "encoder: {name: mlp, hidden: []}")
+    Path("with.yaml").write_text(text.replace("./mine.py", "-genkit-torch/tensorboard, ./logger.py"))
+    Path("without.yaml").write_text(text.replace("./mine.py", "-genkit-torch/tensorboard"))
+    genkit.run("with.yaml", out="with")
+    genkit.run("without.yaml", out="without")
+    assert Path("with/heard").read_text() == "1\n2\n3\n4\n"
+    assert not Path("without/heard").exists()
+    listeners = json.loads(Path("with/environment.json").read_text())["listeners"]
+    assert [each["plugin"] for each in listeners if each["plugin"].startswith("./")] == ["./logger.py/logger"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on tracing
+@pytest.mark.parametrize("format", ["onnx", "torch-export"])
+def test_a_model_with_it_is_compiled_and_exported(lab, cli, format):
+    run = genkit.run(lab / "mine.yaml", ["training.compile=true", "training.epochs=1"], out="run")
+    assert run.plan.compiled
+    answer = cli("export", "run", "--format", format, "--out", "m.onnx" if format == "onnx" else "m.pt2")
+    assert answer.code == 0, answer.err
