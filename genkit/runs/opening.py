@@ -27,6 +27,7 @@ from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, installed_with_files, registry
+from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
@@ -147,6 +148,7 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "platform": platform.platform(),
+        **threads.record(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "listeners": [
             {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": plugin_hash(p)}
