@@ -282,7 +282,7 @@ def _finding(record: PluginRecord, view: Parts) -> Finding:
 def _lost(record: PluginRecord, causes: dict[str, str]) -> Finding:
     """The finding for a record with components that are not available, each with the cause."""
     parts = tuple(causes)
-    if record.file:
+    if record.file and f"{record.distribution}@{record.sha256}" not in {plugin.key for plugin in registry().plugins}:
         return Finding(record, "missing", f"the file {untrusted(record.file, record.sha256)}", parts)
     if record.distribution == THIS_PROCESS:
         message = f"{named(parts)} is not registered here; no distribution brings it: genkit.register"

@@ -6,14 +6,15 @@ user ran. So a damaged folder, or two processes that write there, can only make 
 
 from __future__ import annotations
 
-import contextlib
 import os
+import sys
 import warnings
 from pathlib import Path
 
-from genkit.errors import GenkitWarning, RunError
+from genkit.errors import GenkitWarning, RunError, in_a_line
 from genkit.files import atomic
 from genkit.registry.files import LARGEST, Code
+from genkit.registry.selection import VARIABLE
 
 
 def folder() -> Path:
@@ -25,35 +26,53 @@ def folder() -> Path:
 
 def remember(code: Code) -> None:
     """Note that the user has run this code; warns (GenkitWarning) where that cannot be written."""
-    if recall(code.name, code.sha256) is not None:
-        return
     place = folder() / code.sha256 / code.name
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder().chmod(0o700)
+        if _read(place, code.sha256) is not None and _fault() is None:
+            return
+        folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (fault := _fault()) is not None:
+            raise RunError(fault)
         with atomic.replacing(place) as temporary:
             temporary.write_bytes(code.source)
     except (OSError, RunError) as error:
         message = (
-            f"cannot note in {folder()} that {code.distribution} is trusted ({error}); commands that open the run need "
-            f"GENKIT_PLUGINS=all,PATH/{code.name}"
+            f"that {code.distribution} is trusted cannot be noted ({in_a_line(error)}); commands that open the run "
+            f"need {VARIABLE}=all,PATH/{code.name}"
         )
         warnings.warn(message, GenkitWarning, stacklevel=2)
 
 
 def recall(name: str, sha256: str) -> Code | None:
-    """The code with that name and hash that the user has run before; None: there is none."""
-    place = folder() / sha256 / name
-    with contextlib.suppress(OSError):
-        if _is_own(folder()) and place.is_file() and place.stat().st_size <= LARGEST:
-            code = Code(name, place.read_bytes(), place)
-            return code if code.sha256 == sha256 else None
+    """The code with that name and hash that the user has run before; None: there is none.
+
+    Warns (GenkitWarning) where the folder cannot be trusted or read.
+    """
+    try:
+        if (fault := _fault()) is None:
+            return _read(folder() / sha256 / name, sha256)
+    except OSError as error:
+        fault = f"{folder()}: cannot be read ({error.strerror}), so no code in it is trusted"
+    warnings.warn(fault, GenkitWarning, stacklevel=2)
     return None
 
 
-def _is_own(place: Path) -> bool:
-    """Whether only the user can write in a folder; always so on Windows, where users' folders are their own."""
-    if not hasattr(os, "getuid"):
-        return True
-    about = place.stat()
-    return about.st_uid == os.getuid() and not about.st_mode & 0o022
+def _read(place: Path, sha256: str) -> Code | None:
+    """The code at a place; None: there is none, or it has another hash."""
+    if not place.is_file() or place.stat().st_size > LARGEST:
+        return None
+    code = Code(place.name, place.read_bytes(), place)
+    return code if code.sha256 == sha256 else None
+
+
+def _fault() -> str | None:
+    """Why nothing in the folder is trusted; None: the user alone writes there, or it is not there yet.
+
+    On Windows, users' folders are their own.
+    """
+    if sys.platform == "win32" or not folder().exists():
+        return None
+    about = folder().stat()
+    if about.st_uid == os.getuid() and not about.st_mode & 0o022:
+        return None
+    return f"{folder()}: others can write there, so no code in it is trusted; remove it"

@@ -223,6 +223,22 @@ def test_an_environment_without_it_leaves_it_out(lab, new_machine):
     with pytest.raises(ConfigError, match=r"unknown encoder 'sines'.*left out by GENKIT_PLUGINS=none: \./mine\.py"):
         genkit.run(lab / "mine.yaml")
     assert not (lab / "mark").exists()
+    new_machine(cache=lab / "cache")
+    genkit.run(lab / "mine.yaml", out="run")
+    new_machine("none", cache=lab / "cache")
+    with pytest.raises(ComponentError, match=r"model\.safetensors: .*left out by GENKIT_PLUGINS=none: \./mine\.py"):
+        genkit.load("run")
+
+
+def test_where_the_code_cannot_be_noted_the_run_goes_on(lab, new_machine):
+    (lab / "cache").write_text("")
+    new_machine(cache=lab / "cache")
+    with pytest.warns(GenkitWarning, match=r"that \./mine\.py is trusted cannot be noted"):
+        genkit.run(lab / "mine.yaml", out="run")
+    genkit.load("run")  # in this process
+    new_machine(cache=lab / "cache")
+    with pytest.raises(ComponentError, match=r"is code that you have not run here"):
+        genkit.load("run")
 
 
 def test_files_of_one_config_are_not_those_of_another(lab):

@@ -46,9 +46,30 @@ def test_a_folder_that_others_can_write_is_not_trusted():
     trust.remember(CODE)
     assert trust.folder().stat().st_mode & 0o777 == 0o700
     trust.folder().chmod(0o777)
-    assert recalled() is None
-    trust.remember(CODE)
+    with pytest.warns(GenkitWarning, match=r"trusted-code: others can write there, so no code in it is trusted; rem"):
+        assert recalled() is None
+    with pytest.warns(GenkitWarning, match=r"that \./mine\.py is trusted cannot be noted .*others can write there"):
+        trust.remember(CODE)
+    trust.folder().chmod(0o700)
     assert recalled() is not None
+
+
+def test_a_folder_of_somebody_else_is_not_trusted(monkeypatch):
+    trust.remember(CODE)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.warns(GenkitWarning, match=r"others can write there"):
+        assert recalled() is None
+
+
+def test_what_cannot_be_read_is_said_and_not_trusted(monkeypatch):
+    trust.remember(CODE)
+
+    def fail(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.warns(GenkitWarning, match=r"trusted-code: cannot be read \(Permission denied\)"):
+        assert recalled() is None
 
 
 def test_odd_things_in_its_place_are_not_opened():
@@ -62,7 +83,7 @@ def test_odd_things_in_its_place_are_not_opened():
 
 def test_a_place_that_cannot_be_written_is_a_warning_with_the_remedy(tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.warns(GenkitWarning, match=r"cannot note in .*trusted-code.* GENKIT_PLUGINS=all,PATH/mine\.py"):
+    with pytest.warns(GenkitWarning, match=r"cannot be noted \(.*\); .* need GENKIT_PLUGINS=all,PATH/mine\.py"):
         trust.remember(CODE)
     assert recalled() is None
 
