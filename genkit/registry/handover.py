@@ -60,13 +60,13 @@ class Files:
         return {self.codes[word].name: word for word in self.of_environment}
 
     def resolved(self, wanted: str | Iterable[str]) -> str | list[str]:
-        """A choice with the word of a content for each file; no path in it is opened.
+        """A choice with the word of a content for each file whose code may run; no path in it is opened.
 
         Args:
             wanted: the choice, which may be anybody's.
 
         Raises:
-            ComponentError: a file has not been run here before, and is not handed over; or two have one name.
+            ComponentError: two files have one name.
         """
         words = words_of(wanted)
         if not any(map(names_file, words)):
@@ -79,19 +79,29 @@ class Files:
 
     def sources(self, wanted: str | Iterable[str]) -> dict[str, str]:
         """The text of the files that a choice names by their content, by their names."""
-        codes = [self.codes[word] for word in words_of(wanted) if names_file(word)]
+        codes = [self.codes[word] for word in words_of(wanted) if word in self.codes]
         return {code.name: code.source.decode("utf-8") for code in codes}
 
     def _resolved(self, word: str) -> str:
         match = CODE_WORD.fullmatch(word)
-        name = match[1] if match else re.split(r"[/\\]", word)[-1]
+        name = match[1] if match else _file_name(word)
         if name in self._by_name:
             return self._by_name[name]
         if match and word not in self.codes and (code := trust.recall(*match.groups())) is not None:
             self.codes[word] = code
-        if word not in self.codes:
-            raise ComponentError(f"{word if match is None else f'./{name}'} {untrusted(name, match and match[2])}")
         return word
+
+    def unavailable(self, files: Iterable[str]) -> list[str]:
+        """Why the code of some of these words does not run, a message for each."""
+        matches = [(word, CODE_WORD.fullmatch(word)) for word in files if word not in self.codes]
+        return [
+            f"./{match[1]} {untrusted(*match.groups())}" if match else f"{word} {untrusted(_file_name(word), None)}"
+            for word, match in matches
+        ]
+
+
+def _file_name(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
 
 
 def untrusted(name: str, sha256: str | None) -> str:

@@ -30,6 +30,7 @@ class Parts:
         choices: the choices of the environment and of a config; a plugin has to be allowed by each, and one in one file
             has to be named by one of them.
         wanted: the config's choice, with each file by its content.
+        unavailable: why the code of files in it does not run, a message for each.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class Parts:
         manager: pluggy.PluginManager,
         choices: Sequence[Selection],
         wanted: str | Sequence[str] = "all",
+        unavailable: Sequence[str] = (),
     ) -> None:
         self.plugins = plugins
         self.wanted = wanted
+        self.unavailable = unavailable
         self._claims = claims
         self._manager = manager
         self._choices = choices
@@ -99,6 +102,7 @@ class Parts:
             if self.wants(plugin)
             for problem in plugin.problems
         ]
+        causes += [f" ({message})" for message in self.unavailable]
         left_out: dict[str, dict[str, None]] = {}
         for plugin, source in self.left_out():
             left_out.setdefault(source, {})[plugin.owner] = None

@@ -72,17 +72,19 @@ class Registry:
 
         Raises:
             ConfigError: `wanted` is no choice of plugins.
-            ComponentError: it names a file whose code does not run here (see `Files.resolved`), or fails.
+            ComponentError: it names a file whose code fails, or two of one name.
         """
         wanted = self.files.resolved(wanted)
         choice = Selection.of(wanted, "plugins")
         if choice not in self._warned_of:
             self._warned_of.add(choice)
             self.warn_of_unknown(choice)
-        view = Parts(self.plugins, self._claims, self.manager, (self.wanted, choice), wanted)
+        choices, unavailable = (self.wanted, choice), self.files.unavailable(choice.files)
+        view = Parts(self.plugins, self._claims, self.manager, choices, wanted, unavailable)
         self._load_wanted(view)
         for word in dict.fromkeys((*self.wanted.files, *choice.files)):
-            self._load_file(self.files.codes[word], view)
+            if word in self.files.codes:
+                self._load_file(self.files.codes[word], view)
         return view
 
     def find_installed(self) -> None:
@@ -265,9 +267,17 @@ def installed(wanted: str | Iterable[str] = "all") -> Parts:
     return registry().parts(wanted)
 
 
+def complete(wanted: str | Iterable[str]) -> Parts:
+    """As `installed`, for a run that trains; raises ComponentError too where a file that it names may not run."""
+    view = installed(wanted)
+    if view.unavailable:
+        raise ComponentError(*view.unavailable)
+    return view
+
+
 def installed_with_files(wanted: str | Iterable[str], folder: Path) -> Parts:
-    """As `installed`, for a choice that the user hands over: the files that it names in `folder` run."""
-    return registry().parts(registry().files.handed_over(wanted, folder, "plugins"))
+    """As `complete`, for a choice that the user hands over: the files that it names in `folder` run."""
+    return complete(registry().files.handed_over(wanted, folder, "plugins"))
 
 
 ChosenByName.look_up = staticmethod(installed)

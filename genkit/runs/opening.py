@@ -26,7 +26,7 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
-from genkit.registry.registry import installed, installed_with_files, registry
+from genkit.registry.registry import complete, installed, installed_with_files, registry
 from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
@@ -44,7 +44,8 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
     """
     overrides = list(overrides)
     if isinstance(source, RunConfig):
-        return config.parse(source.resolved(), installed, overrides) if overrides else source
+        complete(source.plugins)
+        return config.parse(source.resolved(), complete, overrides) if overrides else source
     if not isinstance(source, str | Path):
         return config.parse(source, partial(installed_with_files, folder=Path()), overrides)
     is_typed = any(re.split(r"[.=\[]", assignment)[0] == "plugins" for assignment in overrides)
@@ -100,8 +101,10 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     assert model.data is not None
     if not weights.is_of_run(path):
         _check_asked(path, model.config.data, overrides)
-    config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})
-    data_config = as_config(config, overrides).data  # what is typed here starts in the working directory
+    data_config = anchored(model.config.data, _folder_of(path))
+    if overrides:  # what is typed here starts in the working directory
+        values = model.config.model_copy(update={"data": data_config}).resolved()
+        data_config = config.parse(values, installed, overrides).data
     data = load_data(data_config, model.data.scaling, model.transforms)
     if not overrides:
         check_data(model.data, data.signature(data_config.name), path, accept_changes)
@@ -201,7 +204,7 @@ def config_of(directory: RunDirectory) -> RunConfig:
         ConfigError: the config is damaged.
     """
     try:
-        return config.load(directory.config, installed, overrides_of(directory))
+        return config.load(directory.config, complete, overrides_of(directory))
     except ConfigError as error:
         wanted = yaml.read(directory.config).values.get("plugins", "all")
         raise explained(error, recorded_plugins(directory), directory.path, wanted) from None

@@ -13,7 +13,7 @@ from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarnin
 from genkit.files.tensors import read_tensors, write_tensors
 from genkit.pictures import plots
 from genkit.registry.registry import installed, installed_with_files, registry
-from genkit.runs.opening import config_of
+from genkit.runs.opening import config_of, reopen
 from genkit.settings import yaml
 from genkit.sharing import weights
 
@@ -420,6 +420,13 @@ def test_a_file_with_a_hook_follows_the_runs_that_name_it_alone(tmp_path, monkey
     genkit.run("without.yaml", out="without")
     assert Path("with/heard").read_text() == "1\n2\n3\n4\n"
     assert not Path("without/heard").exists()
+    new_machine()
+    assert genkit.load("with").sample(2).shape == (2, 3)  # a model needs no logger
+    assert reopen("with", ["data=digits"])[1].shape == (1, 8, 8)
+    with pytest.raises(ComponentError, match=r"\./logger\.py .* is code that you have not run here"):
+        genkit.resume("with", epochs=9)
+    with pytest.raises(ComponentError, match=r"\./logger\.py .* is code that you have not run here"):
+        genkit.run(genkit.load("with").config, out="again")
     listeners = json.loads(Path("with/environment.json").read_text())["listeners"]
     assert [each["plugin"] for each in listeners if each["plugin"].startswith("./")] == ["./logger.py/logger"]
 
