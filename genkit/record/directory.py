@@ -82,7 +82,7 @@ class RunDirectory:
 
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
-        for folder in (self.path, self.pictures):
+        for folder in (self.path, self.pictures, self.code):
             atomic.sweep(folder)
 
     @classmethod

@@ -29,7 +29,7 @@ def words_of(wanted: str | Iterable[str]) -> list[str]:
 
 def names_file(word: str) -> bool:
     """Whether a word of a choice names a plugin in one file, by its path or by its content."""
-    return word.startswith(("./", "../", "/", "~")) or re.search(r"\.py(@[^/]*)?$", word, re.IGNORECASE) is not None
+    return word.startswith(("./", "../", "/", "~")) or word.partition("@")[0].lower().endswith(".py")
 
 
 class Selection(NamedTuple):

@@ -12,6 +12,7 @@ from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import KINDS, Component, Shape
 from genkit.registry.discovery import GROUP
 from genkit.registry.kinds import name_of
+from genkit.registry.parts import Parts
 from genkit.registry.plugin import Plugin
 from genkit.registry.registry import installed, installed_with_files, registry
 from genkit.registry.selection import canonical, names_file
@@ -95,7 +96,16 @@ def _part(component: type[Component]) -> str:
 def _of_file(path: str) -> Plugin:
     """The plugin in a file that the user names."""
     view = installed_with_files([path], Path())
-    return next(plugin for plugin in view.plugins if plugin.key in view.wanted)
+    plugin = next(plugin for plugin in view.plugins if plugin.key in view.wanted)
+    _check_wanted([plugin], view)
+    return plugin
+
+
+def _check_wanted(plugins: Iterable[Plugin], view: Parts) -> None:
+    """Refuse plugins that the environment leaves out; raises ComponentError."""
+    for plugin, source in view.left_out():
+        if plugin in plugins:
+            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
 
 
 def _plugins(name: str) -> list[Plugin]:
@@ -104,9 +114,7 @@ def _plugins(name: str) -> list[Plugin]:
     owners = list(dict.fromkeys(plugin.distribution for plugin in plugins))
     if len(owners) > 1:
         raise ComponentError(f"plugin '{name}' is of {' and of '.join(owners)}; write the distribution's name")
-    for plugin, source in installed().left_out():
-        if plugin in plugins:
-            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
+    _check_wanted(plugins, installed())
     if not plugins:
         if _is_installed(name):
             raise ComponentError(

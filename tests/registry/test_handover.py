@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarnin
 from genkit.files.tensors import read_tensors, write_tensors
 from genkit.pictures import plots
 from genkit.registry.registry import installed, installed_with_files, registry
+from genkit.registry.selection import VARIABLE
 from genkit.runs.opening import config_of, reopen
 from genkit.settings import yaml
 from genkit.sharing import weights
@@ -333,6 +336,10 @@ def test_it_is_checked_and_shown(lab, cli, new_machine):
     answer = cli("check-plugin", lab / "mine.py")
     assert answer.code == 0
     assert "encoder/sines  (./mine.py)" in answer.out
+    new_machine("none")
+    answer = cli("check-plugin", lab / "mine.py")
+    assert answer.code == 2
+    assert "plugin 'mine' of ./mine.py is left out by GENKIT_PLUGINS=none; allow it there" in answer.err
     new_machine(f"all,{lab / 'mine.py'}")
     assert "encoder/sines  (./mine.py)" in cli("plugins", "show", "encoder/sines").out
     assert "mine  (./mine.py)\n    components: encoder/sines" in cli("plugins").out
@@ -439,3 +446,16 @@ def test_a_model_with_it_is_compiled_and_exported(lab, cli, format):
     assert run.plan.compiled
     answer = cli("export", "run", "--format", format, "--out", "m.onnx" if format == "onnx" else "m.pt2")
     assert answer.code == 0, answer.err
+
+
+@pytest.mark.slow
+def test_processes_that_share_a_run_each_run_the_file_and_one_says_so(lab, environment):
+    environment |= {VARIABLE: "all", "XDG_CACHE_HOME": str(lab / "cache"), "OMP_NUM_THREADS": "1"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    command = ["genkit", "run", str(lab / "mine.yaml"), "--out", "two"]
+    done = subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is code that runs") == 1
+    one = genkit.run(lab / "mine.yaml", out="one").model.state_dict()
+    two = genkit.load("two").state_dict()
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
