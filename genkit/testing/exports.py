@@ -10,7 +10,7 @@ import logging
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,16 @@ class _Reading(nn.Module):
         return case.settled(self.part, first, *side)[0]
 
 
-class _Lengths(TorchFunctionMode):
-    """Notes where a plugin's code asks for len() of a tensor, which an export takes for a fixed number."""
+class _Watch(TorchFunctionMode):
+    """Notes where a plugin's code calls a function that an export has trouble with: len() of a tensor, torch.cdist."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Callable[..., Any]) -> None:
         super().__init__()
+        self.watched = watched
         self.places: list[str] = []
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is Tensor.__len__:
+        if function is self.watched:
             self.places += _callers()[:1]
         return function(*args, **(kwargs or {}))
 
@@ -73,7 +74,7 @@ def _inputs(case: Case, count: int) -> tuple[Tensor, ...]:
     return (first, *side.values())
 
 
-@promise(Encoder, Decoder, Sampler, Likelihood, after=("shapes", "eval determinism", "batch independence"))
+@promise(Encoder, Decoder, Sampler, Likelihood, after=("shapes", "eval determinism", "batch independence", "compiled"))
 @torch.no_grad()
 def exported_for_any_batch(subject: Subject) -> None:
     """It is exported once for any number of data, and then gives the same as here (`genkit export`)."""
@@ -108,7 +109,7 @@ def together_exported(subject: Subject) -> None:
 
 def _reason(case: Case, error: Exception) -> str:
     """Why a part is not exported, with the place and the remedy."""
-    if lengths := _lengths(case):
+    if lengths := _calls(case, Tensor.__len__):
         return f"len() of a tensor is a fixed number in an exported file ({', '.join(lengths)}): {REMEDY}"
     text = str(error)
     if "specialized it to be a constant" in text:
@@ -121,17 +122,22 @@ def _reason(case: Case, error: Exception) -> str:
 
 
 def _decision(case: Case) -> str:
-    lines = f" ({', '.join(lengths)})" if (lengths := _lengths(case)) else ""
+    if distances := _calls(case, torch.cdist):
+        return (
+            f"torch.cdist computes in another way for many data ({', '.join(distances)}), and an exported file keeps "
+            'one way alone: give it compute_mode="donot_use_mm_for_euclid_dist"'
+        )
     return (
-        f"it decides by the number of data{lines}, and an exported file keeps one way alone: leave `if` on x.shape[0] "
-        "out, and do the same for any number"
+        "it decides by the number of data, and an exported file keeps one way alone: leave `if` on x.shape[0] out, and "
+        "do the same for any number"
     )
 
 
-def _lengths(case: Case) -> list[str]:
-    with torch.no_grad(), seeded(), _Lengths() as mode:
+def _calls(case: Case, function: Callable[..., Any]) -> list[str]:
+    """The lines of a plugin's code that call a function for a few data."""
+    with torch.no_grad(), seeded(), _Watch(function) as watch:
         _Reading(case)(*_inputs(case, TRACED))
-    return list(dict.fromkeys(mode.places))
+    return list(dict.fromkeys(watch.places))
 
 
 @contextlib.contextmanager
