@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from genkit.settings.base import Settings
+from genkit.settings.base import Settings, nearest
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.patience import Patience
 
@@ -89,12 +89,14 @@ class Init(Settings):
         ),
     ] = ()
 
-    @model_validator(mode="after")
-    def _frozen_parts_start_from_it(self) -> Init:
-        strange = [name for name in self.freeze if self.parts is not None and name not in self.parts]
-        if strange:
-            raise PydanticCustomError("freeze", f"freeze: '{strange[0]}' is not one of the parts")
-        return self
+    @field_validator("freeze")
+    @classmethod
+    def _frozen_parts_start_from_it(cls, freeze: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        parts = info.data.get("parts")
+        for name in freeze:
+            if parts is not None and name not in parts:
+                raise PydanticCustomError("freeze", f"init.parts has no '{name}' to freeze; {nearest(name, parts)}")
+        return freeze
 
 
 def _no_number(value: Any) -> Any:
