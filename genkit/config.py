@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Prior, Sampler
@@ -29,6 +30,13 @@ Metrics = Annotated[
     BeforeValidator(several, json_schema_input_type=tuple[Measure, ...] | Measure),
     Field(description="what is measured after training beside the ELBO and its parts, by `genkit evaluate` too"),
 ]
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise PydanticCustomError("twice", f"'{twice[0]}' is there twice")
+    return names
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
@@ -90,7 +98,7 @@ class RunConfig(Settings):
     loss: Terms
     metrics: Metrics = ()
     condition: Annotated[
-        Annotated[tuple[Name, ...], Field(max_length=20)],
+        Annotated[tuple[Name, ...], Field(max_length=20), AfterValidator(_each_once)],
         BeforeValidator(several, json_schema_input_type=tuple[Name, ...] | Name),
         Field(
             description="the side data that encoder and decoder are conditioned on, such as labels: they get them as "

@@ -22,7 +22,7 @@ import pluggy
 from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component
 from genkit.registry import hooks
-from genkit.registry.discovery import GROUP, Offer, contained, offers
+from genkit.registry.discovery import GROUP, Offer, contained, moved, offers
 from genkit.registry.entry_points import UNKNOWN
 from genkit.registry.files import NO_PART, Code, missing_neighbour, module_of
 from genkit.registry.handover import Files
@@ -122,7 +122,7 @@ class Registry:
             return
         whole = False
         try:
-            self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
+            self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code) or moved(error))
             self._take_over(plugin)
             plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
             whole = not plugin.problems

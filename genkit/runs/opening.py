@@ -32,7 +32,8 @@ from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
-from genkit.training.guards import check_accumulation, check_last_batch, check_monitors
+from genkit.training.guards import check_accumulation, check_last_batch, check_monitors, schedule_doubts
+from genkit.training.optimization import check_parameters
 from genkit.training.seeds import own_random_state, seed_everything
 
 
@@ -71,9 +72,11 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     check_monitors(model, run_config.training, data)
     check_accumulation(model, run_config.training)
+    check_parameters(model)
     metrics.check(model, data, run_config.metrics)
     model.data = data.signature(run_config.data.name)
-    for doubt in doubts(data, model.data.range):
+    of_schedules = schedule_doubts(model, run_config.training, len(data.train.x))
+    for doubt in [*doubts(data, model.data.range), *of_schedules]:
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
     return data, model
 

@@ -273,6 +273,7 @@ def test_the_same_content_runs_once(lab):
             r"No module named 'helper' \(mine\.py:1\); a plugin in one file imports nothing .*new-plugin",
         ),
         ("import no_such_module", r"No module named 'no_such_module' \(mine\.py:1\)$"),
+        ("import genkit.hookspecs", r"No module named 'genkit.hookspecs' .*other modules may have moved"),
         ("x = 1", r"it has no part: no class that derives from one of genkit's interfaces"),
         (MINE.replace('"sines"', '"mlp"'), r"encoder 'mlp' is also of genkit-torch; choose another name"),
         (MINE.replace('"sines"', '"a b"'), r"Sines has the name 'a b'"),
