@@ -33,8 +33,8 @@ class Average(Settings):
         Field(
             gt=0,
             lt=1,
-            description="the factor of the average at each update of the model, which a critic's `steps` make rarer; it "
-            "spans 1 / (1 - decay) updates",
+            description="the factor of the average at each update of the model, which a critic's `steps` make rarer; "
+            "it spans 1 / (1 - decay) updates",
         ),
     ] = 0.999
 
