@@ -16,7 +16,7 @@ import torch
 
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder
-from genkit.registry.registry import installed
+from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config
 from genkit.testing import checks
 
@@ -199,6 +199,18 @@ def test_a_part_of_the_plugin_guide_keeps_its_contract(name):
     exec(next(block for block in blocks("python", "docs/plugins.md") if f"{name}.py" in block), namespace)
     (component,) = namespace["components"]()
     assert {result.status for result in (check.result() for check in checks(component))} == {"ok"}
+
+
+def test_the_pair_of_the_plugin_guide_keeps_its_contract(tmp_path, monkeypatch):
+    block = next(block for block in blocks("python", "docs/plugins.md") if "codebook.py" in block)
+    (tmp_path / "codebook_of_the_guide.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    pair = importlib.import_module("codebook_of_the_guide").components()
+    with registry().registered_within(*pair):
+        for component in pair:
+            results = {check.name: check.result() for check in checks(component)}
+            assert [result for result in results.values() if result.status in ("FAILED", "not run")] == []
+            assert results["together"].status == results["together compiled"].status == "ok"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from genkit.data.units import as_float
 from genkit.errors import ComponentError, DataError, GenkitError, in_a_line, place
 from genkit.interfaces import Augmentation, Component, Shape, Transform
+from genkit.interfaces.signatures import check_signatures
 
 BLOCK = 2**20
 """About the number of values that are transformed at once, where data are looked at as a whole."""
@@ -160,6 +161,7 @@ def _check_domain(name: str, transform: Transform, blocks: Blocks) -> None:
 def _built(config: Component.Config, shape: Shape) -> Transform:
     """A transform; raises ComponentError, with its name, where it cannot be built."""
     kind: Any = config.component
+    check_signatures(config)
     try:
         transform: Transform = kind(config, shape)
     except GenkitError as error:

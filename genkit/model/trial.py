@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from genkit.data.dataset import Batch, as_float
 from genkit.errors import ComponentError, GenkitError, TrainingError, in_a_line, place
 from genkit.interfaces import Forward, Latent, LearnedLoss, Loss, Prior, Shape
+from genkit.interfaces.signatures import remedy
 from genkit.model.conditions import Beside, widen
 from genkit.model.model import Model
 from genkit.model.needs import check_density
@@ -214,7 +215,8 @@ def _attempt(who: str, shape: Shape | None, function: Callable[..., Any], *argum
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         on = f" on input of shape {shapes}" if shapes else ""
         mode = " in training" if isinstance(function, nn.Module) and function.training else ""
-        raise ComponentError(f"{who} fails{mode}{layer}{on}: {in_a_line(error)}{place(error)}") from error
+        message = f"{who} fails{mode}{layer}{on}: {in_a_line(error)}{place(error)}{remedy(error)}"
+        raise ComponentError(message) from error
     if shape is not None:
         _same_shape(who, result, shape)
     return result

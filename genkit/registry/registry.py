@@ -209,6 +209,8 @@ def _remedy(error: BaseException, entry: EntryPoint) -> str:
             f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, and "
             "install it again"
         )
+    if isinstance(error, ImportError) and f"{error.name}.".startswith("genkit."):
+        return "; what plugins import is in genkit, genkit.interfaces and genkit.testing, other modules may have moved"
     return ""
 
 
