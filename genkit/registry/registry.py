@@ -163,7 +163,8 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything: SystemExit, or a test runner's skip
-            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{remedy(error)}")
+            what = f"{in_a_line(error)}{place(error)}{remedy(error) or moved(error)}"
+            plugin.problems.append(f"its import failed: {what}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
