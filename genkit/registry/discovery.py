@@ -59,14 +59,7 @@ class Offer(NamedTuple):
                 f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, "
                 "and install it again"
             )
-        return moved(error)
-
-
-def moved(error: BaseException) -> str:
-    """The remedy where a plugin imports what is not public and is no longer there; empty for other errors."""
-    if isinstance(error, ImportError) and f"{error.name}.".startswith("genkit."):
-        return "; what plugins import is in genkit, genkit.interfaces and genkit.testing, other modules may have moved"
-    return ""
+        return ""
 
 
 def offers() -> list[Offer]:

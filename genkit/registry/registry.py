@@ -122,7 +122,7 @@ class Registry:
             return
         whole = False
         try:
-            self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code) or moved(error))
+            self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
             self._take_over(plugin)
             plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
             whole = not plugin.problems
