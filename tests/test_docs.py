@@ -157,11 +157,11 @@ def _without_others(answer):
 def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     """Each command, file and answer of it; the plugin's source comes before what is installed, as it does with -e."""
     project = tmp_path / "genkit-haar"
-    environment["GENKIT_PLUGINS"] = "genkit-haar"
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     environment["PYTHONPATH"] = os.pathsep.join([str(project / "src"), str(tmp_path / "site")])
     folder, answer, answers = tmp_path, "", 0
     for language, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL):
-        if language == "python":
+        if language in ("python", "yaml"):
             (folder / block.splitlines()[0].removeprefix("# ")).write_text(block)
         elif language == "text":
             given = [line.rstrip() for line in answer.splitlines()]
@@ -171,13 +171,14 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
             if command.startswith("cd "):
                 folder /= command.removeprefix("cd ")
                 continue
+            environment["GENKIT_PLUGINS"] = "all" if "sines" in command else "genkit-haar"
             done = typed(STAND_INS.get(command, command), process, folder, environment)
             answer = _without_others(done.stdout + done.stderr)
             assert done.returncode == (2 if "error: " in answer else 0), (command, answer)
     assert folder == project
     assert answers == 4
     assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
-    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3"}
+    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3", "sines"}
 
 
 def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():

@@ -59,7 +59,7 @@ class Chain(nn.ModuleList):
             if not transform.invertible:
                 raise ComponentError(
                     f"transform '{name}' cannot be inverted, so the model gives no data in their own units: it can "
-                    "encode, and neither sample, decode, reconstruct nor interpolate"
+                    "encode, and neither sample, decode, reconstruct nor interpolate; leave it out of data.transform"
                 )
             y = transform.inverse(y)
         return y
@@ -165,7 +165,9 @@ def _built(config: Component.Config, shape: Shape) -> Transform:
     try:
         transform: Transform = kind(config, shape)
     except GenkitError as error:
-        raise ComponentError(f"transform '{config.name}' refuses shape {shape}: {error}") from error
+        raise ComponentError(
+            f"transform '{config.name}' refuses shape {shape}: {error}; leave it out of data.transform"
+        ) from error
     except Exception as error:
         message = f"transform '{config.name}' cannot be built for shape {shape}: {in_a_line(error)}{place(error)}"
         raise ComponentError(message) from error

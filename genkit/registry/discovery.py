@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
+from genkit.errors import place
 from genkit.registry.entry_points import located
 from genkit.registry.selection import FIRST_PARTY, canonical
 
@@ -48,6 +49,17 @@ class Offer(NamedTuple):
                     f"{self.source.name} {FIRST_PARTY}"
                 )
         return None
+
+    def remedy(self, error: BaseException) -> str:
+        """The remedy where the entry point names a module or an attribute that its distribution lacks."""
+        module, entry = f"{self.entry.module}.", self.entry
+        is_missing = isinstance(error, ModuleNotFoundError) and module.startswith(f"{error.name}.")
+        if is_missing or (isinstance(error, AttributeError) and not place(error)):
+            return (
+                f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, "
+                "and install it again"
+            )
+        return ""
 
 
 def offers() -> list[Offer]:
