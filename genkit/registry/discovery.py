@@ -70,6 +70,13 @@ def offers() -> list[Offer]:
     return [earliest[key] for key in sorted(earliest)]
 
 
+def moved(error: BaseException) -> str:
+    """The remedy where a plugin imports what is no part of the interface; empty for other errors."""
+    if isinstance(error, ImportError) and f"{error.name}.".startswith("genkit."):
+        return "; what plugins import is in genkit, genkit.interfaces and genkit.testing, other modules may have moved"
+    return ""
+
+
 @contextlib.contextmanager
 def contained(notes: list[str]) -> Iterator[None]:
     """Contain a plugin's code inside the block, so that it cannot change the state that others compute with.

@@ -22,7 +22,7 @@ import pluggy
 from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component
 from genkit.registry import hooks
-from genkit.registry.discovery import GROUP, Offer, contained, offers
+from genkit.registry.discovery import GROUP, Offer, contained, moved, offers
 from genkit.registry.entry_points import UNKNOWN
 from genkit.registry.files import NO_PART, Code, missing_neighbour, module_of
 from genkit.registry.handover import Files
@@ -151,7 +151,8 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything: SystemExit, or a test runner's skip
-            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{remedy(error) or _moved(error)}")
+            what = f"{in_a_line(error)}{place(error)}{remedy(error) or moved(error)}"
+            plugin.problems.append(f"its import failed: {what}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
@@ -244,13 +245,6 @@ class Registry:
             for component in components:
                 self._claims.pop((component.kind, name_of(component)), None)
             self.plugins[:] = [each for each in self.plugins if not set(each.components) & set(components)]
-
-
-def _moved(error: BaseException) -> str:
-    """The remedy where a plugin imports what is no part of the interface; empty for other errors."""
-    if isinstance(error, ImportError) and f"{error.name}.".startswith("genkit."):
-        return "; what plugins import is in genkit, genkit.interfaces and genkit.testing, other modules may have moved"
-    return ""
 
 
 @functools.cache

@@ -22,7 +22,7 @@ class Average(Settings):
     """An exponential moving average of the weights over the steps of training (Polyak & Juditsky 1992).
 
     The steps are the model's own: updates of a critic alone, where its `steps` are more than one, do not count (Yazıcı
-    et al. 2019, arXiv:1806.04498, algorithm 1: the average is taken after each update of the generator).
+    et al. 2019, arXiv:1806.04498: the average is taken after each update of the generator).
 
     It is corrected for its start as Adam's moments are (Kingma & Ba 2015, arXiv:1412.6980, section 3): after t steps it
     is the sum of (1 - decay) decay^(t - i) w_i over the steps i, divided by 1 - decay^t.
@@ -33,8 +33,8 @@ class Average(Settings):
         Field(
             gt=0,
             lt=1,
-            description="the factor of the average at each update of the model, which a critic's `steps` make rarer; it "
-            "spans 1 / (1 - decay) updates",
+            description="the factor of the average at each update of the model, which a critic's `steps` make rarer; "
+            "it spans 1 / (1 - decay) updates",
         ),
     ] = 0.999
 
