@@ -14,6 +14,7 @@ from genkit.data.scaling import Scaling
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Shape, Side, Split
+from genkit.interfaces.signatures import check_signatures
 
 
 def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: Chain | None = None) -> Dataset:
@@ -88,6 +89,7 @@ def shape_of(config: DataSource.Config) -> Shape | None:
 def _read(config: DataSource.Config) -> RawData:
     """The source's data, with labels as int64."""
     source: Any = config.component
+    check_signatures(config)
     try:
         raw = source(config).load()
     except GenkitError:

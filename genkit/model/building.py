@@ -23,6 +23,7 @@ from genkit.interfaces import (
     Shape,
     Side,
 )
+from genkit.interfaces.signatures import check_signatures
 from genkit.model import trial
 from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
 from genkit.model.model import Model
@@ -93,6 +94,7 @@ def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:
     """
     component: Any = config.component
     kind = component.kind
+    check_signatures(config)
     try:
         return component(config, *arguments, **side)
     except GenkitError as error:

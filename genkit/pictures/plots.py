@@ -152,7 +152,7 @@ def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, data, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z, **beside_first(data)), side, model.limits, gap=3)
+    return mosaic(model.decode(z, **beside_first(model, data)), side, model.limits, gap=3)
 
 
 def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> Pixels:
@@ -167,7 +167,7 @@ def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> P
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
-    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(data)), columns, model.limits)
+    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(model, data)), columns, model.limits)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:

@@ -406,6 +406,7 @@ def test_the_gradients_are_those_of_two_losses_written_out_by_hand() -> None:
 
 
 def test_the_critic_learns_on_a_detached_pass_of_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adversarial, "needs", (*Adversarial.needs, "log_q"))  # so that the sampler gives it
     model = made(encoder={"name": "mlp", "hidden": [4]}, loss=["reconstruction", adversarial()])
     term, seen = model.critics["adversarial"], []
     monkeypatch.setattr(term, "forward", lambda given: (seen.append(given), Adversarial.forward(term, given))[1])

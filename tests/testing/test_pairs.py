@@ -13,6 +13,7 @@ from genkit import normal, uniform
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Latent, Loss, Prior, Sampler
 from genkit.testing import checks
+from genkit_priors.normal import NormalPrior
 
 WIDTH, CODES = 4, 5
 STRAIGHT = "straight-through: the gradient is not the derivative"
@@ -57,7 +58,7 @@ class Codebook(Sampler):
 
     def forward(self, features, draws=1):
         before = self.dense(features.flatten(1))
-        nearest = torch.cdist(before.unsqueeze(0), self.codes.unsqueeze(0))[0].argmin(1)
+        nearest = torch.cdist(before, self.codes, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
         code = F.embedding(nearest, self.codes)
         z = before + (code - before).detach()
         return Latent(z.expand(draws, *z.shape), z, None, None, extra=self.extra(before, code, nearest))
@@ -251,6 +252,23 @@ class Vectors(Loss):
     def forward(self, forward):
         z = forward.latent.z
         return z.square().sum(2).mean(0) if z.ndim == 3 else z.square().sum(2).mean()[None, None]
+
+
+def test_latents_that_are_asked_for_may_not_be_refused(failures):
+    class OfVectors(NormalPrior):
+        """Takes vectors alone."""
+
+        class Config(NormalPrior.Config):
+            name: Literal["of-test-vectors"] = "of-test-vectors"
+
+        def __init__(self, config, latent_shape):
+            if len(latent_shape) != 1:
+                raise ComponentError("takes vectors")
+            super().__init__(config, latent_shape)
+
+    assert failures(OfVectors) == {}
+    message = failures(OfVectors, latent_shapes=[(4,), (2, 3)])["shapes"]
+    assert message == "it refuses latents of the shapes (2, 3), which are asked for"
 
 
 def test_latents_of_other_shapes_are_tried_where_they_are_asked_for(failures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -30,19 +31,34 @@ def sample(
     import torch
 
     from genkit.cli import outputs
+    from genkit.errors import DataError
+    from genkit.model.side import completed
     from genkit.sharing import weights
 
     outputs.check_out(out, [".png"])
     if grid and out.suffix != ".png":
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
     model = weights.load(run)
-    values = dict(assignment(each) for each in side or ())
+    try:
+        values = completed(model, assignments(side or ()), n, turns=True)
+    except DataError as error:
+        fail(f"--given: {error}")
     torch.manual_seed(seed)
     if out.suffix == ".npy":
         outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **values)))
     else:
         outputs.write_data(out, model.sample(n, noise, **values).numpy(), model.limits, columns=max(1, round(n**0.5)))
     say(out)
+
+
+def assignments(texts: Sequence[str]) -> dict[str, str | list[str]]:
+    """Several NAME=VALUE by their names, of which each may be there once."""
+    pairs = [assignment(text) for text in texts]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            fail(f"--given {name}: is there twice; for a value per datum write {name}=7,3,...")
+    return dict(pairs)
 
 
 def assignment(text: str) -> tuple[str, str | list[str]]:
