@@ -274,3 +274,26 @@ def test_latents_that_are_asked_for_may_not_be_refused(failures):
 def test_latents_of_other_shapes_are_tried_where_they_are_asked_for(failures):
     assert "shapes" not in failures(Vectors)
     assert "the term is (1, 1)" in failures(Vectors, latent_shapes=[(4,), (2, 3)])["shapes"]
+
+
+class Entropy(Loss):
+    """The mean of log q(z|x), which a model has to give."""
+
+    class Config(Loss.Config):
+        name: Literal["of-test-entropy"] = "of-test-entropy"
+
+    needs = ("encoder", "log_q")
+
+    def forward(self, forward):
+        return forward.latent.log_q.mean(0)
+
+
+class Silent(Entropy):
+    """Does not say that it reads it."""
+
+    needs = ("encoder",)
+
+
+def test_a_term_that_reads_log_q_says_so(failures):
+    assert failures(Entropy, partners={"sampler": "gaussian"}).keys() <= {"sign"}
+    assert "add 'log_q' to needs" in failures(Silent)["needs"]
