@@ -15,7 +15,14 @@ def sample(
     out: Out,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
     seed: Seed = 0,
-    noise: Annotated[bool, typer.Option("--noise", help="Draw from p(x|z) instead of taking its mean.")] = False,
+    noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise/--mean",
+            help="Draw from p(x|z), or take its mean; by default rows of a table are drawn.",
+            show_default=False,
+        ),
+    ] = None,
     side: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,7 +33,10 @@ def sample(
         bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
     ] = False,
 ) -> None:
-    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png)."""
+    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png).
+
+    Rows of a table are written with its columns in .csv and .parquet.
+    """
     import torch
 
     from genkit.cli import outputs
@@ -36,12 +46,9 @@ def sample(
     if grid and out.suffix != ".png":
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
     model = weights.load(run)
-    values = dict(assignment(each) for each in side or ())
     torch.manual_seed(seed)
-    if out.suffix == ".npy":
-        outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **values)))
-    else:
-        outputs.write_data(out, model.sample(n, noise, **values).numpy(), model.limits, columns=max(1, round(n**0.5)))
+    drawn = bool(model.schema.columns) if noise is None else noise
+    outputs.write_samples(out, model, n, drawn, dict(assignment(each) for each in side or ()))
     say(out)
 
 
