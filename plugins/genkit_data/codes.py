@@ -54,7 +54,8 @@ def _fill(x: Tensor, sheet: Sheet, column: Column, reading: Reading) -> None:
             f"{sheet.at(row, column.name)}: the value is missing, and none was in the training data; fill it in"
         )
     code = _coder(column, reading)
-    codes = {text: _code(text, code, sheet, column) for text in set(cells) - reading.missing}
+    texts = [text for text in dict.fromkeys(cells) if text not in reading.missing]
+    codes = {text: _code(text, code, sheet, column) for text in texts}
     values = np.fromiter((codes.get(cell, 0.0) for cell in cells), np.float64, len(cells))
     if column.kind == "categorical":
         rows = (~missing).nonzero().flatten()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,13 +38,14 @@ class Sheet(NamedTuple):
         return f"{self.where}: {self.unit} {self.lines[row]:,}, column '{printable(column)}'"
 
 
-def read_sheet(path: Path, delimiter: str | None, encoding: str) -> Sheet:
+def read_sheet(path: Path, delimiter: str | None, encoding: str, drop: Collection[str] = ()) -> Sheet:
     """The table of a file: Parquet by its suffix, else text with a delimiter.
 
     Args:
         path: the file.
         delimiter: what stands between fields; None: found in the header.
         encoding: how the text is coded; a byte order mark is passed over.
+        drop: columns whose cells are not wanted, which may hold anything.
 
     Raises:
         DataError: the file is missing, empty, not text, or no table; with the line and the remedy.
@@ -53,7 +54,7 @@ def read_sheet(path: Path, delimiter: str | None, encoding: str) -> Sheet:
     size = check_file(path, "data.path")
     check_memory(GROWTH * size, where)
     if path.suffix.lower() in PARQUET:
-        return _parquet(path, where)
+        return _parquet(path, where, drop)
     text = _text(path, where, encoding)
     header = next((line for line in text.splitlines() if line.strip()), None)
     if header is None:
@@ -146,7 +147,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parquet(path: Path, where: str) -> Sheet:
+def _parquet(path: Path, where: str, drop: Collection[str]) -> Sheet:
     try:
         from pyarrow import parquet
     except ImportError:
@@ -159,7 +160,10 @@ def _parquet(path: Path, where: str) -> Sheet:
         raise DataError(f"{where}: cannot be read as .parquet: {str(error).splitlines()[0]}") from None
     if table.num_rows == 0:
         raise DataError(f"{where}: has a header of {len(names):,} columns, and no row below it")
-    cells = {name: [_cell(value, where, name) for value in values] for name, values in columns.items()}
+    cells = {
+        name: [""] * table.num_rows if name in drop else [_cell(value, where, name) for value in values]
+        for name, values in columns.items()
+    }
     return Sheet(where, cells, list(range(1, table.num_rows + 1)), "row")
 
 

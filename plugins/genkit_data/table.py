@@ -101,7 +101,7 @@ class Tables(DataSource):
     def load(self) -> RawData:
         """Read the file; raises DataError with the line, the column and the remedy."""
         config = self.config
-        sheet = read_sheet(Path(config.path).expanduser(), config.delimiter, config.encoding)
+        sheet = read_sheet(Path(config.path).expanduser(), config.delimiter, config.encoding, config.drop)
         if not self.trained:
             self._check_names(sheet)
         ids = self._ids(sheet)
