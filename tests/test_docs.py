@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -143,6 +144,15 @@ def typed(command, process, folder, environment):
     return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
 
 
+def _without_others(answer):
+    """An answer without the plugins that happen to be installed here."""
+    for distribution in metadata.distributions():
+        if any(entry.group == "genkit" for entry in distribution.entry_points):
+            answer = answer.replace(f"{distribution.name} {distribution.version}, ", "")
+            answer = answer.replace(f", {distribution.name} {distribution.version};", ";")
+    return answer
+
+
 @pytest.mark.slow
 def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     """Each command, file and answer of it; the plugin's source comes before what is installed, as it does with -e."""
@@ -162,7 +172,7 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
                 folder /= command.removeprefix("cd ")
                 continue
             done = typed(STAND_INS.get(command, command), process, folder, environment)
-            answer = done.stdout + done.stderr
+            answer = _without_others(done.stdout + done.stderr)
             assert done.returncode == (2 if "error: " in answer else 0), (command, answer)
     assert folder == project
     assert answers == 4

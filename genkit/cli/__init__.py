@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from genkit.cli import commands
+from genkit.speed.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -26,6 +27,7 @@ def main() -> None:
 
     With GENKIT_TRACEBACK=1 the traceback of an error is printed too, for authors of plugins.
     """
+    wait_briefly()
     app = application()
     from genkit.cli import extensions
     from genkit.cli.app import INTERRUPTED, PLUGINS, any_terminal, fail, warning_lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import typer
@@ -20,30 +20,15 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 def offered(own: Sequence[str]) -> list[tuple[str, EntryPoint]]:
     """The distributions and the entry points of the commands that plugins bring, by name; genkit's own go first."""
+    from genkit.registry.entry_points import located
     from genkit.registry.selection import VARIABLE, Selection
 
     wanted = Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE)
     commands: dict[str, tuple[str, EntryPoint]] = {}
-    for distribution in sorted(distributions(), key=_name_of):
-        for entry in _entries(distribution):
-            right = NAME.fullmatch(entry.name) and entry.name not in own
-            if right and wanted.allows(_name_of(distribution), entry.name):
-                commands.setdefault(entry.name, (_name_of(distribution), entry))
+    for distribution, entry, _ in sorted(located(GROUP), key=lambda each: each.distribution):
+        if NAME.fullmatch(entry.name) and entry.name not in own and wanted.allows(distribution, entry.name):
+            commands.setdefault(entry.name, (distribution, entry))
     return [commands[name] for name in sorted(commands)]
-
-
-def _name_of(distribution: Any) -> str:
-    try:
-        return str(distribution.name)
-    except Exception:  # some other package's damaged files
-        return ""
-
-
-def _entries(distribution: Any) -> list[EntryPoint]:
-    try:
-        return list(distribution.entry_points.select(group=GROUP))
-    except Exception:  # some other package's damaged files
-        return []
 
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:

@@ -69,6 +69,8 @@ class ProgressBar:
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"
             self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)
+        if run.threads is not None:
+            self.console.print(run.threads, highlight=False, soft_wrap=True)
         if run.history:
             self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.epochs}")
         self.bar.start()

@@ -45,6 +45,10 @@ class Component:
     kind: ClassVar[str]
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """The checks of `genkit.testing` that the component cannot pass: name -> reason."""
+    checked_with: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of `genkit.testing.contract` for the component: its partners, shapes of data and latents, side data.
+
+    A codebook sampler with its term: `checked_with = {"partners": {"loss": "commitment"}}`."""
     reads: ClassVar[tuple[str, ...]] = ()
     """The side data that the component asks for, such as `("labels",)`.
 

@@ -26,6 +26,8 @@ class Run:
     history: list[EpochRecord] = field(default_factory=list)
     plan: Plan | None = None
     """Whether the steps are compiled, and why; None before training starts."""
+    threads: str | None = None
+    """What there is to say of the threads that it computes with; None: nothing."""
     kept: int | None = None
     """The epoch that the model's weights are of after training, where the best are kept; None: the last ones are."""
     evaluation: Evaluation | None = None

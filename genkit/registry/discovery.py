@@ -13,11 +13,11 @@ from typing import NamedTuple
 import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
+from genkit.registry.entry_points import located
 from genkit.registry.selection import FIRST_PARTY, canonical
 
 GROUP = "genkit"
 """The group of the entry points."""
-UNKNOWN = "unknown distribution"
 
 
 class Offer(NamedTuple):
@@ -53,27 +53,9 @@ class Offer(NamedTuple):
 def offers() -> list[Offer]:
     """The offers of all installed distributions, in a fixed order; of two with the same name, the first."""
     earliest: dict[tuple[str, str], Offer] = {}
-    for source in metadata.distributions():
-        for entry in _entries(source):
-            name = _name_of(source)
-            earliest.setdefault((name, entry.name), Offer(name, entry, source))
+    for name, entry, source in located(GROUP):
+        earliest.setdefault((name, entry.name), Offer(name, entry, source))
     return [earliest[key] for key in sorted(earliest)]
-
-
-def _entries(source: metadata.Distribution) -> list[metadata.EntryPoint]:
-    """The plugins of a distribution; none where its list of entry points cannot be read."""
-    try:
-        return list(source.entry_points.select(group=GROUP))
-    except Exception:  # some other package's damaged files
-        return []
-
-
-def _name_of(source: metadata.Distribution) -> str:
-    try:
-        name: str | None = source.name
-    except Exception:
-        name = None
-    return name or UNKNOWN
 
 
 @contextlib.contextmanager

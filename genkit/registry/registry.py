@@ -22,7 +22,8 @@ import pluggy
 from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component
 from genkit.registry import hooks
-from genkit.registry.discovery import GROUP, UNKNOWN, Offer, contained, offers
+from genkit.registry.discovery import GROUP, Offer, contained, offers
+from genkit.registry.entry_points import UNKNOWN
 from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
 from genkit.registry.kinds import name_of, why_no_component
 from genkit.registry.parts import Claims, Parts

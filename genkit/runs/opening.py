@@ -27,6 +27,7 @@ from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.provenance import PluginRecord, code_hash, explained, plugins_of
 from genkit.registry.registry import installed
+from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
@@ -142,6 +143,7 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "platform": platform.platform(),
+        **threads.record(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "listeners": [
             {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": code_hash(p.distribution)}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from genkit import config
+from genkit.config import RunConfig
 from genkit.data.paths import anchored
 from genkit.errors import RunError
 from genkit.files import strict_json
@@ -22,6 +23,7 @@ from genkit.runs.changes import changes_of, check_data, differences
 from genkit.runs.opening import started_in
 from genkit.runs.running import resume, run
 from genkit.runs.starting import anchored_init
+from genkit.runs.threads import recorded_in
 from genkit.sharing import weights
 
 CLOCK = ("seconds", "examples_per_second")
@@ -68,6 +70,7 @@ def _repeated(directory: RunDirectory, out: Path) -> RunDirectory:
     first = config.load(directory.config, installed)
     folder = started_in(directory)
     first = first.model_copy(update={"data": anchored(first.data, folder), "init": anchored_init(first.init, folder)})
+    first = _on_threads_of(first, directory)
     options: dict[tuple[int, int], list[str]] = {(0, 0): []}
     for change in changes_of(directory):
         options.setdefault((change.epoch, change.step), []).extend(change.overrides)
@@ -77,6 +80,15 @@ def _repeated(directory: RunDirectory, out: Path) -> RunDirectory:
     for place, end in zip(later, [*later[1:], None], strict=False):
         resume(out, overrides=options[place], until=end)
     return RunDirectory(out)
+
+
+def _on_threads_of(run_config: RunConfig, directory: RunDirectory) -> RunConfig:
+    """The config with the number of threads that the run was begun with, where it is recorded."""
+    threads = recorded_in(directory)
+    if threads is None:
+        return run_config
+    training = run_config.training.model_copy(update={"threads": threads})
+    return run_config.model_copy(update={"training": training})
 
 
 def _signature(out: Path) -> Any:

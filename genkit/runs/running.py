@@ -15,6 +15,7 @@ from genkit.files import atomic, strict_json
 from genkit.files.lock import locked
 from genkit.model.model import Model
 from genkit.parallel import group
+from genkit.parallel.cores import Usage
 from genkit.record.directory import RunDirectory
 from genkit.record.run import Run
 from genkit.record.stages import STAGES
@@ -33,11 +34,12 @@ from genkit.runs.opening import (
 from genkit.runs.preflight import check
 from genkit.runs.session import train
 from genkit.runs.starting import check_origin, start_from_trained
+from genkit.runs.threads import Threads, choose, computing_on, recorded_in
 from genkit.sharing import weights
 from genkit.speed.pieces import import_compiler
 from genkit.training import checkpoint
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.monitor import Stopping
+from genkit.training.monitor import Monitor
 
 
 def run(
@@ -60,7 +62,7 @@ def run(
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
-    run_config = as_config(source, overrides)
+    run_config, since = as_config(source, overrides), Usage.now()
     try:
         device = _device(run_config)
         data, model = prepare(run_config)
@@ -68,12 +70,12 @@ def run(
     except GenkitError as error:
         raise _all_of(error, run_config) from None
     with contextlib.ExitStack() as stack:
-        messages = stack.enter_context(_joined(run_config, device))
+        messages, threads = stack.enter_context(_joined(run_config, device, since))
         path = stack.enter_context(_directory(run_config, out)) if group.is_leader() else None
         directory = RunDirectory(Path(messages.broadcast_text("directory", path)))
         if origin is not None and group.is_leader():
             atomic.write_text(directory.init, strict_json.dumps(origin) + "\n")
-        return train(Run(run_config, directory, data, model), device, listeners, until)
+        return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
 
 def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
@@ -105,7 +107,7 @@ def resume(
         ComponentError: a plugin that the run began with is missing, or too different; with the pip command.
     """
     directory = RunDirectory.open(path)
-    overrides = [*overrides, *([] if epochs is None else [f"training.epochs={epochs}"])]
+    overrides, since = [*overrides, *([] if epochs is None else [f"training.epochs={epochs}"])], Usage.now()
     with _locked(directory):
         point = checkpoint.read(directory.checkpoint)
         header = None if point is None else weights.header_of(point.path, point.metadata)
@@ -120,8 +122,8 @@ def resume(
         _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
             _record(directory, run_config, length, changes.Change(*length.place, overrides))
-        with _joined(run_config, device):
-            return train(Run(run_config, directory, data, model), device, listeners, until)
+        with _joined(run_config, device, since, directory) as (_, threads):
+            return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
 
 def _locked(directory: RunDirectory) -> contextlib.AbstractContextManager[None]:
@@ -193,10 +195,10 @@ def _check_stop(directory: RunDirectory, point: checkpoint.Checkpoint, model: Mo
     options, state = model.config.training.stop, point.state("stop")
     if options is None or not state or directory.stages.done(point.epoch) != list(STAGES):
         return
-    stopping = Stopping(model, options)
+    stopping = Monitor.of(model, options)
     with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged state is named when it is restored
         stopping.load_state_dict(state)
-    if stopping.met:
+    if stopping.exhausted:
         longer = "to train longer, give it more training.stop.patience, or training.stop=null"
         raise RunError(f"{directory.path}: is finished after {point.epoch} epochs, by training.stop; {longer}")
 
@@ -213,11 +215,25 @@ def _record(directory: RunDirectory, run_config: RunConfig, length: _Length, cha
         directory.stages.begin(change.epoch)
 
 
-def _joined(run_config: RunConfig, device: torch.device) -> contextlib.AbstractContextManager[group.Messages]:
-    """The group of the processes that torchrun started, if it did."""
+@contextlib.contextmanager
+def _joined(
+    run_config: RunConfig, device: torch.device, since: Usage | None, directory: RunDirectory | None = None
+) -> Iterator[tuple[group.Messages, Threads]]:
+    """The group of the processes that torchrun started, if it did, and the threads of this one.
+
+    Args:
+        run_config: the config of the run.
+        device: the device to train on.
+        since: the usage of the cores a while ago.
+        directory: the directory of a run that goes on; None: the run is new.
+    """
     if group.started() and run_config.training.compile is not False:
         import_compiler()
-    return group.joined(device)
+    with group.joined(device) as messages:
+        recorded = None if directory is None else recorded_in(directory)
+        threads = choose(run_config.training.threads, since, recorded, messages)
+        with computing_on(threads.number):
+            yield messages, threads
 
 
 @contextlib.contextmanager

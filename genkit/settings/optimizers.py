@@ -22,7 +22,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 def _not_negative(schedule: float | Curve) -> float | Curve:
-    values = (schedule.first, schedule.last) if isinstance(schedule, Curve) else (schedule,)
+    values = (schedule.start, schedule.last) if isinstance(schedule, Curve) else (schedule,)
     if min(values) < 0:
         raise PydanticCustomError("lr", "must not be below 0")
     return schedule

@@ -13,11 +13,15 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from genkit.settings.base import Settings, nearest
 from genkit.settings.patience import Patience
 
-Start = Annotated[float, Field(alias="from", description="the value at the start")]
-
 
 class Curve(Settings, ABC):
-    """Options of every schedule that is more than a number. A fraction of an epoch means some of its steps."""
+    """Options of every schedule that is more than a number. A fraction of an epoch means some of its steps.
+
+    No value lies outside the range of 0, `start` and `last`.
+    """
+
+    schedule: Annotated[str, Field(description="the name of the schedule")]
+    start: Annotated[float, Field(alias="from", description="the value at the start")]
 
     @abstractmethod
     def at(self, epoch: float) -> float:
@@ -28,13 +32,19 @@ class Curve(Settings, ABC):
     def last(self) -> float:
         """The value at the end of the schedule."""
 
+
+class Directed(Curve, ABC):
+    """A schedule that says where it ends."""
+
+    end: Annotated[float, Field(alias="to", description="the value at the end")]
+
     @property
-    @abstractmethod
-    def first(self) -> float:
-        """The value that lies, with `last`, around all others."""
+    def last(self) -> float:
+        """The value `to`."""
+        return self.end
 
 
-class Ramp(Curve):
+class Ramp(Directed):
     """A straight line `from` -> `to` over some epochs, then `to`; with a `period` it starts again after each period.
 
     Without a period it is the warm-up of Sønderby et al. 2016 (arXiv:1602.02282); with one, the cyclical annealing of
@@ -42,7 +52,6 @@ class Ramp(Curve):
     """
 
     schedule: Annotated[Literal["linear"], Field(description="the name of the schedule; it may be left out")] = "linear"
-    start: Start
     end: Annotated[float, Field(alias="to", description="the value at the end of the ramp, and after it")]
     epochs: Annotated[float, Field(gt=0, description="how many epochs the ramp takes")]
     period: Annotated[
@@ -55,18 +64,8 @@ class Ramp(Curve):
             epoch = math.fmod(epoch, self.period)
         return self.start + (self.end - self.start) * min(epoch / self.epochs, 1.0)
 
-    @property
-    def last(self) -> float:
-        """The end of the ramp."""
-        return self.end
 
-    @property
-    def first(self) -> float:
-        """The start of the ramp."""
-        return self.start
-
-
-class Cosine(Curve):
+class Cosine(Directed):
     """Half a cosine `from` -> `to`, then `to`; a warm-up, a straight line 0 -> `from`, may come before it.
 
     The cosine is that of Loshchilov & Hutter 2017 (arXiv:1608.03983, eq. 5) without restarts, the warm-up that of Goyal
@@ -92,22 +91,11 @@ class Cosine(Curve):
         progress = min((epoch - self.warm_up) / (self.epochs - self.warm_up), 1.0)
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2
 
-    @property
-    def last(self) -> float:
-        """The end of the cosine."""
-        return self.end
-
-    @property
-    def first(self) -> float:
-        """The start of the cosine."""
-        return self.start
-
 
 class Steps(Curve):
     """A value that is multiplied by a factor after each of some numbers of epochs, and does not change in between."""
 
     schedule: Annotated[Literal["steps"], Field(description="the name of the schedule")] = "steps"
-    start: Start
     factor: Annotated[float, Field(gt=0, description="the factor of each step")]
     after: Annotated[
         tuple[Annotated[float, Field(gt=0)], ...],
@@ -123,17 +111,11 @@ class Steps(Curve):
         """The value after all steps."""
         return self.at(math.inf)
 
-    @property
-    def first(self) -> float:
-        """The value before the first step."""
-        return self.start
 
-
-class Plateau(Curve, Patience):
+class Plateau(Directed, Patience):
     """A value that is multiplied by a factor whenever validation has not become better for some epochs."""
 
     schedule: Annotated[Literal["plateau"], Field(description="the name of the schedule")] = "plateau"
-    start: Start
     factor: Annotated[float, Field(gt=0, lt=1, description="the factor of each step down")] = 0.1
     end: Annotated[float, Field(alias="to", ge=0, description="the value below which no step goes")] = 0.0
 
@@ -144,16 +126,6 @@ class Plateau(Curve, Patience):
     def reduced(self, times: int) -> float:
         """The value after so many steps down."""
         return max(self.start * self.factor**times, min(self.start, self.end))
-
-    @property
-    def last(self) -> float:
-        """The value below which no step goes."""
-        return self.end
-
-    @property
-    def first(self) -> float:
-        """The value before any step."""
-        return self.start
 
 
 class _Scheduled:

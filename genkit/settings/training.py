@@ -134,6 +134,14 @@ class TrainingConfig(Settings):
         Literal["auto", "cpu", "cuda", "mps"],
         Field(description="where the model is trained; auto: on a GPU where there is one"),
     ] = "auto"
+    threads: Annotated[
+        Annotated[int, Field(ge=1, le=4096)] | Literal["free"] | None,
+        Field(
+            description="over how many threads of the processor training computes; free: as many as there are cores "
+            "without other work when the run begins; null: as torch has it, one for each core. The number is "
+            "recorded, and a run that goes on keeps it, because another one adds up in another order"
+        ),
+    ] = None
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16", "float16"],
         Field(

@@ -25,16 +25,20 @@ class Promise(NamedTuple):
     after: tuple[str, ...]
     """The checks that it builds on; it is not run if one of them fails."""
     function: Function
+    applies: Callable[[Any], bool] = lambda subject: True
+    """Whether a subject of these kinds makes it at all."""
 
 
 PROMISES: list[Promise] = []
 
 
-def promise(*kinds: type[Any], after: tuple[str, ...] = ()) -> Callable[[Function], Function]:
+def promise(
+    *kinds: type[Any], after: tuple[str, ...] = (), applies: Callable[[Any], bool] = lambda subject: True
+) -> Callable[[Function], Function]:
     """Register a function as the check of all components of some kinds; the check has its name and docstring."""
 
     def register(function: Function) -> Function:
-        PROMISES.append(Promise(function.__name__.replace("_", " "), kinds, after, function))
+        PROMISES.append(Promise(function.__name__.replace("_", " "), kinds, after, function, applies))
         return function
 
     return register
@@ -112,7 +116,7 @@ class Check:
 def promises(subject: Any) -> list[Promise]:
     """The promises of a subject, each after those that it builds on."""
     kind = subject.component if isinstance(subject, Subject) else type(subject)
-    of_kind = [promise for promise in PROMISES if issubclass(kind, promise.kinds)]
+    of_kind = [promise for promise in PROMISES if issubclass(kind, promise.kinds) and promise.applies(subject)]
     by_name = {promise.name: promise for promise in of_kind}
 
     def depth(promise: Promise) -> int:

@@ -64,7 +64,7 @@ def gradients_reach_the_input(subject: Subject) -> None:
             "no gradient goes back through it to its input, so that what comes before it cannot learn: detach, no_grad "
             "or argmax is in the way",
         )
-        if gradient is not None and not others:
+        if gradient is not None and len(others) == len(case.supply.sides):
             _reads_and_writes(case, gradient)
 
 
@@ -90,7 +90,7 @@ def _reads_and_writes(case: Case, slopes: Tensor) -> None:
 def gradients(subject: Subject) -> None:
     """In float64, the derivative along a random direction is that of finite differences (with the same noise)."""
     for case in subject.cases():
-        inputs = tuple(value.double() for value in case.inputs(3))
+        inputs = tuple(value.double() if value.is_floating_point() else value for value in case.inputs(3))
         along = _along(case, inputs)
         leaf = torch.zeros((), dtype=torch.float64, requires_grad=True)
         try:
@@ -136,13 +136,15 @@ def _along(case: Case, inputs: Tensors) -> Callable[[Tensor], Tensor]:
     start = {name: parameter.detach() for name, parameter in reading.named_parameters()}
     with seeded(1):
         ways = {name: torch.randn_like(parameter) for name, parameter in start.items()}
-        moves = [torch.randn_like(value) for value in inputs]
+        moves = [torch.randn_like(value) if value.is_floating_point() else value * 0 for value in case.apart(inputs)[0]]
     if len(moves) > 1:
         moves[-1].zero_()  # the data, which may be whole numbers
+    side = inputs[len(moves) :]
 
     def along(step: Tensor) -> Tensor:
         moved = {name: parameter + step * ways[name] for name, parameter in start.items()}
-        result: Any = functional_call(reading, moved, tuple(x + step * y for x, y in zip(inputs, moves, strict=True)))
+        main = (x + step * y if x.is_floating_point() else x for x, y in zip(inputs, moves, strict=False))
+        result: Any = functional_call(reading, moved, (*main, *side))
         return result  # type: ignore[no-any-return]
 
     return along

@@ -31,7 +31,7 @@ class Grid(NamedTuple):
 def grid_of(case: LikelihoodCase, scale: float) -> Grid:
     """The grid of a case of two values, for random params with the standard deviation `scale`."""
     params = torch.randn(1, 1, *case.part.params_shape) * scale
-    drawn = case.part.sample(params.expand(1, DRAWS, *params.shape[2:]))[0]
+    drawn = case.part.sample(params.expand(1, DRAWS, *params.shape[2:]), **case.alike(DRAWS))[0]
     low, high = case.part.support
     axes = [_axis(values, low, high) for values in drawn.flatten(1).T]
     discrete = all(each for *_, each in axes)
@@ -43,7 +43,8 @@ def grid_of(case: LikelihoodCase, scale: float) -> Grid:
     points = points.view(-1, *case.shape)
 
     def log_prob(x: Tensor) -> Tensor:
-        values: Tensor = case.part.log_prob(x, params.expand(1, len(x), *params.shape[2:]))[0].double()
+        log_prob = case.part.log_prob(x, params.expand(1, len(x), *params.shape[2:]), **case.alike(len(x)))
+        values: Tensor = log_prob[0].double()
         return values
 
     of_points = log_prob(points)

@@ -140,7 +140,7 @@ def _grids(subject: Subject) -> list[Grid]:
     sizes = {len(shape) for shape in subject.shapes or PAIRS}
     for shape in (pair for pair in PAIRS if len(pair) in sizes):
         try:
-            case: LikelihoodCase = Subject(subject.component, subject.config, (shape,)).cases()[0]
+            case: LikelihoodCase = Subject(subject.component, subject.config, (shape,), subject.partners).cases()[0]
         except ContractError:
             continue
         with torch.no_grad():
@@ -154,5 +154,5 @@ def _varies(case: LikelihoodCase) -> bool:
     """Whether each value of a datum varies."""
     with seeded(1):
         params = torch.randn(1, 1, *case.part.params_shape)
-        drawn = case.part.sample(params.expand(1, FEW, *case.part.params_shape))
+        drawn = case.part.sample(params.expand(1, FEW, *case.part.params_shape), **case.alike(FEW))
     return bool((drawn.flatten(0, 1).flatten(1).std(0) > 0).all())

@@ -14,8 +14,7 @@ from genkit.testing.check import promise
 from genkit.testing.passes import (
     drawn_twice,
     lacking,
-    random_pass,
-    tiny_model,
+    log_prob_of,
     twice,
     widened,
     with_equal_draws,
@@ -41,7 +40,7 @@ def over(subject: Subject) -> None:
     for case in subject.cases():
         values = [case.part(case.passed(5))]
         if isinstance(case.part, LearnedLoss):
-            values.append(case.part.critic_loss(random_pass(case.model, 5, case.draws).detached()))
+            values.append(case.part.critic_loss(case.passed(5).detached()))
         require(
             all(each.ndim for each in values) or case.part.over == "batch",
             "the term is (), a statistic of the batch, and does not say so: set `over` to 'batch', so that a training "
@@ -104,7 +103,7 @@ def weight(subject: Subject) -> None:
     heavy = subject.config.model_copy(update={"weight": OTHER_WEIGHT})
     for light in subject.cases():
         with seeded(0):
-            other = LossCase(subject.component(heavy, *light.arguments), light.arguments)
+            other = subject.again(light, heavy)
         passed = light.passed(6)
         require(
             close(_value(light, passed), _value(other, passed)),
@@ -160,16 +159,20 @@ def nats_per_datum(subject: Subject) -> None:
         if any(True for _ in case.part.parameters()):
             raise NotApplicable("what a term with parameters makes of a wider datum is up to them")
         passed = with_equal_draws(case.passed(6))
+        if passed.latent is not None and passed.latent.extra:
+            raise NotApplicable(
+                "it is checked with a sampler that hands on tensors of its own, whose width is up to it"
+            )
         for (axis, length), training in product(enumerate(case.shape), (False, True)):
             shape = (*case.shape[:axis], 2 * length, *case.shape[axis + 1 :])
             try:
-                larger = subject.component(subject.config, shape).train(training)
+                larger = subject.again(case, subject.config, shape)
             except ComponentError:
                 continue
             with torch.no_grad():
                 one = _value(case, passed, training)
                 with seeded():
-                    two = larger(widened(passed, axis, tiny_model(shape).likelihood)).mean()
+                    two = larger.part.train(training)(widened(passed, axis, larger.model.likelihood)).mean()
             require(
                 abs(one - two) > 1e-3 * abs(one) or not one.any(),
                 f"the term is {one:.4f} for a datum and still {two:.4f} for one of twice as many values: it is a mean "
@@ -212,13 +215,12 @@ def _with_leaves(case: LossCase) -> tuple[Forward, dict[str, Tensor]]:
     """A pass whose params, KL and log-ratio require gradients, and these three tensors by name."""
     passed = case.passed(6).detached()
     assert passed.latent is not None
-    assert passed.latent.kl is not None
-    assert passed.latent.log_ratio is not None
     assert passed.params is not None
-    leaves = {"kl": passed.latent.kl, "log_ratio": passed.latent.log_ratio, "params": passed.params}
+    named = {"kl": passed.latent.kl, "log_ratio": passed.latent.log_ratio, "params": passed.params}
+    leaves = {name: leaf for name, leaf in named.items() if leaf is not None}
     for leaf in leaves.values():
         leaf.requires_grad_()
-    return passed._replace(log_prob=case.model.likelihood.log_prob(passed.x, passed.params)), leaves
+    return passed._replace(log_prob=log_prob_of(case.model, passed)), leaves
 
 
 @promise(LearnedLoss, after=("shapes",))
@@ -229,7 +231,7 @@ def critic_loss(subject: Subject) -> None:
         require(bool(owned), "it has no parameters to learn: derive it from Loss, not from LearnedLoss")
         for count in (1, 6):
             case.part.zero_grad()
-            loss = case.part.train().critic_loss(random_pass(case.model, count, case.draws).detached())
+            loss = case.part.train().critic_loss(case.passed(count).detached())
             _check_values("critic_loss", loss, count)
         if not loss.requires_grad:
             raise ContractError("no gradient goes from critic_loss to its parameters, so that they learn nothing")

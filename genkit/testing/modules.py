@@ -93,11 +93,11 @@ def batch_independence(subject: Subject) -> None:
 def order_in_training(subject: Subject) -> None:
     """In training mode the output for a datum may depend on the batch as a whole, never on its place in it."""
     for case in subject.cases():
-        (x,) = case.inputs(6)
-        turned = torch.tensor([1, 2, 0, 3, 5, 4])
+        inputs, turned = case.inputs(6), torch.tensor([1, 2, 0, 3, 5, 4])
         with torch.no_grad():
             part = case.part.train()
-            once, again, moved = part(x), part(x), part(x[turned])
+            (once,), (again,) = case.read(part, *inputs), case.read(part, *inputs)
+            (moved,) = case.read(part, *(value[turned] for value in inputs))
         if close(once, again):  # else it drops or adds noise, by place
             require(
                 close(once[turned], moved),
@@ -170,10 +170,7 @@ def compiled(subject: Subject) -> None:
             warnings.simplefilter("ignore")  # torch's own while it traces
             outputs = traced(*inputs)
     except NotTraceableError as error:
-        reason = str(error).splitlines()[0]
-        raise ContractError(
-            f"torch.compile cannot make one graph of it: {reason}; " + next(f for w, f in CAUSES.items() if w in reason)
-        ) from error
+        raise ContractError(no_graph(error, "it")) from error
     with seeded(), torch.no_grad():
         require(_same(outputs, case.read(part, *inputs)), "compiled, it gives other values than eager")
 
@@ -185,13 +182,21 @@ def seeds(subject: Subject) -> None:
         states = []
         for seed in (1, 2):
             with seeded(seed):
-                subject.component(subject.config, *arguments)
+                subject.built(*arguments)
                 states.append(torch.get_rng_state())
         require(
             not torch.equal(*states),
             "its __init__ seeds torch's global generator, so that its weights, and all that is drawn after it, are the "
             "same in every run: leave the seed to the run",
         )
+
+
+def no_graph(error: NotTraceableError, what: str) -> str:
+    """Why there is no single graph of something, with the remedy."""
+    reason = str(error).splitlines()[0]
+    return f"torch.compile cannot make one graph of {what}: {reason}; " + next(
+        f for w, f in CAUSES.items() if w in reason
+    )
 
 
 def _draws(case: Case, params: Tensor) -> Iterator[tuple[str, Tensor]]:

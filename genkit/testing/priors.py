@@ -22,8 +22,9 @@ HEAVY = 0.35
 def settled(case: PriorCase) -> None:
     """Fit a prior that is fitted after training, to latents of two clusters."""
     if isinstance(case.part, FittedPrior):
-        z = torch.randn(500, *case.shape)
-        z[::2] = z[::2] / 2 + 2
+        z = case.latents(500, seed=int(torch.randint(1000, ())))
+        if case.part.support == "reals":
+            z[::2] = z[::2] / 2 + 2
         case.part.fit(z)
         case.part.is_fitted.fill_(1.0)
 
@@ -36,7 +37,7 @@ def shapes(subject: Subject) -> None:
             if again:
                 settled(case)
             for leading in ((5,), (1,), (3, 5), (0, 5)):
-                log_prob = case.part.log_prob(torch.randn(*leading, *case.shape))
+                log_prob = case.part.log_prob(case.latents(*leading))
                 what = f"log_prob of z {(*leading, *case.shape)} is {tuple(log_prob.shape)}, and must be {leading}"
                 require(tuple(log_prob.shape) == leading, what)
                 require(log_prob.dtype == torch.float32, f"log_prob is {log_prob.dtype} for float32")
@@ -106,5 +107,5 @@ def fit(subject: Subject) -> None:
         same = all(torch.equal(value, other.part.state_dict()[name]) for name, value in state.items())
         require(same, "two fits with the same seed differ: draw from torch's or numpy's random state alone")
         fresh.part.load_state_dict(state)
-        z = torch.randn(5, *one.shape)
+        z = one.latents(5)
         require(torch.equal(fresh.part.log_prob(z), one.part.log_prob(z)), "a part of the fit is not in its buffers")

@@ -94,7 +94,7 @@ def mean_for_any_draws(subject: Subject) -> None:
 def reparameterization(subject: Subject) -> None:
     """Gradients go through the draws back to the features."""
     for case in subject.cases():
-        (features,) = case.inputs(8)
+        features = case.inputs(8)[0]
         stir(case.part)
         z = case.part(features.requires_grad_(), 2).z
         total = (z * torch.randn_like(z)).sum()  # not the length of z, which may be fixed
@@ -172,7 +172,7 @@ def prior_alone(subject: Subject) -> None:
     require(
         not torch.equal(once, again), "prior() gives the same draws at every call: leave its random numbers to torch"
     )
-    for part in (case.part, subject.component(subject.config, None)):
+    for part in (case.part, subject.built(None)):
         for count in (1, 7):
             drawn = part.prior(count)
             shape = (count, *case.part.latent_shape)
@@ -183,7 +183,7 @@ def prior_alone(subject: Subject) -> None:
 
 
 def _without_encoder(subject: Subject, case: SamplerCase) -> None:
-    subject.component(subject.config, None)
+    subject.built(None)
 
 
 def _prior_drawn(subject: Subject, case: SamplerCase) -> None:

@@ -7,15 +7,14 @@ import random
 import unittest
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from genkit.errors import ComponentError, ConfigError, in_a_line, place
+from genkit.errors import ComponentError, in_a_line, place
 from genkit.interfaces import (
     Component,
     DataSource,
@@ -29,9 +28,12 @@ from genkit.interfaces import (
     Shape,
     Transform,
 )
-from genkit.registry.kinds import name_of
-from genkit.settings.yaml import dotted
+from genkit.model.model import Model
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, PriorCase, SamplerCase
+from genkit.testing.partners import Partners, Surroundings
+from genkit.testing.passes import D
+from genkit.testing.settings import config_of
+from genkit.testing.supply import Supply, first_supply, supplied
 from genkit.training.seeds import seed_torch
 
 SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 9, 7), (12,), (10, 4))
@@ -40,8 +42,8 @@ LARGER: tuple[Shape, ...] = ((1, 28, 28), (3, 64, 64), (64, 8), (1, 8, 8, 8), (3
 FEATURES: tuple[Shape, ...] = ((6,), (2, 3))
 LATENTS: tuple[Shape, ...] = ((3,), (1,), (2, 3), (4,))
 
-USUAL: dict[type[Component], tuple[Shape, ...]] = {Sampler: FEATURES, Prior: LATENTS}
-"""The shapes for kinds whose parts are not built for data."""
+DATA: Shape = (1, 8, 8)
+"""The shape of a datum in models around parts that are not built for data."""
 
 CASES: dict[type[Component], type[Case]] = {
     Encoder: NetworkCase,
@@ -112,10 +114,14 @@ class Subject:
     config: Component.Config
     shapes: tuple[Shape, ...] | None = None
     """The shapes of one datum, or of features for a sampler; None: usual ones, any of which it may refuse."""
+    partners: Partners = field(default_factory=Partners)
+    """The parts with which it is checked, and the side data and latents that its author states."""
     expected: Mapping[str, str] = field(default_factory=dict)
     """Checks that are expected to fail, with the reasons; checks that build on them run all the same."""
     outcomes: dict[str, Exception | None] = field(default_factory=dict)
     """The outcomes of the checks so far, by name; None: the promise is kept."""
+    kept: dict[Any, Any] = field(default_factory=dict)
+    """What is worked out once."""
 
     @property
     def name(self) -> str:
@@ -126,24 +132,94 @@ class Subject:
         """The component built for each shape that it takes; the same seed gives the same weights."""
         if issubclass(self.component, DataSource | Metric):
             raise TypeError(f"a part of the kind {self.component.kind} has no cases")
-        usual = next((shapes for kind, shapes in USUAL.items() if issubclass(self.component, kind)), SHAPES)
-        tried = [self._case(shape, latent, seed) for shape, latent in zip(self.shapes or usual, cycle(LATENTS))]
+        latents = self.latents()
+        usual = FEATURES if self.kind is Sampler else latents if self.kind is Prior else SHAPES
+        tried = [self._case(shape, latent, seed) for shape, latent in self._pairs(self.shapes or usual, latents)]
         cases = [case for case in tried if case is not None]
         larger = iter(LARGER if self.shapes is None and not cases else ())
         while not cases and (shape := next(larger, None)) is not None:
-            cases = [case for case in [self._case(shape, LATENTS[0], seed)] if case is not None]
+            cases = [case for case in [self._case(shape, latents[0], seed)] if case is not None]
         require(
             bool(cases), f"{self.name} takes data of none of the shapes tried; say which it takes (shapes, --shape)"
         )
         return cases
 
+    @property
+    def kind(self) -> type[Component]:
+        """The interface of the component."""
+        return next(kind for kind in CASES if issubclass(self.component, kind))
+
+    def latents(self) -> tuple[Shape, ...]:
+        """The shapes of latents: those that are asked for, those of the sampler that is a partner, or usual ones."""
+        if self.partners.latent_shapes is not None:
+            return self.partners.latent_shapes
+        if "sampler" in self.partners.configs and self.kind in (Decoder, Prior, Loss):
+            shape = self.shapes[0] if self.shapes and self.kind is not Prior else DATA
+            return (self.partners.model(Surroundings(shape, (D,), FEATURES[0])).sampler.latent_shape,)
+        return ((D,),) if self.kind is Loss else LATENTS
+
+    def _pairs(self, shapes: tuple[Shape, ...], latents: tuple[Shape, ...]) -> list[tuple[Shape, Shape]]:
+        """Shapes with shapes of latents, each at least once."""
+        if self.kind is Prior:
+            return [(shape, shape) for shape in shapes]
+        count = max(len(shapes), len(latents) if self.kind in (Decoder, Loss) else 0)
+        return list(islice(zip(cycle(shapes), cycle(latents)), count))
+
+    def supply(self, *arguments: Shape) -> Supply:
+        """The side data that the component reads, where it is built for these shapes."""
+        if not self.component.reads:
+            return Supply()
+        key = ("supply", arguments)
+        if key not in self.kept:
+            self.kept[key] = first_supply(
+                self.component, arguments[0], self.partners.sides, lambda each: each(self.config, *arguments)
+            )
+        supply: Supply = self.kept[key]
+        return supply
+
+    def built(self, *arguments: Any, config: Component.Config | None = None) -> Any:
+        """The component, built for shapes, by default with its own options; side data that it reads are supplied."""
+        shapes = tuple(each for each in arguments if each is not None) or FEATURES[:1]
+        return supplied(self.component, self.supply(*shapes))(config or self.config, *arguments)
+
+    def surroundings(self, arguments: tuple[Shape, ...], latent: Shape) -> Surroundings:
+        """What a model around the component is made for."""
+        latent = arguments[0] if self.kind in (Decoder, Prior) else latent
+        features = arguments[0] if self.kind is Sampler else FEATURES[0]
+        shape = DATA if self.kind in (Sampler, Prior) else arguments[-1]
+        return Surroundings(shape, latent, features, self.supply(*arguments).sides)
+
+    def around(self, part: Any, arguments: tuple[Shape, ...], latent: Shape) -> Case:
+        """The case of a part, with a model of its partners around it."""
+        supply = self.supply(*arguments)
+
+        def model() -> Model:
+            if self.kind is Loss:
+                return self.partners.model(self.surroundings(arguments, latent))
+            whole = self.whole(arguments, latent)
+            setattr(whole, self.kind.kind, part)
+            return whole
+
+        return CASES[self.kind](part, arguments, model, supply, latent)
+
+    def whole(self, arguments: tuple[Shape, ...], latent: Shape, seed: int = 0) -> Model:
+        """The model of the component and its partners, for the shapes of a case; raises ComponentError."""
+        own = config_of(self.component, self.config)
+        return self.partners.model(self.surroundings(arguments, latent), own, seed)
+
+    def again(self, case: Any, config: Component.Config, *arguments: Shape) -> Any:
+        """A case like another, of a part with these options, and by default for the same shapes."""
+        arguments = arguments or case.arguments
+        with seeded():
+            part = self.built(*arguments, config=config)
+        return self.around(part, arguments, case.latent)
+
     def _case(self, shape: Shape, latent: Shape, seed: int) -> Case | None:
-        arguments = (latent, shape) if issubclass(self.component, Decoder) else (shape,)
-        kind = next(kind for kind in CASES if issubclass(self.component, kind))
+        arguments = (latent, shape) if self.kind is Decoder else (shape,)
         shown = " and ".join(map(str, arguments))
         with seeded(seed):
             try:
-                return CASES[kind](self.component(self.config, *arguments), arguments)
+                part = self.built(*arguments)
             except ComponentError as error:
                 require(self.shapes is None, f"it refuses the shape {shown}: {error}")
                 return None
@@ -152,28 +228,7 @@ class Subject:
                     f"it cannot be built for {shown}: {in_a_line(error)}{place(error)}; where that is a shape that it "
                     "does not take, raise ComponentError, and say in it which it takes"
                 ) from error
-
-
-def settings_of(component: type[Component], values: Mapping[str, Any] | None = None) -> Component.Config:
-    """A component's options: plain values for some, the defaults for the others.
-
-    Raises:
-        ComponentError: an option without a default is missing; the message says how to give it.
-        ConfigError: values are wrong; one line per value.
-    """
-    part = f"{component.kind}/{name_of(component)}"
-    try:
-        return component.Config.model_validate({"name": name_of(component), **(values or {})})
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-    wrong = [detail for detail in problems if detail["type"] != "missing"]
-    if wrong:
-        lines = [f"{part}: {dotted(tuple(detail['loc']))}: {detail['msg']}" for detail in wrong]
-        raise ConfigError(*lines)
-    missing = [dotted(tuple(detail["loc"])) for detail in problems]
-    assignments = [f"{name}=..." for name in missing]
-    call = f"contract({component.__name__}, {component.__name__}.Config({', '.join(assignments)}))"
-    raise ComponentError(
-        f"{part} has options without a default: {', '.join(missing)}; give them: genkit check-plugin {part} "
-        f"{' '.join(assignments)}, or {call}"
-    )
+        try:
+            return self.around(part, arguments, latent)
+        except ComponentError as error:
+            raise ContractError(f"with its partners it makes no model of data {shape}: {error}") from error

@@ -18,7 +18,7 @@ from genkit.settings.base import nearest
 from genkit.settings.yaml import Document
 from genkit.testing import checks
 from genkit.testing.check import Result
-from genkit.testing.subject import settings_of
+from genkit.testing.settings import settings_of
 
 
 @dataclass

@@ -8,9 +8,8 @@ from typing import Any, final
 
 from genkit.model.model import Model
 from genkit.record.scores import EpochRecord
-from genkit.settings.patience import Figure
+from genkit.settings.patience import Figure, Patience
 from genkit.settings.schedules import Plateau, last_of
-from genkit.settings.training import Stop
 
 
 def monitored_weights(model: Model) -> dict[str, float]:
@@ -31,15 +30,21 @@ class Monitor:
         model: the model, with a config.
         figure: the name of the figure.
         min_delta: by how much it has to change in order to be better.
+        patience: the number of epochs to wait for a better value; None: any number.
     """
 
-    def __init__(self, model: Model, figure: Figure, min_delta: float = 0.0) -> None:
-        self.figure, self.min_delta = figure, min_delta
+    def __init__(self, model: Model, figure: Figure, min_delta: float = 0.0, patience: int | None = None) -> None:
+        self.figure, self.min_delta, self.patience = figure, min_delta, patience
         self.weights = monitored_weights(model) if figure == "loss" else {}
         self.best: float | None = None
         """The best value so far, the lower the better; None: there is none."""
         self.waited = 0
         """The number of epochs since then."""
+
+    @classmethod
+    def of(cls, model: Model, options: Patience) -> Monitor:
+        """The monitor of some options."""
+        return cls(model, options.monitor, options.min_delta, options.patience)
 
     def value(self, record: EpochRecord) -> float:
         """The figure of an epoch, the lower the better: an ELBO with its sign turned."""
@@ -57,6 +62,11 @@ class Monitor:
         better = self.best is None or value < self.best - self.min_delta
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         return better
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it has waited for as many epochs as its patience allows."""
+        return self.patience is not None and self.waited >= self.patience
 
     @property
     def what(self) -> str:
@@ -79,37 +89,6 @@ class Monitor:
 
 
 @final
-class Stopping:
-    """Ends training once its monitor has not become better for some epochs in a row.
-
-    Args:
-        model: the model, with a config.
-        options: the options.
-    """
-
-    def __init__(self, model: Model, options: Stop) -> None:
-        self.monitor = Monitor(model, options.monitor, options.min_delta)
-        self.patience = options.patience
-
-    def __call__(self, record: EpochRecord) -> None:
-        """Take note of an epoch."""
-        self.monitor.improved(record)
-
-    @property
-    def met(self) -> bool:
-        """Whether training ends."""
-        return self.monitor.waited >= self.patience
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the monitor."""
-        return self.monitor.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state of `state_dict`."""
-        self.monitor.load_state_dict(state)
-
-
-@final
 class ReducedRate:
     """A learning rate that is multiplied by a factor once its monitor has not become better for some epochs in a row.
 
@@ -119,14 +98,15 @@ class ReducedRate:
     """
 
     def __init__(self, model: Model, options: Plateau) -> None:
-        self.monitor = Monitor(model, options.monitor, options.min_delta)
+        self.monitor = Monitor.of(model, options)
         self.options = options
         self.times = 0
         """How often it was reduced."""
 
     def __call__(self, record: EpochRecord) -> None:
         """Take note of an epoch."""
-        if not self.monitor.improved(record) and self.monitor.waited >= self.options.patience:
+        self.monitor.improved(record)
+        if self.monitor.exhausted:
             self.times, self.monitor.waited = self.times + 1, 0
 
     def at(self, epoch: float) -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from genkit.data.dataset import as_float
 from genkit.interfaces import Forward
-from genkit.model.conditions import NOTHING
+from genkit.model.conditions import NOTHING, Beside
 from genkit.model.model import Model
 from genkit.parallel.draws import mean
 from genkit.record.scores import Figures
@@ -34,17 +33,14 @@ def objective(
         processes share the batch, these are summands: their sum over the processes is the mean over the batch.
     """
     forward = model(x, side=side)
-    terms = {name: mean(loss(forward, **_read(loss, side))) for name, loss in model.losses.items()}
+    beside = Beside(side, forward.condition)
+    terms = {name: mean(loss(forward, **beside.of(loss))) for name, loss in model.losses.items()}
     figures = {f"term/{name}": term.detach() for name, term in terms.items()}
     if forward.log_prob is not None:
         figures["reconstruction"] = mean(-forward.log_prob.detach().mean(0))
     if forward.latent is not None and (divergence := forward.latent.divergence) is not None:
         figures["kl"] = mean(divergence.detach().sum(1))
     return weights @ torch.stack(list(terms.values())), figures, forward.detached() if model.critics else None
-
-
-def _read(loss: Any, side: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: side[name] for name in loss.reads} if loss.reads else {}
 
 
 def differentiate(
@@ -78,7 +74,7 @@ def differentiate(
         if critic_of(name) not in fitted:
             continue
         assert forward is not None
-        value = mean(critic.critic_loss(forward, **_read(critic, values)))
+        value = mean(critic.critic_loss(forward, **Beside(values, forward.condition).of(critic)))
         gradients[critic_of(name)] = _gradients(value, fitted[critic_of(name)], scale)
         figures[f"critic/{name}"] = value.detach()
     return gradients, figures

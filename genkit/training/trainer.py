@@ -30,7 +30,7 @@ from genkit.speed.graph import Gradients
 from genkit.training.averaging import AveragedWeights
 from genkit.training.devices import computing_in
 from genkit.training.keeping import BestWeights, kept_figure
-from genkit.training.monitor import Monitor, Stopping
+from genkit.training.monitor import Monitor
 from genkit.training.objective import differentiate, objective
 from genkit.training.optimization import MODEL, Optimization
 
@@ -78,7 +78,7 @@ class Trainer:
         """A function to call before each update, with the gradients by owner and the figures; it may raise."""
         self.after_step: list[Callable[[Trainer], None]] = []
         """Functions to call after each step, in this order."""
-        self.after_epoch: list[Callable[[EpochRecord], None]] = []
+        self.after_epoch: list[Callable[[EpochRecord], object]] = []
         """Functions to call after each epoch, before its checkpoint."""
         self.stops: list[Callable[[EpochRecord], bool]] = []
         """Functions to ask after each epoch: training ends once one of them says so."""
@@ -88,7 +88,7 @@ class Trainer:
         """The average of the model's weights; None: it is not asked for."""
         self.best: BestWeights | None = None
         """The best weights; None: those at the end are kept."""
-        self.stopping: Stopping | None = None
+        self.stopping: Monitor | None = None
         """What ends training early; None: nothing in the config."""
         self._add_options()
 
@@ -104,8 +104,8 @@ class Trainer:
             self.after_epoch.append(self._keep_best)
             self.states["best"] = self.best
         if config.stop is not None:
-            self.stopping = Stopping(model, config.stop)
-            self.after_epoch.append(self.stopping)
+            self.stopping = Monitor.of(model, config.stop)
+            self.after_epoch.append(self.stopping.improved)
             self.stops.append(lambda _: self.stopped)
             self.states["stop"] = self.stopping
         for owner, reduced in self.optimization.reduced.items():
@@ -129,7 +129,7 @@ class Trainer:
     @property
     def stopped(self) -> bool:
         """Whether `training.stop` has ended training."""
-        return self.stopping is not None and self.stopping.met
+        return self.stopping is not None and self.stopping.exhausted
 
     def settle(self) -> None:
         """Give the model the weights that the config says training ends with: the best, or the averages."""

@@ -14,9 +14,8 @@ from genkit.data.dataset import Dataset
 from genkit.errors import DataError, GenkitWarning, TrainingError
 from genkit.evaluation.figures import ACTIVE, evaluate
 from genkit.interfaces import Split
-from genkit.model.building import build
 from genkit.model.model import Model
-from genkit.runs.opening import as_config
+from tests.models import LINEAR, built
 
 NOISE = 0.6
 W = torch.tensor([[1.0, 0.5], [1.0, -0.5], [-0.8, 1.0], [0.8, 1.0]])  # (4 values, 2 latents), orthogonal columns
@@ -32,15 +31,7 @@ def _seeded() -> Iterator[None]:
 
 def linear(likelihood: Any, latent: int = 2, values: int = 4) -> Model:
     """A model whose posterior and decoder are one affine map each."""
-    config = {
-        "data": "digits",
-        "encoder": {"name": "mlp", "hidden": []},
-        "sampler": {"name": "gaussian", "latent": latent},
-        "decoder": {"name": "mlp", "hidden": []},
-        "likelihood": likelihood,
-        "loss": ["reconstruction", "kl"],
-    }
-    return build(as_config(config), (values,))
+    return built((values,), **LINEAR, sampler={"name": "gaussian", "latent": latent}, likelihood=likelihood)
 
 
 def set_to(layer: Any, weight: Tensor, bias: Tensor) -> None:

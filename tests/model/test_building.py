@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from genkit.errors import ComponentError
 from genkit.interfaces import Component, Encoder, Loss, Shape
-from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.model.summary import describe
-from genkit.runs.opening import as_config
 from genkit_gan import Adversarial
 from genkit_mlp import MLPDecoder, MLPEncoder
 from genkit_sparse import PointSampler
 from genkit_vae import KL, BernoulliLikelihood, GaussianSampler, Reconstruction
+from tests.models import built
 
 SHAPE = (1, 4, 4)
 Make = Callable[..., str]
@@ -34,15 +33,8 @@ def _seeded() -> Iterator[None]:
 
 
 def made(shape: Shape = SHAPE, **changes: Any) -> Model:
-    parts = {
-        "data": "digits",
-        "encoder": {"name": "mlp", "hidden": [6]},
-        "sampler": {"name": "gaussian", "latent": 3},
-        "decoder": {"name": "mlp", "hidden": [6]},
-        "likelihood": "bernoulli",
-        "loss": ["reconstruction", "kl"],
-    }
-    return build(as_config({**parts, **changes}), shape)
+    own = {"sampler": {"name": "gaussian", "latent": 3}, "likelihood": "bernoulli"}
+    return built(shape, **{**own, **changes})
 
 
 def gan(**critic: Any) -> dict[str, Any]:

@@ -23,22 +23,15 @@ from genkit.training.epochs import fit
 from genkit.training.seeds import own_random_state, seed_everything
 from genkit.training.trainer import Trainer
 from genkit_mlp import MLPDecoder, MLPEncoder
+from tests.models import LINEAR, PARTS, built
 
 LABELS = {"labels": Side(classes=3)}
-PARTS: dict[str, Any] = {
-    "data": "digits",
-    "encoder": {"name": "mlp", "hidden": [6]},
-    "sampler": {"name": "gaussian", "latent": 2},
-    "decoder": {"name": "mlp", "hidden": [6]},
-    "likelihood": "gaussian",
-    "loss": ["reconstruction", "kl"],
-}
 
 
 def made(schema: Schema, **changes: Any) -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build(as_config({**PARTS, **changes}), schema)
+        return built(schema, **changes)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +129,11 @@ def test_a_decoder_that_reads_gets_the_side_data_of_each_draw(variant: Any) -> N
 def linear_vae(condition: list[str], epochs: int) -> tuple[float, float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The ELBO and the variance of a linear VAE of digits with 5 latents, and the data with their labels."""
     values = {
+        **PARTS,
+        **LINEAR,
         "data": {"name": "digits", "validation": 0, "test": 0},
-        "encoder": {"name": "mlp", "hidden": []},
         "sampler": {"name": "gaussian", "latent": 5},
-        "decoder": {"name": "mlp", "hidden": []},
         "likelihood": {"name": "gaussian", "scale": "learned"},
-        "loss": ["reconstruction", "kl"],
         "condition": condition,
         "training": {
             "epochs": epochs,

@@ -13,10 +13,9 @@ from genkit.data.dataset import DataSignature
 from genkit.errors import DataError, GenkitWarning, TrainingError
 from genkit.interfaces import Shape
 from genkit.model.batches import FEW, MOST
-from genkit.model.building import build
 from genkit.model.model import Model
-from genkit.runs.opening import as_config
 from genkit_mlp import MLPEncoder
+from tests.models import built
 
 SHAPE = (1, 4, 4)
 Make = Callable[..., str]
@@ -30,15 +29,8 @@ def _seeded() -> Iterator[None]:
 
 
 def made(shape: Shape = SHAPE, **changes: Any) -> Model:
-    parts = {
-        "data": "digits",
-        "encoder": {"name": "mlp", "hidden": [6]},
-        "sampler": {"name": "gaussian", "latent": 3},
-        "decoder": {"name": "mlp", "hidden": [6]},
-        "likelihood": "bernoulli",
-        "loss": ["reconstruction", "kl"],
-    }
-    return build(as_config({**parts, **changes}), shape)
+    own = {"sampler": {"name": "gaussian", "latent": 3}, "likelihood": "bernoulli"}
+    return built(shape, **{**own, **changes})
 
 
 # What a model does

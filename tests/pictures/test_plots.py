@@ -17,11 +17,10 @@ from torch.distributions import Normal
 from genkit.data.dataset import Dataset, DataSignature
 from genkit.errors import GenkitWarning
 from genkit.interfaces import Shape, Split
-from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.pictures import latent_space, plots
 from genkit.record.scores import EpochRecord, Scores
-from genkit.runs.opening import as_config
+from tests.models import LINEAR, built
 
 GAP = [60, 60, 60]
 
@@ -35,15 +34,7 @@ def _seeded() -> Iterator[None]:
 
 def linear(latent: int, shape: Shape, likelihood: str = "gaussian") -> Model:
     """A model that shows z itself where the data have as many values: every map is the identity."""
-    config = {
-        "data": "digits",
-        "encoder": {"name": "mlp", "hidden": []},
-        "sampler": {"name": "gaussian", "latent": latent},
-        "decoder": {"name": "mlp", "hidden": []},
-        "likelihood": likelihood,
-        "loss": ["reconstruction", "kl"],
-    }
-    model = build(as_config(config), shape)
+    model = built(shape, **LINEAR, sampler={"name": "gaussian", "latent": latent}, likelihood=likelihood)
     with torch.no_grad():
         for layer in (model.sampler.mean, model.decoder.layers[1]):
             torch.nn.init.eye_(layer.weight)

@@ -11,10 +11,9 @@ from genkit.errors import MetricError
 from genkit.evaluation.figures import evaluate
 from genkit.evaluation.metrics import measure
 from genkit.interfaces import Split
-from genkit.model.building import build
-from genkit.runs.opening import as_config
 from genkit.speed.footprint import watching
 from genkit_metrics import NLL
+from tests.models import LINEAR, built
 
 NOISE = 0.5
 W = torch.tensor([[0.5, 0.2], [0.4, -0.3], [-0.3, 0.5], [0.2, 0.6], [0.1, -0.4]])  # (5 values, 2 latents)
@@ -30,20 +29,12 @@ def set_to(layer, weight, bias):
 @pytest.fixture
 def model():
     """p(x|z) = N(Wz + b, s² I), with the prior in place of the posterior: importance sampling from p(z)."""
-    config = {
-        "data": "digits",
-        "encoder": {"name": "mlp", "hidden": []},
-        "sampler": {"name": "gaussian", "latent": 2},
-        "decoder": {"name": "mlp", "hidden": []},
-        "likelihood": {"name": "gaussian", "scale": NOISE},
-        "loss": ["reconstruction", "kl"],
-    }
     with torch.random.fork_rng():
-        built = build(as_config(config), (5,))
-    set_to(built.decoder.layers[1], W, B)
-    for head in (built.sampler.mean, built.sampler.log_var):
+        model = built((5,), **LINEAR, likelihood={"name": "gaussian", "scale": NOISE})
+    set_to(model.decoder.layers[1], W, B)
+    for head in (model.sampler.mean, model.sampler.log_var):
         set_to(head, torch.zeros(2, 5), torch.zeros(2))
-    return built
+    return model
 
 
 def drawn(count):
@@ -137,15 +128,7 @@ def test_one_datum_has_no_standard_error(model):
 
 
 def test_a_sampler_without_a_density_is_refused_by_name():
-    config = {
-        "data": "digits",
-        "encoder": {"name": "mlp", "hidden": []},
-        "sampler": {"name": "point", "latent": 2},
-        "decoder": {"name": "mlp", "hidden": []},
-        "likelihood": "gaussian",
-        "loss": "reconstruction",
-    }
     with torch.random.fork_rng():
-        point = build(as_config(config), (5,))
+        point = built((5,), **LINEAR, sampler={"name": "point", "latent": 2}, loss="reconstruction")
     with pytest.raises(MetricError, match=r"metric 'nll' needs a density of q\(z\|x\), and sampler 'point' has none"):
         nll(point, torch.randn(4, 5), 5)

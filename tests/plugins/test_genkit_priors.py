@@ -11,21 +11,11 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Mul
 
 from genkit.errors import ComponentError, DataError
 from genkit.interfaces import FittedPrior
-from genkit.model.building import build
 from genkit.model.model import Model
-from genkit.runs.opening import as_config
 from genkit_priors import GaussianMixturePrior, MixturePrior, NormalPrior
 from genkit_sparse import PointSampler
 from genkit_vae import GaussianSampler
-
-PARTS: dict[str, Any] = {
-    "data": "digits",
-    "encoder": {"name": "mlp", "hidden": [6]},
-    "sampler": {"name": "gaussian", "latent": 2},
-    "decoder": {"name": "mlp", "hidden": [6]},
-    "likelihood": "gaussian",
-    "loss": ["reconstruction", "kl"],
-}
+from tests.models import built
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +26,7 @@ def seeded() -> Any:
 
 
 def made(**changes: Any) -> Model:
-    return build(as_config({**PARTS, **changes}), (4,))
+    return built((4,), **changes)
 
 
 def stirred(latent: tuple[int, ...] = (3,), components: int = 4) -> MixturePrior:

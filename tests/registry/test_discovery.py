@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from genkit.registry.discovery import UNKNOWN, contained, offers
+from genkit.registry.discovery import contained, offers
+from genkit.registry.entry_points import UNKNOWN
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Encoder
 from genkit.testing import ContractError, NotApplicable, checks, contract
 from genkit.testing.check import PROMISES, promise
-from genkit.testing.subject import close, seeded, settings_of
+from genkit.testing.settings import settings_of
+from genkit.testing.subject import close, seeded
 
 
 class Straight(Encoder):

@@ -9,7 +9,7 @@ from genkit.record.scores import EpochRecord, Scores
 from genkit.runs.opening import as_config, prepare
 from genkit.settings.schedules import Plateau
 from genkit.settings.training import Stop
-from genkit.training.monitor import Monitor, ReducedRate, Stopping
+from genkit.training.monitor import Monitor, ReducedRate
 
 SMALL = ["encoder.hidden=[8]", "decoder.hidden=[8]"]
 
@@ -48,11 +48,11 @@ def test_a_term_with_a_critic_has_no_direction(digits):
 
 
 def test_training_ends_once_no_epoch_in_a_row_was_better(digits):
-    stopping = Stopping(model_of(digits), Stop(patience=3, min_delta=0.5))
+    monitor = Monitor.of(model_of(digits), Stop(patience=3, min_delta=0.5))
     met = []
     for value in (9.0, 8.0, 7.6, 7.7, 7.5, 7.4, 7.2, 7.1, 7.0):  # 7.5 is not more than 0.5 below 8.0, 7.4 is
-        stopping(record(value))
-        met.append(stopping.met)
+        monitor.improved(record(value))
+        met.append(monitor.exhausted)
     assert met == [False, False, False, False, True, False, False, False, True]
 
 
