@@ -104,8 +104,18 @@ def write_samples(path: Path, model: Model, n: int, noise: bool, side: dict[str,
         write_stream(path, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **side)))
         return
     x = model.sample(n, noise, **side)
-    if not write_table(path, model, x):
+    if path.suffix == ".png" and model.schema.columns:
+        write_marginals(path, model, {"samples": x})
+    elif not write_table(path, model, x):
         write_data(path, x.numpy(), model.limits, columns=max(1, round(n**0.5)))
+
+
+def write_marginals(path: Path, model: Model, tables: dict[str, Tensor]) -> None:
+    """Write a picture of the columns of data (N, D) of a table, by what they are."""
+    from genkit.pictures.marginals import marginals
+    from genkit.pictures.plots import save
+
+    save(marginals(model.schema.columns, tables), path)
 
 
 def write_picture(path: Path, pixels: Array) -> None:

@@ -97,6 +97,8 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})
     data_config = as_config(config, overrides).data  # what is typed here starts in the working directory
     data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
+    for doubt in data.doubts if overrides else ():
+        warnings.warn(doubt, GenkitWarning, stacklevel=3)
     if not overrides:
         check_data(model.data, data.signature(data_config.name), path, accept_changes)
     return model, data

@@ -1,7 +1,6 @@
 """Tables from a file to a model, and back to a file."""
 
 import csv
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -201,11 +200,3 @@ def test_the_own_name_of_rows_is_no_column(path):
     assert "who" not in {column.name for column in model.schema.columns}
     with pytest.raises(GenkitError, match=r"table takes data of shape \(N, 7\)"):
         model.table(torch.zeros(2, 3))
-
-
-def shared(name):
-    """A real file in the folder that GENKIT_DATA names."""
-    folder = os.environ.get("GENKIT_DATA")
-    if not folder or not (Path(folder) / "tables" / name).is_file():
-        pytest.skip(f"needs tables/{name} in the folder that GENKIT_DATA names")
-    return Path(folder) / "tables" / name

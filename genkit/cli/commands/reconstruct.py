@@ -35,7 +35,10 @@ def reconstruct(
     model, dataset = reopen(run, data or (), accept_changes)
     if out.suffix == ".png":
         some = dataset.split(split).first(n)
-        outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24))
+        if model.schema.columns:
+            outputs.write_marginals(out, model, {"data": some.x, "reconstructions": model.reconstruct(some)})
+        else:
+            outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24))
         say(out)
         return
     some = dataset.split(split).rows(file_order(dataset, split)[:n])
