@@ -31,6 +31,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 OWN = ("eager", "compiled", "floor")
 MODELS = {"dense": EXAMPLES / "vae-dense.yaml", "conv": EXAMPLES / "vae-deconv.yaml"}
 BY_HAND = {name: EXAMPLES / f"{name}.yaml" for name in ("vae-rnn", "gan", "sparse-autoencoder")}
+PLAIN = {"gan": ["loss.adversarial.r1=0"]}
+"""The options by which an example takes the steps of its loop by hand."""
 OTHERS = {**PEERS, **HAND}
 WARM = 10
 COLUMNS = ["what", "model", "batch", "examples/s", "of the floor", "compiled / this", "peak MiB", "test loss"]
@@ -156,7 +158,7 @@ def _commands(config: Path, batch: int, arguments: argparse.Namespace) -> tuple[
         folder = os.environ.get("GENKIT_MNIST")
         if not folder:
             raise DataError("the other frameworks need MNIST: the folder of its four IDX files in GENKIT_MNIST")
-        overrides.append("data={name: mnist, validation: 0}")
+        overrides += ["data={name: mnist, validation: 0}", *PLAIN.get(config.stem, [])]
         model, others = (arguments.peers, PEERS) if arguments.peers else (config.stem, HAND)
         kept = {name: peer for name, peer in others.items() if name not in arguments.without}
         peers = {name: peer.command(model, batch, Path(folder)) for name, peer in kept.items()}

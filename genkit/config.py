@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from genkit.errors import ConfigError
+from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Prior, Sampler
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
@@ -31,6 +32,13 @@ Metrics = Annotated[
 ]
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise PydanticCustomError("twice", f"'{twice[0]}' is there twice")
+    return names
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
@@ -38,7 +46,7 @@ PLUGINS = {
     "anyOf": [
         {"type": "string"},
         *({"type": "array", "items": {"type": "string", "pattern": start}} for start in ("^[^-]", "^-")),
-        {"type": "array", "prefixItems": [{"const": "all"}], "items": {"type": "string", "pattern": "^-"}},
+        {"type": "array", "prefixItems": [{"const": "all"}], "items": {"type": "string", "pattern": r"^-|\.py"}},
     ]
 }
 """The JSON Schema of a choice of plugins: names, or names that each have a minus."""
@@ -61,8 +69,8 @@ class RunConfig(Settings):
         str | tuple[str, ...],
         WithJsonSchema(PLUGINS),
         Field(
-            description="which installed plugins are used: all, none but genkit's own, some by the names of their "
-            "distributions, or all but those with a minus"
+            description="which plugins are used: of those installed all, none but genkit's own, some by the names of "
+            "their distributions, or all but those with a minus; and Python files such as ./mine.py, whose code runs"
         ),
     ] = "all"
     data: Annotated[DataSource.Config, ChosenByName("data"), Field(description="the source of the data")]
@@ -90,7 +98,7 @@ class RunConfig(Settings):
     loss: Terms
     metrics: Metrics = ()
     condition: Annotated[
-        Annotated[tuple[Name, ...], Field(max_length=20)],
+        Annotated[tuple[Name, ...], Field(max_length=20), AfterValidator(_each_once)],
         BeforeValidator(several, json_schema_input_type=tuple[Name, ...] | Name),
         Field(
             description="the side data that encoder and decoder are conditioned on, such as labels: they get them as "
@@ -113,7 +121,15 @@ class RunConfig(Settings):
         return [(part.component.kind, part) for part in each if isinstance(part, Component.Config)]
 
 
-LookUp = Callable[[str | Iterable[str]], Choices]
+class PluginChoices(Choices, Protocol):
+    """The components of some plugins."""
+
+    @property
+    def wanted(self) -> str | Sequence[str]:
+        """The choice of these plugins, with each file by its content in place of its path."""
+
+
+LookUp = Callable[[str | Iterable[str]], PluginChoices]
 """Takes a config's choice of plugins and returns their components; raises ConfigError where it is no such choice."""
 
 
@@ -155,6 +171,8 @@ def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()
     for assignment in overrides:
         document.override(assignment)
     choices = _choices(document, look_up)
+    if "plugins" in document.values and not isinstance(choices.wanted, str):
+        document.values["plugins"] = [*choices.wanted]
     try:
         return RunConfig.model_validate(document.values, context={CHOICES: choices})
     except ValidationError as error:
@@ -163,15 +181,15 @@ def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()
         raise ConfigError(*(_line(document, detail) for detail in details)) from None
 
 
-def _choices(document: Document, look_up: LookUp) -> Choices:
+def _choices(document: Document, look_up: LookUp) -> PluginChoices:
     wanted = document.values.get("plugins", "all")
     words = wanted if isinstance(wanted, list | tuple) else [wanted]
     if not all(isinstance(word, str) for word in words):
         return look_up("all")  # it is refused with all else that is wrong
     try:
         return look_up(wanted)
-    except ConfigError as error:
-        raise ConfigError(f"{document.place(('plugins',))}: {error}") from None
+    except (ConfigError, ComponentError) as error:
+        raise type(error)(*(f"{document.place(('plugins',))}: {line}" for line in error.args)) from None
 
 
 def _line(document: Document, detail: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import subprocess
@@ -22,9 +23,10 @@ from genkit.interfaces import Component
 from genkit.pictures import plots
 from genkit.record.run import Run
 from genkit.registry import registry as registering
+from genkit.registry.handover import Files
 from genkit.registry.hooks import RUN_HOOKS
-from genkit.registry.registry import installed, register, registry
-from genkit.registry.selection import FIRST_PARTY, VARIABLE
+from genkit.registry.registry import Registry, installed, register, registry
+from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection
 from genkit.runs.comparison import Compared, compare
 from genkit.runs.running import run
 from genkit.sharing import weights
@@ -220,6 +222,30 @@ def unpacked(once: Callable[..., Path]) -> Callable[..., Path]:
     """`unpacked(name, *wheels)`: a folder for PYTHONPATH into which pip installed wheels or sources."""
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed", "--target"]
     return lambda name, *wheels: once(name, lambda folder: pip("install", *options, folder, *wheels))
+
+
+@pytest.fixture
+def new_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """`new_machine(GENKIT_PLUGINS)`: from here on nobody has run any plugin in one file; it is called once before."""
+    installed()
+    whole, caches = registry(), itertools.count()
+
+    def move(wanted: str = "all", cache: Path | None = None) -> None:
+        _forget_files(whole)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache or tmp_path / f"cache-{next(caches)}"))
+        whole.files = Files()
+        whole.wanted = Selection.of(whole.files.handed_over(wanted, Path(), VARIABLE), VARIABLE)
+        whole.files.of_environment = whole.wanted.files
+
+    move()
+    yield move
+    _forget_files(whole)
+    whole.files, whole.wanted = Files(), Selection()
+
+
+def _forget_files(whole: Registry) -> None:
+    for plugin in [each for each in whole.plugins if each.sha256 is not None]:
+        whole._forget(plugin)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import torch
 
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder
-from genkit.registry.registry import installed
+from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config
 from genkit.testing import checks
 
@@ -180,11 +180,11 @@ def _without_others(answer):
 def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     """Each command, file and answer of it; the plugin's source comes before what is installed, as it does with -e."""
     project = tmp_path / "genkit-haar"
-    environment["GENKIT_PLUGINS"] = "genkit-haar"
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     environment["PYTHONPATH"] = os.pathsep.join([str(project / "src"), str(tmp_path / "site")])
     folder, answer, answers = tmp_path, "", 0
     for language, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL):
-        if language == "python":
+        if language in ("python", "yaml"):
             (folder / block.splitlines()[0].removeprefix("# ")).write_text(block)
         elif language == "text":
             given = [line.rstrip() for line in answer.splitlines()]
@@ -194,13 +194,14 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
             if command.startswith("cd "):
                 folder /= command.removeprefix("cd ")
                 continue
+            environment["GENKIT_PLUGINS"] = "all" if "sines" in command else "genkit-haar"
             done = typed(STAND_INS.get(command, command), process, folder, environment)
             answer = _without_others(done.stdout + done.stderr)
             assert done.returncode == (2 if "error: " in answer else 0), (command, answer)
     assert folder == project
     assert answers == 4
     assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
-    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3"}
+    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3", "sines"}
 
 
 def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():
@@ -222,6 +223,18 @@ def test_a_part_of_the_plugin_guide_keeps_its_contract(name):
     exec(next(block for block in blocks("python", "docs/plugins.md") if f"{name}.py" in block), namespace)
     (component,) = namespace["components"]()
     assert {result.status for result in (check.result() for check in checks(component))} == {"ok"}
+
+
+def test_the_pair_of_the_plugin_guide_keeps_its_contract(tmp_path, monkeypatch):
+    block = next(block for block in blocks("python", "docs/plugins.md") if "codebook.py" in block)
+    (tmp_path / "codebook_of_the_guide.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    pair = importlib.import_module("codebook_of_the_guide").components()
+    with registry().registered_within(*pair):
+        for component in pair:
+            results = {check.name: check.result() for check in checks(component)}
+            assert [result for result in results.values() if result.status in ("FAILED", "not run")] == []
+            assert results["together"].status == results["together compiled"].status == "ok"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -98,8 +98,17 @@ def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) 
     write_picture(path, mosaic(torch.from_numpy(x), columns, limits))
 
 
-def write_samples(path: Path, model: Model, n: int, noise: bool, side: dict[str, Any]) -> None:
-    """Write n generated data: rows as `write_table` does, .npy without holding all of them, else as `write_data`."""
+def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: dict[str, Any]) -> None:
+    """Write n generated data: rows as `write_table` does, .npy without holding all of them, else as `write_data`.
+
+    Args:
+        path: the file.
+        model: the model that generates them.
+        n: their number.
+        noise: whether they are drawn from p(x|z), or its means; None: rows of a table are drawn.
+        side: the side data that the model takes.
+    """
+    noise = bool(model.schema.columns) if noise is None else noise
     if path.suffix == ".npy":
         write_stream(path, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **side)))
         return

@@ -254,7 +254,9 @@ def side_data(split: Split, names: Sequence[str]) -> dict[str, Tensor]:
     for name in names:
         if name not in there:
             has = f"they have {', '.join(there)}" if there else "they have none"
-            raise DataError(f"the model reads '{name}' beside the data, which the data lack: {has}")
+            raise DataError(
+                f"the model reads '{name}' beside the data, which the data lack: {has}; add '{name}' to the data"
+            )
     return {name: there[name] for name in names}
 
 

@@ -16,6 +16,7 @@ from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
 from genkit.interfaces.columns import fits
+from genkit.interfaces.signatures import check_signatures
 
 
 def load(
@@ -140,6 +141,7 @@ def shape_of(config: DataSource.Config) -> Shape | None:
 def _read(config: DataSource.Config, schema: Schema | None = None) -> RawData:
     """The source's data, with labels as int64; the source gets what it asks of the schema of a trained model."""
     source: Any = config.component
+    check_signatures(config)
     try:
         raw = source(config, **({} if schema is None else schema.answers(source))).load()
     except GenkitError:

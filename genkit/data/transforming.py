@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from genkit.data.units import as_float
 from genkit.errors import ComponentError, DataError, GenkitError, in_a_line, place
 from genkit.interfaces import Augmentation, Component, Schema, Shape, Transform
+from genkit.interfaces.signatures import check_signatures
 
 BLOCK = 2**20
 """About the number of values that are transformed at once, where data are looked at as a whole."""
@@ -59,7 +60,7 @@ class Chain(nn.ModuleList):
             if not transform.invertible:
                 raise ComponentError(
                     f"transform '{name}' cannot be inverted, so the model gives no data in their own units: it can "
-                    "encode, and neither sample, decode, reconstruct nor interpolate"
+                    "encode, and neither sample, decode, reconstruct nor interpolate; leave it out of data.transform"
                 )
             y = transform.inverse(y)
         return y
@@ -161,11 +162,14 @@ def _check_domain(name: str, transform: Transform, blocks: Blocks) -> None:
 def _built(config: Component.Config, schema: Schema) -> Transform:
     """A transform; raises ComponentError, with its name, where it cannot be built."""
     kind, shape = cast("Any", config.component), schema.shape
+    check_signatures(config)
     _check_columns(config, schema)
     try:
         transform: Transform = kind(config, shape, **schema.answers(config.component))
     except GenkitError as error:
-        raise ComponentError(f"transform '{config.name}' refuses shape {shape}: {error}") from error
+        raise ComponentError(
+            f"transform '{config.name}' refuses shape {shape}: {error}; leave it out of data.transform"
+        ) from error
     except Exception as error:
         message = f"transform '{config.name}' cannot be built for shape {shape}: {in_a_line(error)}{place(error)}"
         raise ComponentError(message) from error

@@ -113,6 +113,19 @@ class SampleQuality:
     """None where there are no classes."""
     class_shares: list[float] | None
     """The share of the samples that look like each class; None where there are no classes."""
+    class_agreement: Annotated[
+        float | None,
+        Description(
+            "class agreement",
+            better="higher",
+            sentence="The share of a conditional model's samples that look like the class that they were asked for, in "
+            "the class where it is least.",
+            form=".3f",
+        ),
+    ] = None
+    """None where no class was asked for."""
+    class_agreements: list[float | None] | None = None
+    """The share of each class; None for a class of which no sample was asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -120,7 +133,11 @@ class SampleQuality:
 
 
 def sample_quality(
-    real: Tensor, generated: Tensor, looks: tuple[Tensor, Tensor] | None = None, classes: int = 0
+    real: Tensor,
+    generated: Tensor,
+    looks: tuple[Tensor, Tensor] | None = None,
+    classes: int = 0,
+    asked: Tensor | None = None,
 ) -> SampleQuality:
     """Compare features (N, F) of real and generated data.
 
@@ -129,6 +146,7 @@ def sample_quality(
         generated: the features of generated data (N, F).
         looks: the class that each real and each generated datum looks like, (N,) each.
         classes: the number of classes.
+        asked: the class that each generated datum was asked for, (N,); None where the model takes no classes.
 
     Raises:
         DataError: the two have different shapes, fewer than 100 data or a value that is not finite.
@@ -142,7 +160,6 @@ def sample_quality(
             raise DataError(f"the {name} data have features that are not finite")
     real, generated = real.detach().cpu().double(), generated.detach().cpu().double()
     kid, kid_error = _kernel_distance(real, generated)
-    shares = None if looks is None else [torch.bincount(look, minlength=classes).double() / len(real) for look in looks]
     return SampleQuality(
         count=len(real),
         frechet=_frechet_distance(real, generated),
@@ -150,8 +167,7 @@ def sample_quality(
         kid_error=kid_error,
         **_manifolds(real, generated),
         two_sample=_two_sample_accuracy(real, generated),
-        classes=None if shares is None else _covered(*shares),
-        class_shares=None if shares is None else shares[1].tolist(),
+        **_class_figures(looks, classes, asked),
     )
 
 
@@ -177,7 +193,7 @@ def _kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float]:
     return float(values.mean()), float(values.std() / BLOCKS**0.5)
 
 
-def _manifolds(real: Tensor, generated: Tensor) -> dict[str, float]:
+def _manifolds(real: Tensor, generated: Tensor) -> dict[str, Any]:
     from prdc import compute_prdc
 
     # prdc prints, and its threads change the process's warning filters: here they change only a copy
@@ -196,7 +212,25 @@ def _two_sample_accuracy(real: Tensor, generated: Tensor) -> float:
     return float((is_real[nearest] == is_real).mean())
 
 
+def _class_figures(looks: tuple[Tensor, Tensor] | None, classes: int, asked: Tensor | None) -> dict[str, Any]:
+    if looks is None:
+        return {"classes": None, "class_shares": None}
+    real, generated = (torch.bincount(look, minlength=classes).double() / len(look) for look in looks)
+    figures: dict[str, Any] = {"classes": _covered(real, generated), "class_shares": generated.tolist()}
+    if asked is not None:
+        shares = _agreements(looks[1], asked, classes)
+        figures["class_agreement"] = min(share for share in shares if share is not None)
+        figures["class_agreements"] = shares
+    return figures
+
+
 def _covered(real: Tensor, generated: Tensor) -> float:
     """The share of the classes in the real data that are covered."""
     present = real > 0
     return float((generated[present] >= COVERED * real[present] - 1e-12).double().mean())
+
+
+def _agreements(looks: Tensor, asked: Tensor, classes: int) -> list[float | None]:
+    """The share of each class's samples that look like it."""
+    of_class = [looks[asked == index] == index for index in range(classes)]
+    return [float(same.double().mean()) if len(same) else None for same in of_class]

@@ -34,7 +34,9 @@ class Latent(NamedTuple):
     log_ratio: Tensor | None
     """(K, B): log q(z|x) - log p(z) at the draws, in nats; None where q has no density."""
     log_q: Tensor | None = None
-    """(K, B): log q(z|x) at the draws, in nats; a sampler that gives it goes with every prior of its support."""
+    """(K, B): log q(z|x) at the draws, in nats; a sampler that gives it goes with every prior of its support.
+
+    A term that reads it says so (`needs`): in training a sampler may leave it out where nothing needs it."""
     extra: Mapping[str, Tensor] = MappingProxyType({})
     """Further tensors by name for terms of the same family, (B, ...): pre-activations, indices of codes, distances."""
 

@@ -22,6 +22,7 @@ from genkit.interfaces import (
     Schema,
     Shape,
 )
+from genkit.interfaces.signatures import check_signatures
 from genkit.model import trial
 from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
 from genkit.model.model import Model
@@ -92,6 +93,7 @@ def build_part(config: Component.Config, *arguments: Any, **facts: Any) -> Any:
     """
     component: Any = config.component
     kind = component.kind
+    check_signatures(config)
     try:
         return component(config, *arguments, **facts)
     except GenkitError as error:

@@ -37,7 +37,7 @@ class Conditions(nn.Module):
 
     def __init__(self, names: Iterable[str], schema: Schema) -> None:
         super().__init__()
-        self.side = {name: side_of(name, schema, "condition") for name in names}
+        self.side = {name: side_of(name, schema, "condition", "take it out of condition") for name in names}
         self.tables = nn.ModuleDict({name: _table(side) for name, side in self.side.items() if side.classes})
         self.size = sum(_width(side) for side in self.side.values())
         """C."""
@@ -94,12 +94,14 @@ class Beside(NamedTuple):
         return Beside(side, None if self.condition is None else self.condition.repeat(draws, 1))
 
 
-def side_of(name: str, schema: Schema, reader: str) -> Side:
+def side_of(name: str, schema: Schema, reader: str, remedy: str) -> Side:
     """What the side data of a name hold; raises ComponentError, with who reads them, where the data lack them."""
     if name in schema.side:
         return schema.side[name]
     there = f"they have {', '.join(schema.side)}" if schema.side else "they have none"
-    raise ComponentError(f"{reader} reads the side data '{name}', which the data lack: {there}")
+    raise ComponentError(
+        f"{reader} reads the side data '{name}', which the data lack: {there}; add '{name}' to the data, or {remedy}"
+    )
 
 
 def keywords(config: Component.Config, schema: Schema) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def keywords(config: Component.Config, schema: Schema) -> dict[str, Any]:
 
     They are what the side data that it reads hold, and the facts about the data that it asks for.
     """
-    reader = f"{config.component.kind} '{config.name}'"
-    side = {name: side_of(name, schema, reader) for name in config.component.reads}
+    reader, remedy = f"{config.component.kind} '{config.name}'", f"choose another {config.component.kind}"
+    side = {name: side_of(name, schema, reader, remedy) for name in config.component.reads}
     return {**side, **schema.answers(config.component)}
 
 

@@ -21,7 +21,7 @@ from genkit.interfaces import (
     Split,
 )
 from genkit.model.network import Network, evaluating
-from genkit.model.side import completed, rows_of
+from genkit.model.side import completed, own_side, rows_of
 
 
 class Model(Network):
@@ -57,7 +57,7 @@ class Model(Network):
         """
         if self.encoder is None:
             raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
-        data, side = _apart(x, side)
+        data, side = _apart(self, x, side)
         inputs = self.fitting(data)
         values = completed(self, side, len(inputs))
 
@@ -86,7 +86,7 @@ class Model(Network):
 
     def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, **side: Any) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
-        data, side = _apart(x, side)
+        data, side = _apart(self, x, side)
         return self.decode(self.encode(data, **side), **side)
 
     def sample(self, n: int, noise: bool = False, **side: Any) -> Tensor:
@@ -162,9 +162,9 @@ class Model(Network):
             return output(0, 0) if whole is None else whole
 
 
-def _apart(x: Any, side: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _apart(model: Model, x: Any, side: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Data and their side data, which a split brings along."""
-    return (x.x, {**x.named(), **side}) if isinstance(x, Split) else (x, dict(side))
+    return (x.x, {**own_side(model, x.named()), **side}) if isinstance(x, Split) else (x, dict(side))
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:

@@ -10,11 +10,16 @@ from genkit.interfaces import ENCODER_NEEDS, FittedPrior, Latent, Loss, Prior, S
 
 
 def check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss], prior: Prior | None) -> None:
-    """Refuse a term that needs what the model lacks, a prior of another support, and an encoder that no term reads."""
+    """Refuse a term that needs what the model lacks, a prior that does not fit, and an encoder that no term reads."""
     generates = sampler.has_prior or (prior is not None and not isinstance(prior, FittedPrior))
     if config.encoder is None and not generates:
         raise ComponentError(
             f"sampler '{config.sampler.name}' has no prior to draw from, so the model needs an encoder"
+        )
+    if config.encoder is None and config.prior is not None and isinstance(prior, FittedPrior):
+        raise ComponentError(
+            f"prior '{config.prior.name}' is fitted to the latents of the data, and the model has no encoder to give "
+            "them: leave the prior out, or choose one that is learned with the model"
         )
     if prior is not None and config.prior is not None and prior.support != sampler.support:
         raise ComponentError(

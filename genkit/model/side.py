@@ -37,17 +37,16 @@ def completed(model: Reader, values: Mapping[str, Any], count: int, turns: bool 
     Args:
         model: the model.
         values: the values by name: one for all data, or one for each. Classes are whole numbers, or texts, their names.
-            Side data that the model does not take are passed over, as every split may have them.
         count: the number of data, N.
         turns: whether classes that are left out take turns, 0, 1, ..., 0, 1, ...
 
     Raises:
         DataError: one is missing, unknown, of another shape, or no class of the model.
     """
-    unknown = sorted(set(values) - {*model.inputs, *model.schema.side, "labels"})
+    unknown = sorted(set(values) - {*model.inputs})
     if unknown:
-        takes = f"it takes {', '.join(model.inputs)}" if model.inputs else "it takes none"
-        raise DataError(f"the model knows no side data '{unknown[0]}': {takes}")
+        takes = ", ".join(model.inputs) or f"nothing: train one with condition={unknown[0]}"
+        raise DataError(f"the model is not conditioned on '{unknown[0]}', which would change nothing; it takes {takes}")
     side = {}
     for name in model.inputs:
         what = model.schema.side[name]
@@ -56,8 +55,13 @@ def completed(model: Reader, values: Mapping[str, Any], count: int, turns: bool 
         elif turns and what.classes is not None:
             side[name] = classes_in_turn(what, count).expand(count, *what.shape)
         else:
-            raise DataError(f"the model reads '{name}' beside the data, and there are none: {name}=...")
+            raise DataError(f"the model reads '{name}' beside the data, and there are none: say {name}=...")
     return {name: each.to(model.device) for name, each in side.items()}
+
+
+def own_side(model: Reader, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some side data that a model takes: every split may have more."""
+    return {name: value for name, value in values.items() if name in model.inputs}
 
 
 def classes_in_turn(side: Side, count: int) -> Tensor:
@@ -76,8 +80,9 @@ def _checked(name: str, value: Any, side: Side, count: int) -> Tensor:
     if values.shape == side.shape:
         return values.expand(count, *side.shape)
     if values.shape != (count, *side.shape):
+        what = f" of shape {side.shape}" if side.shape else ""
         raise DataError(
-            f"{name}: takes one value of shape {side.shape} for all data, or {count:,} of them, not shape "
+            f"{name}: takes one value{what} for all data, or one for each of the {count:,}, not values of shape "
             f"{tuple(values.shape)}"
         )
     return values

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from genkit.data.dataset import Batch, as_float
 from genkit.errors import ComponentError, GenkitError, TrainingError, in_a_line, place
 from genkit.interfaces import Forward, Latent, LearnedLoss, Loss, Prior, Shape
+from genkit.interfaces.signatures import remedy
 from genkit.model.conditions import Beside, widen
 from genkit.model.model import Model
 from genkit.model.needs import check_density
 
-_LATENT_NEEDS = {"divergence": "a KL divergence", "log_ratio": "a density"}
-_NEED_OF = {"divergence": "kl", "log_ratio": "log_ratio"}
+_LATENT_NEEDS = {"divergence": "a KL divergence", "log_ratio": "a density", "log_q": "a density log q(z|x) of its own"}
+_NEED_OF = {"divergence": "kl", "log_ratio": "log_ratio", "log_q": "log_q"}
 
 
 def try_parts(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> None:
@@ -174,6 +175,13 @@ def _check_latent(who: str, latent: Any, shape: Shape) -> None:
             _same_shape(f"{who} ({name})", getattr(latent, name), shape[:2])
 
 
+def _seen_by(loss: Loss, forward: Forward) -> Forward:
+    """The pass without what a sampler may leave out in training where no term says that it reads it."""
+    if forward.latent is None or "log_q" in loss.needs:
+        return forward
+    return forward._replace(latent=forward.latent._replace(log_q=None))
+
+
 def _check_terms(model: Model, forward: Forward, beside: Beside) -> None:
     assert model.config is not None
     for name, loss in model.losses.items():
@@ -182,12 +190,12 @@ def _check_terms(model: Model, forward: Forward, beside: Beside) -> None:
             if _NEED_OF[need] in loss.needs and getattr(forward.latent, need) is None:
                 message = f"loss '{name}' needs a sampler with {what}; sampler '{model.config.sampler.name}' has none"
                 raise ComponentError(message)
-        keywords = beside.of(loss)
-        values = [_attempt(f"loss '{name}'", None, loss, forward, **keywords)]
+        keywords, own = beside.of(loss), _seen_by(loss, forward)
+        values = [_attempt(f"loss '{name}'", None, loss, own, **keywords)]
         if isinstance(loss, LearnedLoss):
             with torch.enable_grad():  # a critic's loss may take gradients itself
                 who = f"loss '{name}' (critic)"
-                values.append(_attempt(who, None, loss.critic_loss, forward.detached(), **keywords))
+                values.append(_attempt(who, None, loss.critic_loss, own.detached(), **keywords))
         for value in values:
             if not isinstance(value, Tensor) or value.shape not in ((), (len(forward.x),)):
                 output = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -207,7 +215,8 @@ def _attempt(who: str, shape: Shape | None, function: Callable[..., Any], *argum
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         on = f" on input of shape {shapes}" if shapes else ""
         mode = " in training" if isinstance(function, nn.Module) and function.training else ""
-        raise ComponentError(f"{who} fails{mode}{layer}{on}: {in_a_line(error)}{place(error)}") from error
+        message = f"{who} fails{mode}{layer}{on}: {in_a_line(error)}{place(error)}{remedy(error)}"
+        raise ComponentError(message) from error
     if shape is not None:
         _same_shape(who, result, shape)
     return result

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genkit.interfaces import Split
 from genkit.model.model import Model
+from genkit.model.side import own_side
 from genkit.text import printable
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def values(data: Data) -> Tensor:
     return data.x if isinstance(data, Split) else data
 
 
-def beside_first(data: Data) -> dict[str, Tensor]:
-    """The side data of the first datum, by name."""
-    return {name: values[0] for name, values in data.named().items()} if isinstance(data, Split) else {}
+def beside_first(model: Model, data: Data) -> dict[str, Tensor]:
+    """The side data of the first datum that the model takes, by name."""
+    own = own_side(model, data.named()) if isinstance(data, Split) else {}
+    return {name: values[0] for name, values in own.items()}
 
 
 def latent_quantiles(model: Model, x: Data, probabilities: Tensor, draws: int = DRAWS) -> Tensor:

@@ -6,6 +6,7 @@ N data, C channels, H and W pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from genkit.interfaces import Shape
+from genkit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,13 +58,18 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
 
-def framed(pixels: Pixels, title: str) -> Figure:
-    """A figure with one picture, pixel for pixel, under a title."""
+def framed(pixels: Pixels, title: str, heads: Sequence[str] = ()) -> Figure:
+    """A figure with one picture, pixel for pixel, under a title; and with a head above each of its columns, if any."""
     height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
-    figure_width = max(width, 0.085 * len(title))
-    figure = bare_figure((figure_width, height + 0.35))
-    figure.figimage(pixels, xo=round((figure_width - width) / 2 * 100))
-    figure.suptitle(title, fontsize=9, y=1 - 0.08 / (height + 0.35))
+    figure_width, figure_height = max(width, 0.085 * len(title)), height + (0.55 if heads else 0.35)
+    left = round((figure_width - width) / 2 * 100)
+    figure = bare_figure((figure_width, figure_height))
+    figure.figimage(pixels, xo=left)
+    figure.suptitle(title, fontsize=9, y=1 - 0.08 / figure_height)
+    for column, head in enumerate(heads):
+        middle = left / 100 + width * (column + 0.5) / len(heads)
+        text = printable(head, max(3, int(width / len(heads) / 0.07)))
+        figure.text(middle / figure_width, (height + 0.05) / figure_height, text, fontsize=8, ha="center")
     return figure
 
 

@@ -86,8 +86,7 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
         if not model.has_prior:
             pictures["activations"] = lambda: activations(model, held_out)
     if model.has_prior:
-        title_of_samples = SAMPLES + ("; a class in each column" if turns(model) else "")
-        pictures["samples"] = lambda: framed(samples(model), title_of_samples)
+        pictures["samples"] = lambda: framed(samples(model), SAMPLES, turns(model))
         if model.schema.columns:
             pictures["marginals"] = lambda: real_and_sampled(model, held_out)
     if model.sampler.latent_shape == (2,):
@@ -105,15 +104,17 @@ def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12
     return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
 
 
-def turns(model: Model) -> int:
-    """How many classes take turns in samples, where a picture can give each a column; else 0."""
-    classes = [model.schema.side[name].classes or 0 for name in model.inputs]
-    return classes[0] if len(classes) == 1 and classes[0] <= COLUMNS else 0
+def turns(model: Model) -> tuple[str, ...]:
+    """The names of the classes that take turns in samples, where a picture can give each a column; else none."""
+    sides = [model.schema.side[name] for name in model.inputs]
+    if len(sides) != 1 or not sides[0].classes or sides[0].classes > COLUMNS:
+        return ()
+    return tuple(sides[0].names or map(str, range(sides[0].classes)))
 
 
 def samples(model: Model, rows: int = 8, seed: int = 0) -> Pixels:
     """Generated data; the same seed gives the same data. Where the model is given classes, each has a column."""
-    columns = turns(model) or 8
+    columns = len(turns(model)) or 8
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return mosaic(model.sample(rows * columns), columns, model.limits)
@@ -157,7 +158,7 @@ def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, data, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z, **beside_first(data)), side, model.limits, gap=3)
+    return mosaic(model.decode(z, **beside_first(model, data)), side, model.limits, gap=3)
 
 
 def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> Pixels:
@@ -172,7 +173,7 @@ def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> P
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
-    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(data)), columns, model.limits)
+    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(model, data)), columns, model.limits)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:

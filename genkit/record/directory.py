@@ -50,6 +50,8 @@ class RunDirectory:
         """The trained model; missing until the run is finished."""
         self.evaluation = path / "evaluation.json"
         """The figures of the test split."""
+        self.code = path / "code"
+        """Copies of the plugins in one file that the run began with, for people: nothing runs them from there."""
         self.pictures = path / "pictures"
         self.stages = Stages(path / "stages.json", self.model)
         """The stages of the run that are done."""
@@ -80,7 +82,7 @@ class RunDirectory:
 
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
-        for folder in (self.path, self.pictures):
+        for folder in (self.path, self.pictures, self.code):
             atomic.sweep(folder)
 
     @classmethod

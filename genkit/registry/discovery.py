@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
+from genkit.errors import place
 from genkit.registry.entry_points import located
 from genkit.registry.selection import FIRST_PARTY, canonical
 
@@ -49,6 +50,17 @@ class Offer(NamedTuple):
                 )
         return None
 
+    def remedy(self, error: BaseException) -> str:
+        """The remedy where the entry point names a module or an attribute that its distribution lacks."""
+        module, entry = f"{self.entry.module}.", self.entry
+        is_missing = isinstance(error, ModuleNotFoundError) and module.startswith(f"{error.name}.")
+        if is_missing or (isinstance(error, AttributeError) and not place(error)):
+            return (
+                f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, "
+                "and install it again"
+            )
+        return ""
+
 
 def offers() -> list[Offer]:
     """The offers of all installed distributions, in a fixed order; of two with the same name, the first."""
@@ -56,6 +68,13 @@ def offers() -> list[Offer]:
     for name, entry, source in located(GROUP):
         earliest.setdefault((name, entry.name), Offer(name, entry, source))
     return [earliest[key] for key in sorted(earliest)]
+
+
+def moved(error: BaseException) -> str:
+    """The remedy where a plugin imports what is no part of the interface; empty for other errors."""
+    if isinstance(error, ImportError) and f"{error.name}.".startswith("genkit."):
+        return "; what plugins import is in genkit, genkit.interfaces and genkit.testing, other modules may have moved"
+    return ""
 
 
 @contextlib.contextmanager

@@ -27,32 +27,52 @@ class Parts:
         plugins: all installed plugins, and those of this process.
         claims: the components of these plugins.
         manager: the plugin manager with their hooks.
-        choices: the choices of the environment and of a config; a plugin has to be allowed by each.
+        choices: the choices of the environment and of a config; a plugin has to be allowed by each, and one in one file
+            has to be named by one of them.
+        wanted: the config's choice, with each file by its content.
+        unavailable: why the code of files in it does not run, a message for each.
     """
 
     def __init__(
-        self, plugins: Sequence[Plugin], claims: Claims, manager: pluggy.PluginManager, choices: Sequence[Selection]
+        self,
+        plugins: Sequence[Plugin],
+        claims: Claims,
+        manager: pluggy.PluginManager,
+        choices: Sequence[Selection],
+        wanted: str | Sequence[str] = "all",
+        unavailable: Sequence[str] = (),
     ) -> None:
         self.plugins = plugins
+        self.wanted = wanted
+        self.unavailable = unavailable
         self._claims = claims
         self._manager = manager
         self._choices = choices
 
     def wants(self, plugin: Plugin) -> bool:
         """Whether every choice allows a plugin."""
-        if plugin.distribution == THIS_PROCESS:
-            return True
-        return all(choice.allows(plugin.distribution, plugin.name) for choice in self._choices)
+        return self._concerns(plugin) and not any(self._refuses(choice, plugin) for choice in self._choices)
 
     def left_out(self) -> list[tuple[Plugin, str]]:
         """The plugins that some choice leaves out, each with the source of that choice."""
         return [
             (plugin, choice.source)
             for plugin in self.plugins
-            if plugin.distribution != THIS_PROCESS
+            if self._concerns(plugin)
             for choice in self._choices
-            if not choice.allows(plugin.distribution, plugin.name)
+            if self._refuses(choice, plugin)
         ]
+
+    def _concerns(self, plugin: Plugin) -> bool:
+        """Whether a plugin is installed, or one of the files that the choices name."""
+        return plugin.sha256 is None or any(plugin.key in choice.files for choice in self._choices)
+
+    def _refuses(self, choice: Selection, plugin: Plugin) -> bool:
+        if plugin.distribution == THIS_PROCESS:
+            return False
+        if plugin.sha256 is not None:
+            return choice.allowed is not None and plugin.key not in choice.files
+        return not choice.allows(plugin.distribution, plugin.name)
 
     def find(self, kind: str, name: str) -> type[Component]:
         """The component of that kind and name, or `distribution/name`.
@@ -82,6 +102,7 @@ class Parts:
             if self.wants(plugin)
             for problem in plugin.problems
         ]
+        causes += [f" ({message})" for message in self.unavailable]
         left_out: dict[str, dict[str, None]] = {}
         for plugin, source in self.left_out():
             left_out.setdefault(source, {})[plugin.owner] = None
@@ -124,7 +145,7 @@ class Parts:
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             if is_wrapper(implementation):
                 continue
-            plugin = next((p for p in self.plugins if f"{p.distribution}/{p.name}" == implementation.plugin_name), None)
+            plugin = next((p for p in self.plugins if p.key == implementation.plugin_name), None)
             if plugin is None or self.wants(plugin):
                 yield implementation.plugin_name, implementation
 

@@ -22,6 +22,13 @@ class Plugin:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Facts that are no faults: a slow import, a name that another plugin has too."""
+    sha256: str | None = None
+    """The hash of the code of a plugin in one file; None for the plugin of a distribution."""
+
+    @property
+    def key(self) -> str:
+        """The plugin's name among all plugins; for a plugin in one file, its word in choices."""
+        return f"{self.distribution}/{self.name}" if self.sha256 is None else f"{self.distribution}@{self.sha256}"
 
     @property
     def owner(self) -> str:

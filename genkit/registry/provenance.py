@@ -19,23 +19,25 @@ from pydantic import Field
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.interfaces import KINDS, Component
+from genkit.registry.handover import untrusted
 from genkit.registry.kinds import NAME
 from genkit.registry.parts import Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
 from genkit.registry.registry import installed, registry
-from genkit.registry.selection import canonical
+from genkit.registry.selection import CODE_NAME, canonical
 from genkit.settings.base import Settings
 
 State = Literal["the same", "another version", "other code", "another distribution", "missing", "unusable"]
 
 
-DISTRIBUTION = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|this process)$"
-"""The pattern of a distribution's name (https://packaging.python.org/en/latest/specifications/name-normalization)."""
+DISTRIBUTION = rf"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|this process|\./{CODE_NAME})$"
+"""The pattern of a distribution's name (https://packaging.python.org/en/latest/specifications/name-normalization), and
+of what stands for it where the part is in one file."""
 VERSION = r"^([A-Za-z0-9][A-Za-z0-9.!+_-]*)?$"
 """The pattern of versions: the characters of all that PEP 440 allows, none of which a shell or a page acts upon."""
 LONGEST = 100
 """The largest number of characters of a distribution's name, and of a version."""
-COMPONENT = rf"^({'|'.join(KINDS)})/({NAME}/)?{NAME}$"
+COMPONENT = rf"^({'|'.join(KINDS)})/((\./)?{NAME}/)?{NAME}$"
 
 
 class PluginRecord(Settings):
@@ -54,7 +56,19 @@ class PluginRecord(Settings):
     @property
     def owner(self) -> str:
         """The distribution and its version, as messages name them; the classes where no distribution brings them."""
-        return named(self.components) if self.distribution == THIS_PROCESS else f"{self.distribution} {self.version}"
+        if self.distribution == THIS_PROCESS:
+            return named(self.components)
+        return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def file(self) -> str:
+        """The name of the file that brings the components; empty where a distribution brings them."""
+        return self.distribution.removeprefix("./") if self.distribution.startswith("./") else ""
+
+    @property
+    def installable(self) -> bool:
+        """Whether pip can install what brings the components."""
+        return self.distribution != THIS_PROCESS and not self.file
 
 
 @dataclass(frozen=True)
@@ -101,14 +115,14 @@ def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Findin
     """
     try:
         view = installed(wanted)
-    except (ConfigError, TypeError, AttributeError):
+    except (ConfigError, ComponentError, TypeError, AttributeError):
         view = installed()
     return [_finding(record, view) for record in records]
 
 
 def pip_line(records: Iterable[PluginRecord]) -> str:
     """The pip command that installs exactly these versions; empty where no distribution brings any of them."""
-    pins = [f"'{r.distribution}=={r.version}'".replace("=='", "'") for r in records if r.distribution != THIS_PROCESS]
+    pins = [f"'{r.distribution}=={r.version}'".replace("=='", "'") for r in records if r.installable]
     return f"pip install {' '.join(dict.fromkeys(pins))}" if pins else ""
 
 
@@ -133,8 +147,11 @@ def explained(error: GenkitError, records: Iterable[PluginRecord], path: Path, w
         A ComponentError with the missing and the changed plugins, and the pip command; without any, the same error.
     """
     findings = compare(records, wanted)
-    missing = [finding for finding in findings if finding.state == "missing"]
+    missing = [finding for finding in findings if finding.state == "missing" and not finding.record.file]
     lines = [f"{path}: {finding.message}" for finding in findings if finding.state == "unusable"]
+    for finding in findings:
+        if finding.state == "missing" and finding.record.file:
+            lines.append(f"{path}: needs {named(finding.lost)} of {finding.record.distribution}; {finding.message}")
     if missing:
         needed = ", and ".join(
             f"{named(f.lost)} of {f.record.distribution} {f.record.version}".rstrip() for f in missing
@@ -183,7 +200,12 @@ def source_hash(component: type[Component]) -> str | None:
 
 
 def _hash(plugin: Plugin, component: type[Component]) -> str | None:
-    return source_hash(component) if plugin.distribution == THIS_PROCESS else code_hash(plugin.distribution)
+    return source_hash(component) if plugin.distribution == THIS_PROCESS else plugin_hash(plugin)
+
+
+def plugin_hash(plugin: Plugin) -> str | None:
+    """The sha256 of a plugin's code: that of its file, or of its distribution; None: not known."""
+    return plugin.sha256 or code_hash(plugin.distribution)
 
 
 def _package(module: str) -> str:
@@ -252,6 +274,7 @@ def _finding(record: PluginRecord, view: Parts) -> Finding:
         sha256 = _hash(plugin, component)
         if None not in (sha256, record.sha256) and sha256 != record.sha256:
             which = "the class that is registered here" if record.distribution == THIS_PROCESS else "what is installed"
+            which = "the file" if record.file else which
             return Finding(record, "other code", f"{which} is other code (sha256 {sha256}, and was {record.sha256})")
     return Finding(record, "the same")
 
@@ -259,6 +282,8 @@ def _finding(record: PluginRecord, view: Parts) -> Finding:
 def _lost(record: PluginRecord, causes: dict[str, str]) -> Finding:
     """The finding for a record with components that are not available, each with the cause."""
     parts = tuple(causes)
+    if record.file and f"{record.distribution}@{record.sha256}" not in {plugin.key for plugin in registry().plugins}:
+        return Finding(record, "missing", f"the file {untrusted(record.file, record.sha256)}", parts)
     if record.distribution == THIS_PROCESS:
         message = f"{named(parts)} is not registered here; no distribution brings it: genkit.register"
         return Finding(record, "missing", message, parts)

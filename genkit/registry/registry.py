@@ -13,8 +13,8 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pluggy
@@ -22,13 +22,15 @@ import pluggy
 from genkit.errors import ComponentError, GenkitWarning, in_a_line, place
 from genkit.interfaces import Component
 from genkit.registry import hooks
-from genkit.registry.discovery import GROUP, Offer, contained, offers
+from genkit.registry.discovery import GROUP, Offer, contained, moved, offers
 from genkit.registry.entry_points import UNKNOWN
+from genkit.registry.files import NO_PART, Code, missing_neighbour, module_of
+from genkit.registry.handover import Files
 from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
 from genkit.registry.kinds import name_of, why_no_component
 from genkit.registry.parts import Claims, Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
-from genkit.registry.selection import VARIABLE, Selection, canonical
+from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical
 from genkit.settings.base import ChosenByName, nearest
 
 SLOW = 0.5
@@ -58,6 +60,8 @@ class Registry:
         """The environment's choice of plugins."""
         self._claims: Claims = {}
         self._waiting: list[tuple[Offer, Plugin]] = []
+        self.files = Files()
+        """The plugins in one file that this process knows."""
         self._warned_of: set[Selection] = set()
 
     def parts(self, wanted: str | Iterable[str] = "all") -> Parts:
@@ -68,13 +72,19 @@ class Registry:
 
         Raises:
             ConfigError: `wanted` is no choice of plugins.
+            ComponentError: it names a file whose code fails, or two of one name.
         """
+        wanted = self.files.resolved(wanted)
         choice = Selection.of(wanted, "plugins")
         if choice not in self._warned_of:
             self._warned_of.add(choice)
             self.warn_of_unknown(choice)
-        view = Parts(self.plugins, self._claims, self.manager, (self.wanted, choice))
+        choices, unavailable = (self.wanted, choice), self.files.unavailable(choice.files)
+        view = Parts(self.plugins, self._claims, self.manager, choices, wanted, unavailable)
         self._load_wanted(view)
+        for word in dict.fromkeys((*self.wanted.files, *choice.files)):
+            if word in self.files.codes:
+                self._load_file(self.files.codes[word], view)
         return view
 
     def find_installed(self) -> None:
@@ -96,17 +106,53 @@ class Registry:
             elif (misfit := offer.misfit()) is not None:
                 plugin.problems.append(misfit)
             else:
-                self._load(offer.entry, plugin)
+                self._load(plugin, offer.entry.load, offer.remedy)
 
-    def _load(self, entry: EntryPoint, plugin: Plugin) -> None:
+    def _load_file(self, code: Code, view: Parts) -> None:
+        """Run the code of a plugin in one file, unless it has run already or the environment leaves it out.
+
+        Raises:
+            ComponentError: it fails, has no part, or one that has the name of a part of genkit's own.
+        """
+        if any(each.key == code.word for each in self.plugins):
+            return
+        plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
+        if not view.wants(plugin):
+            self.plugins.append(plugin)  # so that messages can say what leaves it out
+            return
+        self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
+        plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
+        if plugin.problems:
+            self._forget(plugin)  # what it lacks may be there at the next attempt
+            raise ComponentError(*(f"{code.path}: {problem}" for problem in plugin.problems))
+
+    def _clash(self, component: type[Component], plugin: Plugin) -> str | None:
+        """Why a part of a plugin in one file cannot be named; None: it can."""
+        claims = self._claims[component.kind, name_of(component)]
+        others = [other for each, other in claims if each is not component]
+        if plugin in others or any(other.distribution == FIRST_PARTY for other in others):
+            owner = "another class of the file" if plugin in others else FIRST_PARTY
+            return f"{component.kind} '{name_of(component)}' is also of {owner}; choose another name"
+        return None
+
+    def _forget(self, plugin: Plugin) -> None:
+        """Remove a plugin with its claims and hooks."""
+        self.plugins[:] = [each for each in self.plugins if each is not plugin]
+        for claims in self._claims.values():
+            claims[:] = [claim for claim in claims if claim[1] is not plugin]
+        if self.manager.has_plugin(plugin.key):
+            self.manager.unregister(name=plugin.key)
+
+    def _load(self, plugin: Plugin, load: Callable[[], object], remedy: Callable[[BaseException], str]) -> None:
         start = time.perf_counter()
         try:
             with contained(plugin.notes):
-                module = entry.load()
+                module = load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything: SystemExit, or a test runner's skip
-            plugin.problems.append(f"its import failed: {in_a_line(error)}{place(error)}{_remedy(error, entry)}")
+            what = f"{in_a_line(error)}{place(error)}{remedy(error) or moved(error)}"
+            plugin.problems.append(f"its import failed: {what}")
         else:
             self.add(module, plugin)
         seconds = time.perf_counter() - start
@@ -128,7 +174,7 @@ class Registry:
         if plugin not in self.plugins:
             self.plugins.append(plugin)
         try:
-            self.manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
+            self.manager.register(module, name=plugin.key)
             plugin.problems += hook_problems(self.manager, module)
             plugin.events = [hook for hook in RUN_HOOKS if self._of(module, hook)]
             for implementation in self._of(module, "components"):
@@ -142,7 +188,7 @@ class Registry:
                 for component in classes:
                     self._claim(component, plugin)
             if not plugin.events and not plugin.problems and not self._of(module, "components"):
-                plugin.problems.append(NO_HOOK)
+                plugin.problems.append(NO_HOOK if plugin.sha256 is None else NO_PART)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -201,17 +247,6 @@ class Registry:
             self.plugins[:] = [each for each in self.plugins if not set(each.components) & set(components)]
 
 
-def _remedy(error: BaseException, entry: EntryPoint) -> str:
-    """The remedy where an entry point names a module or an attribute that its distribution lacks."""
-    is_missing = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
-    if is_missing or (isinstance(error, AttributeError) and not place(error)):
-        return (
-            f"; mend {entry.name} = {entry.value!r} under [project.entry-points.{GROUP}] in its pyproject.toml, and "
-            "install it again"
-        )
-    return ""
-
-
 @functools.cache
 def registry() -> Registry:
     """The registry of this process with every installed plugin; it is built at the first call.
@@ -219,7 +254,10 @@ def registry() -> Registry:
     Raises:
         ConfigError: the environment variable GENKIT_PLUGINS is no choice of plugins.
     """
-    whole = Registry(Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE))
+    whole = Registry()
+    wanted = whole.files.handed_over(os.environ.get(VARIABLE, "all"), Path(), VARIABLE)
+    whole.wanted = Selection.of(wanted, VARIABLE)
+    whole.files.of_environment = whole.wanted.files
     whole.find_installed()
     whole.warn_of_unknown(whole.wanted)
     return whole
@@ -228,6 +266,19 @@ def registry() -> Registry:
 def installed(wanted: str | Iterable[str] = "all") -> Parts:
     """The components that a config with this choice of plugins can name; raises as `Registry.parts` does."""
     return registry().parts(wanted)
+
+
+def complete(wanted: str | Iterable[str]) -> Parts:
+    """As `installed`, for a run that trains; raises ComponentError too where a file that it names may not run."""
+    view = installed(wanted)
+    if view.unavailable:
+        raise ComponentError(*view.unavailable)
+    return view
+
+
+def installed_with_files(wanted: str | Iterable[str], folder: Path) -> Parts:
+    """As `complete`, for a choice that the user hands over: the files that it names in `folder` run."""
+    return complete(registry().files.handed_over(wanted, folder, "plugins"))
 
 
 ChosenByName.look_up = staticmethod(installed)

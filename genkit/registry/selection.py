@@ -10,15 +10,30 @@ from genkit.errors import ConfigError
 
 FIRST_PARTY = "genkit-torch"
 VARIABLE = "GENKIT_PLUGINS"
+CODE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,90}\.py"
+"""The pattern of the names of plugins in one file: no character of it acts on a shell, a page or a terminal."""
+CODE_WORD = re.compile(rf"\./({CODE_NAME})@([0-9a-f]{{64}})")
+"""The pattern of a word that stands for such a file by its name and its content."""
 
 
 def canonical(distribution: str) -> str:
-    """A distribution's name as package indexes spell it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    """A distribution's name as package indexes spell it; the name of a file as it is."""
+    return distribution if distribution.startswith("./") else re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def words_of(wanted: str | Iterable[str]) -> list[str]:
+    """The words of a choice; commas separate them in a text."""
+    words = [word.strip() for word in (wanted.split(",") if isinstance(wanted, str) else wanted)]
+    return [word for word in words if word]
+
+
+def names_file(word: str) -> bool:
+    """Whether a word of a choice names a plugin in one file, by its path or by its content."""
+    return word.startswith(("./", "../", "/", "~")) or word.partition("@")[0].lower().endswith(".py")
 
 
 class Selection(NamedTuple):
-    """A choice of plugins, by distribution or by `distribution/plugin`.
+    """A choice of plugins, by distribution or by `distribution/plugin`, and of plugins in one file.
 
     Genkit's own plugins are wanted unless they are denied by name.
     """
@@ -28,21 +43,26 @@ class Selection(NamedTuple):
     denied: frozenset[str] = frozenset()
     source: str = "all"
     """The text of the choice, for messages."""
+    files: tuple[str, ...] = ()
+    """The wanted plugins in one file, as `./mine.py@SHA256`."""
 
     @classmethod
     def of(cls, wanted: str | Iterable[str], source: str) -> Selection:
         """The choice in `all`, `none`, names, or names with a minus; commas separate the names in a text.
 
+        Files may stand beside any of these. Alone they are names: of distributions, only genkit's own is wanted then.
+
         Raises:
             ConfigError: only some of the names have a minus, or one is no name.
         """
-        words = [word.strip() for word in (wanted.split(",") if isinstance(wanted, str) else wanted)]
-        words = [word for word in words if word]
-        source = f"{source}={','.join(words)}"
-        if words in ([], ["all"]):
-            return cls(source=source)
-        if words == ["none"]:
-            return cls(frozenset(), source=source)
+        words = words_of(wanted)
+        source = f"{source}={','.join(re.sub('(?<=@[0-9a-f]{8})[0-9a-f]+$', '…', word) for word in words)}"
+        files = tuple(dict.fromkeys(filter(names_file, words)))
+        words = [word for word in words if not names_file(word)]
+        if words == ["all"] or not (words or files):
+            return cls(source=source, files=files)
+        if words in ([], ["none"]):
+            return cls(frozenset(), source=source, files=files)
         if words[0] == "all" and all(word.startswith("-") for word in words[1:]):
             words = words[1:]  # all but these
         for word in words:
@@ -55,7 +75,7 @@ class Selection(NamedTuple):
         if denied and len(denied) < len(words):
             raise ConfigError(f"{source}: names either what is wanted or, with a minus each, what is not, never both")
         names = frozenset(_spelled(word) for word in denied or words)
-        return cls(None, names, source) if denied else cls(names, source=source)
+        return cls(None, names, source, files) if denied else cls(names, source=source, files=files)
 
     def allows(self, distribution: str, plugin: str) -> bool:
         """Whether that plugin of that distribution is wanted."""

@@ -22,6 +22,7 @@ from genkit.evaluation.metrics import lack, measure, named
 from genkit.evaluation.sample_quality import LEAST, SampleQuality, sample_quality
 from genkit.interfaces import Description, Metric
 from genkit.model.model import Model
+from genkit.model.side import classes_in_turn
 from genkit.record.directory import MODEL_FILE, RunDirectory
 from genkit.runs.metrics import chosen
 from genkit.runs.opening import reopen
@@ -151,11 +152,11 @@ class _Judge:
         self.network = feature_network(data, cache)
         self.real, self.looks = self.network.read(self._some(held_out.x))
 
-    def of(self, x: Tensor) -> SampleQuality:
-        """The quality of data x (N, *shape), taken as samples."""
+    def of(self, x: Tensor, asked: Tensor | None = None) -> SampleQuality:
+        """The quality of data x (N, *shape), taken as samples of the classes asked for (N,), if any."""
         features, looks = self.network.read(x)
         both = None if looks is None or self.looks is None else (self.looks, looks)
-        return sample_quality(self.real, features, both, self.network.classes)
+        return sample_quality(self.real, features, both, self.network.classes, asked)
 
     def evaluation_of(self, model: Model) -> Evaluation:
         """The figures of a model, and its metrics, without those that do not apply to it."""
@@ -171,7 +172,12 @@ class _Judge:
             return None
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return self.of(model.sample(self.count).cpu())
+            return self.of(model.sample(self.count).cpu(), self._asked(model))
+
+    def _asked(self, model: Model) -> Tensor | None:
+        """The classes (N,) that the samples of a model were asked for; None where it takes none."""
+        side = model.schema.side.get("labels") if "labels" in model.inputs else None
+        return None if side is None or side.classes is None or side.shape else classes_in_turn(side, self.count)
 
     def floor(self) -> SampleQuality:
         """The quality of as many training data, taken as samples."""

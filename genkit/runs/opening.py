@@ -6,6 +6,7 @@ import platform
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -25,25 +26,33 @@ from genkit.interfaces.data import NAMES
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
-from genkit.registry.provenance import PluginRecord, code_hash, explained, plugins_of
-from genkit.registry.registry import installed
+from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
+from genkit.registry.registry import complete, installed, installed_with_files, registry
 from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
-from genkit.training.guards import check_accumulation, check_last_batch, check_monitors
+from genkit.training.guards import check_accumulation, check_last_batch, check_monitors, schedule_doubts
+from genkit.training.optimization import check_parameters
 from genkit.training.seeds import own_random_state, seed_everything
 
 
 def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
-    """The config from any of its forms: a file, plain values, or a RunConfig."""
+    """The config from any of its forms: a file, plain values, or a RunConfig.
+
+    A file and plain values are the user's own: the Python files that they name as plugins run. Their paths start in the
+    folder of the config; those of plain values, and of `overrides`, in the working directory. A RunConfig may come from
+    a run or from a model file, so that no path in it or in its `overrides` is opened.
+    """
     overrides = list(overrides)
-    if isinstance(source, RunConfig) and not overrides:
-        return source
-    if isinstance(source, str | Path):
-        return config.load(source, installed, overrides)
-    values = source.resolved() if isinstance(source, RunConfig) else source
-    return config.parse(values, installed, overrides)
+    if isinstance(source, RunConfig):
+        complete(source.plugins)
+        return config.parse(source.resolved(), complete, overrides) if overrides else source
+    if not isinstance(source, str | Path):
+        return config.parse(source, partial(installed_with_files, folder=Path()), overrides)
+    is_typed = any(re.split(r"[.=\[]", assignment)[0] == "plugins" for assignment in overrides)
+    folder = Path() if is_typed else Path(source).parent
+    return config.load(source, partial(installed_with_files, folder=folder), overrides)
 
 
 def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset, Model]:
@@ -63,9 +72,11 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     check_monitors(model, run_config.training, data)
     check_accumulation(model, run_config.training)
+    check_parameters(model)
     metrics.check(model, data, run_config.metrics)
     model.data = data.signature(run_config.data.name)
-    for doubt in doubts(data, model.data.range):
+    of_schedules = schedule_doubts(model, run_config.training, len(data.train.x))
+    for doubt in [*doubts(data, model.data.range), *of_schedules]:
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
     return data, model
 
@@ -94,8 +105,10 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     assert model.data is not None
     if not weights.is_of_run(path):
         _check_asked(path, model.config.data, overrides)
-    config = model.config.model_copy(update={"data": anchored(model.config.data, _folder_of(path))})
-    data_config = as_config(config, overrides).data  # what is typed here starts in the working directory
+    data_config = anchored(model.config.data, _folder_of(path))
+    if overrides:  # what is typed here starts in the working directory
+        values = model.config.model_copy(update={"data": data_config}).resolved()
+        data_config = config.parse(values, installed, overrides).data
     data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
     for doubt in data.doubts if overrides else ():
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
@@ -148,7 +161,7 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
         **threads.record(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "listeners": [
-            {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": code_hash(p.distribution)}
+            {"plugin": f"{p.distribution}/{p.name}", "version": p.version, "sha256": plugin_hash(p)}
             for p in view.plugins
             if p.events and view.wants(p)
         ],
@@ -171,6 +184,8 @@ def begin(directory: RunDirectory, run_config: RunConfig) -> None:
     atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd())}) + "\n")
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))  # from here on it is a run
     write_environment(directory, run_config)
+    for name, source in registry().files.sources(run_config.plugins).items():
+        atomic.write_text(directory.code / name, source)
 
 
 def write_environment(directory: RunDirectory, run_config: RunConfig) -> None:
@@ -196,7 +211,7 @@ def config_of(directory: RunDirectory) -> RunConfig:
         ConfigError: the config is damaged.
     """
     try:
-        return config.load(directory.config, installed, overrides_of(directory))
+        return config.load(directory.config, complete, overrides_of(directory))
     except ConfigError as error:
         wanted = yaml.read(directory.config).values.get("plugins", "all")
         raise explained(error, recorded_plugins(directory), directory.path, wanted) from None

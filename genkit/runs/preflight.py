@@ -24,7 +24,8 @@ from genkit.runs.costs import memory, step_seconds
 from genkit.runs.memory import free
 from genkit.runs.starting import trained_parts
 from genkit.training.devices import check_precision, choose_device
-from genkit.training.guards import check_accumulation, check_last_batch, check_monitors
+from genkit.training.guards import check_accumulation, check_last_batch, check_monitors, schedule_doubts
+from genkit.training.optimization import check_parameters
 from genkit.training.seeds import own_random_state, seed_everything
 
 RARE = 0.2
@@ -95,6 +96,8 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         _attempt(report, lambda: check_last_batch(model, len(data.train.x), config.training.batch_size))
         _attempt(report, lambda: check_monitors(model, config.training, data))
         _attempt(report, lambda: check_accumulation(model, config.training))
+        _attempt(report, lambda: check_parameters(model))
+        report.doubts += schedule_doubts(model, config.training, len(data.train.x))
         _attempt(report, lambda: trained_parts(model, config))
         _attempt(report, lambda: metrics.check(model, data, config.metrics))
         if report.errors:

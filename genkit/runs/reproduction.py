@@ -18,7 +18,7 @@ from genkit.files import strict_json
 from genkit.files.tensors import read_tensors
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
-from genkit.registry.registry import installed
+from genkit.registry.registry import complete
 from genkit.runs.changes import changes_of, check_data, differences
 from genkit.runs.opening import started_in
 from genkit.runs.running import resume, run
@@ -67,7 +67,7 @@ def reproduce(path: str | Path, out: str | Path | None = None) -> Reproduction:
 
 def _repeated(directory: RunDirectory, out: Path) -> RunDirectory:
     """Run the run again in a new directory, with a stop wherever the run was given other options."""
-    first = config.load(directory.config, installed)
+    first = config.load(directory.config, complete)
     folder = started_in(directory)
     first = first.model_copy(update={"data": anchored(first.data, folder), "init": anchored_init(first.init, folder)})
     first = _on_threads_of(first, directory)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from genkit import config
 from genkit.config import RunConfig
 from genkit.errors import GenkitError, RunError
 from genkit.files import atomic, strict_json
@@ -20,6 +21,7 @@ from genkit.record.directory import RunDirectory
 from genkit.record.run import Run
 from genkit.record.stages import STAGES
 from genkit.registry.provenance import warn_of_changes
+from genkit.registry.registry import installed
 from genkit.runs import changes
 from genkit.runs.opening import (
     as_config,
@@ -121,7 +123,7 @@ def resume(
             changes.check_data(header.data, model.data, directory.path, accept_changes or asked)
         _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
-            _record(directory, run_config, length, changes.Change(*length.place, overrides))
+            _record(directory, run_config, length, overrides + _other_plugins(header, run_config))
         with _joined(run_config, device, since, directory) as (_, threads):
             return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
@@ -136,9 +138,17 @@ def _resumed_config(
     """The config of a run with overrides; raises RunError where it changed since the checkpoint with this header."""
     run_config = config_of(directory)
     if header is not None:
-        recorded = as_config(header.config, changes.overrides_of(directory))
+        recorded = config.parse(header.config, installed, changes.overrides_of(directory), str(directory.checkpoint))
         changes.check_config(recorded, run_config, directory, accept)
     return as_config(run_config, overrides)
+
+
+def _other_plugins(header: weights.Header | None, run_config: RunConfig) -> list[str]:
+    """The override that says which plugins a run goes on with, where a file took the place of the checkpoint's."""
+    recorded, wanted = None if header is None else header.config.get("plugins"), run_config.plugins
+    if not isinstance(recorded, list) or isinstance(wanted, str) or tuple(recorded) == wanted:
+        return []
+    return [f"plugins=[{', '.join(wanted)}]"]
 
 
 class _Length:
@@ -203,8 +213,9 @@ def _check_stop(directory: RunDirectory, point: checkpoint.Checkpoint, model: Mo
         raise RunError(f"{directory.path}: is finished after {point.epoch} epochs, by training.stop; {longer}")
 
 
-def _record(directory: RunDirectory, run_config: RunConfig, length: _Length, change: changes.Change) -> None:
+def _record(directory: RunDirectory, run_config: RunConfig, length: _Length, overrides: Sequence[str]) -> None:
     """Write what a resumed run records before it goes on."""
+    change = changes.Change(*length.place, overrides)
     directory.sweep()
     if not directory.environment.is_file():
         write_environment(directory, run_config)

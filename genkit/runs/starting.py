@@ -61,8 +61,8 @@ def trained_parts(model: Model, run_config: RunConfig, folder: Path | None = Non
     chosen = {name: each for name, each in tensors.items() if name.partition(".")[0] in parts}
     expected = {name: each for name, each in model.state_dict().items() if name.partition(".")[0] in parts}
     if misfits := list(_misfits(forms(expected), forms(chosen))):
-        part = misfits[0].partition(".")[0]
-        remedy = f"init: give {part} the options that it has in {init.source}, or name others in init.parts"
+        wrong = " and ".join(dict.fromkeys(each.partition(".")[0] for each in misfits))
+        remedy = f"init: give {wrong} the options, data and condition of {init.source}, or name others in init.parts"
         raise ConfigError(*(f"init.from: {init.source}: {each}" for each in misfits), remedy)
     return chosen, digest(tensors, {})
 

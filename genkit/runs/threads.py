@@ -43,9 +43,10 @@ class Threads(NamedTuple):
             return f"{self._counted}: {busy}" if busy else self._counted
         if self.recorded and self.number != self.usual:
             return f"{self._counted}, as when the run began: other numbers add up in another order"
-        if busy and self.option is None and self.number > 1 and not self.recorded:
-            return f"{self._counted}, and {busy}; training.threads=free takes only as many as are free"
-        return busy
+        if busy is None or self.number == 1:
+            return None
+        remedy = "; training.threads=free takes only as many as are free"
+        return f"{self._counted}, and {busy}{'' if self.option or self.recorded else remedy}"
 
     @property
     def _counted(self) -> str:

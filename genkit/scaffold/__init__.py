@@ -184,9 +184,11 @@ def _files(kind: str, license: str, package: str) -> dict[str, str]:
 
 
 def _with_part(config: str, kind: str) -> str:
-    """The config with the new part in its place; a loss term follows those of the example, and a metric comes last."""
+    """The config with the new part in its place: a loss term after those of the example, a metric at the end."""
     if kind == "metric":
         return f"{config}metrics: [sketch]\n"
+    if kind == "prior":
+        return re.sub(r"(?m)^(sampler: .*)$", r"\1\nprior: sketch", config)
     if kind == "transform":
         return re.sub(r"(?m)^data: (.*)$", r"data: {name: \1, transform: [sketch]}", config)
     if kind == "loss":

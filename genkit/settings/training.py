@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from genkit.settings.base import Settings
+from genkit.settings.base import Settings, nearest
 from genkit.settings.optimizers import Adam, Optimizer
 from genkit.settings.patience import Patience
 
@@ -21,12 +21,21 @@ class Stop(Patience):
 class Average(Settings):
     """An exponential moving average of the weights over the steps of training (Polyak & Juditsky 1992).
 
+    The steps are the model's own: updates of a critic alone, where its `steps` are more than one, do not count (Yazıcı
+    et al. 2019, arXiv:1806.04498: the average is taken after each update of the generator).
+
     It is corrected for its start as Adam's moments are (Kingma & Ba 2015, arXiv:1412.6980, section 3): after t steps it
     is the sum of (1 - decay) decay^(t - i) w_i over the steps i, divided by 1 - decay^t.
     """
 
     decay: Annotated[
-        float, Field(gt=0, lt=1, description="the factor of the average at each step; it spans 1 / (1 - decay) steps")
+        float,
+        Field(
+            gt=0,
+            lt=1,
+            description="the factor of the average at each update of the model, which a critic's `steps` make rarer; "
+            "it spans 1 / (1 - decay) updates",
+        ),
     ] = 0.999
 
 
@@ -89,12 +98,14 @@ class Init(Settings):
         ),
     ] = ()
 
-    @model_validator(mode="after")
-    def _frozen_parts_start_from_it(self) -> Init:
-        strange = [name for name in self.freeze if self.parts is not None and name not in self.parts]
-        if strange:
-            raise PydanticCustomError("freeze", f"freeze: '{strange[0]}' is not one of the parts")
-        return self
+    @field_validator("freeze")
+    @classmethod
+    def _frozen_parts_start_from_it(cls, freeze: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        parts = info.data.get("parts")
+        for name in freeze:
+            if parts is not None and name not in parts:
+                raise PydanticCustomError("freeze", f"init.parts has no '{name}' to freeze; {nearest(name, parts)}")
+        return freeze
 
 
 def _no_number(value: Any) -> Any:

@@ -20,8 +20,8 @@ from genkit.model.model import Model
 from genkit.pictures.mosaic import is_image
 from genkit.record.directory import MODEL_FILE
 from genkit.registry.plugin import THIS_PROCESS
-from genkit.registry.provenance import PluginRecord, pip_line
-from genkit.registry.selection import FIRST_PARTY
+from genkit.registry.provenance import PluginRecord, named, pip_line
+from genkit.registry.selection import FIRST_PARTY, VARIABLE
 from genkit.settings import yaml
 from genkit.sharing.facts import Facts
 
@@ -116,9 +116,18 @@ def _use(facts: Facts, repository: str | None) -> str:
         for record in facts.plugins
         if record.distribution == THIS_PROCESS
     ]
+    notes += [_file_note(record) for record in facts.plugins if record.file]
     end = "Loading reads a safetensors file and runs no code from it."
     console = [fenced(install, "console")] if install else []
     return "\n\n".join([*console, *notes, fenced("\n".join(lines), "python"), end])
+
+
+def _file_note(record: PluginRecord) -> str:
+    """The sentence on a file that brings parts of the model, and is no part of the card."""
+    which = f"{code(record.file)} (sha256 {code(record.sha256)})" if record.sha256 else code(record.file)
+    remedy = code(f"{VARIABLE}=all,PATH/{record.file}")
+    what = f"{escaped(named(record.components))} of the file {which}"
+    return f"It needs {what}: read that file, and if you trust it, load the model with {remedy}."
 
 
 def _figures(facts: Facts) -> str:

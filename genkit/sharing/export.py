@@ -64,7 +64,7 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
     module.eval()
     with atomic.replacing(path) as temporary:
         try:
-            with _quiet():
+            with quiet():
                 run = _WRITERS[format](module, example, names, temporary)
         except ImportError as error:
             raise GenkitError(f"exporting as onnx needs {error.name}; pip install 'genkit-torch[onnx]'") from None
@@ -155,7 +155,8 @@ def _places(side: Side, values: Tensor) -> Tensor:
     return torch.zeros_like(values) if side.classes is None else classes_in_turn(side, len(values))
 
 
-def _exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgram:
+def exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgram:
+    """The program of a module that takes x and perhaps side data, for any batch size; `example` traces it."""
     batch = torch.export.Dim("batch", max=2**31 - 1)
     first, *side = ({0: batch} for _ in example)
     return torch.export.export(module, example, dynamic_shapes=(first, tuple(side)) if side else (first,))
@@ -163,7 +164,7 @@ def _exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgra
 
 def _write_torch(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
-    torch.export.save(_exported(module, example), content)
+    torch.export.save(exported(module, example), content)
     path.write_bytes(content.getbuffer())
     program = torch.export.load(path).module()
     return lambda *inputs: _listed(program(*inputs))
@@ -174,7 +175,7 @@ def _write_onnx(module: nn.Module, example: Inputs, names: Names, path: Path) ->
     import onnxscript  # noqa: F401 - torch.onnx needs it; an error here names it where it is missing
 
     program = torch.onnx.export(
-        _exported(module, example), dynamo=True, input_names=list(names[0]), output_names=list(names[1]), verbose=False
+        exported(module, example), dynamo=True, input_names=list(names[0]), output_names=list(names[1]), verbose=False
     )
     assert program is not None
     program.save(str(path), external_data=False)
@@ -209,7 +210,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hide the exporter's progress report and its warnings about itself inside the block."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -34,8 +34,8 @@ from genkit.speed.footprint import watching
 from genkit.training import checkpoint
 from genkit.training.checkpoint import Checkpoint, model_tensors
 
-FORMAT = 2
-"""The version of the format; in 1, the records of plugins hold no hash."""
+FORMAT, WITHOUT_FILES = 3, 2
+"""The versions of the format, with and without plugins in one file; in 1, the records of plugins hold no hash."""
 KEY = "genkit"
 LONGEST = 2**20
 """The largest number of characters of the config in the metadata."""
@@ -64,7 +64,9 @@ def header_text(model: Model) -> str:
     """The metadata `KEY` of a model that has a config and a data signature."""
     assert model.config is not None
     assert model.data is not None
-    header = Header(format=FORMAT, config=model.config.resolved(), data=model.data, plugins=plugins_of(model.config))
+    plugins = plugins_of(model.config)
+    version = FORMAT if any(record.file for record in plugins) else WITHOUT_FILES
+    header = Header(format=version, config=model.config.resolved(), data=model.data, plugins=plugins)
     return header.model_dump_json()
 
 

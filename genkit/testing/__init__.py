@@ -47,6 +47,7 @@ from genkit.registry.kinds import why_no_component
 from genkit.settings.base import nearest
 from genkit.testing import (  # noqa: F401 - each module adds its checks
     densities,
+    exports,
     gradients,
     likelihoods,
     listeners,

@@ -141,6 +141,14 @@ class PriorCase(Case):
             flat = within.get(support, flat)
         return flat.reshape(*leading, *self.shape)
 
+    def inputs(self, count: int, seed: int = 0) -> Tensors:
+        """Latents alone: a prior gets no side data."""
+        return self.main(count, seed)
+
+    def apart(self, inputs: Tensors) -> tuple[Tensors, Keywords]:
+        """The latents, and no side data."""
+        return inputs, {}
+
     def main(self, count: int, seed: int = 0) -> Tensors:
         """Latents (B, *latent_shape)."""
         return (self.latents(count, seed=seed),)

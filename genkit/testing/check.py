@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from genkit.errors import in_a_line, place
+from genkit.interfaces.signatures import remedy
 from genkit.testing.subject import Blocked, ContractError, NotApplicable, Subject, seeded
 
 Function = Callable[[Any], None]
@@ -146,7 +147,7 @@ def _run(subject: Any, promise: Promise) -> Exception | None:
     except (ContractError, NotApplicable) as error:
         return error
     except (Exception, SystemExit) as error:
-        failure = ContractError(f"it fails: {in_a_line(error)}{place(error)}")
+        failure = ContractError(f"it fails: {in_a_line(error)}{place(error)}{remedy(error)}")
         failure.__cause__ = error
         return failure
     return None

@@ -22,7 +22,7 @@ VALUES = 500_000
 """About how many values are drawn for a mean; data with many values get fewer draws."""
 
 
-@promise(Likelihood)
+@promise(Likelihood, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """log_prob (K, B), mean and sample (..., *shape), for any numbers of data and draws."""
     for case in subject.cases():

@@ -26,7 +26,7 @@ OTHER_WEIGHT = 7.125
 """A weight that no config has."""
 
 
-@promise(Loss)
+@promise(Loss, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """The term is (B,), one value per datum, or (), a statistic of the batch; it is finite, for one datum too."""
     for case in subject.cases():

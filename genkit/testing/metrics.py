@@ -35,7 +35,7 @@ WITHOUT: Mapping[MetricNeed, str] = {
 """What each need is, in words."""
 
 
-@promise(Metric)
+@promise(Metric, after=("signatures",))
 def figures(subject: Subject) -> None:
     """Each figure has a key that is a word, a name, and a sentence that says what it means."""
     described = getattr(_built(subject), "figures", None)

@@ -17,7 +17,7 @@ FAR = 5.0
 CONSTANT = "a datum without spread, as a black image, is divided by 0; add a small number to its spread"
 
 
-@promise(Encoder, Decoder)
+@promise(Encoder, Decoder, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """(B, *shape) -> (B, *out_shape), finite and of the input's type, in eval and training mode, for one datum too."""
     for case in subject.cases():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from genkit.errors import ConfigError
 from genkit.interfaces import Component
+from genkit.interfaces.signatures import misfit
 from genkit.settings import yaml
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, require
@@ -28,6 +29,13 @@ def documentation(subject: Subject) -> None:
             f"option '{place}' has no description; write {place.rpartition('.')[2]}: Annotated[..., "
             'Field(description="...")]',
         )
+
+
+@promise(Component)
+def signatures(subject: Subject) -> None:
+    """Its methods take what genkit gives them."""
+    if (problem := misfit(subject.component)) is not None:
+        raise ContractError(problem)
 
 
 @promise(Component)

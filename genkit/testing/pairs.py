@@ -29,19 +29,20 @@ HEAVY = 0.35
 """The heaviest tail of importance weights whose mean is used."""
 
 
-def _paired(subject: Subject) -> bool:
+def is_paired(subject: Subject) -> bool:
+    """Whether a part is checked with partners."""
     return isinstance(subject, Subject) and bool(subject.partners)
 
 
-def _models(subject: Subject, seed: int = 0) -> list[Model]:
+def models(subject: Subject, seed: int = 0) -> list[Model]:
     """The models of the part with its partners, one for each case."""
-    models = []
+    whole = []
     for case in subject.cases():
         try:
-            models.append(subject.whole(case.arguments, case.latent, seed))
+            whole.append(subject.whole(case.arguments, case.latent, seed))
         except ComponentError as error:
             raise ContractError(f"with its partners it makes no model of data {case.shape}: {error}") from error
-    return models
+    return whole
 
 
 def _terms(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
@@ -61,10 +62,10 @@ def _data(model: Model, count: int = COUNT) -> Tensor:
     return torch.rand(count, *model.shape, generator=torch.Generator().manual_seed(count))
 
 
-@promise(*modules.MODULES, after=("shapes",), applies=_paired)
+@promise(*modules.MODULES, after=("shapes",), applies=is_paired)
 def together(subject: Subject) -> None:
     """With its partners it makes a model, which is built and attached, and trains: all figures stay finite."""
-    for model in _models(subject):
+    for model in models(subject):
         x = _data(model)
         side = sides_of(model, x)
         before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -102,10 +103,10 @@ def _own(subject: Subject, model: Model) -> str:
     return f"losses.{next(iter(model.losses))}." if kind == "loss" else f"{kind}."
 
 
-@promise(*modules.MODULES, after=("together", "eval determinism"), applies=_paired)
+@promise(*modules.MODULES, after=("together", "eval determinism"), applies=is_paired)
 def together_saved_and_alone(subject: Subject) -> None:
     """With its partners, the same weights encode a datum in the same way, whatever the rest of the batch is."""
-    for model, other in zip(_models(subject), _models(subject, seed=1), strict=True):
+    for model, other in zip(models(subject), models(subject, seed=1), strict=True):
         other.load_state_dict(model.state_dict())
         x = _data(model)
         side = sides_of(model, x)
@@ -117,10 +118,10 @@ def together_saved_and_alone(subject: Subject) -> None:
         require(close(whole[:1], alone), "with its partners the code of a datum changes with the rest of its batch")
 
 
-@promise(*modules.MODULES, after=("together", "compiled"), applies=_paired)
+@promise(*modules.MODULES, after=("together", "compiled"), applies=is_paired)
 def together_compiled(subject: Subject) -> None:
     """With its partners it compiles to one graph, terms included, which gives the same as eager."""
-    model = _models(subject)[0].eval()
+    model = models(subject)[0].eval()
     x = _data(model)
     side = sides_of(model, x)
     whole = traced_whole(lambda x, *values: _terms(model, x, dict(zip(side, values, strict=True))), modules.BACKEND)
@@ -134,12 +135,12 @@ def together_compiled(subject: Subject) -> None:
         require(close(outputs, _terms(model, x, side)), "compiled with its partners, it gives other values than eager")
 
 
-@promise(Prior, after=("together",), applies=_paired)
+@promise(Prior, after=("together",), applies=is_paired)
 @torch.no_grad()
 def density_beside_the_sampler(subject: Subject) -> None:
     """The mean of p(z)/q(z|x) over draws of the partner's q(z|x) is 1: the prior is a density on the same set."""
     usable = False
-    for model in _models(subject):
+    for model in models(subject):
         x: Any = _data(model, 2)
         latent = model.eval().posterior(x, DRAWS, sides_of(model, x))
         prior = model.prior

@@ -11,7 +11,7 @@ import torch
 
 from genkit.config import RunConfig
 from genkit.errors import ComponentError
-from genkit.interfaces import Component, DataSource, Schema, Shape, Side
+from genkit.interfaces import ENCODER_NEEDS, Component, DataSource, Schema, Shape, Side
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.registry.kinds import why_no_component
@@ -88,13 +88,16 @@ class Partners:
             terms.insert(0, own)
         elif own is not None:
             chosen[own.component.kind] = own
+        losses: list[Any] = [term.component for term in terms]
+        if not any(ENCODER_NEEDS & set(loss.needs) for loss in losses):
+            terms.append(TinyLoss.Config())  # so that the encoder is read
         tiny = {
             "encoder": TinyEncoder.Config(features=features),
             "sampler": TinySampler.Config(latent=latent, gives_log_q="prior" in chosen),
             "decoder": TinyDecoder.Config(),
             "likelihood": TinyLikelihood.Config(),
         }
-        parts: dict[str, Any] = {**tiny, **chosen, "loss": tuple(terms) or (TinyLoss.Config(),)}
+        parts: dict[str, Any] = {**tiny, **chosen, "loss": tuple(terms)}
         return RunConfig.model_construct(data=DataSource.Config(name=NAME), condition=self.condition, **parts)
 
 

@@ -29,7 +29,7 @@ def settled(case: PriorCase) -> None:
         case.part.is_fitted.fill_(1.0)
 
 
-@promise(Prior)
+@promise(Prior, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """sample (n, *latent_shape), log_prob (..., *latent_shape) -> (...), before and after a fit."""
     for case in subject.cases():

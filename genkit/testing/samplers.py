@@ -23,7 +23,7 @@ FOLLOWS = 0.5
 WHOLE_NOISE = "of the whole shape (K, B, ...) at once, genkit.normal(draws, *mean.shape, batch=1, like=mean)"
 
 
-@promise(Sampler)
+@promise(Sampler, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """z (K, B, *latent_shape), mean (B, *latent_shape), kl (B, G) or (K, B, G), log_ratio and log_q (K, B).
 

@@ -15,7 +15,7 @@ ALIKE = 0.8
 KEPT = (torch.float32, torch.uint8)
 
 
-@promise(DataSource)
+@promise(DataSource, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """x (N, *shape) of float32 or uint8, finite, of one shape in all splits."""
     loaded = _loaded(subject)

@@ -211,8 +211,7 @@ class Subject:
         """A case like another, of a part with these options, and by default for the same shapes."""
         arguments = arguments or case.arguments
         with seeded():
-            part = self.built(*arguments, config=config)
-        return self.around(part, arguments, case.latent)
+            return self.around(self.built(*arguments, config=config), arguments, case.latent)
 
     def _case(self, shape: Shape, latent: Shape, seed: int) -> Case | None:
         arguments = (latent, shape) if self.kind is Decoder else (shape,)
@@ -228,7 +227,7 @@ class Subject:
                     f"it cannot be built for {shown}: {in_a_line(error)}{place(error)}; where that is a shape that it "
                     "does not take, raise ComponentError, and say in it which it takes"
                 ) from error
-        try:
-            return self.around(part, arguments, latent)
-        except ComponentError as error:
-            raise ContractError(f"with its partners it makes no model of data {shape}: {error}") from error
+            try:
+                return self.around(part, arguments, latent)
+            except ComponentError as error:
+                raise ContractError(f"with its partners it makes no model of data {shape}: {error}") from error

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from genkit.interfaces import Component, Shape, Side
+from genkit.interfaces import Component, Prior, Shape, Side
 from genkit.training.seeds import seed_torch
 
 CLASSES = 3
@@ -80,6 +80,8 @@ def likely(name: str, shape: Shape) -> list[Side]:
 def supplied(component: type[Any], supply: Supply) -> type[Any]:
     """A component that gets side data by itself: their `Side` when it is built, and values in each call without them.
 
+    A prior is told what they hold, and gets no values.
+
     Args:
         component: the class of a part.
         supply: what its side data hold.
@@ -91,7 +93,7 @@ def supplied(component: type[Any], supply: Supply) -> type[Any]:
         component.__init__(self, config, *arguments, **supply.sides)
 
     members: dict[str, Any] = {"__init__": build, "__doc__": component.__doc__, "__module__": component.__module__}
-    for name, tensor in TENSORS.items():
+    for name, tensor in ({} if issubclass(component, Prior) else TENSORS).items():
         if callable(method := getattr(component, name, None)):
             members[name] = _with_side(method, supply, tensor)
     return type(component.__name__, (component,), members)

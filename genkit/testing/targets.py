@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import KINDS, Component, Shape
 from genkit.registry.discovery import GROUP
 from genkit.registry.kinds import name_of
+from genkit.registry.parts import Parts
 from genkit.registry.plugin import Plugin
-from genkit.registry.registry import installed, registry
-from genkit.registry.selection import canonical
+from genkit.registry.registry import installed, installed_with_files, registry
+from genkit.registry.selection import canonical, names_file
 from genkit.settings.base import nearest
 from genkit.settings.yaml import Document
 from genkit.testing import checks
@@ -47,7 +49,8 @@ def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | No
     """Check one part, a plugin with its parts, or all plugins of a distribution.
 
     Args:
-        name: KIND/NAME or DISTRIBUTION/NAME of a part, or the name of a plugin or a distribution.
+        name: KIND/NAME or DISTRIBUTION/NAME of a part, the name of a plugin or a distribution, or the path of a file,
+            whose code runs.
         options: `KEY=VALUE` for a single part, or `KIND/NAME.KEY=VALUE` for one of several.
         shapes: the shapes of one datum to try, in place of the usual ones.
 
@@ -57,7 +60,10 @@ def examine(name: str, options: Iterable[str] = (), shapes: Sequence[Shape] | No
     """
     kind, slash, bare = name.partition("/")
     plugins: list[Plugin] = []
-    if slash and kind in KINDS:
+    if names_file(name):
+        plugins = [_of_file(name)]
+        parts = {_part(component): component for component in plugins[0].components}
+    elif slash and kind in KINDS:
         component = installed().find(kind, bare)
         parts = {f"{kind}/{bare}": component}
     elif slash:
@@ -87,15 +93,28 @@ def _part(component: type[Component]) -> str:
     return f"{component.kind}/{name_of(component)}"
 
 
+def _of_file(path: str) -> Plugin:
+    """The plugin in a file that the user names."""
+    view = installed_with_files([path], Path())
+    plugin = next(plugin for plugin in view.plugins if plugin.key in view.wanted)
+    _check_wanted([plugin], view)
+    return plugin
+
+
+def _check_wanted(plugins: Iterable[Plugin], view: Parts) -> None:
+    """Refuse plugins that the environment leaves out; raises ComponentError."""
+    for plugin, source in view.left_out():
+        if plugin in plugins:
+            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
+
+
 def _plugins(name: str) -> list[Plugin]:
     plugins = [plugin for plugin in installed().plugins if canonical(name) == canonical(plugin.distribution)]
     plugins = plugins or [plugin for plugin in installed().plugins if name == plugin.name]
     owners = list(dict.fromkeys(plugin.distribution for plugin in plugins))
     if len(owners) > 1:
         raise ComponentError(f"plugin '{name}' is of {' and of '.join(owners)}; write the distribution's name")
-    for plugin, source in installed().left_out():
-        if plugin in plugins:
-            raise ComponentError(f"plugin '{plugin.name}' of {plugin.owner} is left out by {source}; allow it there")
+    _check_wanted(plugins, installed())
     if not plugins:
         if _is_installed(name):
             raise ComponentError(
@@ -140,7 +159,7 @@ def _of_plugin(plugin: Plugin) -> PartReport:
     problems = [Result("registration", "FAILED", problem + remedy) for problem in plugin.problems]
     report.results = problems or [Result("registration", "ok", "; ".join(plugin.notes))]
     if plugin.events:
-        module = registry().manager.get_plugin(f"{plugin.distribution}/{plugin.name}")
+        module = registry().manager.get_plugin(plugin.key)
         report.results += [check.result() for check in checks(module)]
     return report
 

@@ -24,7 +24,7 @@ MOST = 64
 TOLERANCE = 1e-3
 
 
-@promise(Transform)
+@promise(Transform, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """Data (B, *shape) become (B, *shape), finite and of float32, for one datum and for constant columns too."""
     for part, x in _cases(subject):

@@ -20,7 +20,7 @@ from genkit.model.network import evaluating
 from genkit.parallel import normalization
 from genkit.record.scores import EpochRecord
 from genkit.settings.patience import Figure
-from genkit.settings.schedules import Plateau
+from genkit.settings.schedules import Cosine, Plateau
 from genkit.settings.training import TrainingConfig
 from genkit.training.keeping import kept_figure
 from genkit.training.monitor import monitored_weights
@@ -104,6 +104,23 @@ def _figures(model: Model) -> list[str]:
         _, figures, _ = objective(model, zeros, torch.ones(len(model.losses), device=model.device), side)
     names = [name for name in ("reconstruction", "kl") if name in figures]
     return [name.replace("kl", "elbo") for name in names]
+
+
+def schedule_doubts(model: Model, config: TrainingConfig, count: int) -> list[str]:
+    """A line for each schedule whose warm-up does not end within the training on `count` data."""
+    assert model.config is not None
+    epochs = config.steps_over(count) / config.steps_per_epoch(count)
+    rates = optimizer_configs(model, config).items()
+    schedules = {f"{'training' if owner == MODEL else owner}.optimizer.lr": each.lr for owner, each in rates}
+    schedules |= {
+        f"loss.{name}.weight": term.weight for name, term in zip(model.losses, model.config.loss, strict=True)
+    }
+    return [
+        f"{option}: its warm-up takes {each.warm_up:g} epochs, and the training {epochs:.3g}: it never reaches "
+        f"{each.start:g}; shorten warm_up, or train for longer"
+        for option, each in schedules.items()
+        if isinstance(each, Cosine) and each.warm_up >= epochs
+    ]
 
 
 def check_accumulation(model: Model, config: TrainingConfig) -> None:

@@ -35,6 +35,13 @@ def fitted_parameters(model: Model) -> dict[str, list[nn.Parameter]]:
     return {owner: [p for p in parameters if p.requires_grad] for owner, parameters in owners.items()}
 
 
+def check_parameters(model: Model) -> None:
+    """Refuse a model without anything to fit; raises ComponentError."""
+    if not fitted_parameters(model)[MODEL]:
+        remedy = "leave a part out of init.freeze" if model.frozen else "choose a part that learns"
+        raise ComponentError(f"the model has no parameter to fit; {remedy}")
+
+
 class Optimization:
     """The optimizers of a model and its critics: they change the parameters by the gradients of a step.
 
@@ -49,8 +56,7 @@ class Optimization:
     def __init__(self, model: Model, config: TrainingConfig) -> None:
         self.parameters = fitted_parameters(model)
         """The parameters to learn, by their owner."""
-        if not self.parameters[MODEL]:
-            raise ComponentError("the model has no parameter to fit: all of them are frozen, or there is none")
+        check_parameters(model)
         configs = optimizer_configs(model, config)
         self.optimizers = {owner: Updater(configs[owner], fitted) for owner, fitted in self.parameters.items()}
         """The optimizers by the owners of their parameters."""

@@ -36,6 +36,10 @@ class Adversarial(LearnedLoss):
     and a generated one. The critic is any encoder, with a linear layer from its features to one number. Where the model
     has a condition, the critic is a projection discriminator (Miyato & Koyama 2018, arXiv:1802.05637).
 
+    In each form, `r1` adds r1/2 · ‖∇D(x)‖² to what the critic minimises (Mescheder et al. 2018, arXiv:1801.04406,
+    equation 9). Without it, training need not converge where the data fill fewer dimensions than they have values, and
+    classes may get lost.
+
     Args:
         config: the critic, the form of the losses, and the critic's optimizer.
         shape: any shape that the critic takes.
@@ -59,6 +63,9 @@ class Adversarial(LearnedLoss):
         penalty: Annotated[
             float, Field(ge=0, description="the factor of the gradient penalty in the wasserstein form")
         ] = 10.0
+        r1: Annotated[
+            float, Field(ge=0, description="the factor of half the critic's squared gradient at the data, in each form")
+        ] = 0.0
         optimizer: Annotated[Optimizer, Field(description="the optimizer of the critic")] = Adam(
             lr=2e-4, betas=(0.5, 0.999)
         )
@@ -67,6 +74,7 @@ class Adversarial(LearnedLoss):
         super().__init__(config, shape)
         self.form = config.form
         self.penalty = config.penalty
+        self.r1 = config.r1
         try:
             encoder: Encoder = build_part(config.critic, shape)
         except ComponentError as error:
@@ -101,19 +109,29 @@ class Adversarial(LearnedLoss):
         assert forward.generated is not None
         x, generated = _scaled(forward.x, forward), _scaled(forward.generated, forward)
         real, fake = self.judge(x, forward.condition), self.judge(generated, forward.condition)
+        loss = self._told_apart(real, fake)
+        if self.form == "wasserstein":
+            fraction = uniform(len(x), *[1] * (x.ndim - 1), batch=0, like=x)
+            slope = self._slope(torch.lerp(x, generated, fraction), forward.condition)
+            loss = loss + self.penalty * (torch.linalg.vector_norm(slope, dim=1) - 1).square()
+        if self.r1:
+            loss = loss + self.r1 / 2 * self._slope(x, forward.condition).square().sum(1)
+        return loss
+
+    def _told_apart(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The critic's loss without penalties, from D(x) and D(g): (B,), (B,) -> (B,)."""
         if self.form == "non_saturating":
             return F.softplus(-real) + F.softplus(fake)
         if self.form == "hinge":
             return F.relu(1 - real) + F.relu(1 + fake)
-        return fake - real + self.penalty * self._gradient_penalty(x, generated, forward.condition)
+        return fake - real
 
-    def _gradient_penalty(self, x: Tensor, generated: Tensor, condition: Tensor | None) -> Tensor:
-        fraction = uniform(len(x), *[1] * (x.ndim - 1), batch=0, like=x)
-        between = torch.lerp(x, generated, fraction).requires_grad_()
+    def _slope(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """∇D(x), with a graph for a second derivative: (B, *shape) -> (B, values)."""
+        x = x.detach().requires_grad_()
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN's recurrent layers have no second derivative
-            (gradient,) = torch.autograd.grad(self.judge(between, condition).sum(), between, create_graph=True)
-        norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-        return (norm - 1).square()
+            (gradient,) = torch.autograd.grad(self.judge(x, condition).sum(), x, create_graph=True)
+        return gradient.flatten(1)
 
 
 def _scaled(x: Tensor, forward: Forward) -> Tensor:

@@ -20,7 +20,7 @@ from genkit import Augmentation, ComponentError, Shape, normal, uniform
 def check_image(shape: Shape) -> None:
     """Refuse a shape that is no image (C, H, W); raises ComponentError."""
     if len(shape) != 3:
-        raise ComponentError(f"it takes images (C, H, W), not {shape}")
+        raise ComponentError("it takes images (C, H, W)")
 
 
 class Flip(Augmentation):

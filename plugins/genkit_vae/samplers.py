@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genkit import Latent, Sampler, Shape, normal
+from genkit.interfaces import Whole
 
 
 class GaussianSampler(Sampler):
@@ -49,9 +50,17 @@ class GaussianSampler(Sampler):
             self.mean = nn.Linear(math.prod(features), config.latent)
             self.log_var = nn.Linear(math.prod(features), config.latent)
         self.register_buffer("origin", torch.zeros(config.latent), persistent=False)
+        self.needs_log_q = True
+
+    def attach(self, model: Whole) -> None:
+        """Compute log q in training only where a prior or a term needs it."""
+        self.needs_log_q = model.prior is not None or any("log_q" in loss.needs for loss in model.losses.values())
 
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
-        """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio and log_q (K, B)."""
+        """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio and log_q (K, B).
+
+        In training log_q is None where nothing needs it.
+        """
         flat = features.flatten(1)
         mean, log_var = self.mean(flat), self.log_var(flat)
         eps = normal(draws, *mean.shape, batch=1, like=mean)
@@ -60,6 +69,8 @@ class GaussianSampler(Sampler):
         # log q - log p: the two densities share the constant -D/2 log 2π
         squares = z.square()
         log_ratio = (squares - eps.square() - log_var).sum(-1) / 2
+        if self.training and not self.needs_log_q:
+            return Latent(z, mean, kl, log_ratio)
         log_q = torch.sub(log_ratio - mean.shape[1] * math.log(2 * math.pi) / 2, squares.sum(-1), alpha=0.5)
         return Latent(z, mean, kl, log_ratio, log_q)
 

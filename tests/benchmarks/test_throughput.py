@@ -9,6 +9,7 @@ from benchmarks import throughput
 from benchmarks.contestant import Contestant
 from benchmarks.peers import PEERS
 from benchmarks.turns import Times, contest, genkit
+from genkit.runs.opening import as_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +49,12 @@ def test_the_floor_is_the_products_of_one_step(digits):
     # five dense layers: each forwards and towards its weights, and all but the first towards what came in
     assert len(contestant.products) == 5 + 5 + 4
     assert contestant.steps(2) == 0
+
+
+def test_the_options_that_make_an_example_plain_change_it():
+    for name, options in throughput.PLAIN.items():
+        example = throughput.BY_HAND[name]
+        assert as_config(example, options) != as_config(example)
 
 
 @pytest.mark.slow

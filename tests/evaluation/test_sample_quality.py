@@ -14,7 +14,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from genkit.errors import DataError
-from genkit.evaluation.sample_quality import SampleQuality, sample_quality
+from genkit.evaluation.sample_quality import SampleQuality, _agreements, sample_quality
 
 pytestmark = pytest.mark.slow
 
@@ -252,6 +252,37 @@ def test_classes_beyond_the_last_that_is_seen_have_shares_too() -> None:
 def test_without_classes_there_are_none_to_cover() -> None:
     found = sample_quality(drawn(100, 2, 0), drawn(100, 2, 1))
     assert (found.classes, found.class_shares) == (None, None)
+
+
+def agreeing(looks: torch.Tensor, asked: torch.Tensor, classes: int) -> SampleQuality:
+    one, other = drawn(len(looks), 2, 0), drawn(len(looks), 2, 1)
+    return sample_quality(one, other, (looks, looks), classes, asked)
+
+
+def test_samples_that_look_like_what_they_were_asked_for_agree_wholly() -> None:
+    asked = torch.arange(100) % 10
+    found = agreeing(asked, asked, 10)
+    assert (found.class_agreement, found.class_agreements) == (1.0, [1.0] * 10)
+
+
+def test_samples_that_do_not_heed_what_they_were_asked_for_agree_by_chance() -> None:
+    """Uniform over ten classes, so that 20,000 samples of each agree to 0.1 with a deviation of 0.002."""
+    asked, looks = torch.arange(200_000) % 10, torch.randint(10, (200_000,))
+    shares = _agreements(looks, asked, 10)
+    assert shares == pytest.approx([0.1] * 10, abs=0.011)
+
+
+def test_the_agreement_is_that_of_the_worst_class_of_those_asked_for() -> None:
+    asked = torch.tensor([0] * 50 + [2] * 50)
+    looks = torch.tensor([0] * 50 + [2] * 40 + [1] * 10)
+    found = agreeing(looks, asked, 4)
+    assert found.class_agreement == 0.8
+    assert found.class_agreements == [1.0, None, 0.8, None]
+
+
+def test_where_no_class_was_asked_for_none_agrees() -> None:
+    found = judged([50, 50], [50, 50], 2)
+    assert (found.class_agreement, found.class_agreements) == (None, None)
 
 
 # What comes back, and what is refused

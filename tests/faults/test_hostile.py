@@ -42,6 +42,12 @@ ROWS = {
     "a folder of data elsewhere": (put("config", "data", value={"name": "arrays", "path": "/etc/passwd"}), None),
     "data that never end": (put("config", "data", value={"name": "arrays", "path": "/dev/zero"}), None),
     "a plugin that a shell would run": (put("plugins", 0, "distribution", value="x'; touch owned; '"), REFUSED),
+    "a file of plugins that a shell would run": (
+        put("plugins", 0, "distribution", value="./x'; touch owned; '.py"),
+        REFUSED,
+    ),
+    "a path to code": (put("config", "plugins", value=["/tmp/owned.py", f"./{CLEAR}.py"]), READ),
+    "code by its hash": (put("config", "plugins", value=["./owned.py@" + "0" * 64]), READ),
     "a version that a shell would run": (put("plugins", 0, "version", value="1'; touch owned; '"), REFUSED),
     "a component that is a module": (put("config", "encoder", value={"name": "os.system"}), REFUSED),
     "a component that is a file": (put("config", "encoder", value={"name": "../owned.py"}), REFUSED),

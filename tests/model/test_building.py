@@ -307,7 +307,7 @@ def test_a_term_that_reads_the_encoder_is_refused_without_one(term: str) -> None
     assert said == f"loss '{term}' needs an encoder, and the config has none: say which encoder it uses"
 
 
-@pytest.mark.parametrize("need", ["encoder", "kl", "log_ratio", "unit_interval"])
+@pytest.mark.parametrize("need", ["encoder", "kl", "log_ratio", "log_q", "unit_interval"])
 def test_each_need_that_speaks_of_the_latents_needs_an_encoder(variant: Make, need: str) -> None:
     term = variant(Reconstruction, needs=(need,))
     assert f"loss '{term}' needs an encoder" in refusal(**{**gan(), "loss": term})
@@ -455,11 +455,13 @@ def test_the_shape_of_the_latent_space_reaches_the_decoder(variant: Make) -> Non
         made(sampler=variant(GaussianSampler, __init__=init))
 
 
-@pytest.mark.parametrize(("need", "words"), [("kl", "a KL divergence"), ("log_ratio", "a density")])
+@pytest.mark.parametrize(
+    ("need", "words"), [("kl", "a KL divergence"), ("log_ratio", "a density"), ("log_q", r"a density log q\(z\|x\)")]
+)
 def test_a_term_that_needs_what_the_sampler_lacks_is_refused(variant: Make, need: str, words: str) -> None:
     sampler = variant(GaussianSampler, forward=changed_latent(**{need: None, "log_ratio": None}))
     term = variant(Reconstruction, needs=(need,))
-    message = f"loss '{term}' needs a sampler with {words}; sampler '{sampler}' has none"
+    message = rf"loss '{term}' needs a sampler with {words}.*; sampler '{sampler}' has none"
     with pytest.raises(ComponentError, match=message):
         made(sampler=sampler, loss=["reconstruction", term])
     assert list(made(sampler=sampler, loss=["reconstruction"]).losses) == ["reconstruction"]

@@ -4,7 +4,7 @@ import torch
 
 from genkit.errors import DataError
 from genkit.interfaces import Schema, Side
-from genkit.model.side import completed
+from genkit.model.side import completed, own_side
 
 
 class Reader:
@@ -38,14 +38,16 @@ def test_numbers_are_for_all_data_or_for_each():
 
 def test_classes_that_are_left_out_take_turns_where_they_may():
     assert completed(Reader("labels"), {}, 5, turns=True)["labels"].tolist() == [0, 1, 2, 0, 1]
-    with pytest.raises(DataError, match="the model reads 'labels' beside the data, and there are none: labels="):
+    with pytest.raises(DataError, match="the model reads 'labels' beside the data, and there are none: say labels="):
         completed(Reader("labels"), {}, 5)
     with pytest.raises(DataError, match="reads 'size' beside the data"):
         completed(Reader("size"), {}, 5, turns=True)
 
 
-def test_side_data_of_a_split_that_the_model_does_not_take_are_passed_over():
-    assert completed(Reader(), {"labels": [0, 1]}, 2) == {}
+def test_side_data_of_a_split_that_the_model_does_not_take_are_passed_over_and_named_ones_are_refused():
+    assert own_side(Reader("size"), {"labels": [0, 1], "size": [1, 2]}) == {"size": [1, 2]}
+    with pytest.raises(DataError, match=r"not conditioned on 'labels', which .* nothing; it takes nothing: train"):
+        completed(Reader(), {"labels": [0, 1]}, 2)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +58,11 @@ def test_side_data_of_a_split_that_the_model_does_not_take_are_passed_over():
         ("labels", "cow", "there is no class 'cow'; the model knows cat, dog, 2"),
         ("labels", 1.5, "takes classes, whole numbers from 0 to 2 or names, not 1.5"),
         ("labels", True, "takes classes"),
-        ("labels", [0, 1, 2], "takes one value of shape .* for all data, or 2 of them, not shape"),
+        ("labels", [0, 1, 2], "takes one value for all data, or one for each of the 2, not values of shape"),
         ("size", "big", "takes numbers, not 'big'"),
         ("size", [float("nan"), 1], "not finite"),
         ("size", [1, 2, 3], "takes one value of shape"),
-        ("colour", 1, "the model knows no side data 'colour': it takes labels, size"),
+        ("colour", 1, "the model is not conditioned on 'colour', which would change nothing; it takes labels, size"),
     ],
 )
 def test_what_is_no_side_data_of_the_model_is_refused(name, value, words):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from genkit.interfaces import Shape
@@ -128,3 +129,23 @@ def test_a_framed_picture_is_shown_pixel_for_pixel(tmp_path: Path) -> None:
     framed(pixels, "short").savefig(tmp_path / "framed.png")
     shown = np.asarray(Image.open(tmp_path / "framed.png").convert("RGB"))
     assert np.array_equal(shown[-90:], pixels)
+
+
+def test_heads_stand_above_the_middles_of_their_columns(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 400, 3), dtype=np.uint8)
+    framed(pixels, "t" * 50, ["|", "|", "|", "|"]).savefig(tmp_path / "framed.png")
+    shown = np.asarray(Image.open(tmp_path / "framed.png").convert("RGB"))
+    left = (shown.shape[1] - 400) // 2
+    assert np.array_equal(shown[-90:, left : left + 400], pixels)
+    (marked,) = np.nonzero((shown[-110:-92, :, 0] < 128).any(0))
+    assert sorted({round((x - left) / 100 - 0.5) for x in marked}) == [0, 1, 2, 3]
+    assert all(abs((x - left) % 100 - 50) < 4 for x in marked)
+
+
+def test_a_head_is_no_wider_than_its_column() -> None:
+    figure = framed(np.zeros((20, 120, 3), dtype=np.uint8), "title", ["short", "much longer than sixty pixels"])
+    drawn = FigureCanvasAgg(figure).get_renderer()
+    title, short, long = (text.get_window_extent(drawn) for text in figure.texts)
+    assert short.x1 < long.x0
+    assert long.x1 <= figure.bbox.x1
+    assert max(short.y1, long.y1) < title.y0

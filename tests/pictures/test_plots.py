@@ -16,7 +16,7 @@ from torch.distributions import Normal
 
 from genkit.data.dataset import Dataset, DataSignature
 from genkit.errors import GenkitWarning
-from genkit.interfaces import Shape, Split
+from genkit.interfaces import Schema, Shape, Side, Split
 from genkit.model.model import Model
 from genkit.pictures import latent_space, plots
 from genkit.record.scores import EpochRecord, Scores
@@ -398,3 +398,17 @@ def test_activations_show_the_mean_of_each_unit() -> None:
     lefts = [patch.get_x() for patch in axes.patches if patch.get_height() > 0]
     assert lefts[0] == pytest.approx(data[:, 0].mean().item(), abs=0.1)
     assert lefts[1] == pytest.approx(data[:, 1].mean().item(), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("side", "heads"),
+    [
+        (Side(classes=2), ("0", "1")),
+        (Side(classes=2, names=("cat", "dog")), ("cat", "dog")),
+        (Side(classes=21), ()),
+        (Side(shape=(2,)), ()),
+    ],
+)
+def test_samples_have_a_column_for_each_class_under_its_name(side: Side, heads: tuple[str, ...]) -> None:
+    model: Any = SimpleNamespace(inputs=("labels",), schema=Schema((1, 8, 8), {"labels": side}))
+    assert plots.turns(model) == heads

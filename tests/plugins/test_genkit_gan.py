@@ -182,8 +182,9 @@ def test_extreme_answers_give_finite_values(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_gradcheck_of_model_and_critic(form: str) -> None:
-    made = term(form=form).double()
+@pytest.mark.parametrize("r1", [0, 2])
+def test_gradcheck_of_model_and_critic(form: str, r1: float) -> None:
+    made = term(form=form, r1=r1).double()
     x, generated = (values.double() for values in pair(3))
     generated.requires_grad_()
 
@@ -255,6 +256,29 @@ def test_only_the_wasserstein_form_has_a_penalty(form: str) -> None:
     assert torch.equal(with_one.critic_loss(given), without.critic_loss(given))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_r1_is_half_the_squared_gradient_at_the_data(form: str) -> None:
+    """∇D(x) = x for this critic, so that r1/2 · ‖x‖² is added, wherever the generated data are."""
+    with_r1, without = (with_critic(term(form=form, penalty=0, r1=r1), HalfSquare()) for r1 in (3.0, 0.0))
+    x, generated = pair()
+    for other in (generated, 10 * generated):
+        added = with_r1.critic_loss(passed(x, other)) - without.critic_loss(passed(x, other))
+        torch.testing.assert_close(added, 1.5 * x.square().sum(1), rtol=1e-4, atol=1e-4)
+
+
+def test_r1_of_a_linear_critic_pulls_its_weights_to_zero() -> None:
+    """‖∇D‖² = ‖w‖², whose gradient is 2 w; the model's own loss is without it."""
+    made = term(r1=4.0, critic={"name": "mlp", "hidden": []})
+    plain = term(critic={"name": "mlp", "hidden": []})
+    plain.load_state_dict(made.state_dict())
+    given = passed(*pair())
+    (weight, _), (weight_of_plain, _) = made.critic.parameters(), plain.critic.parameters()
+    (gradient,) = torch.autograd.grad(made.critic_loss(given).mean(), weight)
+    (without,) = torch.autograd.grad(plain.critic_loss(given).mean(), weight_of_plain)
+    torch.testing.assert_close(gradient - without, 4.0 * weight.detach())
+    assert torch.equal(made(given), plain(given))
+
+
 # The critic
 
 CRITICS = {
@@ -265,10 +289,10 @@ CRITICS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("form", "r1"), [*((form, 0) for form in FORMS), ("non_saturating", 1)])
 @pytest.mark.parametrize("critic", CRITICS)
-def test_any_encoder_can_be_the_critic(critic: str, form: str) -> None:
-    model = made(loss=adversarial(critic=CRITICS[critic], form=form))
+def test_any_encoder_can_be_the_critic(critic: str, form: str, r1: float) -> None:
+    model = made(loss=adversarial(critic=CRITICS[critic], form=form, r1=r1))
     before = values_of(model.critics["adversarial"].parameters())
     figures = trainer_of(model).step(torch.rand(6, *SHAPE), torch.ones(1))
     assert set(figures) == {"term/adversarial", "critic/adversarial"}
@@ -302,7 +326,9 @@ def test_a_slip_within_the_critic_is_named_with_its_place() -> None:
         as_config(parts(loss=adversarial(critic="mpl")))
 
 
-@pytest.mark.parametrize("options", [{"form": "least_squares"}, {"penalty": -1}, {"optimizer": {"name": "adams"}}])
+@pytest.mark.parametrize(
+    "options", [{"form": "least_squares"}, {"penalty": -1}, {"r1": -1}, {"optimizer": {"name": "adams"}}]
+)
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises((ValidationError, ConfigError), match=next(iter(options))):
         Adversarial.Config.model_validate(adversarial(**options))
@@ -380,6 +406,7 @@ def test_the_gradients_are_those_of_two_losses_written_out_by_hand() -> None:
 
 
 def test_the_critic_learns_on_a_detached_pass_of_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adversarial, "needs", (*Adversarial.needs, "log_q"))  # so that the sampler gives it
     model = made(encoder={"name": "mlp", "hidden": [4]}, loss=["reconstruction", adversarial()])
     term, seen = model.critics["adversarial"], []
     monkeypatch.setattr(term, "forward", lambda given: (seen.append(given), Adversarial.forward(term, given))[1])

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from genkit.config import RunConfig
+from genkit.errors import ComponentError
 from genkit.interfaces import Forward, Latent
 from genkit.model.building import build
 from genkit.record.scores import Total
@@ -20,6 +21,7 @@ from genkit.runs.opening import as_config
 from genkit.training.objective import objective
 from genkit.training.trainer import Trainer
 from genkit_vae import KL, BernoulliLikelihood, GaussianLikelihood, GaussianSampler, Reconstruction
+from tests.models import built
 
 
 @pytest.fixture(autouse=True)
@@ -423,3 +425,23 @@ def test_the_elbo_is_reported_whatever_the_weights_are() -> None:
     reconstruction, kl = figures["reconstruction"].item(), figures["kl"].item()
     assert scores.elbo == pytest.approx(-reconstruction - kl)
     assert scores.loss == pytest.approx(0.5 * reconstruction + 3 * kl)
+
+
+def test_log_q_is_computed_in_training_only_where_something_needs_it(variant: Any) -> None:
+    def reads(self: Any, forward: Any) -> Any:
+        return forward.latent.log_q.mean(0)
+
+    x = torch.rand(3, 4)
+    term = variant(Reconstruction, needs=("encoder", "log_q"), forward=reads)
+    for there, changes in (
+        (False, {}),
+        (True, {"prior": "mixture"}),
+        (True, {"loss": ["reconstruction", "kl", term]}),
+    ):
+        model = built((4,), **changes)
+        assert (model.train().posterior(x, 2).log_q is not None) == there
+        assert model.eval().posterior(x, 2).log_q is not None
+        model.train()(x)
+    undeclared = variant(Reconstruction, forward=reads)
+    with pytest.raises(ComponentError, match=f"loss '{undeclared}'.*'NoneType'"):
+        built((4,), loss=["reconstruction", "kl", undeclared])

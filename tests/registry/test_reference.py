@@ -57,7 +57,7 @@ def test_what_it_says_of_a_kind_and_of_a_part():
     assert (
         "| `bounds: tuple[float, float]` | The least and the greatest value that `Latent.mean` can take. |" in sampler
     )
-    assert "A need is one of `encoder`, `kl`, `log_ratio`, `unit_interval`, `generated`." in section("Loss")
+    assert "A need is one of `encoder`, `kl`, `log_ratio`, `log_q`, `unit_interval`, `generated`." in section("Loss")
     assert "It needs: encoder, kl." in section("loss/kl")
     arrays = section("data/arrays")
     assert "| `path` | `string` | needed | the file: .npy, .npz or .safetensors; relative to the folder" in arrays

@@ -611,3 +611,12 @@ def test_what_is_no_list_of_classes_is_said(brought):
 def test_another_module_that_is_not_there_is_no_fault_of_the_entry_point(installed):
     (problem,) = installed("acme", source="import acme_wi", plugin="acme_wide").plugins[0].problems
     assert problem == "its import failed: ModuleNotFoundError: No module named 'acme_wi' (acme_wide.py:1)"
+
+
+@pytest.mark.parametrize("source", ["from genkit.processes import normal", "from genkit import no_such_name"])
+def test_what_has_moved_in_genkit_says_where_names_for_plugins_are(source, installed):
+    (problem,) = installed("acme", source=source, plugin="acme_old").plugins[0].problems
+    assert problem.endswith(
+        "(acme_old.py:1); what plugins import is in genkit, genkit.interfaces and genkit.testing, other modules may "
+        "have moved"
+    )

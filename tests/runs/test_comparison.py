@@ -59,7 +59,9 @@ def close(one: SampleQuality, other: SampleQuality) -> None:
     assert one.kid == pytest.approx(other.kid, abs=3 * (one.kid_error + other.kid_error))
     first, second = (replace(found, kid=0, kid_error=0).to_json() for found in (one, other))
     assert first.pop("class_shares") == pytest.approx(second.pop("class_shares"))
-    assert first == pytest.approx(second, rel=1e-4, abs=1e-4)
+    figures = {name: value for name, value in second.items() if value is not None}
+    assert {name for name, value in first.items() if value is not None} == figures.keys()
+    assert {name: first[name] for name in figures} == pytest.approx(figures, rel=1e-4, abs=1e-4)
 
 
 # What it says of each
@@ -115,6 +117,24 @@ def test_samples_are_judged_as_by_hand(trained: dict[str, Run], cache: Path) -> 
             torch.manual_seed(0)
             generated, seem = network.read(trained[name].model.sample(TEST))
         close(entry.samples, sample_quality(real, generated, (looks, seem), 10))
+
+
+def test_samples_of_a_conditional_model_are_judged_by_the_classes_they_were_asked_for(
+    fresh: Callable[..., Path], cache: Path
+) -> None:
+    """The classes take turns, so that every tenth sample is of one."""
+    conditional, plain = fresh("conditional", "condition=labels"), fresh("plain")
+    compared = compare([conditional, plain], cache=cache)
+    of_conditional, of_plain = (entry.samples for entry in compared.comparison.entries)
+    assert (of_plain.class_agreement, of_plain.class_agreements) == (None, None)
+    assert compared.comparison.floor.class_agreement is None
+    network = feature_network(compared.data, cache)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        looks = network.read(compared.models[0].sample(TEST, labels=torch.arange(TEST) % 10))[1]
+    by_hand = [float((looks[digit::10] == digit).double().mean()) for digit in range(10)]
+    assert of_conditional.class_agreements == pytest.approx(by_hand)
+    assert of_conditional.class_agreement == pytest.approx(min(by_hand))
 
 
 def test_without_a_prior_there_are_no_samples_to_judge(compared: Compared) -> None:

@@ -124,22 +124,30 @@ def test_it_can_be_reproduced(digits, tmp_path, origin, monkeypatch):
         ([], {"from": "nowhere"}, r"init.from: nowhere: there is no such file"),
         ([], {"parts": ["encodr"]}, r"init.parts: the model has no part 'encodr'; did you mean 'encoder'\?"),
         ([], {"freeze": ["encodr"]}, r"init.freeze: the model has no part 'encodr'; did you mean 'encoder'\?"),
-        ([], {"parts": ["encoder"], "freeze": ["decoder"]}, r"init: freeze: 'decoder' is not one of the parts"),
+        (
+            [],
+            {"parts": ["encoder"], "freeze": ["decoder"]},
+            r"init.freeze: init.parts has no 'decoder' to freeze; did you mean 'encoder'",
+        ),
         ([], {"parts": []}, r"init.parts: .*at least 1 item"),
         (
             ["encoder.hidden=[9]", "encoder.normalization=none"],
             {},
             r"init.from: \S+run: encoder\.\S+ is float32 \(8, 64\) there, and float32 \(9, 64\) here\n(.*\n)*"
             r"init.from: \S+run: encoder\.\S+ is not here\n(.*\n)*"
-            r"init: give encoder the options that it has in \S+run, or name others in init.parts$",
+            r"init: give encoder and sampler the options, data and condition of \S+run, or name others in init.parts$",
         ),
-        ([], {"freeze": ["encoder", "sampler", "decoder"]}, "the model has no parameter to fit"),
+        (
+            [],
+            {"freeze": ["encoder", "sampler", "decoder"]},
+            "the model has no parameter to fit; leave a part out of init.freeze",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(digits, tmp_path, origin, options, init, said):
     with pytest.raises(genkit.GenkitError, match=said):
         run(digits, [*started(origin), f"init={json.dumps({'from': str(origin), **init})}", *options], tmp_path / "run")
-    assert not (tmp_path / "run").exists() or "no parameter" in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_check_before_a_run_names_misfits_too(digits, origin):

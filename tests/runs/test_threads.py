@@ -70,7 +70,8 @@ def test_what_is_said_of_them():
     )
     assert Threads(1, 2, "free", 1.4).note == "computing on 1 thread: other work takes 1.4 of the 2 cores"
     assert Threads(2, 2, "free", 0.0).note == "computing on 2 threads"
-    assert Threads(2, 2, 2, 1.4).note == "other work takes 1.4 of the 2 cores"
+    assert Threads(2, 2, 2, 1.4).note == "computing on 2 threads, and other work takes 1.4 of the 2 cores"
+    assert Threads(1, 1, None, 1.4).note is None
     assert Threads(1, 2, None, 0.0, recorded=True).note == (
         "computing on 1 thread, as when the run began: other numbers add up in another order"
     )

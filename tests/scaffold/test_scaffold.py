@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genkit import scaffold
+from genkit import interfaces, scaffold
 from genkit.errors import ScaffoldError
 from genkit.registry.selection import FIRST_PARTY
 from genkit.scaffold import KINDS, LICENSES, new_plugin
@@ -43,6 +43,11 @@ def test_a_distribution_is_whole_and_nothing_in_it_is_left_to_fill_in(kind, tmp_
     assert project["dependencies"][0].startswith(f"{FIRST_PARTY}>=")
     assert "Ada L." in files["LICENSE"]
     compile(files["src/genkit_wave_let/__init__.py"], "plugin", "exec")
+
+
+@pytest.mark.parametrize("kind", [*interfaces.KINDS, scaffold.LOGGER])
+def test_every_kind_can_be_made(kind):
+    assert kind in KINDS
 
 
 @pytest.mark.parametrize("license", LICENSES)

@@ -229,7 +229,7 @@ class Views(Good):
     """Takes it that data lie in one piece."""
 
     def forward(self, x):
-        return torch.tanh(self.layer(x.view(len(x), -1)))
+        return torch.tanh(self.layer(x.view(x.shape[0], -1)))
 
 
 class OnTheCPU(Good):

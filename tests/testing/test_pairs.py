@@ -57,7 +57,7 @@ class Codebook(Sampler):
 
     def forward(self, features, draws=1):
         before = self.dense(features.flatten(1))
-        nearest = torch.cdist(before.unsqueeze(0), self.codes.unsqueeze(0))[0].argmin(1)
+        nearest = torch.cdist(before, self.codes, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
         code = F.embedding(nearest, self.codes)
         z = before + (code - before).detach()
         return Latent(z.expand(draws, *z.shape), z, None, None, extra=self.extra(before, code, nearest))

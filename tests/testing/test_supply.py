@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from genkit import normal
+from genkit import normal, uniform
 from genkit.errors import ComponentError
-from genkit.interfaces import Decoder, Encoder, Latent, Likelihood, Loss, Sampler, Side
+from genkit.interfaces import Decoder, Encoder, Latent, Likelihood, Loss, Prior, Sampler, Side
 from genkit.testing import checks
+from genkit_gan import Adversarial
 
 
 class Labelled(Encoder):
@@ -143,6 +144,41 @@ class Weighted(Loss):
 
     def forward(self, forward, importance):
         return -forward.log_prob.mean(0) * importance
+
+
+class Classes(Prior):
+    """A mixture with a Gaussian for each class, which is told how many there are."""
+
+    class Config(Prior.Config):
+        name: Literal["of-test"] = "of-test"
+
+    reads = ("labels",)
+
+    def __init__(self, config, latent_shape, labels: Side):
+        super().__init__(config, latent_shape)
+        self.latent_shape = latent_shape
+        self.means = nn.Parameter(torch.randn(labels.classes, *latent_shape) / 2)
+
+    def log_prob(self, z):
+        each = (z.unsqueeze(-1 - len(self.latent_shape)) - self.means).square() + math.log(2 * math.pi)
+        return torch.logsumexp(each.flatten(z.ndim - len(self.latent_shape) + 1).sum(-1) / -2, -1) - math.log(3)
+
+    def sample(self, n):
+        classes = (uniform(n, batch=0, like=self.means) * len(self.means)).long()
+        return self.means[classes] + normal(n, *self.latent_shape, batch=0, like=self.means)
+
+
+def test_a_prior_is_told_what_side_data_hold_and_gets_none():
+    results = [check.result() for check in checks(Classes)]
+    assert [each for each in results if each.status == "FAILED"] == []
+    assert "side data" not in {each.check for each in results}
+
+
+def test_a_critic_that_reads_the_condition_is_checked_with_one():
+    adversarial = {"component": Adversarial, "config": Adversarial.Config(critic="mlp")}
+    results = {each.name: each.result() for each in checks(**adversarial, partners={"condition": "labels"})}
+    assert [each for each in results.values() if each.status == "FAILED"] == []
+    assert results["together"].status == "ok"
 
 
 @pytest.mark.parametrize("component", [Labelled, Scaled, Shifted, Masked, Weighted])

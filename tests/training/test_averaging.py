@@ -130,5 +130,9 @@ def test_steps_of_critics_alone_do_not_count(digits):
     assert (trainer.average.steps, trainer.average.means) == (0, [])
     for mine, theirs in zip(trainer.model.decoder.parameters(), before, strict=True):
         assert torch.equal(mine, theirs)
-    steps(trainer, data, 5)
+    path = []
+    steps(trainer, data, 5, lambda: path.append(values(trainer.average.parameters)))
     assert (trainer.taken, trainer.average.steps) == (7, 2)
+    first, second = path[0], path[3]  # after steps 3 and 6, the updates of the generator
+    for mean, earlier, later in zip(trainer.average.means, first, second, strict=True):
+        torch.testing.assert_close(mean, (0.9 * earlier + later) / 1.9)

@@ -20,7 +20,11 @@ PLUGIN_CHECKS = ("registration", "expected failures")
 @app.command(rich_help_panel=PLUGINS)
 def check_plugin(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A distribution, a plugin, or one part, such as encoder/mlp.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A distribution, a plugin, one part, such as encoder/mlp, or a file, such as ./mine.py.",
+        ),
     ],
     options: Annotated[
         list[str] | None,

@@ -25,14 +25,16 @@ def interpolate(
     """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
+    from genkit.model.side import own_side
     from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
     model, dataset = reopen(run, data or (), accept_changes)
     chosen = dataset.split(split)
-    x, side = chosen.x, {name: values[first] for name, values in chosen.named().items()}
+    x = chosen.x
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
+    side = {name: values[first] for name, values in own_side(model, chosen.named()).items()}
     path = model.interpolate(as_float(x[first]), as_float(x[last]), steps, **side)
     if not outputs.write_table(out, model, path):
         outputs.write_data(out, path.numpy(), model.limits, columns=steps)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genkit.cli.app import USE, Out, RunPath, Seed, app, fail, say
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genkit.model.model import Model
 
 
 @app.command(rich_help_panel=USE)
@@ -46,10 +52,31 @@ def sample(
     if grid and out.suffix != ".png":
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
     model = weights.load(run)
+    values = side_data(model, side or (), n)
     torch.manual_seed(seed)
-    drawn = bool(model.schema.columns) if noise is None else noise
-    outputs.write_samples(out, model, n, drawn, dict(assignment(each) for each in side or ()))
+    outputs.write_samples(out, model, n, noise, values)
     say(out)
+
+
+def side_data(model: Model, texts: Sequence[str], n: int) -> dict[str, Tensor]:
+    """The side data of n data, by NAME=VALUE."""
+    from genkit.errors import DataError
+    from genkit.model.side import completed
+
+    try:
+        return completed(model, assignments(texts), n, turns=True)
+    except DataError as error:
+        fail(f"--given: {error}")
+
+
+def assignments(texts: Sequence[str]) -> dict[str, str | list[str]]:
+    """Several NAME=VALUE by their names, of which each may be there once."""
+    pairs = [assignment(text) for text in texts]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            fail(f"--given {name}: is there twice; for a value per datum write {name}=7,3,...")
+    return dict(pairs)
 
 
 def assignment(text: str) -> tuple[str, str | list[str]]:

@@ -59,11 +59,18 @@ def test_every_command_takes_a_conditional_model(cli, conditional, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--given", "labels=eleven"], "labels: there is no class 'eleven'; the model knows 0, 1, 2, 3, 4, 5, 6"),
-        (["--given", "labels=11"], "labels: there is no class 11; they go from 0 to 9"),
-        (["--given", "colour=1"], "the model knows no side data 'colour': it takes labels"),
+        (
+            ["--given", "labels=eleven"],
+            "--given: labels: there is no class 'eleven'; the model knows 0, 1, 2, 3, 4, 5, 6",
+        ),
+        (["--given", "labels=11"], "--given: labels: there is no class 11; they go from 0 to 9"),
+        (
+            ["--given", "colour=1"],
+            "--given: the model is not conditioned on 'colour', which would change nothing; it takes labels",
+        ),
         (["--given", "labels"], "--given labels: must be NAME=VALUE, such as labels=7"),
-        (["--given", "labels=1,2"], "labels: takes one value of shape () for all data, or 9 of them"),
+        (["--given", "labels=1", "--given", "labels=2"], "--given labels: is there twice; for a value per datum write"),
+        (["--given", "labels=1,2"], "--given: labels: takes one value for all data, or one for each of the 9"),
     ],
 )
 def test_what_the_model_cannot_be_told_is_one_message(cli, conditional, tmp_path, words, message):
@@ -75,8 +82,11 @@ def test_what_the_model_cannot_be_told_is_one_message(cli, conditional, tmp_path
 
 def test_a_model_without_a_condition_is_told_nothing(cli, trained, tmp_path):
     path = trained["vae-digits"].directory.path
-    answer = cli("sample", path, "--given", "colour=7", "--out", tmp_path / "x.npy")
-    assert "the model knows no side data 'colour': it takes none" in answer.err
+    answer = cli("sample", path, "--given", "labels=7", "--out", tmp_path / "x.npy")
+    assert answer.code == 2
+    assert (
+        "not conditioned on 'labels', which would change nothing; it takes nothing: train one with cond" in answer.err
+    )
 
 
 @pytest.mark.usefixtures("bare")

@@ -1,0 +1,115 @@
+"""Which plugins in one file run: those that the user hands over, and those that the user has run before."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from genkit.errors import ComponentError, ConfigError, GenkitWarning
+from genkit.parallel import group
+from genkit.registry import trust
+from genkit.registry.files import Code, read
+from genkit.registry.selection import CODE_NAME, CODE_WORD, VARIABLE, names_file, words_of
+
+
+class Files:
+    """The plugins in one file that this process knows, by their words."""
+
+    def __init__(self) -> None:
+        self.codes: dict[str, Code] = {}
+        self.of_environment: Sequence[str] = ()
+        """The words of the files in the environment's choice: each stands for any content of its name."""
+
+    def handed_over(self, wanted: str | Iterable[str], folder: Path, source: str) -> str | list[str]:
+        """A choice with each path replaced by the word of its content, whose code is trusted from now on.
+
+        Warns (GenkitWarning) of each file that it is code that runs.
+
+        Args:
+            wanted: a choice that the user hands over.
+            folder: where relative paths begin.
+            source: where the choice stands, for messages.
+
+        Raises:
+            ConfigError: a file cannot be read, or the environment names another one of its name.
+        """
+        words = words_of(wanted)
+        if not any(map(names_file, words)):
+            return wanted if isinstance(wanted, str) else words
+        for position, word in enumerate(words):
+            if names_file(word) and not CODE_WORD.fullmatch(word):
+                code = read(word, folder)
+                if self._by_name.get(code.name, code.word) != code.word:
+                    raise ConfigError(
+                        f"{word}: {VARIABLE} names another file that is called {code.name}; name one of them"
+                    )
+                if group.is_leader():
+                    message = f"{source}: {word} is code that runs (sha256 {code.sha256[:12]}…)"
+                    warnings.warn(message, GenkitWarning, stacklevel=2)
+                    trust.remember(code)
+                self.codes[code.word] = code
+                words[position] = code.word
+        return words
+
+    @property
+    def _by_name(self) -> dict[str, str]:
+        """The words of the environment's files by the names of the files."""
+        return {self.codes[word].name: word for word in self.of_environment}
+
+    def resolved(self, wanted: str | Iterable[str]) -> str | list[str]:
+        """A choice with the word of a content for each file whose code may run; no path in it is opened.
+
+        Args:
+            wanted: the choice, which may be anybody's.
+
+        Raises:
+            ComponentError: two files have one name.
+        """
+        words = words_of(wanted)
+        if not any(map(names_file, words)):
+            return wanted if isinstance(wanted, str) else words
+        words = [self._resolved(word) if names_file(word) else word for word in words]
+        names = Counter(self.codes[word].name for word in dict.fromkeys(words) if word in self.codes)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ComponentError(f"two files are called {twice[0]}: give one of them another name")
+        return words
+
+    def sources(self, wanted: str | Iterable[str]) -> dict[str, str]:
+        """The text of the files that a choice names by their content, by their names."""
+        codes = [self.codes[word] for word in words_of(wanted) if word in self.codes]
+        return {code.name: code.source.decode("utf-8") for code in codes}
+
+    def _resolved(self, word: str) -> str:
+        match = CODE_WORD.fullmatch(word)
+        name = match[1] if match else _file_name(word)
+        if name in self._by_name:
+            return self._by_name[name]
+        if match and word not in self.codes and (code := trust.recall(*match.groups())) is not None:
+            self.codes[word] = code
+        return word
+
+    def unavailable(self, files: Iterable[str]) -> list[str]:
+        """Why the code of some of these words does not run, a message for each."""
+        matches = [(word, CODE_WORD.fullmatch(word)) for word in files if word not in self.codes]
+        return [
+            f"./{match[1]} {untrusted(*match.groups())}" if match else f"{word} {untrusted(_file_name(word), None)}"
+            for word, match in matches
+        ]
+
+
+def _file_name(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
+
+
+def untrusted(name: str, sha256: str | None) -> str:
+    """Why code that a run or a model file names is not run, and what runs it, for messages that begin with its name."""
+    if not re.fullmatch(CODE_NAME, name):
+        name = "FILE.py"
+    if sha256 is None:
+        what = "is a path to code, and no path that a run or a model names is opened"
+    else:
+        what = f"(sha256 {sha256[:12]}…) is code that you have not run here"
+    return f"{what}; read the file, and if you trust it, name it: {VARIABLE}=all,PATH/{name}"
