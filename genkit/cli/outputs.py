@@ -115,8 +115,19 @@ def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: di
     x = model.sample(n, noise, **side)
     if path.suffix == ".png" and model.schema.columns:
         write_marginals(path, model, {"samples": x})
-    elif not write_table(path, model, x):
+    elif not write_table(path, model, x, _classes(model, side, n)):
         write_data(path, x.numpy(), model.limits, columns=max(1, round(n**0.5)))
+
+
+def _classes(model: Model, side: dict[str, Any], n: int) -> dict[str, Array]:
+    """The classes, by their names, that a model was given for n data, as columns."""
+    columns = {}
+    for name in model.inputs:
+        what = model.schema.side[name]
+        if what.classes is not None and what.shape == ():
+            names = what.names or tuple(map(str, range(what.classes)))
+            columns[name] = np.array(names)[side[name].expand(n).cpu().numpy()]
+    return columns
 
 
 def write_marginals(path: Path, model: Model, tables: dict[str, Tensor]) -> None:

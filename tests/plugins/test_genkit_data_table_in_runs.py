@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from genkit.data.assumptions import doubts
+from genkit.data.dataset import DataSignature
 from genkit.data.loading import load as load_data
-from genkit.errors import ComponentError, DataError, GenkitError
+from genkit.errors import ComponentError, ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation.figures import evaluate
 from genkit.runs.opening import as_config, prepare, reopen
 from genkit.runs.preflight import check
@@ -200,3 +202,47 @@ def test_the_own_name_of_rows_is_no_column(path):
     assert "who" not in {column.name for column in model.schema.columns}
     with pytest.raises(GenkitError, match=r"table takes data of shape \(N, 7\)"):
         model.table(torch.zeros(2, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_rows_of_a_conditional_model_name_their_classes(path, cli, tmp_path):
+    values = config_of(path, label="port").resolved()
+    values["condition"] = ["labels"]
+    values["training"] |= {"epochs": 2}
+    trained = run(values, out=tmp_path / "run")
+    where = trained.directory.path
+    assert cli("sample", where, "-n", 5, "--out", tmp_path / "r.csv").code == 0
+    assert [row["labels"] for row in read(tmp_path / "r.csv")] == ["C", "Q", "S", "C", "Q"]
+    assert cli("sample", where, "-n", 2, "--given", "labels=S", "--out", tmp_path / "r.csv").code == 0
+    assert {row["labels"] for row in read(tmp_path / "r.csv")} == {"S"}
+    assert cli("encode", where, "--out", tmp_path / "z.csv").code == 0
+    real = read(path)
+    assert all(row["class"] == real[int(row["row"])]["port"] for row in read(tmp_path / "z.csv"))
+    for suffix in ("png", "safetensors", "npy"):
+        assert cli("sample", where, "-n", 9, "--out", tmp_path / f"r.{suffix}").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_file_from_elsewhere_asks_for_the_file_alone(trained, path, tmp_path):
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes(trained.directory.model.read_bytes())
+    with pytest.raises(ConfigError, match=r"says data\.path=.*read only if asked for"):
+        reopen(alone)
+    _, data = reopen(alone, [f"data.path={path}"])
+    assert data.ids_of("all") is not None
+
+
+@pytest.mark.slow
+def test_doubts_about_other_data_are_said(trained, path, tmp_path):
+    other = write(tmp_path / "other.csv", [{**row, "more": 1} for row in read(path)[:9]])
+    with pytest.warns(GenkitWarning, match="columns that the model was not trained on are left out: more"):
+        reopen(trained.directory.path, [f"data.path={other}"])
+
+
+@pytest.mark.slow
+def test_columns_that_fill_no_datum_are_refused(trained):
+    signature = trained.model.data.model_dump()
+    with pytest.raises(ValidationError, match="the columns do not fill a datum of this shape"):
+        DataSignature.model_validate({**signature, "columns": signature["columns"][:-2]})
