@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import statistics
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -204,6 +205,11 @@ def test_every_room_is_on_a_floor_and_says_what_lives_there():
     assert rooms == FLOOR.keys()
     for module, path in MODULES.items():
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), module
+
+
+def test_every_package_is_type_checked():
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
+    assert {path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")} - {*checked} == set()
 
 
 def test_tests_mirror_the_modules():

@@ -104,6 +104,13 @@ def _file_name(path: str) -> str:
     return re.split(r"[/\\]", path)[-1]
 
 
+def absent(name: str, sha256: str | None) -> str:
+    """Why parts of a file that a model needs are not here, for messages that begin with its name."""
+    if sha256 is None or trust.recall(name, sha256) is None:
+        return untrusted(name, sha256)
+    return f"(sha256 {sha256[:12]}…) is named neither by the config nor now by {VARIABLE}: {VARIABLE}=all,PATH/{name}"
+
+
 def untrusted(name: str, sha256: str | None) -> str:
     """Why code that a run or a model file names is not run, and what runs it, for messages that begin with its name."""
     if not re.fullmatch(CODE_NAME, name):

@@ -19,7 +19,7 @@ from pydantic import Field
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.interfaces import KINDS, Component
-from genkit.registry.handover import untrusted
+from genkit.registry.handover import absent
 from genkit.registry.kinds import NAME
 from genkit.registry.parts import Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
@@ -283,7 +283,7 @@ def _lost(record: PluginRecord, causes: dict[str, str]) -> Finding:
     """The finding for a record with components that are not available, each with the cause."""
     parts = tuple(causes)
     if record.file and f"{record.distribution}@{record.sha256}" not in {plugin.key for plugin in registry().plugins}:
-        return Finding(record, "missing", f"the file {untrusted(record.file, record.sha256)}", parts)
+        return Finding(record, "missing", f"the file {absent(record.file, record.sha256)}", parts)
     if record.distribution == THIS_PROCESS:
         message = f"{named(parts)} is not registered here; no distribution brings it: genkit.register"
         return Finding(record, "missing", message, parts)

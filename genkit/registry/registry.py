@@ -114,17 +114,29 @@ class Registry:
         Raises:
             ComponentError: it fails, has no part, or one that has the name of a part of genkit's own.
         """
-        if any(each.key == code.word for each in self.plugins):
-            return
         plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
-        if not view.wants(plugin):
-            self.plugins.append(plugin)  # so that messages can say what leaves it out
+        if plugin.key in [each.key for each in self.plugins]:
             return
-        self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
-        plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
+        self.plugins.append(plugin)  # also where it is left out, so that messages can say by what
+        if not view.wants(plugin):
+            return
+        whole = False
+        try:
+            self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
+            self._take_over(plugin)
+            plugin.problems += [problem for each in plugin.components if (problem := self._clash(each, plugin))]
+            whole = not plugin.problems
+        finally:
+            if not whole:
+                self._forget(plugin)  # what it lacks may be there at the next attempt
         if plugin.problems:
-            self._forget(plugin)  # what it lacks may be there at the next attempt
             raise ComponentError(*(f"{code.path}: {problem}" for problem in plugin.problems))
+
+    def _take_over(self, plugin: Plugin) -> None:
+        """Let a file alone bring the classes that its code registers as well (`genkit.register`)."""
+        for here in [each for each in self.plugins if each.distribution == THIS_PROCESS]:
+            if set(here.components) & set(plugin.components):
+                self._forget(here)
 
     def _clash(self, component: type[Component], plugin: Plugin) -> str | None:
         """Why a part of a plugin in one file cannot be named; None: it can."""
@@ -266,19 +278,6 @@ def registry() -> Registry:
 def installed(wanted: str | Iterable[str] = "all") -> Parts:
     """The components that a config with this choice of plugins can name; raises as `Registry.parts` does."""
     return registry().parts(wanted)
-
-
-def complete(wanted: str | Iterable[str]) -> Parts:
-    """As `installed`, for a run that trains; raises ComponentError too where a file that it names may not run."""
-    view = installed(wanted)
-    if view.unavailable:
-        raise ComponentError(*view.unavailable)
-    return view
-
-
-def installed_with_files(wanted: str | Iterable[str], folder: Path) -> Parts:
-    """As `complete`, for a choice that the user hands over: the files that it names in `folder` run."""
-    return complete(registry().files.handed_over(wanted, folder, "plugins"))
 
 
 ChosenByName.look_up = staticmethod(installed)

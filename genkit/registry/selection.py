@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from genkit.errors import ConfigError
+from genkit.text import printable
 
 FIRST_PARTY = "genkit-torch"
 VARIABLE = "GENKIT_PLUGINS"
@@ -14,6 +15,10 @@ CODE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,90}\.py"
 """The pattern of the names of plugins in one file: no character of it acts on a shell, a page or a terminal."""
 CODE_WORD = re.compile(rf"\./({CODE_NAME})@([0-9a-f]{{64}})")
 """The pattern of a word that stands for such a file by its name and its content."""
+SHORTENED = r"(?<=@[0-9a-f]{8})[0-9a-f]+$"
+"""The pattern of the part of a hash that messages leave out."""
+LONGEST = 100
+"""The largest number of characters of a word in messages."""
 
 
 def canonical(distribution: str) -> str:
@@ -56,7 +61,7 @@ class Selection(NamedTuple):
             ConfigError: only some of the names have a minus, or one is no name.
         """
         words = words_of(wanted)
-        source = f"{source}={','.join(re.sub('(?<=@[0-9a-f]{8})[0-9a-f]+$', '…', word) for word in words)}"
+        source = f"{source}={','.join(printable(re.sub(SHORTENED, '…', word), LONGEST) for word in words)}"
         files = tuple(dict.fromkeys(filter(names_file, words)))
         words = [word for word in words if not names_file(word)]
         if words == ["all"] or not (words or files):

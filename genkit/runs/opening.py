@@ -26,8 +26,9 @@ from genkit.interfaces.data import NAMES
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
+from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
-from genkit.registry.registry import complete, installed, installed_with_files, registry
+from genkit.registry.registry import installed, registry
 from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml

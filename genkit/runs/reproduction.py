@@ -18,7 +18,7 @@ from genkit.files import strict_json
 from genkit.files.tensors import read_tensors
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
-from genkit.registry.registry import complete
+from genkit.registry.choices import complete
 from genkit.runs.changes import changes_of, check_data, differences
 from genkit.runs.opening import started_in
 from genkit.runs.running import resume, run

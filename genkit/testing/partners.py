@@ -79,7 +79,7 @@ class Partners:
             usual = {name: likely(name, shape)[0] for name in reads}
             model = build(config, Schema(shape, {**usual, **self.sides, **sides}, TRAINING_DATA))
         model.generates = model.has_prior
-        return model
+        return model.eval() if own is None else model  # in training a sampler may leave out what no term here needs
 
     def _config(self, latent: Shape, features: Shape, own: Component.Config | None) -> RunConfig:
         chosen = {kind: configs[0] for kind, configs in self.configs.items() if kind != "loss"}
@@ -93,7 +93,7 @@ class Partners:
             terms.append(TinyLoss.Config())  # so that the encoder is read
         tiny = {
             "encoder": TinyEncoder.Config(features=features),
-            "sampler": TinySampler.Config(latent=latent, gives_log_q="prior" in chosen),
+            "sampler": TinySampler.Config(latent=latent, gives_log_q=True),
             "decoder": TinyDecoder.Config(),
             "likelihood": TinyLikelihood.Config(),
         }

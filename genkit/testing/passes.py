@@ -89,7 +89,11 @@ class TinySampler(Sampler):
         z = mean + torch.exp(log_var / 2) * eps
         kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
         log_ratio = (z.square() - eps.square() - log_var).sum(-1) / 2
-        log_q = log_ratio - (z.square() + math.log(2 * math.pi)).sum(-1) / 2 if self.gives_log_q else None
+        log_q = (
+            log_ratio - (z.square() + math.log(2 * math.pi)).sum(-1) / 2
+            if self.gives_log_q and self.has_density
+            else None
+        )
         z, mean = z.unflatten(2, self.latent_shape), mean.unflatten(1, self.latent_shape)
         return Latent(z, mean, kl, log_ratio if self.has_density else None, log_q)
 
@@ -162,7 +166,7 @@ def tiny_model(shape: Shape, latent: Shape = (D,), features: Shape = (6,)) -> Mo
     with torch.random.fork_rng(devices=[]):
         seed_torch(0)
         encoder = TinyEncoder(TinyEncoder.Config(features=features), shape)
-        sampler = TinySampler(TinySampler.Config(latent=latent), features)
+        sampler = TinySampler(TinySampler.Config(latent=latent, gives_log_q=True), features)
         decoder, likelihood = TinyDecoder(OPTIONS, latent, shape), TinyLikelihood(OPTIONS, shape)
         model = Model(encoder, sampler, decoder, likelihood, {}, shape)
     model.generates = True
@@ -236,7 +240,7 @@ def with_equal_draws(passed: Forward) -> Forward:
 
 def lacking(needs: tuple[Need, ...]) -> list[Need]:
     """What a model may lack if its terms have only these needs."""
-    each: list[Need] = ["kl", "log_ratio", "generated"]
+    each: list[Need] = ["kl", "log_ratio", "log_q", "generated"]
     if not ENCODER_NEEDS & set(needs):
         each.append("encoder")
     return [need for need in each if need not in needs]
@@ -249,6 +253,8 @@ def without(passed: Forward, need: Need) -> Forward:
     if need == "encoder":
         return passed._replace(latent=None, params=None, log_prob=None)
     assert passed.latent is not None
+    if need == "log_q":
+        return passed._replace(latent=passed.latent._replace(log_q=None))
     latent = passed.latent._replace(kl=None) if need == "kl" else passed.latent._replace(log_ratio=None)
     return passed._replace(latent=latent)
 

@@ -142,6 +142,11 @@ class Subject:
         require(
             bool(cases), f"{self.name} takes data of none of the shapes tried; say which it takes (shapes, --shape)"
         )
+        refused = {*(self.partners.latent_shapes or ())} - {case.arguments[0] for case in cases}
+        require(
+            not refused or self.kind not in (Decoder, Prior),
+            f"it refuses latents of the shapes {', '.join(map(str, sorted(refused)))}, which are asked for",
+        )
         return cases
 
     @property
@@ -162,7 +167,8 @@ class Subject:
         """Shapes with shapes of latents, each at least once."""
         if self.kind is Prior:
             return [(shape, shape) for shape in shapes]
-        count = max(len(shapes), len(latents) if self.kind in (Decoder, Loss) else 0)
+        asked = self.partners.latent_shapes is not None and self.kind in (Decoder, Loss)
+        count = max(len(shapes), len(latents) if asked else 0)
         return list(islice(zip(cycle(shapes), cycle(latents)), count))
 
     def supply(self, *arguments: Shape) -> Supply:

@@ -10,11 +10,12 @@ from typing import Any
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import KINDS, Component, Shape
+from genkit.registry.choices import installed_with_files
 from genkit.registry.discovery import GROUP
 from genkit.registry.kinds import name_of
 from genkit.registry.parts import Parts
 from genkit.registry.plugin import Plugin
-from genkit.registry.registry import installed, installed_with_files, registry
+from genkit.registry.registry import installed, registry
 from genkit.registry.selection import canonical, names_file
 from genkit.settings.base import nearest
 from genkit.settings.yaml import Document

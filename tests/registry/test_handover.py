@@ -14,7 +14,8 @@ import genkit
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.files.tensors import read_tensors, write_tensors
 from genkit.pictures import plots
-from genkit.registry.registry import installed, installed_with_files, registry
+from genkit.registry.choices import installed_with_files
+from genkit.registry.registry import installed, registry
 from genkit.registry.selection import VARIABLE
 from genkit.runs.opening import config_of, reopen
 from genkit.settings import yaml
@@ -272,6 +273,7 @@ def test_the_same_content_runs_once(lab):
             r"No module named 'helper' \(mine\.py:1\); a plugin in one file imports nothing .*new-plugin",
         ),
         ("import no_such_module", r"No module named 'no_such_module' \(mine\.py:1\)$"),
+        ("import genkit.hookspecs", r"No module named 'genkit.hookspecs' .*other modules may have moved"),
         ("x = 1", r"it has no part: no class that derives from one of genkit's interfaces"),
         (MINE.replace('"sines"', '"mlp"'), r"encoder 'mlp' is also of genkit-torch; choose another name"),
         (MINE.replace('"sines"', '"a b"'), r"Sines has the name 'a b'"),
@@ -459,3 +461,41 @@ def test_processes_that_share_a_run_each_run_the_file_and_one_says_so(lab, envir
     one = genkit.run(lab / "mine.yaml", out="one").model.state_dict()
     two = genkit.load("two").state_dict()
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+def test_one_file_alone_is_a_choice_too_and_plain_values_name_it_from_the_working_directory(lab, monkeypatch):
+    (lab / "mine.yaml").write_text((lab / "mine.yaml").read_text().replace("[./mine.py]", "./mine.py"))
+    run = genkit.run(lab / "mine.yaml", out="run")
+    monkeypatch.chdir(lab)
+    values = {**yaml.read("mine.yaml").values, "name": "mine"}
+    assert genkit.run(values, out="again").config.plugins == run.config.plugins == (word_of(Path("again")),)
+
+
+def test_a_file_that_the_environment_named_alone_is_named_again(lab, new_machine):
+    (lab / "mine.yaml").write_text(CONFIG.format(data=lab / "x.npy").replace("plugins: [./mine.py]\n", ""))
+    new_machine(f"all,{lab / 'mine.py'}", cache=lab / "cache")
+    genkit.run(lab / "mine.yaml", out="run")
+    assert genkit.load("run").config.plugins == "all"
+    new_machine(cache=lab / "cache")
+    with pytest.raises(
+        ComponentError, match=r"named neither by the config nor now by GENKIT_PLUGINS: GENKIT_PLUGINS=a"
+    ):
+        genkit.load("run")
+
+
+@pytest.mark.parametrize("named_by", ["config", "environment"])
+def test_a_file_that_registers_its_class_as_notebooks_do_is_a_file_all_the_same(lab, new_machine, named_by):
+    text = (lab / "mine.py").read_text()
+    (lab / "mine.py").write_text(text.replace("\n\nclass ", "\nimport genkit\n\n@genkit.register\nclass "))
+    new_machine(f"all,{lab / 'mine.py'}" if named_by == "environment" else "all")
+    genkit.run(lab / "mine.yaml", out="run")
+    assert [plugin.distribution for plugin in registry().plugins if "Sines" in str(plugin.components)] == ["./mine.py"]
+    genkit.load("run")
+
+
+def test_an_interrupted_import_leaves_nothing(lab):
+    text = (lab / "mine.py").read_text()
+    (lab / "mine.py").write_text(text + "\nraise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        genkit.run(lab / "mine.yaml", out="run")
+    assert [plugin for plugin in registry().plugins if plugin.sha256 is not None] == []

@@ -13,6 +13,7 @@ from genkit import normal, uniform
 from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Latent, Loss, Prior, Sampler
 from genkit.testing import checks
+from genkit_priors.normal import NormalPrior
 
 WIDTH, CODES = 4, 5
 STRAIGHT = "straight-through: the gradient is not the derivative"
@@ -253,6 +254,46 @@ class Vectors(Loss):
         return z.square().sum(2).mean(0) if z.ndim == 3 else z.square().sum(2).mean()[None, None]
 
 
+def test_latents_that_are_asked_for_may_not_be_refused(failures):
+    class OfVectors(NormalPrior):
+        """Takes vectors alone."""
+
+        class Config(NormalPrior.Config):
+            name: Literal["of-test-vectors"] = "of-test-vectors"
+
+        def __init__(self, config, latent_shape):
+            if len(latent_shape) != 1:
+                raise ComponentError("takes vectors")
+            super().__init__(config, latent_shape)
+
+    assert failures(OfVectors) == {}
+    message = failures(OfVectors, latent_shapes=[(4,), (2, 3)])["shapes"]
+    assert message == "it refuses latents of the shapes (2, 3), which are asked for"
+
+
 def test_latents_of_other_shapes_are_tried_where_they_are_asked_for(failures):
     assert "shapes" not in failures(Vectors)
     assert "the term is (1, 1)" in failures(Vectors, latent_shapes=[(4,), (2, 3)])["shapes"]
+
+
+class Entropy(Loss):
+    """The mean of log q(z|x), which a model has to give."""
+
+    class Config(Loss.Config):
+        name: Literal["of-test-entropy"] = "of-test-entropy"
+
+    needs = ("encoder", "log_q")
+
+    def forward(self, forward):
+        return forward.latent.log_q.mean(0)
+
+
+class Silent(Entropy):
+    """Does not say that it reads it."""
+
+    needs = ("encoder",)
+
+
+def test_a_term_that_reads_log_q_says_so(failures):
+    assert failures(Entropy, partners={"sampler": "gaussian"}).keys() <= {"sign"}
+    assert "add 'log_q' to needs" in failures(Silent)["needs"]
