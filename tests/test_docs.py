@@ -113,6 +113,29 @@ def test_the_configs_of_the_page_on_mnist_are_valid(command):
 
 
 @pytest.mark.slow
+def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on a small table of the same columns, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    names = "survived,pclass,sex,age,sibsp,parch,fare,embarked,class,who,adult_male,deck,embark_town,alive,alone"
+    kinds = (
+        "0,3,male,22.0,1,0,7.25,S,Third,man,True,,Southampton,no,False",
+        "1,1,female,,1,2,71.2833,C,First,woman,False,C,Cherbourg,yes,True",
+        "1,2,female,4,0,1,16.7,,Second,child,False,G,,yes,False",
+    )
+    (tmp_path / "titanic.csv").write_text("\n".join([names, *kinds * 60, ""]))
+    (tmp_path / "new.csv").write_text("\n".join([names, *kinds, ""]))
+    for command in commands("docs/tables.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/tables.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == names
+    assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == f"row,{names}"
+
+
+@pytest.mark.slow
 def test_the_training_page_works_in_its_order(tmp_path, environment, process):
     """Each command as it is; the example ends early with weights of an epoch before."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")

@@ -1,7 +1,9 @@
 """Every example lives: its latents carry what the data hold, and what its GANs generate is of every class."""
 
+import csv
 import math
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,8 @@ CODES = {
 """The examples that have an encoder, with the number of epochs after which they live."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
+TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
+"""Those of tables, with their files."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
 
@@ -51,7 +55,7 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys()
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | TABLES.keys()
 
 
 @pytest.mark.slow
@@ -78,3 +82,30 @@ def test_what_is_generated_is_of_every_class(name, live, bare):
         sampled = trained.model.sample(500)
     counts = torch.bincount(torch.from_numpy(nearest.predict(sampled.flatten(1).numpy())), minlength=10)
     assert int((counts >= 5).sum()) >= (10 if WHOLE else classes), counts.tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+@pytest.mark.parametrize("name", TABLES)
+def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "tables" / TABLES[name]
+    if not path.is_file():
+        pytest.skip(f"needs tables/{path.name} of the seaborn-data collection in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    assert cli("sample", tmp_path / "run", "-n", 2000, "--out", tmp_path / "rows.csv").code == 0
+    real, sampled = (_columns(each) for each in (path, tmp_path / "rows.csv"))
+    assert [*sampled] == [name for name in real if name != trained.config.data.label]
+    for column in trained.data.columns:
+        ours, theirs = sampled[column.name], real[column.name]
+        if column.is_number:
+            ours, theirs = ([value == "" for value in values] for values in (ours, theirs))
+        shares, wanted = Counter(ours), Counter(theirs)
+        for value in {*shares, *wanted}:
+            assert shares[value] / len(ours) == pytest.approx(wanted[value] / len(theirs), abs=0.05), column.name
+
+
+def _columns(path):
+    """The columns of a CSV file."""
+    with path.open(newline="") as stream:
+        names, *rows = csv.reader(stream)
+    return dict(zip(names, zip(*rows, strict=True), strict=True))

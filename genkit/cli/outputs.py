@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from genkit.data.tables import as_text, type_of
 from genkit.errors import RunError
 from genkit.files import atomic
 from genkit.record.directory import CONFIG_FILE, RunDirectory
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genkit.interfaces import Column
+    from genkit.model.model import Model
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +37,38 @@ def write(path: Path, arrays: dict[str, Array]) -> None:
         raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(_WRITERS)}")
     with atomic.replacing(path) as temporary:
         _WRITERS[path.suffix](temporary, arrays)
+
+
+def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | None = None) -> bool:
+    """Write data x (N, D) of a table as its rows, where path is one of a table: .csv or .parquet; whole or not at all.
+
+    Args:
+        path: the file.
+        model: the model whose data they are.
+        x: the data.
+        names: columns that come before those of the table, such as the numbers of the rows.
+
+    Returns:
+        Whether it is written: another suffix, or a model that was not trained on a table, is left to the caller.
+    """
+    columns = model.schema.columns
+    if not columns or path.suffix not in (".csv", ".parquet"):
+        return False
+    values = model.table(x)
+    before = {name: array.tolist() for name, array in (names or {}).items() if name not in values}
+    with atomic.replacing(path) as temporary:
+        if path.suffix == ".csv":
+            _write_csv(temporary, before | as_text(values, columns))
+        else:
+            _write_parquet(temporary, before | {each.name: _typed(values[each.name], each) for each in columns})
+    return True
+
+
+def _typed(values: list[Any], column: Column) -> Any:
+    """The values of a column as pyarrow has them, of its type even where all are missing."""
+    pyarrow = _pyarrow()
+    types = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), date: pyarrow.date32()}
+    return pyarrow.array(values, types.get(type_of(column), pyarrow.string()))
 
 
 def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
@@ -56,6 +96,46 @@ def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) 
     from genkit.pictures.mosaic import mosaic
 
     write_picture(path, mosaic(torch.from_numpy(x), columns, limits))
+
+
+def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: dict[str, Any]) -> None:
+    """Write n generated data: rows as `write_table` does, .npy without holding all of them, else as `write_data`.
+
+    Args:
+        path: the file.
+        model: the model that generates them.
+        n: their number.
+        noise: whether they are drawn from p(x|z), or its means; None: rows of a table are drawn.
+        side: the side data that the model takes.
+    """
+    noise = bool(model.schema.columns) if noise is None else noise
+    if path.suffix == ".npy":
+        write_stream(path, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **side)))
+        return
+    x = model.sample(n, noise, **side)
+    if path.suffix == ".png" and model.schema.columns:
+        write_marginals(path, model, {"samples": x})
+    elif not write_table(path, model, x, _classes(model, side, n)):
+        write_data(path, x.numpy(), model.limits, columns=max(1, round(n**0.5)))
+
+
+def _classes(model: Model, side: dict[str, Any], n: int) -> dict[str, Array]:
+    """The classes, by their names, that a model was given for n data, as columns."""
+    columns = {}
+    for name in model.inputs:
+        what = model.schema.side[name]
+        if what.classes is not None and what.shape == ():
+            names = what.names or tuple(map(str, range(what.classes)))
+            columns[name] = np.array(names)[side[name].expand(n).cpu().numpy()]
+    return columns
+
+
+def write_marginals(path: Path, model: Model, tables: dict[str, Tensor]) -> None:
+    """Write a picture of the columns of data (N, D) of a table, by what they are."""
+    from genkit.pictures.marginals import marginals
+    from genkit.pictures.plots import save
+
+    save(marginals(model.schema.columns, tables), path)
 
 
 def write_picture(path: Path, pixels: Array) -> None:
@@ -98,22 +178,30 @@ def _safetensors(path: Path, arrays: dict[str, Array]) -> None:
     from safetensors.numpy import save_file
 
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+        numbers = {name: array for name, array in arrays.items() if array.dtype.kind != "U"}  # it holds no text
+        save_file({name: np.ascontiguousarray(array) for name, array in numbers.items()}, path)
     except SafetensorError as error:  # a full disk, for one
         raise OSError(str(error)) from error
 
 
 def _csv(path: Path, arrays: dict[str, Array]) -> None:
-    columns = _columns(arrays)
+    _write_csv(path, {name: column.tolist() for name, column in _columns(arrays).items()})
+
+
+def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def _parquet(path: Path, arrays: dict[str, Array]) -> None:
+    _write_parquet(path, _columns(arrays))
+
+
+def _write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
     pyarrow = _pyarrow()
-    pyarrow.parquet.write_table(pyarrow.table(_columns(arrays)), path)
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 
 def _pyarrow() -> Any:

@@ -31,7 +31,7 @@ def notes(data: Dataset) -> list[str]:
         scale = "bytes, read as x / 255" if data.train.x.dtype == torch.uint8 else "numbers as they are"
     if data.transforms.lasting:
         scale += f", which the model sees through {', then '.join(data.transforms.lasting)}"
-    return [scale, _layout(data.shape), *data.notes]
+    return [scale, *([] if data.columns else [_layout(data.shape)]), *data.notes]
 
 
 def doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
@@ -56,8 +56,9 @@ def scale_doubts(data: Dataset, limits: tuple[float, float]) -> list[str]:
 
 def unscaled(data: Dataset, limits: tuple[float, float]) -> str | None:
     """The extent of unscaled data, with the remedy; None: no value is large. Arguments as for `doubts`."""
-    scaled = data.scaling is not None or bool(data.transforms.lasting)
-    return _extents(data.train.x, limits) if max(map(abs, limits)) > LARGE and not scaled else None
+    if data.scaling is not None or data.transforms.lasting or max(map(abs, limits)) <= LARGE:
+        return None
+    return _extent_of_columns(limits) if data.columns else _extents(data.train.x, limits)
 
 
 def unscaled_range(signature: DataSignature) -> str | None:
@@ -65,8 +66,17 @@ def unscaled_range(signature: DataSignature) -> str | None:
     (least, greatest), name = signature.range, name_of(signature.shape)
     if max(abs(least), abs(greatest)) <= LARGE or signature.scaling is not None or signature.transforms:
         return None
+    if signature.columns:
+        return _extent_of_columns(signature.range)
     extent = f"the data are unscaled: values go from {least:.4g} to {greatest:.4g}"
     return f"{extent}; data.standardize=true brings each {name} to mean 0 and standard deviation 1"
+
+
+def _extent_of_columns(limits: tuple[float, float]) -> str:
+    return (
+        f"the numbers of the table are unscaled: they go from {limits[0]:.4g} to {limits[1]:.4g}; "
+        "data.transform=standardize brings each column of numbers to mean 0 and standard deviation 1"
+    )
 
 
 def _byte_doubts(largest: int) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from genkit.data.fingerprint import fingerprint
@@ -15,7 +17,8 @@ from genkit.data.scaling import Scaling
 from genkit.data.transforming import Chain
 from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
-from genkit.interfaces import Schema, Shape, Side, Split
+from genkit.interfaces import Column, Schema, Shape, Side, Split
+from genkit.interfaces.columns import fits
 from genkit.parallel.draws import rows_of, sharing
 from genkit.settings.base import Settings
 from genkit.text import encodable
@@ -56,6 +59,14 @@ class DataSignature(Settings):
     """The names of the transforms between the data's own units and the model's; the model keeps what they fitted."""
     side: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,99}$")], SideSignature] = Field(default={}, max_length=100)
     """What the side data hold, by name."""
+    columns: tuple[Column, ...] = Field(default=(), max_length=10_000)
+    """The columns of a table; (): the data are no table."""
+
+    @model_validator(mode="after")
+    def _columns_have_places(self) -> DataSignature:
+        if self.columns and not fits(self.columns, self.shape):
+            raise PydanticCustomError("columns", "the columns do not fill a datum of this shape")
+        return self
 
     def for_parts(self) -> Schema:
         """What the parts of a model are built for."""
@@ -64,7 +75,7 @@ class DataSignature(Settings):
             side["labels"] = Side(classes=len(self.classes))
         if self.classes and "labels" in side:
             side["labels"] = side["labels"]._replace(names=self.classes)
-        return Schema(self.shape, side, self.counts.get("train"))
+        return Schema(self.shape, side, self.counts.get("train"), self.columns)
 
 
 class Batch(NamedTuple):
@@ -98,6 +109,10 @@ class Dataset(NamedTuple):
     """The transforms that batches go through; the splits are in the data's own units."""
     side: Mapping[str, Side] = MappingProxyType({})
     """What the side data hold, by name, labels among them."""
+    columns: tuple[Column, ...] = ()
+    """The columns of a table; (): the data are no table."""
+    ids: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """The names of the data of a split, one per datum, by the split's name; none where the source has none."""
 
     @property
     def shape(self) -> Shape:
@@ -107,7 +122,7 @@ class Dataset(NamedTuple):
     @property
     def schema(self) -> Schema:
         """What the parts of a model are built for."""
-        return Schema(self.shape, self.side, len(self.train.x))
+        return Schema(self.shape, self.side, len(self.train.x), self.columns)
 
     def split(self, name: str) -> Split:
         """The split of that name, or all splits joined for `all`; raises DataError where it is empty."""
@@ -129,6 +144,12 @@ class Dataset(NamedTuple):
         names = list(self.splits()) if name == "all" else [name]
         rows = [self.rows[each] for each in names if each in self.rows]
         return torch.cat(rows) if len(rows) == len(names) else None
+
+    def ids_of(self, name: str) -> tuple[str, ...] | None:
+        """The names of the data of `split(name)`; None: they have none."""
+        names = list(self.splits()) if name == "all" else [name]
+        ids = [self.ids[each] for each in names if each in self.ids]
+        return tuple(chain.from_iterable(ids)) if len(ids) == len(names) else None
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""
@@ -205,6 +226,7 @@ class Dataset(NamedTuple):
             scaling=self.scaling,
             transforms=self.transforms.lasting,
             side={name: _signed(name, each) for name, each in self.side.items()},
+            columns=self.columns,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,17 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
-from genkit.interfaces import DataSource, RawData, Shape, Side, Split
+from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
+from genkit.interfaces.columns import fits
 from genkit.interfaces.signatures import check_signatures
 
 
-def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: Chain | None = None) -> Dataset:
+def load(
+    config: DataSource.Config,
+    scaling: Scaling | None = None,
+    transforms: Chain | None = None,
+    schema: Schema | None = None,
+) -> Dataset:
     """Read, check and split the data that a config names, and standardize or transform them if it asks for that.
 
     Args:
@@ -25,12 +32,44 @@ def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: 
         scaling: the scaling of the model that takes the data; None: the one of their own training split.
         transforms: the transforms of the model that takes the data; None: those of the config, fitted to their own
             training split.
+        schema: what the model that takes the data was trained for; None: it is yet to be trained.
 
     Raises:
         DataError: the data are unreadable, empty, not finite, or fewer than the splits take; with source and remedy.
     """
     where = f"data '{config.name}'"
-    raw = _read(config)
+    raw = _read(config, schema)
+    _check_splits(raw, where)
+    _check_columns(raw, config, where)
+    dataset = _dataset(raw, config, where)
+    if config.standardize:
+        dataset = _standardized(dataset, scaling, where)
+    return _transformed(dataset, config, transforms, where)
+
+
+def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
+    """The data in their splits, as the source gives them; raises DataError where they leave none to train on."""
+    train, validation, test, rows = _split(raw, config, where)
+    binarize = config.binarize == "dynamic"
+    if binarize:
+        for split in filter(None, (train, validation, test)):
+            check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
+    return Dataset(
+        train,
+        validation,
+        test,
+        raw.classes,
+        binarize,
+        raw.notes,
+        raw.doubts,
+        rows=rows,
+        side=_sides(raw, where),
+        columns=raw.columns,
+        ids=_ids(raw, rows, where),
+    )
+
+
+def _check_splits(raw: RawData, where: str) -> None:
     own = {"test": raw.test, "validation": raw.validation}
     _check(raw.train, f"{where}, training split" if any(own.values()) else where, raw.classes)
     for name, split in own.items():
@@ -40,22 +79,35 @@ def load(config: DataSource.Config, scaling: Scaling | None = None, transforms: 
         if split.x.shape[1:] != raw.train.x.shape[1:]:
             shapes = f"{tuple(raw.train.x.shape[1:])} for training and {tuple(split.x.shape[1:])} for {name}"
             raise DataError(f"{where}: the splits differ in shape: {shapes}")
-    train, validation, test, rows = _split(raw, config, where)
-    binarize = config.binarize == "dynamic"
-    if binarize:
-        for split in filter(None, (train, validation, test)):
-            check_range(split.x, 0.0, 1.0, f"{where}: binarize: dynamic")
-    dataset = Dataset(
-        train, validation, test, raw.classes, binarize, raw.notes, raw.doubts, rows=rows, side=_sides(raw, where)
-    )
-    if config.standardize:
-        dataset = _standardized(dataset, scaling, where)
-    return _transformed(dataset, config, transforms, where)
+
+
+def _ids(raw: RawData, rows: Mapping[str, Tensor], where: str) -> dict[str, tuple[str, ...]]:
+    """The names of the data of each split; raises DataError where there are not as many names as data."""
+    for name, split in (("train", raw.train), ("validation", raw.validation), ("test", raw.test)):
+        count = 0 if split is None else len(split.x)
+        if len(raw.ids.get(name, ())) not in (0, count):
+            raise DataError(f"{where}: {len(raw.ids[name])} ids for {count} data of {name}; one id per datum")
+    if "train" not in raw.ids:
+        return dict(raw.ids)
+    drawn = {name: tuple(raw.ids["train"][row] for row in index.tolist()) for name, index in rows.items()}
+    return {**raw.ids, **drawn}
+
+
+def _check_columns(raw: RawData, config: DataSource.Config, where: str) -> None:
+    """Refuse columns that do not fill a datum, and options that know nothing of columns; raises DataError."""
+    if not raw.columns:
+        return
+    if not fits(raw.columns, raw.train.x.shape[1:]):
+        shape = tuple(raw.train.x.shape[1:])
+        raise DataError(f"{where}: its columns do not fill a datum of shape {shape}: each place is that of one column")
+    if config.standardize or config.binarize:
+        option = "standardize: true" if config.standardize else "binarize: dynamic"
+        raise DataError(f"{where}: {option} knows no columns, and changes categories too; take transform: standardize")
 
 
 def _transformed(data: Dataset, config: DataSource.Config, transforms: Chain | None, where: str) -> Dataset:
     """The data with transforms, which are fitted to the training split where they are the config's; DataError."""
-    chain = Chain.of(config.transform, data.shape) if transforms is None else transforms
+    chain = Chain.of(config.transform, data.schema) if transforms is None else transforms
     if len(chain) and (data.binarize or data.scaling is not None):
         one = "binarize: dynamic" if data.binarize else "standardize: true"
         raise DataError(f"{where}: {one} and data.transform exclude each other; choose one of them")
@@ -86,12 +138,12 @@ def shape_of(config: DataSource.Config) -> Shape | None:
     return tuple(x.shape[1:]) if isinstance(x, Tensor) and x.ndim > 1 and x.numel() else None
 
 
-def _read(config: DataSource.Config) -> RawData:
-    """The source's data, with labels as int64."""
+def _read(config: DataSource.Config, schema: Schema | None = None) -> RawData:
+    """The source's data, with labels as int64; the source gets what it asks of the schema of a trained model."""
     source: Any = config.component
     check_signatures(config)
     try:
-        raw = source(config).load()
+        raw = source(config, **({} if schema is None else schema.answers(source))).load()
     except GenkitError:
         raise
     except Exception as error:
@@ -195,7 +247,4 @@ def _count(share: float, total: int) -> int:
 
 
 def _take(split: Split, index: Tensor) -> Split | None:
-    if len(index) == 0:
-        return None
-    side = {name: values[index] for name, values in split.side.items()}
-    return Split(split.x[index], None if split.labels is None else split.labels[index], side)
+    return split.rows(index) if len(index) else None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from genkit.data.units import as_float
 from genkit.errors import ComponentError, DataError, GenkitError, in_a_line, place
-from genkit.interfaces import Augmentation, Component, Shape, Transform
+from genkit.interfaces import Augmentation, Component, Schema, Shape, Transform
 from genkit.interfaces.signatures import check_signatures
 
 BLOCK = 2**20
@@ -31,9 +31,10 @@ class Chain(nn.ModuleList):
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, configs: Sequence[Component.Config], shape: Shape) -> Chain:
-        """The transforms of a config, not fitted yet; raises ComponentError where one refuses the shape."""
-        chain = cls(_built(config, shape) for config in configs)
+    def of(cls, configs: Sequence[Component.Config], data: Schema | Shape) -> Chain:
+        """The transforms of a config, not fitted yet; raises ComponentError where one refuses the data."""
+        schema = data if isinstance(data, Schema) else Schema(tuple(data))
+        chain = cls(_built(config, schema) for config in configs)
         chain.names = tuple(config.name for config in configs)
         return chain.eval()
 
@@ -158,12 +159,13 @@ def _check_domain(name: str, transform: Transform, blocks: Blocks) -> None:
         )
 
 
-def _built(config: Component.Config, shape: Shape) -> Transform:
+def _built(config: Component.Config, schema: Schema) -> Transform:
     """A transform; raises ComponentError, with its name, where it cannot be built."""
-    kind: Any = config.component
+    kind, shape = cast("Any", config.component), schema.shape
     check_signatures(config)
+    _check_columns(config, schema)
     try:
-        transform: Transform = kind(config, shape)
+        transform: Transform = kind(config, shape, **schema.answers(config.component))
     except GenkitError as error:
         raise ComponentError(
             f"transform '{config.name}' refuses shape {shape}: {error}; leave it out of data.transform"
@@ -172,3 +174,15 @@ def _built(config: Component.Config, shape: Shape) -> Transform:
         message = f"transform '{config.name}' cannot be built for shape {shape}: {in_a_line(error)}{place(error)}"
         raise ComponentError(message) from error
     return transform
+
+
+def _check_columns(config: Component.Config, schema: Schema) -> None:
+    """Refuse a transform that changes all places of a datum alike, where some hold no numbers; ComponentError."""
+    if "columns" in config.component.asks:
+        return
+    others = [column.name for column in schema.columns if column.mark is not None or not column.is_number]
+    if others:
+        raise ComponentError(
+            f"transform '{config.name}' changes all columns alike, and '{others[0]}' has categories or missing values: "
+            "leave it out, or take one that knows the columns, such as data.transform=standardize"
+        )

@@ -207,10 +207,12 @@ class _Sums:
             row = divergence.to(dtype).sum(0).cpu()
             self.kl = row if self.kl is None else self.kl + row
         self.means.append(mean.flatten(1).cpu())
-        self.misfit += float((x - reconstructions).square().sum())
-        self.noise += _noise(model, params, keywords, reconstructions)
         self.is_density = model.likelihood.is_density
         self.values = math.prod(model.shape)
+        if model.schema.columns:  # squares of columns in different units, some of them missing, add up to nothing
+            return
+        self.misfit += float((x - reconstructions).square().sum())
+        self.noise += _noise(model, params, keywords, reconstructions)
         if model.transforms.inverts:
             self._add_errors(own.to(dtype), model.transforms.inverse(reconstructions.to(own.dtype)).to(dtype))
 

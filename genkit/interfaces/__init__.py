@@ -9,6 +9,7 @@ the batch dimension. Parts take their random numbers from `genkit.normal` and `g
 how many processes share a batch.
 """
 
+from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
 from genkit.interfaces.decoder import Decoder
@@ -37,6 +38,7 @@ __all__ = [
     "Attached",
     "Augmentation",
     "ChosenByName",
+    "Column",
     "Component",
     "DataSource",
     "Decoder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from genkit.interfaces.columns import Column
 from genkit.settings.base import Settings
 
 Shape = tuple[int, ...]
@@ -30,6 +31,12 @@ class Schema(NamedTuple):
     """The side data by name."""
     training_data: int | None = None
     """The number of training data; None: not known."""
+    columns: tuple[Column, ...] = ()
+    """The columns of a table, with their places in a datum; (): the data are no table."""
+
+    def answers(self, component: type[Component]) -> dict[str, Any]:
+        """The facts that a component `asks` for, by name."""
+        return {name: getattr(self, name) for name in component.asks}
 
 
 class Component:
@@ -47,6 +54,11 @@ class Component:
 
     It gets them as keywords: in `__init__` their `Side`, in its methods that take data or latents a tensor
     (B, *shape)."""
+    asks: ClassVar[tuple[str, ...]] = ()
+    """The facts about the data that the component asks for, fields of `Schema` such as `("columns",)`.
+
+    It gets them as keywords in `__init__`. A source gets those of the trained model whose data it reads, and none when
+    a model is trained."""
 
     class Config(Settings):
         """The component's options. A subclass sets `name: Literal["..."] = "..."` and describes each field."""

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
+from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Side
 from genkit.interfaces.transform import Transform
 from genkit.settings.base import ChosenByName, several
@@ -41,6 +42,10 @@ opened later.
 """
 
 
+NAMES = "names"
+"""A mark of an option whose text names something in the data, such as a column, and never a file."""
+
+
 RELATIVE = "relative to the folder in which the run is started, and ~ is the home folder"
 """What the description of such an option says."""
 
@@ -62,6 +67,11 @@ class Split(NamedTuple):
         """The first data; None: all of them."""
         side = {name: values[:count] for name, values in self.side.items()}
         return Split(self.x[:count], None if self.labels is None else self.labels[:count], side)
+
+    def rows(self, index: Tensor) -> Split:
+        """The data at some places (n,), in this order."""
+        side = {name: values[index] for name, values in self.side.items()}
+        return Split(self.x[index], None if self.labels is None else self.labels[index], side)
 
     def named(self) -> dict[str, Tensor]:
         """All side data by name, labels among them."""
@@ -85,6 +95,10 @@ class RawData(NamedTuple):
     """A line for each thing that may be a mistake, with the remedy: `genkit run` and `genkit check` say them."""
     side: Mapping[str, Side] = MappingProxyType({})
     """What the further side data of the splits hold; those that are not named here are real numbers."""
+    columns: tuple[Column, ...] = ()
+    """The columns of a table, with their places in a datum; (): the data are no table."""
+    ids: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """The names of the data of a split, one per datum, by the split's name (`train`, ...): ids, names of files."""
 
 
 class DataSource(Component, ABC):

@@ -29,11 +29,12 @@ def misfit(component: type[Component]) -> str | None:
             continue
         positional = list(inspect.signature(declared).parameters.values())
         reads = component.reads if issubclass(component, Part) and _is_told(component, name) else ()
+        facts = component.asks if name == "__init__" else ()
         try:
-            inspect.signature(method).bind(*(None for _ in positional), **dict.fromkeys(reads))
+            inspect.signature(method).bind(*(None for _ in positional), **dict.fromkeys((*reads, *facts)))
         except TypeError as error:
-            wanted = ", ".join([*map(_plain, positional), *reads])
-            because = f" (reads = {reads!r})" if reads else ""
+            wanted = ", ".join([*map(_plain, positional), *reads, *facts])
+            because = f" (reads = {reads!r})" if reads else f" (asks = {facts!r})" if facts else ""
             return (
                 f"{component.__name__}.{name} has another signature than genkit calls it with{because}: {error}; "
                 f"write def {name}({wanted})"

@@ -21,7 +21,6 @@ from genkit.interfaces import (
     Sampler,
     Schema,
     Shape,
-    Side,
 )
 from genkit.interfaces.signatures import check_signatures
 from genkit.model import trial
@@ -42,7 +41,7 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
             side data that there are not.
     """
     model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
-    model.config, model.transforms = config, Chain.of(config.data.transform, model.shape)
+    model.config, model.transforms = config, Chain.of(config.data.transform, model.schema)
     _attach(model, () if config.init is None else config.init.freeze)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))
@@ -84,19 +83,19 @@ def _attach(model: Model, frozen: Iterable[str]) -> None:
     model.freeze(frozen)
 
 
-def build_part(config: Component.Config, *arguments: Any, **side: Side) -> Any:
+def build_part(config: Component.Config, *arguments: Any, **facts: Any) -> Any:
     """The component with these options; raises ComponentError, with its name, where it cannot be built.
 
     Args:
         config: the component's options.
         arguments: the shapes that the component's class takes after the options.
-        side: what the side data hold that the component reads.
+        facts: what the side data hold that the component reads, and the facts about the data that it asks for.
     """
     component: Any = config.component
     kind = component.kind
     check_signatures(config)
     try:
-        return component(config, *arguments, **side)
+        return component(config, *arguments, **facts)
     except GenkitError as error:
         if str(error).startswith(f"{kind} '"):
             raise

@@ -104,10 +104,14 @@ def side_of(name: str, schema: Schema, reader: str, remedy: str) -> Side:
     )
 
 
-def keywords(config: Component.Config, schema: Schema) -> dict[str, Side]:
-    """The keywords with which a component is built: what the side data that it reads hold; raises ComponentError."""
+def keywords(config: Component.Config, schema: Schema) -> dict[str, Any]:
+    """The keywords with which a component is built; raises ComponentError where the data lack what it reads.
+
+    They are what the side data that it reads hold, and the facts about the data that it asks for.
+    """
     reader, remedy = f"{config.component.kind} '{config.name}'", f"choose another {config.component.kind}"
-    return {name: side_of(name, schema, reader, remedy) for name in config.component.reads}
+    side = {name: side_of(name, schema, reader, remedy) for name in config.component.reads}
+    return {**side, **schema.answers(config.component)}
 
 
 def widened(shape: Shape, size: int) -> Shape:

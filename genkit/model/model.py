@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genkit.data.checks import check_fit, check_values
 from genkit.data.dataset import as_float
+from genkit.data.tables import table_of
 from genkit.errors import ComponentError, DataError, TrainingError
 from genkit.interfaces import (
     Shape,
@@ -108,6 +109,18 @@ class Model(Network):
                 return _finite(self.transforms.inverse(x), "sample")
 
         return self.batches["sample"].over(n, drawn, self.device)
+
+    def table(self, x: Tensor | np.ndarray[Any, Any]) -> dict[str, list[Any]]:
+        """Data x (N, D) of a table as its columns by name: N numbers, truths, texts or dates each.
+
+        A value is None where it is missing. Raises DataError where the model was not trained on a table.
+        """
+        if not self.schema.columns:
+            raise DataError("the model was not trained on a table, so its data have no columns")
+        x = _tensor(x)
+        if tuple(x.shape[1:]) != self.shape:
+            raise DataError(f"table takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
+        return table_of(x, self.schema.columns)
 
     def interpolate(self, first: Tensor, last: Tensor, steps: int = 11, **side: Any) -> Tensor:
         """A path between two data x (*shape), decoded from points in equal steps between their codes.

@@ -32,6 +32,7 @@ from genkit.pictures.latent_space import (
     latent_quantiles,
     values,
 )
+from genkit.pictures.marginals import real_and_sampled
 from genkit.pictures.mosaic import Pixels, framed, mosaic
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
@@ -47,8 +48,10 @@ FILTERS = "what the first layer's units look for: weights, 0 is grey, each to it
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
 
-OF_DATA = ("reconstructions", "samples", "manifold", "traversals")
+OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals")
 """The pictures of data that the model gives."""
+OF_VALUES = ("reconstructions", "samples", "manifold", "traversals", "filters")
+"""The pictures of data as images or curves, which rows of a table are not."""
 
 
 def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
@@ -84,11 +87,14 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
             pictures["activations"] = lambda: activations(model, held_out)
     if model.has_prior:
         pictures["samples"] = lambda: framed(samples(model), SAMPLES, turns(model))
+        if model.schema.columns:
+            pictures["marginals"] = lambda: real_and_sampled(model, held_out)
     if model.sampler.latent_shape == (2,):
         pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD)
     elif len(model.sampler.latent_shape) == 1:
         pictures["traversals"] = lambda: framed(traversals(model, held_out), TRAVERSALS)
-    return {name: draw for name, draw in pictures.items() if model.decodes or name not in OF_DATA}
+    left_out = {*(OF_VALUES if model.schema.columns else ()), *(() if model.decodes else OF_DATA)}
+    return {name: draw for name, draw in pictures.items() if name not in left_out}
 
 
 def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12) -> Pixels:

@@ -110,8 +110,13 @@ def _changed(recorded: DataSignature, now: DataSignature) -> str:
         ("number of data", dict(recorded.counts), dict(now.counts)),
         ("classes", recorded.classes, now.classes),
         ("range", recorded.range, now.range),
+        ("columns", _names(recorded), _names(now)),
     )
     return "; ".join(f"{name} {one}, now {other}" for name, one, other in pairs if one != other) or "other values"
+
+
+def _names(data: DataSignature) -> list[str]:
+    return [column.name for column in data.columns]
 
 
 def _refuse(message: str, remedy: str, accept: bool) -> None:

@@ -22,6 +22,7 @@ from genkit.errors import ConfigError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
+from genkit.interfaces.data import NAMES
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.record.directory import ROOT, RunDirectory
@@ -109,7 +110,9 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     if overrides:  # what is typed here starts in the working directory
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
-    data = load_data(data_config, model.data.scaling, model.transforms)
+    data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
+    for doubt in data.doubts if overrides else ():
+        warnings.warn(doubt, GenkitWarning, stacklevel=3)
     if not overrides:
         check_data(model.data, data.signature(data_config.name), path, accept_changes)
     return model, data
@@ -127,7 +130,8 @@ def _check_asked(path: str | Path, data: Component.Config, overrides: Iterable[s
     asked = {assignment.partition("=")[0].strip() for assignment in overrides}
     for name, field in type(data).model_fields.items():
         value, option = getattr(data, name), f"data.{field.alias or name}"
-        by_text = value != field.default and _is_free(field.annotation) and re.search("['\"]", repr(value))
+        free = _is_free(field.annotation) and NAMES not in field.metadata
+        by_text = free and value != field.default and re.search("['\"]", repr(value))
         if name != "name" and by_text and not asked & {"data", option}:
             raise ConfigError(
                 f"{path}: says {option}={str(value)!r}, and what a model file from elsewhere names is read only if "

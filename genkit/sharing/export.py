@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from genkit.errors import GenkitError
 from genkit.files import atomic
@@ -42,7 +43,7 @@ class Export:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     difference: float
-    """The largest absolute difference, over random inputs of several batch sizes."""
+    """The largest difference over random inputs of several batch sizes, by the largest value where that is above 1."""
 
 
 def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx") -> Export:
@@ -146,8 +147,24 @@ def _inputs(model: Model, part: Part, size: int) -> Inputs:
     of_side = [values + _places(model.schema.side[name], values) for name, values in side.items()]
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator), *of_side
+    if model.schema.columns:
+        return _table(model, size, generator), *of_side
     low, high = model.limits
     return low + (high - low) * torch.rand(size, *model.shape, generator=generator), *of_side
+
+
+def _table(model: Model, size: int, generator: torch.Generator) -> Tensor:
+    """Random rows (size, D) of a table: numbers near 0 in the model's units, one category each, some marks."""
+    x = torch.randn(size, *model.shape, generator=generator)
+    for column in model.schema.columns:
+        if not column.is_number:
+            places = torch.randint(max(1, column.width + (column.kind == "boolean")), (size,), generator=generator)
+            of_value = functional.one_hot(places, column.width) if column.kind == "categorical" else places[:, None]
+            x[:, column.start : column.start + column.width] = of_value[:, : column.width].to(x.dtype)
+        if column.mark is not None:
+            x[:, column.mark] = (x[:, column.mark] > 1).to(x.dtype)
+    with torch.no_grad():
+        return model.transforms.inverse(x) if model.transforms.inverts else x
 
 
 def _places(side: Side, values: Tensor) -> Tensor:
@@ -197,7 +214,14 @@ _WRITERS: dict[str, Callable[[nn.Module, Inputs, Names, Path], Run]] = {
 def _difference(module: nn.Module, run: Run, example: Inputs) -> float:
     with torch.no_grad():
         pairs = zip(_listed(module(*example)), run(*example), strict=True)
-        return max(float((own - other).abs().max()) if own.shape == other.shape else math.inf for own, other in pairs)
+        return max(_farthest(own, other) for own, other in pairs)
+
+
+def _farthest(own: Tensor, other: Tensor) -> float:
+    """The largest difference, by the largest value where that is above 1: data may be in any units."""
+    if own.shape != other.shape:
+        return math.inf
+    return float((own - other).abs().max()) / max(1.0, float(own.abs().max()))
 
 
 def _listed(value: Any) -> list[Tensor]:

@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from genkit import Shape, Transform
+from genkit.interfaces import Column
+from genkit.interfaces.columns import marks_tensor, observed
 
 
 def columns_of(shape: Shape) -> tuple[int, list[int]]:
@@ -34,48 +36,73 @@ def over_columns(x: Tensor) -> Tensor:
 class StandardizeTransform(Transform):
     """Each column to mean 0 and standard deviation 1 over the training data; a constant column is only shifted.
 
+    Of a table, numbers and dates alone are changed, by their observed values; where a value is missing, its places
+    become 0, which is the mean.
+
     Args:
         config: the name alone; there are no options.
         shape: any shape.
+        columns: the columns of a table; (): every value is a number.
     """
 
+    asks = ("columns",)
     mean: Tensor
     deviation: Tensor
+    marks: Tensor | None
 
     class Config(Transform.Config):
         """There are no options."""
 
         name: Literal["standardize"] = "standardize"
 
-    def __init__(self, config: Config, shape: Shape) -> None:
+    def __init__(self, config: Config, shape: Shape, columns: tuple[Column, ...] = ()) -> None:
         super().__init__(config, shape)
         _, beside = columns_of(shape)
         self.repeats = math.prod(shape) // math.prod(beside)
+        self.numbers = [column.start for column in columns if column.is_number] if columns else None
+        self.register_buffer("marks", marks_tensor(columns, math.prod(shape)), persistent=False)
         self.register_buffer("mean", torch.zeros(beside))
         self.register_buffer("deviation", torch.ones(beside))
 
     def fit(self, blocks: Iterable[Tensor]) -> None:
         """Two passes in float64: the mean, then the squares around it."""
-        count, total = 0, torch.zeros(self.mean.numel(), dtype=torch.float64)
+        count, total = torch.zeros((2, self.mean.numel()), dtype=torch.float64)
         for block in blocks:
-            values = over_columns(block).double()
-            count, total = count + values.shape[1], total + values.sum(1)
-        mean = total / count
-        squares = sum(((over_columns(block).double() - mean[:, None]).square().sum(1) for block in blocks), 0 * total)
+            values, weights = self._weighted(block)
+            count, total = count + weights.sum(1), total + (weights * values).sum(1)
+        count = count.clamp_min(1)  # a column without a value in the training split
+        mean, squares = total / count, 0 * total
+        for block in blocks:
+            values, weights = self._weighted(block)
+            squares = squares + (weights * (values - mean[:, None]).square()).sum(1)
         deviation = (squares / count).sqrt().float()
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        if self.numbers is not None:
+            others = torch.ones(len(mean), dtype=torch.bool)
+            others[self.numbers] = False
+            mean[others], deviation[others] = 0, 1
         self.mean.copy_(mean.view(self.mean.shape))
-        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0).view(self.mean.shape))
+        self.deviation.copy_(deviation.view(self.mean.shape))
+
+    def _weighted(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """The values (columns, N) of a block (B, *shape), and 1 for each that counts, 0 for one that is missing."""
+        values = over_columns(block).double()
+        weights = torch.ones_like(values[:1]) if self.marks is None else observed(block, self.marks).T.double()
+        return values, weights
 
     def forward(self, x: Tensor) -> Tensor:
-        """(x − mean) / deviation: (B, *shape) -> (B, *shape)."""
-        return (x - self.mean) / self.deviation
+        """(x − mean) / deviation, and 0 where a value is missing: (B, *shape) -> (B, *shape)."""
+        y = (x - self.mean) / self.deviation
+        return y if self.marks is None else y * observed(x, self.marks)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Mean + deviation · y: (B, *shape) -> (B, *shape)."""
         return y * self.deviation + self.mean
 
     def log_det(self, x: Tensor) -> Tensor:
-        """−Σ log deviation, the same for each datum: (B,)."""
+        """−Σ log deviation over the values that are there: (B,)."""
+        if self.marks is not None:
+            return -(observed(x, self.marks) * self.deviation.log()).sum(1)
         return (-self.repeats * self.deviation.log().sum()).expand(len(x))
 
 

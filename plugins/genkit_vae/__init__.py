@@ -4,12 +4,13 @@ from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
 from genkit_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genkit_vae.losses import KL, Reconstruction
+from genkit_vae.mixed import MixedLikelihood
 from genkit_vae.samplers import GaussianSampler
 
-__all__ = ["KL", "BernoulliLikelihood", "GaussianLikelihood", "GaussianSampler", "Reconstruction"]
+__all__ = ["KL", "BernoulliLikelihood", "GaussianLikelihood", "GaussianSampler", "MixedLikelihood", "Reconstruction"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """A sampler, two likelihoods and two loss terms."""
-    return [GaussianSampler, BernoulliLikelihood, GaussianLikelihood, Reconstruction, KL]
+    """A sampler, three likelihoods and two loss terms."""
+    return [GaussianSampler, BernoulliLikelihood, GaussianLikelihood, MixedLikelihood, Reconstruction, KL]

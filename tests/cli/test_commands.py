@@ -219,8 +219,12 @@ def test_sample_with_noise_draws_from_the_likelihood(cli, finished, tmp_path):
 def test_reconstruct_writes_data_beside_what_the_model_makes_of_them(cli, finished, tmp_path):
     assert cli("reconstruct", finished.directory.path, "-n", 5, "--out", tmp_path / "r.npz").code == 0
     arrays = np.load(tmp_path / "r.npz")
-    assert np.array_equal(arrays["x"], finished.data.test.x[:5].numpy())
-    assert np.array_equal(arrays["reconstruction"], finished.model.reconstruct(finished.data.test.x[:5]).numpy())
+    order = finished.data.rows["test"].argsort()[:5]  # in the order of the source
+    assert np.array_equal(arrays["row"], finished.data.rows["test"][order].numpy())
+    assert np.array_equal(arrays["labels"], finished.data.test.labels[order].numpy())
+    x = finished.data.test.x[order]
+    assert np.array_equal(arrays["x"], x.numpy())
+    assert np.array_equal(arrays["reconstruction"], finished.model.reconstruct(x).numpy())
     assert cli("reconstruct", finished.directory.path, "--out", tmp_path / "r.png").code == 0
     with Image.open(tmp_path / "r.png") as picture:
         assert picture.size == (12 * 58 + 2, 4 * 58 + 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,9 +14,12 @@ from genkit.data.dataset import Dataset
 from genkit.data.loading import load
 from genkit.errors import ComponentError
 from genkit.evaluation.figures import evaluate
-from genkit.interfaces import Schema, Side, Split
+from genkit.interfaces import Column, Likelihood, Schema, Side, Split
+from genkit.interfaces.columns import laid_out
+from genkit.interfaces.signatures import misfit
 from genkit.model import conditions
-from genkit.model.building import build
+from genkit.model.building import build, build_part
+from genkit.model.conditions import keywords
 from genkit.model.model import Model
 from genkit.runs.opening import as_config
 from genkit.training.epochs import fit
@@ -179,3 +182,33 @@ def test_splits_bring_their_side_data() -> None:
     split = Split(torch.rand(4, 4), torch.tensor([0, 1, 2, 0]))
     torch.testing.assert_close(model.encode(split), model.encode(split.x, labels=split.labels))
     torch.testing.assert_close(model.reconstruct(split), model.reconstruct(split.x, labels=split.labels))
+
+
+def test_a_part_gets_the_facts_that_it_asks_for() -> None:
+    class Asking(Likelihood):
+        asks = ("columns", "training_data")
+
+        class Config(Likelihood.Config):
+            name: Literal["asking"] = "asking"
+
+        def __init__(self, config, shape, columns, training_data):
+            super().__init__(config, shape)
+            self.facts = (columns, training_data)
+
+        def log_prob(self, x, params):
+            raise NotImplementedError
+
+        def mean(self, params):
+            raise NotImplementedError
+
+        def sample(self, params):
+            raise NotImplementedError
+
+    columns = laid_out([Column(name="a", kind="numeric")])
+    schema = Schema((1,), training_data=7, columns=columns)
+    assert build_part(Asking.Config(), (1,), **keywords(Asking.Config(), schema)).facts == (columns, 7)
+    assert misfit(Asking) is None
+    Asking.asks = ("columns", "training_data", "side")
+    assert "got an unexpected keyword argument 'side'; write def __init__(self, config, shape, columns" in misfit(
+        Asking
+    )

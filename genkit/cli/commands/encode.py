@@ -9,18 +9,16 @@ from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, Spli
 def encode(
     run: RunPath, out: Out, data: DataOverrides = None, split: SplitName = "test", accept_changes: AcceptChanges = False
 ) -> None:
-    """Write the latents of data in the order of their source, with labels and rows; each is the posterior mean."""
+    """Write the latents of data in the order of their source, with labels, classes, rows and ids.
+
+    Each latent is the posterior mean.
+    """
     from genkit.cli import outputs
+    from genkit.data.identity import file_order, identity
     from genkit.runs.opening import reopen
 
     outputs.check_out(out)
     model, dataset = reopen(run, data or (), accept_changes)
-    chosen, rows = dataset.split(split), dataset.rows_of(split)
-    arrays = {"z": model.encode(chosen).numpy()}
-    if chosen.labels is not None:
-        arrays["labels"] = chosen.labels.numpy()
-    if rows is not None:
-        order = rows.argsort().numpy()
-        arrays = {name: array[order] for name, array in arrays.items()} | {"row": rows.numpy()[order]}
-    outputs.write(out, arrays)
+    z = model.encode(dataset.split(split))[file_order(dataset, split)]
+    outputs.write(out, {"z": z.numpy(), **identity(dataset, split)})
     say(out)

@@ -20,17 +20,31 @@ def reconstruct(
     ] = None,
     accept_changes: AcceptChanges = False,
 ) -> None:
-    """Write data and their reconstructions: arrays x and reconstruction, or a picture (.png)."""
+    """Write data and their reconstructions: arrays x and reconstruction, or a picture (.png).
+
+    They are in the order of their source, with rows, ids, labels and classes. Of a table, .csv and .parquet hold its
+    columns, reconstructed.
+    """
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
+    from genkit.data.identity import file_order, identity
     from genkit.pictures import plots
     from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
     model, dataset = reopen(run, data or (), accept_changes)
-    some = dataset.split(split).first(n)
     if out.suffix == ".png":
-        outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24))
-    else:
-        outputs.write(out, {"reconstruction": model.reconstruct(some).numpy(), "x": as_float(some.x).numpy()})
+        some = dataset.split(split).first(n)
+        if model.schema.columns:
+            outputs.write_marginals(out, model, {"data": some.x, "reconstructions": model.reconstruct(some)})
+        else:
+            outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24))
+        say(out)
+        return
+    some = dataset.split(split).rows(file_order(dataset, split)[:n])
+    names = {name: values[:n] for name, values in identity(dataset, split).items()}
+    reconstruction = model.reconstruct(some)
+    if not outputs.write_table(out, model, reconstruction, names):
+        arrays = {"reconstruction": reconstruction.numpy(), "x": as_float(some.x).numpy()}
+        outputs.write(out, arrays | names)
     say(out)

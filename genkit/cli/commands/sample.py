@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genkit.cli.app import USE, Out, RunPath, Seed, app, fail, say
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genkit.model.model import Model
 
 
 @app.command(rich_help_panel=USE)
@@ -16,7 +21,14 @@ def sample(
     out: Out,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
     seed: Seed = 0,
-    noise: Annotated[bool, typer.Option("--noise", help="Draw from p(x|z) instead of taking its mean.")] = False,
+    noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise/--mean",
+            help="Draw from p(x|z), or take its mean; by default rows of a table are drawn.",
+            show_default=False,
+        ),
+    ] = None,
     side: Annotated[
         list[str] | None,
         typer.Option(
@@ -27,28 +39,34 @@ def sample(
         bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
     ] = False,
 ) -> None:
-    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png)."""
+    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png).
+
+    Rows of a table are written with its columns in .csv and .parquet.
+    """
     import torch
 
     from genkit.cli import outputs
-    from genkit.errors import DataError
-    from genkit.model.side import completed
     from genkit.sharing import weights
 
     outputs.check_out(out, [".png"])
     if grid and out.suffix != ".png":
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
     model = weights.load(run)
+    values = side_data(model, side or (), n)
+    torch.manual_seed(seed)
+    outputs.write_samples(out, model, n, noise, values)
+    say(out)
+
+
+def side_data(model: Model, texts: Sequence[str], n: int) -> dict[str, Tensor]:
+    """The side data of n data, by NAME=VALUE."""
+    from genkit.errors import DataError
+    from genkit.model.side import completed
+
     try:
-        values = completed(model, assignments(side or ()), n, turns=True)
+        return completed(model, assignments(texts), n, turns=True)
     except DataError as error:
         fail(f"--given: {error}")
-    torch.manual_seed(seed)
-    if out.suffix == ".npy":
-        outputs.write_stream(out, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **values)))
-    else:
-        outputs.write_data(out, model.sample(n, noise, **values).numpy(), model.limits, columns=max(1, round(n**0.5)))
-    say(out)
 
 
 def assignments(texts: Sequence[str]) -> dict[str, str | list[str]]:
