@@ -6,6 +6,7 @@ from .interfaces import (
     Augmentation as Augmentation,
     DataSource as DataSource,
     Decoder as Decoder,
+    DensitySampler as DensitySampler,
     Description as Description,
     Encoder as Encoder,
     FittedPrior as FittedPrior,
