@@ -72,6 +72,19 @@ def test_what_cannot_be_read_is_said_and_not_trusted(monkeypatch):
         assert recalled() is None
 
 
+def test_without_a_home_nothing_below_the_working_directory_is_trusted(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "folder", lambda: Path("~/.cache/genkit/trusted-code"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(GenkitWarning, match=r"cannot be noted .*is in no home of yours"):
+        trust.remember(CODE)
+    assert list(tmp_path.iterdir()) == []
+    place = trust.folder() / CODE.sha256 / CODE.name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(CODE.source)
+    with pytest.warns(GenkitWarning, match=r"is in no home of yours, so no code in it is trusted; set HOME"):
+        assert recalled() is None
+
+
 def test_odd_things_in_its_place_are_not_opened():
     trust.folder().mkdir(parents=True, mode=0o700)
     os.mkfifo(trust.folder() / CODE.sha256)
