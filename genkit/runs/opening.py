@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import warnings
@@ -28,6 +29,7 @@ from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, registry
+from genkit.registry.selection import CODE_WORD, names_file
 from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
@@ -50,9 +52,17 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
         return config.parse(source.resolved(), complete, overrides) if overrides else source
     if not isinstance(source, str | Path):
         return config.parse(source, partial(installed_with_files, folder=Path()), overrides)
-    is_typed = any(re.split(r"[.=\[]", assignment)[0] == "plugins" for assignment in overrides)
+    is_typed = any(assignment.partition("=")[0] == "plugins" for assignment in overrides)
     folder = Path() if is_typed else Path(source).parent
-    return config.load(source, partial(installed_with_files, folder=folder), overrides)
+    return config.load(source, partial(installed_with_files, folder=folder), map(_anchored_item, overrides))
+
+
+def _anchored_item(assignment: str) -> str:
+    """An override with an absolute path where it names a file as one item of the plugins, such as plugins[1]=./x.py."""
+    key, _, value = assignment.partition("=")
+    if not re.match(r"plugins[.\[]", key) or not names_file(value) or CODE_WORD.fullmatch(value):
+        return assignment
+    return f"{key}={json.dumps(str(Path(value).expanduser().absolute()))}"
 
 
 def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset, Model]:

@@ -17,9 +17,10 @@ from genkit.pictures import plots
 from genkit.record.directory import RunDirectory
 from genkit.registry import trust
 from genkit.registry.choices import installed_with_files
+from genkit.registry.files import read
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import VARIABLE
-from genkit.runs.opening import config_of, reopen
+from genkit.runs.opening import as_config, config_of, reopen
 from genkit.settings import yaml
 from genkit.sharing import weights
 
@@ -327,6 +328,19 @@ def test_what_is_typed_starts_in_the_working_directory(lab, cli):
     answer = cli("check", lab / "mine.yaml", "plugins=[./mine.py]", "--no-probe")
     assert answer.code == 2
     assert "there is no such file" in answer.err
+
+
+def test_the_other_items_start_in_the_folder_of_the_config_where_one_is_typed(lab, cli):
+    for folder, factor in ((lab, 3), (Path(), 4)):
+        (folder / "more.py").write_text(MINE.format(mark=lab / "mark", factor=factor).replace("sines", "more"))
+    (lab / "mine.yaml").write_text(CONFIG.format(data=lab / "x.npy").replace("./mine.py", "./mine.py, ./mine.py"))
+    Path("mine.py").write_text(MINE.format(mark="mark", factor=5))
+    for key in ("plugins[1]", "plugins.1"):
+        assert cli("check", lab / "mine.yaml", f"{key}=./more.py", "--no-probe").code == 0
+    assert (lab / "mark").exists()
+    assert not Path("mark").exists()
+    plugins = as_config(lab / "mine.yaml", ["plugins.1=./more.py"]).plugins
+    assert plugins[1] == read("./more.py", Path()).word
 
 
 def test_a_file_beside_names_and_all(lab):
