@@ -49,10 +49,8 @@ class Files:
                 self._resolved(word)
             elif names_file(word):
                 code = read(word, folder)
-                if self._by_name.get(code.name, code.word) != code.word:
-                    raise ConfigError(
-                        f"{word}: {VARIABLE} names another file that is called {code.name}; name one of them"
-                    )
+                if (other := self._by_name.get(code.name, code.word)) != code.word:
+                    raise ConfigError(f"{word}: {_other(code, self.codes[other])}")
                 self._messages[code.word] = f"{source}: {word} is code that runs (sha256 {code.sha256[:12]}…)"
                 self.codes[code.word] = code
                 words[position] = code.word
@@ -124,6 +122,12 @@ class Files:
             else f"{printable(word, LONGEST)} {untrusted(_file_name(word), None)}"
             for word in words
         ]
+
+
+def _other(code: Code, of_environment: Code) -> str:
+    if code.path == of_environment.path:
+        return f"has changed since this process read it for {VARIABLE}; start a new one"
+    return f"{VARIABLE} names another file that is called {code.name}; name one of them"
 
 
 def _file_name(path: str) -> str:

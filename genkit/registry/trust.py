@@ -75,7 +75,8 @@ def _fault() -> str | None:
         return f"{folder()}: is in no home of yours, so no code in it is trusted; set HOME"
     if sys.platform == "win32" or not folder().exists():
         return None
-    about = folder().stat()
-    if about.st_uid == os.getuid() and not about.st_mode & 0o022:
+    about, links = folder().stat(), [each for each in (folder(), *folder().parents) if each.is_symlink()]
+    own = about.st_uid == os.getuid() and all(each.lstat().st_uid in (0, os.getuid()) for each in links)
+    if own and not about.st_mode & 0o022:
         return None
     return f"{folder()}: others can write there, so no code in it is trusted; remove it"

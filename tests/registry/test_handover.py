@@ -577,3 +577,10 @@ def test_one_process_on_each_machine_of_a_group_notes_that_code_is_trusted(lab, 
         monkeypatch.setenv(name, value)
     (word,) = installed_with_files(["./mine.py"], lab).wanted
     assert (trust.recall(*word.removeprefix("./").split("@")) is not None) is notes
+
+
+def test_a_file_of_the_environment_that_changed_meanwhile_is_named(lab, new_machine):
+    new_machine(f"all,{lab / 'mine.py'}")
+    (lab / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=2))
+    with pytest.raises(ConfigError, match=r"\./mine\.py: has changed since this process read it for GENKIT_PLUGINS"):
+        installed_with_files(["./mine.py"], lab)

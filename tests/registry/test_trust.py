@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,21 @@ def test_a_folder_that_others_can_write_is_not_trusted():
 def test_a_folder_of_somebody_else_is_not_trusted(monkeypatch):
     trust.remember(CODE)
     monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.warns(GenkitWarning, match=r"others can write there"):
+        assert recalled() is None
+
+
+def test_a_link_of_somebody_else_is_not_followed(tmp_path, monkeypatch):
+    trust.remember(CODE)
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    (tmp_path / "cache").symlink_to(tmp_path / "moved")
+    assert recalled() is not None  # a link of one's own
+
+    def lstat(path):
+        about = os.lstat(path)
+        return SimpleNamespace(st_mode=about.st_mode, st_uid=12345)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
     with pytest.warns(GenkitWarning, match=r"others can write there"):
         assert recalled() is None
 
