@@ -30,7 +30,7 @@ from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
 from genkit.registry.kinds import name_of, why_no_component
 from genkit.registry.parts import Claims, Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
-from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical
+from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical, without_paths
 from genkit.settings.base import ChosenByName, nearest
 
 SLOW = 0.5
@@ -80,7 +80,7 @@ class Registry:
             self._warned_of.add(choice)
             self.warn_of_unknown(choice)
         choices, unavailable = (self.wanted, choice), self.files.unavailable((*self.wanted.files, *choice.files))
-        view = Parts(self.plugins, self._claims, self.manager, choices, wanted, unavailable)
+        view = Parts(self.plugins, self._claims, self.manager, choices, without_paths(wanted), unavailable)
         self._load_wanted(view)
         for word in dict.fromkeys((*self.wanted.files, *choice.files)):
             if word in self.files.codes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -19,7 +20,7 @@ from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
-from genkit.errors import ConfigError, GenkitWarning
+from genkit.errors import ConfigError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
@@ -205,8 +206,9 @@ def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunD
     paths = [out] if out is not None else ROOT.glob(f"{run_config.name}*")
     unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
     for directory in sorted(unfinished, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
-        if config_of(directory) == run_config:
-            return directory
+        with contextlib.suppress(GenkitError):  # it is another run: its parts are not here, or it is damaged
+            if config_of(directory) == run_config:
+                return directory
     return None
 
 

@@ -20,7 +20,7 @@ from genkit.registry.choices import installed_with_files
 from genkit.registry.files import read
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import VARIABLE
-from genkit.runs.opening import as_config, config_of, reopen
+from genkit.runs.opening import as_config, config_of, reopen, unfinished_directory
 from genkit.settings import yaml
 from genkit.sharing import weights
 
@@ -584,3 +584,24 @@ def test_a_file_of_the_environment_that_changed_meanwhile_is_named(lab, new_mach
     (lab / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=2))
     with pytest.raises(ConfigError, match=r"\./mine\.py: has changed since this process read it for GENKIT_PLUGINS"):
         installed_with_files(["./mine.py"], lab)
+
+
+@pytest.mark.parametrize("words", [["../lab/mine.py"], ["all", "{lab}/mine.py"], "./mine.py"])
+def test_the_config_of_a_model_of_a_stranger_can_be_run_as_plain_values(lab, new_machine, altered, words, monkeypatch):
+    one = genkit.run(lab / "mine.yaml", ["encoder={name: mlp, hidden: []}"], out="run").directory.model
+    words = [word.format(lab=lab) for word in words] if isinstance(words, list) else words
+    path = altered(lab / "m.safetensors", one, lambda h: h["config"].update(plugins=words))
+    (lab / "mark").unlink()
+    new_machine()
+    monkeypatch.chdir(lab)
+    values = genkit.load(path).config.resolved()
+    assert genkit.run(values, out="again").directory.model.is_file()
+    assert not (lab / "mark").exists()
+
+
+def test_an_unfinished_run_is_found_beside_one_whose_code_was_never_run_here(lab):
+    run = genkit.run(lab / "mine.yaml", until=(1, 0))
+    shutil.copytree(run.directory.path, "runs/mine-2")
+    config = yaml.read("runs/mine-2/config.yaml").values
+    Path("runs/mine-2/config.yaml").write_text(yaml.write({**config, "plugins": ["./evil.py"]}))
+    assert unfinished_directory(run.config).path == run.directory.path
