@@ -100,7 +100,7 @@ def module_of(code: Code) -> ModuleType:
     stem = re.sub(r"\W", "_", code.name.removesuffix(".py"))
     module = ModuleType(f"genkit_file_{stem}_{code.sha256[:16]}")
     module.__file__ = str(code.path)
-    text = code.source.decode("utf-8-sig", "replace")
+    text = code.source.decode("utf-8", "replace").removeprefix("\ufeff")
     lines = text.splitlines(keepends=True)
     linecache.cache[str(code.path)] = (len(code.source), None, lines, str(code.path))  # later edits are not this code
     sys.modules[module.__name__] = module  # where pydantic and torch.compile look names up

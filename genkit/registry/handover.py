@@ -51,7 +51,9 @@ class Files:
                 code = read(word, folder)
                 if (other := self._by_name.get(code.name, code.word)) != code.word:
                     raise ConfigError(f"{word}: {_other(code, self.codes[other])}")
-                self._messages[code.word] = f"{source}: {word} is code that runs (sha256 {code.sha256[:12]}…)"
+                self._messages[code.word] = (
+                    f"{source}: {printable(word)} is code that runs (sha256 {code.sha256[:12]}…)"
+                )
                 self.codes[code.word] = code
                 words[position] = code.word
         self._check_names(words, f"{source}: ")

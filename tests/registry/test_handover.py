@@ -556,6 +556,13 @@ def test_the_home_of_nobody_is_one_error(lab, cli):
     assert "~no-such-user/mine.py: cannot be read: Could not determine home directory" in answer.err
 
 
+def test_the_name_of_a_folder_acts_on_no_terminal(lab):
+    (lab / "a\x1b[2J").mkdir()
+    shutil.copy(lab / "mine.py", lab / "a\x1b[2J" / "mine.py")
+    with pytest.warns(GenkitWarning, match=r"^plugins: \./a\\x1b\[2J/mine\.py is code that runs"):
+        installed_with_files(["./a\x1b[2J/mine.py"], lab)
+
+
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 def test_what_people_read_is_what_runs(lab, start):
     hidden = "# coding: utf-7\n# +AAo-raise SystemExit(3)\n"
