@@ -74,8 +74,6 @@ class Network(nn.Module):
         """The side data that encoding takes beside data."""
         self.decoder_inputs = _sorted_names(asked, (decoder, likelihood))
         """The side data that decoding and sampling take beside latents."""
-        self.inputs = tuple(sorted({*self.encoder_inputs, *self.decoder_inputs}))
-        """The side data that the model takes: all of these."""
         self.reads = _sorted_names(self.inputs, losses.values())
         """The side data that a training step reads: `inputs`, and those of the terms."""
         self.condition_size = 0 if conditions is None else conditions.size
@@ -130,6 +128,11 @@ class Network(nn.Module):
         kinds = ("encoder", "sampler", "prior", "decoder", "likelihood")
         parts = {kind: getattr(self, kind) for kind in kinds if getattr(self, kind) is not None}
         return parts | {f"loss.{name}": loss for name, loss in self.losses.items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The side data that the model takes, encoding and decoding."""
+        return tuple(sorted({*self.encoder_inputs, *self.decoder_inputs}))
 
     def beside(self, side: Mapping[str, Tensor]) -> Beside:
         """The side data of a batch, and the condition that they make."""
