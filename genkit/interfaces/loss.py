@@ -70,7 +70,9 @@ class Loss(Part, ABC):
     """The number of draws from q(z|x) that the term needs; the model draws as many as the largest of them."""
 
     over: Literal["datum", "batch"] = "datum"
-    """What a value of the term is of: a datum, or the batch, as a statistic; those of batches cannot be accumulated."""
+    """What a value of the term depends on: a datum alone, or its batch, as a statistic or a term over pairs does.
+
+    Terms of batches cannot be accumulated."""
 
     class Config(Component.Config):
         """Options that every loss term has."""
@@ -85,7 +87,7 @@ class Loss(Part, ABC):
 
     @abstractmethod
     def forward(self, forward: Forward) -> Tensor:
-        """The unweighted term: (B,), one value per datum, or (), one value for the batch."""
+        """The unweighted term: (B,), one value per datum, or (), one for the batch, the same in all processes."""
 
 
 class LearnedLoss(Loss, ABC):

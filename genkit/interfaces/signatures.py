@@ -81,7 +81,10 @@ def remedy(error: BaseException) -> str:
     if isinstance(error, AttributeError) and isinstance(error.obj, Forward) and error.name in NEWER:
         return f"; {NEWER[error.name]}"
     if isinstance(error, AttributeError) and isinstance(error.obj, Sampler) and error.name == "log_q":
-        return "; the sampler's q(z|x) has no density at any z (genkit.DensitySampler): choose another sampler"
+        return (
+            "; the sampler's q(z|x) has no density at any z: choose one that has (a genkit.DensitySampler), and name "
+            "it in `checked_with` where the part is checked"
+        )
     if isinstance(error, ValueError) and "values to unpack" in str(error):
         return (
             "; where that is a Latent or a Forward, read its fields by name (latent.z, latent.kl): there are more now"

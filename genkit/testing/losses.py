@@ -9,10 +9,12 @@ from torch import Tensor
 
 from genkit.errors import ComponentError, in_a_line, place
 from genkit.interfaces import Forward, LearnedLoss, Loss
+from genkit.parallel.draws import Rows, taking
 from genkit.testing.cases import LossCase
 from genkit.testing.check import promise
 from genkit.testing.passes import (
     drawn_twice,
+    first,
     lacking,
     log_prob_of,
     twice,
@@ -34,9 +36,9 @@ def shapes(subject: Subject) -> None:
             _check_values("the term", case.part(case.passed(count)), count)
 
 
-@promise(Loss, after=("shapes",))
+@promise(Loss, after=("shapes", "eval determinism"))
 def over(subject: Subject) -> None:
-    """A term that is a statistic of the batch says so: `over` is 'batch'."""
+    """A term that depends on the batch, as a statistic or by pairs of data, says so: `over` is 'batch'."""
     for case in subject.cases():
         values = [case.part(case.passed(5))]
         if isinstance(case.part, LearnedLoss):
@@ -46,6 +48,23 @@ def over(subject: Subject) -> None:
             "the term is (), a statistic of the batch, and does not say so: set `over` to 'batch', so that a training "
             "that accumulates gradients over batches refuses it",
         )
+        if case.part.over == "datum":
+            _check_alone(case)
+
+
+@torch.no_grad()
+def _check_alone(case: LossCase) -> None:
+    """The values of data do not change where others are left out of their batch."""
+    passed = case.passed(5)
+    with seeded():
+        whole = case.part.eval()(passed)
+    with seeded(), taking(Rows(0, 3, 5)):
+        some = case.part(first(passed, 3))
+    require(
+        not whole.ndim or close(whole[:3], some),
+        "the value of a datum depends on the other data of its batch, and the term does not say so: set `over` to "
+        "'batch', so that a training that accumulates gradients over batches refuses it",
+    )
 
 
 def _check_values(what: str, values: object, count: int) -> None:

@@ -228,6 +228,11 @@ def twice(passed: Forward) -> Forward:
     return _changed(passed, lambda _, value, batch: torch.cat([value, value], batch))
 
 
+def first(passed: Forward, count: int) -> Forward:
+    """The pass of the first `count` data."""
+    return _changed(passed, lambda _, value, batch: value.narrow(batch, 0, count))
+
+
 def drawn_twice(passed: Forward) -> Forward:
     """The pass with each of its draws twice."""
     return _changed(passed, lambda _, value, batch: torch.cat([value, value]) if batch else value)

@@ -256,6 +256,8 @@ class Averaged(Reconstruction):
 class Crowded(Reconstruction):
     """Compares each draw with those of its own rows."""
 
+    over = "batch"
+
     def others(self, z):
         return z
 
@@ -270,6 +272,12 @@ class CrowdedTogether(Crowded):
 
     def others(self, z):
         return gather(z, batch=1)
+
+
+class CrowdedInSilence(CrowdedTogether):
+    """Does not say so."""
+
+    over = "datum"
 
 
 class GathersDraws(Crowded):
@@ -372,6 +380,7 @@ WRONG = [
     (OneDraw, "any draws", "fails where another term asks for more draws"),
     (ReadsTheKL, "needs", "add 'kl' to needs"),
     (SilentStatistic, "over", "set `over` to 'batch'"),
+    (CrowdedInSilence, "over", "the value of a datum depends on the other data of its batch"),
     (SummedOverBatch, "batch size", "it is summed over the batch, which the core averages over"),
     (MeanOverPixels, "nats per datum", "it is a mean over the values, and must be in nats per datum"),
     (MeanOverHeight, "nats per datum", "sum over them"),
