@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from genkit.errors import place
 from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Prior, Sampler
 from genkit.testing.cases import Case, Tensors
 from genkit.testing.check import promise
@@ -97,7 +98,7 @@ def gradients(subject: Subject) -> None:
             value = along(leaf)
         except RuntimeError as error:
             raise ContractError(
-                f"in float64 it fails: {' '.join(str(error).split())[:200]}; give what it makes the type of its input "
+                f"in float64 it fails: {' '.join(str(error).split())[:200]}{place(error)}; give what it makes the type of its input "
                 "(dtype=x.dtype), and keep tensors as parameters or buffers"
             ) from error
         require(
@@ -131,7 +132,8 @@ class _Reading(nn.Module):
 
 def _along(case: Case, inputs: Tensors) -> Callable[[Tensor], Tensor]:
     """The outputs as one number, by a step along a random direction of all parameters and inputs but the data."""
-    case.part.double().eval()
+    case.move(torch.float64)
+    case.part.eval()
     reading = _Reading(case)
     start = {name: parameter.detach() for name, parameter in reading.named_parameters()}
     with seeded(1):

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import nn
+
+from genkit import normal
+from genkit.interfaces import Prior
+from genkit.testing import checks
+
+
+class Near(Prior):
+    """N(the mean posterior mean of learned pseudo-inputs, I), by the model's own posterior."""
+
+    checked_with = {  # noqa: RUF012
+        "partners": {
+            "encoder": {"name": "mlp", "hidden": [8], "dropout": 0.2},
+            "sampler": "gaussian",
+            "loss": ["reconstruction", "kl"],
+        }
+    }
+
+    class Config(Prior.Config):
+        name: Literal["of-test-near"] = "of-test-near"
+
+    def __init__(self, config, latent_shape):
+        super().__init__(config, latent_shape)
+        self.latent_shape = latent_shape
+
+    def attach(self, model):
+        self.inputs = nn.Parameter(torch.rand(5, *model.shape))
+        self.posterior = model.posterior
+
+    def centre(self):
+        return self.posterior(self.inputs, 0, {}).mean.mean(0)
+
+    def log_prob(self, z):
+        each = -0.5 * ((z - self.centre()).square() + math.log(2 * math.pi))
+        return each.flatten(z.ndim - len(self.latent_shape)).sum(-1)
+
+    def sample(self, n):
+        centre = self.centre()
+        return centre + normal(n, *self.latent_shape, batch=0, like=centre)
+
+
+class Apart(Near):
+    """Keeps numbers where no conversion finds them."""
+
+    def attach(self, model):
+        super().attach(model)
+        start = torch.zeros(self.latent_shape)
+        self.start = lambda: start
+
+    def centre(self):
+        return torch.stack([super().centre(), self.start()]).sum(0)
+
+
+def test_a_prior_that_reads_the_model_it_is_attached_to_is_checked_with_it(failures):
+    assert failures(Near) == {}
+    results = {check.name: check.result().status for check in checks(Near)}
+    assert results["gradients"] == results["second device"] == results["eval determinism"] == "ok"
+
+
+def test_what_moves_neither_with_the_part_nor_with_the_model_is_named_with_its_line(failures):
+    messages = failures(Apart)
+    assert "on another device it fails" in messages["second device"]
+    assert "(test_priors.py:" in messages["second device"]
