@@ -57,6 +57,24 @@ class Apart(Near):
         return torch.stack([super().centre(), self.start()]).sum(0)
 
 
+class Independent(Prior):
+    """N(0, I), by torch's own class, which cannot sum over no draws."""
+
+    class Config(Prior.Config):
+        name: Literal["of-test-independent"] = "of-test-independent"
+
+    def __init__(self, config, latent_shape):
+        super().__init__(config, latent_shape)
+        self.register_buffer("scale", torch.ones(latent_shape), persistent=False)
+
+    def log_prob(self, z):
+        each = torch.distributions.Normal(torch.zeros_like(self.scale), self.scale, validate_args=False)
+        return torch.distributions.Independent(each, self.scale.ndim, validate_args=False).log_prob(z)
+
+    def sample(self, n):
+        return normal(n, *self.scale.shape, batch=0, like=self.scale)
+
+
 def test_a_prior_that_reads_the_model_it_is_attached_to_is_checked_with_it(failures):
     assert failures(Near) == {}
     results = {check.name: check.result().status for check in checks(Near)}
@@ -67,3 +85,7 @@ def test_what_moves_neither_with_the_part_nor_with_the_model_is_named_with_its_l
     messages = failures(Apart)
     assert "on another device it fails" in messages["second device"]
     assert "(test_priors.py:" in messages["second device"]
+
+
+def test_a_prior_need_not_give_the_density_of_no_draws(failures):
+    assert failures(Independent) == {}
