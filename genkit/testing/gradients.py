@@ -98,8 +98,8 @@ def gradients(subject: Subject) -> None:
             value = along(leaf)
         except RuntimeError as error:
             raise ContractError(
-                f"in float64 it fails: {' '.join(str(error).split())[:200]}{place(error)}; give what it makes the type of its input "
-                "(dtype=x.dtype), and keep tensors as parameters or buffers"
+                f"in float64 it fails: {' '.join(str(error).split())[:200]}{place(error)}; give what it makes the "
+                "type of its input (dtype=x.dtype), and keep tensors as parameters or buffers"
             ) from error
         require(
             value.dtype == torch.float64,

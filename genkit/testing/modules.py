@@ -225,8 +225,8 @@ def second_device(subject: Subject) -> None:
         if device == "meta" and "device" not in text:
             raise NotApplicable("there is no second device here, and its operations need values") from error
         raise ContractError(
-            f"on another device it fails: {text}{place(error)}; give what it makes the device of its input (device=x.device), and "
-            "keep tensors as parameters or buffers"
+            f"on another device it fails: {text}{place(error)}; give what it makes the device of its input "
+            "(device=x.device), and keep tensors as parameters or buffers"
         ) from error
     for what, value in draws:
         on = value.device.type == device
