@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from genkit import normal
-from genkit.interfaces import Prior
+from genkit.interfaces import FittedPrior, Prior
 from genkit.testing import checks
 
 
@@ -79,6 +79,50 @@ def test_a_prior_that_reads_the_model_it_is_attached_to_is_checked_with_it():
     named = {check.name: check for check in checks(Near)}
     for name in ("eval determinism", "gradients", "second device"):
         assert named[name].result() == (name, "ok", "")
+
+
+WITHOUT_TERMS = {name: each for name, each in Near.checked_with["partners"].items() if name != "loss"}
+
+
+def together(prior, partners):
+    """The result of the check of a prior in a model with its partners."""
+    return next(check for check in checks(prior, partners=partners) if check.name == "together").result()
+
+
+def test_a_prior_whose_partners_are_no_terms_is_trained_by_the_density_of_the_draws():
+    assert together(Near, WITHOUT_TERMS) == ("together", "ok", "")
+
+
+def test_a_prior_that_none_of_its_terms_reads_is_told_so():
+    message = together(Near, WITHOUT_TERMS | {"loss": "reconstruction"}).message
+    assert "training moves none of its parameters (prior.inputs): no term depends on them; name one" in message
+
+
+class Moments(FittedPrior):
+    """N(m, s² I), with m and s of the latents of the training data."""
+
+    class Config(FittedPrior.Config):
+        name: Literal["of-test-moments"] = "of-test-moments"
+
+    def __init__(self, config, latent_shape):
+        super().__init__(config, latent_shape)
+        self.mean, self.scale = nn.Parameter(torch.zeros(latent_shape)), nn.Parameter(torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, z):
+        self.mean.copy_(z.mean(0))
+        self.scale.copy_(z.std())
+
+    def log_prob(self, z):
+        each = torch.distributions.Normal(self.mean, self.scale, validate_args=False).log_prob(z)
+        return each.flatten(z.ndim - self.mean.ndim).sum(-1)
+
+    def sample(self, n):
+        return self.mean + self.scale * normal(n, *self.mean.shape, batch=0, like=self.mean)
+
+
+def test_a_prior_that_is_fitted_after_training_need_not_move_in_it():
+    assert together(Moments, {"sampler": "gaussian"}) == ("together", "ok", "")
 
 
 def test_what_moves_neither_with_the_part_nor_with_the_model_is_named_with_its_line(failures):
