@@ -43,7 +43,7 @@ class Case(ABC):
         self.build, self.supply, self.latent = build, supply, latent
         if isinstance(part, Attached):
             part.attach(self.model.eval())  # what a partner draws or drops in training is not the part's
-            part.train()
+            self.part.train()
 
     @cached_property
     def model(self) -> Model:
@@ -54,7 +54,7 @@ class Case(ABC):
         """Bring the part to a device or a type, with the model that it is attached to."""
         self.part.to(target)
         if isinstance(self.part, Attached):
-            self.model.to(target)  # type: ignore[arg-type]
+            self.model.to(target)
 
     @property
     def batch(self) -> tuple[int, ...]:
