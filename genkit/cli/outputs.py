@@ -122,7 +122,7 @@ def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: di
 def _classes(model: Model, side: dict[str, Any], n: int) -> dict[str, Array]:
     """The classes, by their names, that a model was given for n data, as columns."""
     columns = {}
-    for name in model.inputs:
+    for name in model.decoder_inputs:
         what = model.schema.side[name]
         if what.classes is not None and what.shape == ():
             names = what.names or tuple(map(str, range(what.classes)))

@@ -22,7 +22,7 @@ from genkit.interfaces import (
     Schema,
     Shape,
 )
-from genkit.interfaces.signatures import check_signatures
+from genkit.interfaces.signatures import check_signatures, remedy
 from genkit.model import trial
 from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
 from genkit.model.model import Model
@@ -77,10 +77,22 @@ def _assembled(config: RunConfig, schema: Schema) -> Model:
 
 def _attach(model: Model, frozen: Iterable[str]) -> None:
     """Let each part see the model, and freeze some."""
-    for part in model.parts.values():
+    for key, part in model.parts.items():
         if isinstance(part, Attached):
-            part.attach(model)
+            kind, _, name = key.partition(".")
+            _attach_part(f"{kind} '{name or getattr(model.config, kind).name}'", part, model)
     model.freeze(frozen)
+
+
+def _attach_part(who: str, part: Attached, model: Model) -> None:
+    """Let a part see the model; raises ComponentError, with its name, where it refuses or fails."""
+    try:
+        part.attach(model)
+    except GenkitError as error:
+        raise ComponentError(f"{who} refuses the model: {error}") from error
+    except Exception as error:
+        message = f"{who} cannot be attached to the model: {in_a_line(error)}{place(error)}{remedy(error)}"
+        raise ComponentError(message) from error
 
 
 def build_part(config: Component.Config, *arguments: Any, **facts: Any) -> Any:

@@ -5,7 +5,7 @@ B data, K draws; see `genkit.interfaces`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from genkit.interfaces import (
     Split,
 )
 from genkit.model.network import Network, evaluating
-from genkit.model.side import completed, own_side, rows_of
+from genkit.model.side import check_names, completed, own_side, rows_of
 
 
 class Model(Network):
@@ -49,7 +49,7 @@ class Model(Network):
 
         Args:
             x: the data; a split comes with its side data.
-            side: the side data that the model takes (`inputs`), such as `labels=7`: one value for all, or N of them.
+            side: the side data that encoding takes (`encoder_inputs`), such as `labels=7`: one value for all, or N.
 
         Raises:
             DataError: x has another shape, is not finite, or lies outside the likelihood's support; or side data are
@@ -57,9 +57,9 @@ class Model(Network):
         """
         if self.encoder is None:
             raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
-        data, side = _apart(self, x, side)
+        data, side = _apart(self.encoder_inputs, x, side)
         inputs = self.fitting(data)
-        values = completed(self, side, len(inputs))
+        values = completed(self, self.encoder_inputs, side, len(inputs))
 
         def means(start: int, stop: int) -> Tensor:
             rows = self.transforms(self._rows(inputs, start, stop))
@@ -70,14 +70,15 @@ class Model(Network):
     def decode(self, z: Tensor | np.ndarray[Any, Any], **side: Any) -> Tensor:
         """The mean of p(x|z), brought back by the transforms: z (N, *latent_shape) -> (N, *shape).
 
-        Side data are as `encode` takes them. Raises ComponentError where a transform cannot be inverted.
+        Side data are as `encode` takes them, those of `decoder_inputs`. Raises ComponentError where a transform cannot
+        be inverted.
         """
         z = _tensor(z)
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
         check_values(z, "z")
         z = z.to(torch.float32)
-        values = completed(self, side, len(z))
+        values = completed(self, self.decoder_inputs, side, len(z))
 
         def means(start: int, stop: int) -> Tensor:
             return self.transforms.inverse(self.decoded(self._rows(z, start, stop), rows_of(values, start, stop)))
@@ -86,8 +87,8 @@ class Model(Network):
 
     def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, **side: Any) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
-        data, side = _apart(self, x, side)
-        return self.decode(self.encode(data, **side), **side)
+        data, side = _apart(self.inputs, x, side)
+        return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side)
 
     def sample(self, n: int, noise: bool = False, **side: Any) -> Tensor:
         """Generate n data (n, *shape): the means of p(x|z) for z from the prior; with `noise`, draws from p(x|z).
@@ -101,7 +102,7 @@ class Model(Network):
         """The data of `sample` in batches (<= 1024, *shape): memory does not grow with n."""
         if n < 0:
             raise DataError(f"sample cannot make {n} data")
-        values = completed(self, side, n, turns=True)
+        values = completed(self, self.decoder_inputs, side, n, turns=True)
 
         def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
@@ -132,9 +133,19 @@ class Model(Network):
         """
         if steps < 2:
             raise DataError(f"an interpolation has at least its two ends, not {steps} steps")
-        start, stop = self.encode(torch.stack([first, last]), **side)
-        fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
-        return self.decode(torch.lerp(start, stop, fraction), **side)
+
+        def path(of_encoder: Mapping[str, Any]) -> Tensor:
+            start, stop = self.encode(torch.stack([first, last]), **of_encoder)
+            fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
+            return torch.lerp(start, stop, fraction)
+
+        return self._decoded_again(path, side)
+
+    def _decoded_again(self, encode: Callable[[Mapping[str, Any]], Tensor], side: Mapping[str, Any]) -> Tensor:
+        """Latents of data decoded again: each way takes its own of the side data, and those of neither are refused."""
+        check_names(self, self.inputs, side)
+        z = encode(own_side(self.encoder_inputs, side))
+        return self.decode(z, **own_side(self.decoder_inputs, side))
 
     def fitting(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """The data x (N, *shape) as a tensor; raises DataError, and warns, where they do not fit, as `encode` says."""
@@ -162,9 +173,9 @@ class Model(Network):
             return output(0, 0) if whole is None else whole
 
 
-def _apart(model: Model, x: Any, side: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Data and their side data, which a split brings along."""
-    return (x.x, {**own_side(model, x.named()), **side}) if isinstance(x, Split) else (x, dict(side))
+def _apart(names: Sequence[str], x: Any, side: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Data and their side data of some names, which a split brings along."""
+    return (x.x, {**own_side(names, x.named()), **side}) if isinstance(x, Split) else (x, dict(side))
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:

@@ -69,9 +69,11 @@ class Network(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = {} if conditions is None else conditions.side
-        self.inputs = _sorted_names([*asked], (part for part in self.parts.values() if not isinstance(part, Loss)))
-        """The side data that the model takes beside data or latents."""
+        asked = [] if conditions is None else [*conditions.side]
+        self.encoder_inputs = _sorted_names(asked, (encoder, sampler))
+        """The side data that encoding takes beside data."""
+        self.decoder_inputs = _sorted_names(asked, (decoder, likelihood))
+        """The side data that decoding and sampling take beside latents."""
         self.reads = _sorted_names(self.inputs, losses.values())
         """The side data that a training step reads: `inputs`, and those of the terms."""
         self.condition_size = 0 if conditions is None else conditions.size
@@ -127,6 +129,11 @@ class Network(nn.Module):
         parts = {kind: getattr(self, kind) for kind in kinds if getattr(self, kind) is not None}
         return parts | {f"loss.{name}": loss for name, loss in self.losses.items()}
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The side data that the model takes, encoding and decoding."""
+        return tuple(sorted({*self.encoder_inputs, *self.decoder_inputs}))
+
     def beside(self, side: Mapping[str, Tensor]) -> Beside:
         """The side data of a batch, and the condition that they make."""
         return Beside(side, None if self.conditions is None else self.conditions(side))
@@ -169,7 +176,9 @@ class Network(nn.Module):
         """Whether p(z) is the config's prior: one that is fitted after training is so only from then on."""
         if not isinstance(self.prior, FittedPrior):
             return self.prior is not None
-        return not self.training and bool(self.prior.is_fitted)
+        if self.training or self.prior.is_fitted.is_meta:  # without numbers nothing is fitted
+            return False
+        return bool(self.prior.is_fitted)
 
     @property
     def has_prior(self) -> bool:
@@ -200,7 +209,7 @@ class Network(nn.Module):
         return torch.float32 if self.device.type == "mps" else torch.float64
 
 
-def _sorted_names(names: Iterable[str], parts: Iterable[Component]) -> tuple[str, ...]:
+def _sorted_names(names: Iterable[str], parts: Iterable[Component | None]) -> tuple[str, ...]:
     """Names of side data, with those that the parts read."""
     return tuple(sorted({*names, *(name for part in parts for name in getattr(part, "reads", ()))}))
 

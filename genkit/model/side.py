@@ -5,7 +5,7 @@ N data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -27,15 +27,22 @@ class Reader(Protocol):
         """The names of those that the model takes."""
 
     @property
+    def decoder_inputs(self) -> tuple[str, ...]:
+        """The names of those that decoding takes."""
+
+    @property
     def device(self) -> torch.device:
         """Where it takes them."""
 
 
-def completed(model: Reader, values: Mapping[str, Any], count: int, turns: bool = False) -> dict[str, Tensor]:
-    """The side data that a model takes, (N, ...) each, on its device.
+def completed(
+    model: Reader, names: Sequence[str], values: Mapping[str, Any], count: int, turns: bool = False
+) -> dict[str, Tensor]:
+    """Some side data that a model takes, (N, ...) each, on its device.
 
     Args:
         model: the model.
+        names: those that are taken: the model's `encoder_inputs` or `decoder_inputs`.
         values: the values by name: one for all data, or one for each. Classes are whole numbers, or texts, their names.
         count: the number of data, N.
         turns: whether classes that are left out take turns, 0, 1, ..., 0, 1, ...
@@ -43,12 +50,9 @@ def completed(model: Reader, values: Mapping[str, Any], count: int, turns: bool 
     Raises:
         DataError: one is missing, unknown, of another shape, or no class of the model.
     """
-    unknown = sorted(set(values) - {*model.inputs})
-    if unknown:
-        takes = ", ".join(model.inputs) or f"nothing: train one with condition={unknown[0]}"
-        raise DataError(f"the model is not conditioned on '{unknown[0]}', which would change nothing; it takes {takes}")
+    check_names(model, names, values)
     side = {}
-    for name in model.inputs:
+    for name in names:
         what = model.schema.side[name]
         if name in values:
             side[name] = _checked(name, values[name], what, count)
@@ -59,9 +63,19 @@ def completed(model: Reader, values: Mapping[str, Any], count: int, turns: bool 
     return {name: each.to(model.device) for name, each in side.items()}
 
 
-def own_side(model: Reader, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some side data that a model takes: every split may have more."""
-    return {name: value for name, value in values.items() if name in model.inputs}
+def check_names(model: Reader, names: Sequence[str], values: Mapping[str, Any]) -> None:
+    """Refuse side data without effect; raises DataError."""
+    for name in sorted(set(values) - {*names}):
+        if name in model.inputs:
+            work, other = ("encoding", "decoding") if name in model.decoder_inputs else ("decoding", "encoding")
+            raise DataError(f"'{name}' would change nothing: {other} reads it, and this is {work}")
+        takes = ", ".join(names) or f"nothing: train one with condition={name}"
+        raise DataError(f"the model is not conditioned on '{name}', which would change nothing; it takes {takes}")
+
+
+def own_side(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some side data that have one of these names: every split may have more."""
+    return {name: value for name, value in values.items() if name in names}
 
 
 def classes_in_turn(side: Side, count: int) -> Tensor:

@@ -76,6 +76,10 @@ def describe(model: Model) -> list[Row]:
         tracer.rows.append(
             Row("sampler", type(model.sampler).__name__, model.sampler.latent_shape, _own(model.sampler))
         )
+        for name, part in (("prior", model.prior), ("condition", model.conditions)):
+            if part is not None:
+                shape = model.sampler.latent_shape if name == "prior" else (model.condition_size,)
+                tracer.rows.append(Row(name, type(part).__name__, shape, _all(part)))
         tracer.trace("decoder", model.decoder, widen(z, beside.condition), **beside.of(model.decoder))
         tracer.rows.append(Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood)))
         forward = model(x, side=side).detached()

@@ -200,6 +200,7 @@ def _check_terms(model: Model, forward: Forward, beside: Beside) -> None:
             if not isinstance(value, Tensor) or value.shape not in ((), (len(forward.x),)):
                 output = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise ComponentError(f"loss '{name}' gives {output} for {len(forward.x)} data; it must give () or (B,)")
+            _check_type(f"loss '{name}'", value)
 
 
 def _attempt(who: str, shape: Shape | None, function: Callable[..., Any], *arguments: Any, **keywords: Tensor) -> Any:
@@ -244,3 +245,10 @@ def _same_shape(who: str, value: Any, shape: Shape) -> None:
         raise ComponentError(f"{who} gives {type(value).__name__} where a tensor of shape {tuple(shape)} is needed")
     if tuple(value.shape) != tuple(shape):
         raise ComponentError(f"{who} gives shape {tuple(value.shape)} where {tuple(shape)} is needed (batch included)")
+    _check_type(who, value)
+
+
+def _check_type(who: str, value: Tensor) -> None:
+    if value.dtype != torch.float32:
+        gives, wanted = (str(dtype).removeprefix("torch.") for dtype in (value.dtype, torch.float32))
+        raise ComponentError(f"{who} gives {gives} where {wanted} is needed: make new tensors with dtype=x.dtype")

@@ -45,8 +45,8 @@ def values(data: Data) -> Tensor:
 
 
 def beside_first(model: Model, data: Data) -> dict[str, Tensor]:
-    """The side data of the first datum that the model takes, by name."""
-    own = own_side(model, data.named()) if isinstance(data, Split) else {}
+    """The side data of the first datum that decoding takes, by name."""
+    own = own_side(model.decoder_inputs, data.named()) if isinstance(data, Split) else {}
     return {name: values[0] for name, values in own.items()}
 
 

@@ -106,7 +106,7 @@ def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12
 
 def turns(model: Model) -> tuple[str, ...]:
     """The names of the classes that take turns in samples, where a picture can give each a column; else none."""
-    sides = [model.schema.side[name] for name in model.inputs]
+    sides = [model.schema.side[name] for name in model.decoder_inputs]
     if len(sides) != 1 or not sides[0].classes or sides[0].classes > COLUMNS:
         return ()
     return tuple(sides[0].names or map(str, range(sides[0].classes)))

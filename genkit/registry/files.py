@@ -71,12 +71,13 @@ def read(word: str, folder: Path) -> Code:
     Raises:
         ConfigError: there is no such file, it cannot be read, or it is no Python file.
     """
-    path = folder / Path(word).expanduser()
+    path = Path(word)
     if path.suffix != ".py" or not re.fullmatch(CODE_NAME, path.name):
         raise ConfigError(
             f"{word}: a plugin in one file is a .py file whose name has letters, digits, '_', '-' and '.'"
         )
     try:
+        path = folder / path.expanduser()
         if not path.is_file():
             what = "is a folder, and no" if path.is_dir() else "is no" if path.exists() else "there is no such"
             raise ConfigError(f"{word}: {what} file ({path.absolute()})")
@@ -85,24 +86,27 @@ def read(word: str, folder: Path) -> Code:
         source = path.read_bytes().replace(b"\r\n", b"\n")
         source.decode("utf-8")
         return Code(path.name, source, path.absolute())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{word}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def module_of(code: Code) -> ModuleType:
     """Run the code as a module with a name of its own, and give the module the hook `components` if it has none.
 
+    The code is UTF-8 whatever it says of itself: what people read is what runs.
+
     The hook brings every class that is defined in the file, derives from an interface and has a name.
     """
     stem = re.sub(r"\W", "_", code.name.removesuffix(".py"))
     module = ModuleType(f"genkit_file_{stem}_{code.sha256[:16]}")
     module.__file__ = str(code.path)
-    lines = code.source.decode("utf-8", "replace").splitlines(keepends=True)
+    text = code.source.decode("utf-8", "replace").removeprefix("\ufeff")
+    lines = text.splitlines(keepends=True)
     linecache.cache[str(code.path)] = (len(code.source), None, lines, str(code.path))  # later edits are not this code
     sys.modules[module.__name__] = module  # where pydantic and torch.compile look names up
     paths = list(sys.path)
     try:
-        exec(compile(code.source, str(code.path), "exec", dont_inherit=True), vars(module))
+        exec(compile(text, str(code.path), "exec", dont_inherit=True), vars(module))
     except BaseException:
         del sys.modules[module.__name__]
         raise

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from genkit.errors import ComponentError, ConfigError, GenkitWarning
 from genkit.parallel import group
 from genkit.registry import trust
 from genkit.registry.files import Code, read
-from genkit.registry.selection import CODE_NAME, CODE_WORD, VARIABLE, names_file, words_of
+from genkit.registry.selection import CODE_NAME, CODE_WORD, LONGEST, VARIABLE, names_file, words_of
+from genkit.text import printable
 
 
 class Files:
@@ -22,11 +24,13 @@ class Files:
         self.codes: dict[str, Code] = {}
         self.of_environment: Sequence[str] = ()
         """The words of the files in the environment's choice: each stands for any content of its name."""
+        self._messages: dict[str, str] = {}
+        """What is said of the files that were handed over and have not run since, by their words."""
+        self.begun: set[str] = set()
+        """The words of the files whose code runs now."""
 
     def handed_over(self, wanted: str | Iterable[str], folder: Path, source: str) -> str | list[str]:
-        """A choice with each path replaced by the word of its content, whose code is trusted from now on.
-
-        Warns (GenkitWarning) of each file that it is code that runs.
+        """A choice with each path replaced by the word of its content, whose code is trusted once it has run.
 
         Args:
             wanted: a choice that the user hands over.
@@ -35,29 +39,46 @@ class Files:
 
         Raises:
             ConfigError: a file cannot be read, or the environment names another one of its name.
+            ComponentError: two files have one name.
         """
         words = words_of(wanted)
         if not any(map(names_file, words)):
             return wanted if isinstance(wanted, str) else words
         for position, word in enumerate(words):
-            if names_file(word) and not CODE_WORD.fullmatch(word):
+            if CODE_WORD.fullmatch(word):
+                self._resolved(word)
+            elif names_file(word):
                 code = read(word, folder)
-                if self._by_name.get(code.name, code.word) != code.word:
-                    raise ConfigError(
-                        f"{word}: {VARIABLE} names another file that is called {code.name}; name one of them"
-                    )
-                if group.is_leader():
-                    message = f"{source}: {word} is code that runs (sha256 {code.sha256[:12]}…)"
-                    warnings.warn(message, GenkitWarning, stacklevel=2)
-                    trust.remember(code)
+                if (other := self._by_name.get(code.name, code.word)) != code.word:
+                    raise ConfigError(f"{word}: {_other(code, self.codes[other])}")
+                self._messages[code.word] = (
+                    f"{source}: {printable(word)} is code that runs (sha256 {code.sha256[:12]}…)"
+                )
                 self.codes[code.word] = code
                 words[position] = code.word
+        self._check_names(words, f"{source}: ")
         return words
+
+    @contextlib.contextmanager
+    def running(self, code: Code) -> Iterator[None]:
+        """Code that has run when the block ends, and is trusted from then on where the user has just handed it over.
+
+        Warns (GenkitWarning) before that it is code that runs. Each machine of a group notes that it is trusted.
+        """
+        if code.word in self._messages and group.is_leader():
+            warnings.warn(self._messages[code.word], GenkitWarning, stacklevel=3)
+        self.begun.add(code.word)
+        try:
+            yield
+        finally:
+            self.begun.discard(code.word)
+        if self._messages.pop(code.word, None) is not None and group.local_rank() == 0:
+            trust.remember(code)
 
     @property
     def _by_name(self) -> dict[str, str]:
         """The words of the environment's files by the names of the files."""
-        return {self.codes[word].name: word for word in self.of_environment}
+        return {self.codes[word].name: word for word in self.of_environment if word in self.codes}
 
     def resolved(self, wanted: str | Iterable[str]) -> str | list[str]:
         """A choice with the word of a content for each file whose code may run; no path in it is opened.
@@ -72,10 +93,13 @@ class Files:
         if not any(map(names_file, words)):
             return wanted if isinstance(wanted, str) else words
         words = [self._resolved(word) if names_file(word) else word for word in words]
+        self._check_names(words)
+        return words
+
+    def _check_names(self, words: Iterable[str], start: str = "") -> None:
         names = Counter(self.codes[word].name for word in dict.fromkeys(words) if word in self.codes)
         if twice := [name for name, count in names.items() if count > 1]:
-            raise ComponentError(f"two files are called {twice[0]}: give one of them another name")
-        return words
+            raise ComponentError(f"{start}two files are called {twice[0]}: give one of them another name")
 
     def sources(self, wanted: str | Iterable[str]) -> dict[str, str]:
         """The text of the files that a choice names by their content, by their names."""
@@ -93,11 +117,19 @@ class Files:
 
     def unavailable(self, files: Iterable[str]) -> list[str]:
         """Why the code of some of these words does not run, a message for each."""
-        matches = [(word, CODE_WORD.fullmatch(word)) for word in files if word not in self.codes]
+        words = [word for word in dict.fromkeys(files) if word not in self.codes]
         return [
-            f"./{match[1]} {untrusted(*match.groups())}" if match else f"{word} {untrusted(_file_name(word), None)}"
-            for word, match in matches
+            f"./{match[1]} {untrusted(*match.groups())}"
+            if (match := CODE_WORD.fullmatch(word))
+            else f"{printable(word, LONGEST)} {untrusted(_file_name(word), None)}"
+            for word in words
         ]
+
+
+def _other(code: Code, of_environment: Code) -> str:
+    if code.path == of_environment.path:
+        return f"has changed since this process read it for {VARIABLE}; start a new one"
+    return f"{VARIABLE} names another file that is called {code.name}; name one of them"
 
 
 def _file_name(path: str) -> str:

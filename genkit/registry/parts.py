@@ -29,7 +29,7 @@ class Parts:
         manager: the plugin manager with their hooks.
         choices: the choices of the environment and of a config; a plugin has to be allowed by each, and one in one file
             has to be named by one of them.
-        wanted: the config's choice, with each file by its content.
+        wanted: the config's choice, with each file by its content, and no path.
         unavailable: why the code of files in it does not run, a message for each.
     """
 

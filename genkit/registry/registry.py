@@ -30,7 +30,7 @@ from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
 from genkit.registry.kinds import name_of, why_no_component
 from genkit.registry.parts import Claims, Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
-from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical
+from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical, without_paths
 from genkit.settings.base import ChosenByName, nearest
 
 SLOW = 0.5
@@ -79,8 +79,8 @@ class Registry:
         if choice not in self._warned_of:
             self._warned_of.add(choice)
             self.warn_of_unknown(choice)
-        choices, unavailable = (self.wanted, choice), self.files.unavailable(choice.files)
-        view = Parts(self.plugins, self._claims, self.manager, choices, wanted, unavailable)
+        choices, unavailable = (self.wanted, choice), self.files.unavailable((*self.wanted.files, *choice.files))
+        view = Parts(self.plugins, self._claims, self.manager, choices, without_paths(wanted), unavailable)
         self._load_wanted(view)
         for word in dict.fromkeys((*self.wanted.files, *choice.files)):
             if word in self.files.codes:
@@ -109,17 +109,22 @@ class Registry:
                 self._load(plugin, offer.entry.load, offer.remedy)
 
     def _load_file(self, code: Code, view: Parts) -> None:
-        """Run the code of a plugin in one file, unless it has run already or the environment leaves it out.
+        """Run the code of a plugin in one file, unless it has run already or a choice leaves it out."""
+        plugin = next((each for each in self.plugins if each.key == code.word), None)
+        if plugin is None:
+            plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
+            self.plugins.append(plugin)  # also where it is left out, so that messages can say by what
+        if view.wants(plugin) and code.word not in self.files.begun:  # its own code may ask for the parts
+            with self.files.running(code):
+                if not self.manager.has_plugin(plugin.key):
+                    self._run_file(code, plugin)
+
+    def _run_file(self, code: Code, plugin: Plugin) -> None:
+        """Run the code of a plugin in one file.
 
         Raises:
             ComponentError: it fails, has no part, or one that has the name of a part of genkit's own.
         """
-        plugin = Plugin(code.name.removesuffix(".py"), code.distribution, "", sha256=code.sha256)
-        if plugin.key in [each.key for each in self.plugins]:
-            return
-        self.plugins.append(plugin)  # also where it is left out, so that messages can say by what
-        if not view.wants(plugin):
-            return
         whole = False
         try:
             self._load(plugin, lambda: module_of(code), lambda error: missing_neighbour(error, code))
@@ -167,8 +172,7 @@ class Registry:
             plugin.problems.append(f"its import failed: {what}")
         else:
             self.add(module, plugin)
-        seconds = time.perf_counter() - start
-        if seconds > SLOW:
+        if (seconds := time.perf_counter() - start) > SLOW:
             plugin.notes.append(f"took {seconds:.1f} s to import")
 
     def warn_of_unknown(self, choice: Selection) -> None:
@@ -215,8 +219,7 @@ class Registry:
         return [each for each in implementations if each.plugin is module and not is_wrapper(each)]
 
     def _claim(self, component: type[Component], plugin: Plugin) -> None:
-        problem = why_no_component(component)
-        if problem is not None:
+        if (problem := why_no_component(component)) is not None:
             plugin.problems.append(problem)
             return
         if component in plugin.components:
@@ -267,8 +270,7 @@ def registry() -> Registry:
         ConfigError: the environment variable GENKIT_PLUGINS is no choice of plugins.
     """
     whole = Registry()
-    wanted = whole.files.handed_over(os.environ.get(VARIABLE, "all"), Path(), VARIABLE)
-    whole.wanted = Selection.of(wanted, VARIABLE)
+    whole.wanted = Selection.of(whole.files.handed_over(os.environ.get(VARIABLE, "all"), Path(), VARIABLE), VARIABLE)
     whole.files.of_environment = whole.wanted.files
     whole.find_installed()
     whole.warn_of_unknown(whole.wanted)

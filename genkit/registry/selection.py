@@ -37,6 +37,15 @@ def names_file(word: str) -> bool:
     return word.startswith(("./", "../", "/", "~")) or word.partition("@")[0].lower().endswith(".py")
 
 
+def without_paths(wanted: str | Iterable[str]) -> str | list[str]:
+    """A choice without the paths of files in it, so that nobody opens them who takes its words for the user's own."""
+    words = words_of(wanted)
+    kept = [word for word in words if CODE_WORD.fullmatch(word) or not names_file(word)]
+    if len(kept) == len(words):
+        return wanted if isinstance(wanted, str) else words
+    return kept or ["none"]
+
+
 class Selection(NamedTuple):
     """A choice of plugins, by distribution or by `distribution/plugin`, and of plugins in one file.
 

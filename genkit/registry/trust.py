@@ -30,7 +30,8 @@ def remember(code: Code) -> None:
     try:
         if _read(place, code.sha256) is not None and _fault() is None:
             return
-        folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _fault() is None:
+            folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         if (fault := _fault()) is not None:
             raise RunError(fault)
         with atomic.replacing(place) as temporary:
@@ -68,11 +69,14 @@ def _read(place: Path, sha256: str) -> Code | None:
 def _fault() -> str | None:
     """Why nothing in the folder is trusted; None: the user alone writes there, or it is not there yet.
 
-    On Windows, users' folders are their own.
+    On Windows, users' folders are their own. Without a home, the folder would begin in the working directory.
     """
+    if not folder().is_absolute():
+        return f"{folder()}: is in no home of yours, so no code in it is trusted; set HOME"
     if sys.platform == "win32" or not folder().exists():
         return None
-    about = folder().stat()
-    if about.st_uid == os.getuid() and not about.st_mode & 0o022:
+    about, links = folder().stat(), [each for each in (folder(), *folder().parents) if each.is_symlink()]
+    own = about.st_uid == os.getuid() and all(each.lstat().st_uid in (0, os.getuid()) for each in links)
+    if own and not about.st_mode & 0o022:
         return None
     return f"{folder()}: others can write there, so no code in it is trusted; remove it"

@@ -179,7 +179,7 @@ class _Judge:
 
     def _asked(self, model: Model) -> Tensor | None:
         """The classes (N,) that the samples of a model were asked for; None where it takes none."""
-        side = model.schema.side.get("labels") if "labels" in model.inputs else None
+        side = model.schema.side.get("labels") if "labels" in model.decoder_inputs else None
         return None if side is None or side.classes is None or side.shape else classes_in_turn(side, self.count)
 
     def floor(self) -> SampleQuality:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import platform
 import re
 import warnings
@@ -18,7 +20,7 @@ from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
-from genkit.errors import ConfigError, GenkitWarning
+from genkit.errors import ConfigError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
@@ -29,6 +31,7 @@ from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, registry
+from genkit.registry.selection import CODE_WORD, names_file
 from genkit.runs import threads
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
@@ -51,9 +54,17 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
         return config.parse(source.resolved(), complete, overrides) if overrides else source
     if not isinstance(source, str | Path):
         return config.parse(source, partial(installed_with_files, folder=Path()), overrides)
-    is_typed = any(re.split(r"[.=\[]", assignment)[0] == "plugins" for assignment in overrides)
+    is_typed = any(assignment.partition("=")[0] == "plugins" for assignment in overrides)
     folder = Path() if is_typed else Path(source).parent
-    return config.load(source, partial(installed_with_files, folder=folder), overrides)
+    return config.load(source, partial(installed_with_files, folder=folder), map(_anchored_item, overrides))
+
+
+def _anchored_item(assignment: str) -> str:
+    """An override with an absolute path where it names a file as one item of the plugins, such as plugins[1]=./x.py."""
+    key, _, value = assignment.partition("=")
+    if not re.match(r"plugins[.\[]", key) or not names_file(value) or CODE_WORD.fullmatch(value):
+        return assignment
+    return f"{key}={json.dumps(str(Path(value).expanduser().absolute()))}"
 
 
 def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset, Model]:
@@ -199,8 +210,9 @@ def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunD
     paths = [out] if out is not None else ROOT.glob(f"{run_config.name}*")
     unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
     for directory in sorted(unfinished, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
-        if config_of(directory) == run_config:
-            return directory
+        with contextlib.suppress(GenkitError):  # it is another run: its parts are not here, or it is damaged
+            if config_of(directory) == run_config:
+                return directory
     return None
 
 

@@ -10,7 +10,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -88,10 +88,6 @@ class _Some(nn.Module):
         self.parts = nn.ModuleList(part for part in (*parts, model.conditions) if part is not None)
         self.whole = (model,)  # not a module of this one
 
-    def side(self, values: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The side data that the model takes, by name."""
-        return dict(zip(self.whole[0].inputs, values, strict=True))
-
 
 class _Encoder(_Some):
     def __init__(self, model: Model) -> None:
@@ -100,7 +96,8 @@ class _Encoder(_Some):
         super().__init__(model, model.encoder, model.sampler, model.transforms)
 
     def forward(self, x: Tensor, *side: Tensor) -> Tensor:
-        return self.whole[0].posterior(self.whole[0].transforms(x), 0, self.side(side)).mean
+        values = _by_name(self.whole[0].encoder_inputs, side)
+        return self.whole[0].posterior(self.whole[0].transforms(x), 0, values).mean
 
 
 class _Decoder(_Some):
@@ -108,7 +105,8 @@ class _Decoder(_Some):
         super().__init__(model, model.decoder, model.likelihood, model.transforms)
 
     def forward(self, z: Tensor, *side: Tensor) -> Tensor:
-        return self.whole[0].transforms.inverse(self.whole[0].decoded(z, self.side(side)))
+        values = _by_name(self.whole[0].decoder_inputs, side)
+        return self.whole[0].transforms.inverse(self.whole[0].decoded(z, values))
 
 
 class _Whole(nn.Module):
@@ -116,10 +114,27 @@ class _Whole(nn.Module):
         super().__init__()
         self.encode = _Encoder(model)
         self.decode = _Decoder(model)
+        self.names = model.inputs
+        self.own = model.encoder_inputs, model.decoder_inputs
 
     def forward(self, x: Tensor, *side: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.encode(x, *side)
-        return z, self.decode(z, *side)
+        values = _by_name(self.names, side)
+        of_encoder, of_decoder = ([values[name] for name in names] for names in self.own)
+        z = self.encode(x, *of_encoder)
+        return z, self.decode(z, *of_decoder)
+
+
+def _by_name(names: Sequence[str], values: Sequence[Tensor]) -> dict[str, Tensor]:
+    return dict(zip(names, values, strict=True))
+
+
+def _side_of(model: Model, part: Part) -> tuple[str, ...]:
+    """The side data that a part takes."""
+    if part == "encoder":
+        return model.encoder_inputs
+    if part == "decoder":
+        return model.decoder_inputs
+    return model.inputs
 
 
 Inputs = tuple[Tensor, ...]
@@ -129,7 +144,7 @@ Run = Callable[..., list[Tensor]]
 
 def _module(model: Model, part: Part) -> tuple[nn.Module, Inputs, Names]:
     """The part as a module, inputs to trace it with, and the names of inputs and outputs."""
-    example, side = _inputs(model, part, 2), model.inputs
+    example, side = _inputs(model, part, 2), _side_of(model, part)
     if part == "encoder":
         return _Encoder(model), example, (("x", *side), ("z",))
     if part == "decoder":
@@ -143,7 +158,7 @@ def _inputs(model: Model, part: Part, size: int) -> Inputs:
     Classes that the model is given take turns; other side data are 0.
     """
     generator = torch.Generator().manual_seed(size)
-    side = placeholders(model.schema, model.inputs, size)
+    side = placeholders(model.schema, _side_of(model, part), size)
     of_side = [values + _places(model.schema.side[name], values) for name, values in side.items()]
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator), *of_side

@@ -261,6 +261,29 @@ def test_a_term_that_gives_no_tensor_is_named(variant: Make) -> None:
     assert refusal(loss=["kl", name]) == f"loss '{name}' gives float for 2 data; it must give () or (B,)"
 
 
+def test_a_part_of_another_type_is_named(variant: Make) -> None:
+    name = variant(MLPEncoder, forward=lambda self, x: MLPEncoder.forward(self, x).double())
+    wanted = "gives float64 where float32 is needed: make new tensors with dtype=x.dtype"
+    assert refusal(encoder=name) == f"encoder '{name}' {wanted}"
+    name = variant(Reconstruction, forward=lambda self, forward: Reconstruction.forward(self, forward).double())
+    assert refusal(loss=["kl", name]) == f"loss '{name}' {wanted}"
+    name = variant(Reconstruction, forward=lambda self, forward: Reconstruction.forward(self, forward).long())
+    assert refusal(loss=["kl", name]) == f"loss '{name}' {wanted.replace('float64', 'int64')}"
+
+
+def test_a_part_that_cannot_be_attached_is_named(variant: Make) -> None:
+    def refuses(self: Any, model: Any) -> None:
+        raise ComponentError("it needs an encoder of x alone")
+
+    def fails(self: Any, model: Any) -> None:
+        raise KeyError("codes")
+
+    name = variant(Reconstruction, attach=refuses)
+    assert refusal(loss=["kl", name]) == f"loss '{name}' refuses the model: it needs an encoder of x alone"
+    name = variant(MLPEncoder, attach=fails)
+    assert refusal(encoder=name) == f"encoder '{name}' cannot be attached to the model: KeyError: 'codes'"
+
+
 @pytest.mark.parametrize(
     ("critic_loss", "given"), [(of_shape(2, 1), "shape (2, 1)"), (of_shape(3), "shape (3,)"), (half, "float")]
 )

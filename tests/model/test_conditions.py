@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, DataError
 from genkit.evaluation.figures import evaluate
 from genkit.interfaces import Column, Likelihood, Schema, Side, Split
 from genkit.interfaces.columns import laid_out
@@ -22,6 +23,8 @@ from genkit.model.building import build, build_part
 from genkit.model.conditions import keywords
 from genkit.model.model import Model
 from genkit.runs.opening import as_config
+from genkit.sharing.export import Part as ExportedPart
+from genkit.sharing.export import export
 from genkit.training.epochs import fit
 from genkit.training.seeds import own_random_state, seed_everything
 from genkit.training.trainer import Trainer
@@ -111,6 +114,29 @@ def test_a_part_reads_side_data_by_name(variant: Any) -> None:
     assert not torch.allclose(model.encode(x, labels=[0, 2])[1], plain[1])
     with pytest.raises(ComponentError, match=f"encoder '{name}' reads the side data 'labels', which the data lack"):
         made(Schema((4,)), encoder=encoder)
+
+
+def test_each_way_takes_what_it_reads_and_no_more(variant: Any, tmp_path: Path) -> None:
+    def init(self: Any, config: Any, shape: Any, labels: Side) -> None:
+        MLPEncoder.__init__(self, config, shape)
+
+    def forward(self: Any, x: Tensor, labels: Tensor) -> Tensor:
+        return MLPEncoder.forward(self, x) + labels.unsqueeze(1)
+
+    name = variant(MLPEncoder, __init__=init, forward=forward, reads=("labels",))
+    model = made(Schema((4,), LABELS), encoder={"name": name, "hidden": [6]})
+    assert (model.encoder_inputs, model.decoder_inputs, model.inputs) == (("labels",), (), ("labels",))
+    x, z = torch.rand(2, 4), torch.randn(3, 2)
+    assert torch.equal(model.reconstruct(x, labels=1), model.decode(model.encode(x, labels=1)))
+    assert len(model.interpolate(x[0], x[1], 5, labels=1)) == 5
+    with pytest.raises(DataError, match="'labels' would change nothing: encoding reads it, and this is decoding"):
+        model.sample(3, labels=1)
+    with pytest.raises(DataError, match="'labels' would change nothing"):
+        model.decode(z, labels=1)
+    with pytest.raises(DataError, match="not conditioned on 'size', which would change nothing; it takes labels"):
+        model.reconstruct(x, labels=1, size=2)
+    inputs = {part: export(model, tmp_path / "m.pt2", part, "torch-export").inputs for part in get_args(ExportedPart)}
+    assert inputs == {"encoder": ("x", "labels"), "decoder": ("z",), "all": ("x", "labels")}
 
 
 def test_a_decoder_that_reads_gets_the_side_data_of_each_draw(variant: Any) -> None:

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from genkit.data.dataset import DataSignature
 from genkit.errors import GenkitError
-from genkit.interfaces import Shape
+from genkit.interfaces import Schema, Shape, Side
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.model.summary import Row, describe, part_of
 from genkit.runs.opening import as_config
 
 
-def made(shape: Shape = (1, 8, 8), **changes: Any) -> Model:
+def made(shape: Shape | Schema = (1, 8, 8), **changes: Any) -> Model:
     parts = {
         "data": "digits",
         "encoder": {"name": "mlp", "hidden": [6, 5]},
@@ -72,12 +72,21 @@ def test_rows_follow_the_data_through_the_model() -> None:
         {},
         {"encoder": {"name": "mlp", "hidden": []}, "decoder": {"name": "mlp", "hidden": []}},
         {"likelihood": {"name": "gaussian", "scale": "learned"}},
+        {"prior": {"name": "mixture", "components": 3}},
     ],
 )
 @pytest.mark.parametrize("shape", [(1, 8, 8), (5,)])
 def test_parameters_add_up_to_those_of_the_model(shape: Shape, changes: dict[str, Any]) -> None:
     model = made(shape, **changes)
     assert sum(row.parameters for row in describe(model)) == sum(p.numel() for p in model.parameters())
+
+
+def test_a_condition_of_many_classes_has_a_row() -> None:
+    schema = Schema((5,), {"labels": Side(classes=1000)})
+    model = made(schema, condition="labels")
+    rows = {row.name: row for row in describe(model)}
+    assert rows["condition"] == Row("condition", "Conditions", (32,), 1000 * 32)
+    assert sum(row.parameters for row in rows.values()) == sum(p.numel() for p in model.parameters())
 
 
 def test_the_parameters_of_the_loss_terms_are_left_out() -> None:

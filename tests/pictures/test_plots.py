@@ -410,5 +410,5 @@ def test_activations_show_the_mean_of_each_unit() -> None:
     ],
 )
 def test_samples_have_a_column_for_each_class_under_its_name(side: Side, heads: tuple[str, ...]) -> None:
-    model: Any = SimpleNamespace(inputs=("labels",), schema=Schema((1, 8, 8), {"labels": side}))
+    model: Any = SimpleNamespace(decoder_inputs=("labels",), schema=Schema((1, 8, 8), {"labels": side}))
     assert plots.turns(model) == heads

@@ -14,10 +14,13 @@ import genkit
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.files.tensors import read_tensors, write_tensors
 from genkit.pictures import plots
+from genkit.record.directory import RunDirectory
+from genkit.registry import trust
 from genkit.registry.choices import installed_with_files
+from genkit.registry.files import read
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import VARIABLE
-from genkit.runs.opening import config_of, reopen
+from genkit.runs.opening import as_config, config_of, reopen, unfinished_directory
 from genkit.settings import yaml
 from genkit.sharing import weights
 
@@ -327,6 +330,19 @@ def test_what_is_typed_starts_in_the_working_directory(lab, cli):
     assert "there is no such file" in answer.err
 
 
+def test_the_other_items_start_in_the_folder_of_the_config_where_one_is_typed(lab, cli):
+    for folder, factor in ((lab, 3), (Path(), 4)):
+        (folder / "more.py").write_text(MINE.format(mark=lab / "mark", factor=factor).replace("sines", "more"))
+    (lab / "mine.yaml").write_text(CONFIG.format(data=lab / "x.npy").replace("./mine.py", "./mine.py, ./mine.py"))
+    Path("mine.py").write_text(MINE.format(mark="mark", factor=5))
+    for key in ("plugins[1]", "plugins.1"):
+        assert cli("check", lab / "mine.yaml", f"{key}=./more.py", "--no-probe").code == 0
+    assert (lab / "mark").exists()
+    assert not Path("mark").exists()
+    plugins = as_config(lab / "mine.yaml", ["plugins.1=./more.py"]).plugins
+    assert plugins[1] == read("./more.py", Path()).word
+
+
 def test_a_file_beside_names_and_all(lab):
     names = {plugin.name for plugin in installed().plugins}
     for wanted in (["all", "./mine.py"], ["genkit-torch", "./mine.py"], ["-acme", "./mine.py"], ["none", "./mine.py"]):
@@ -499,3 +515,100 @@ def test_an_interrupted_import_leaves_nothing(lab):
     with pytest.raises(KeyboardInterrupt):
         genkit.run(lab / "mine.yaml", out="run")
     assert [plugin for plugin in registry().plugins if plugin.sha256 is not None] == []
+
+
+def test_a_file_that_is_left_out_is_not_trusted(lab, new_machine, cli):
+    new_machine("none", cache=lab / "cache")
+    (lab / "mine.yaml").write_text(CONFIG.format(data=lab / "x.npy").replace("encoder: sines", "encoder: mlp"))
+    answer = cli("check", lab / "mine.yaml", "--no-probe")
+    assert answer.code == 0
+    assert "is code that runs" not in answer.err
+    assert not (lab / "mark").exists()
+    assert not (lab / "cache").exists()
+
+
+def test_a_file_that_one_choice_left_out_runs_for_the_next(lab, new_machine):
+    new_machine(f"all,{lab / 'mine.py'}")
+    assert "sines" not in installed("none").names("encoder")
+    assert "sines" in installed("all").names("encoder")
+
+
+def test_the_environment_may_name_a_file_by_its_content(lab, new_machine):
+    genkit.run(lab / "mine.yaml", out="run")
+    word = word_of(Path("run"))
+    new_machine(f"all,{word}", cache=lab.parent / "cache-0")
+    assert "sines" in installed().names("encoder")
+    new_machine(f"all,{word}")
+    with pytest.raises(ComponentError, match=r"unknown encoder 'sines'.*\./mine\.py .* is code that you have not run"):
+        installed().find("encoder", "sines")
+
+
+def test_the_environment_names_no_two_files_of_one_name(lab, new_machine):
+    (lab / "more").mkdir()
+    (lab / "more" / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=3))
+    with pytest.raises(ComponentError, match=r"GENKIT_PLUGINS: two files are called mine\.py"):
+        new_machine(f"all,{lab / 'mine.py'},{lab / 'more' / 'mine.py'}")
+
+
+def test_the_home_of_nobody_is_one_error(lab, cli):
+    answer = cli("check", lab / "mine.yaml", "plugins=[~no-such-user/mine.py]")
+    assert answer.code == 2
+    assert "~no-such-user/mine.py: cannot be read: Could not determine home directory" in answer.err
+
+
+def test_the_name_of_a_folder_acts_on_no_terminal(lab):
+    (lab / "a\x1b[2J").mkdir()
+    shutil.copy(lab / "mine.py", lab / "a\x1b[2J" / "mine.py")
+    with pytest.warns(GenkitWarning, match=r"^plugins: \./a\\x1b\[2J/mine\.py is code that runs"):
+        installed_with_files(["./a\x1b[2J/mine.py"], lab)
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_what_people_read_is_what_runs(lab, start):
+    hidden = "# coding: utf-7\n# +AAo-raise SystemExit(3)\n"
+    (lab / "mine.py").write_text(start + hidden + MINE.format(mark=lab / "mark", factor=1), encoding="utf-8")
+    assert "sines" in installed_with_files(["./mine.py"], lab).names("encoder")
+
+
+def test_a_long_word_of_a_stranger_fills_no_screen(downloaded):
+    config = yaml.read(downloaded / "config.yaml").values
+    (downloaded / "config.yaml").write_text(yaml.write({**config, "plugins": [f"./{'A' * 3000}/x.py"]}))
+    with pytest.raises(ComponentError) as caught:
+        config_of(RunDirectory(downloaded))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(("local_rank", "notes"), [("0", True), ("1", False)])
+def test_one_process_on_each_machine_of_a_group_notes_that_code_is_trusted(lab, monkeypatch, local_rank, notes):
+    for name, value in {"WORLD_SIZE": "4", "RANK": "2", "LOCAL_RANK": local_rank}.items():
+        monkeypatch.setenv(name, value)
+    (word,) = installed_with_files(["./mine.py"], lab).wanted
+    assert (trust.recall(*word.removeprefix("./").split("@")) is not None) is notes
+
+
+def test_a_file_of_the_environment_that_changed_meanwhile_is_named(lab, new_machine):
+    new_machine(f"all,{lab / 'mine.py'}")
+    (lab / "mine.py").write_text(MINE.format(mark=lab / "mark", factor=2))
+    with pytest.raises(ConfigError, match=r"\./mine\.py: has changed since this process read it for GENKIT_PLUGINS"):
+        installed_with_files(["./mine.py"], lab)
+
+
+@pytest.mark.parametrize("words", [["../lab/mine.py"], ["all", "{lab}/mine.py"], "./mine.py"])
+def test_the_config_of_a_model_of_a_stranger_can_be_run_as_plain_values(lab, new_machine, altered, words, monkeypatch):
+    one = genkit.run(lab / "mine.yaml", ["encoder={name: mlp, hidden: []}"], out="run").directory.model
+    words = [word.format(lab=lab) for word in words] if isinstance(words, list) else words
+    path = altered(lab / "m.safetensors", one, lambda h: h["config"].update(plugins=words))
+    (lab / "mark").unlink()
+    new_machine()
+    monkeypatch.chdir(lab)
+    values = genkit.load(path).config.resolved()
+    assert genkit.run(values, out="again").directory.model.is_file()
+    assert not (lab / "mark").exists()
+
+
+def test_an_unfinished_run_is_found_beside_one_whose_code_was_never_run_here(lab):
+    run = genkit.run(lab / "mine.yaml", until=(1, 0))
+    shutil.copytree(run.directory.path, "runs/mine-2")
+    config = yaml.read("runs/mine-2/config.yaml").values
+    Path("runs/mine-2/config.yaml").write_text(yaml.write({**config, "plugins": ["./evil.py"]}))
+    assert unfinished_directory(run.config).path == run.directory.path

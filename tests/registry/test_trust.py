@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_a_folder_of_somebody_else_is_not_trusted(monkeypatch):
         assert recalled() is None
 
 
+def test_a_link_of_somebody_else_is_not_followed(tmp_path, monkeypatch):
+    trust.remember(CODE)
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    (tmp_path / "cache").symlink_to(tmp_path / "moved")
+    assert recalled() is not None  # a link of one's own
+
+    def lstat(path):
+        about = os.lstat(path)
+        return SimpleNamespace(st_mode=about.st_mode, st_uid=12345)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    with pytest.warns(GenkitWarning, match=r"others can write there"):
+        assert recalled() is None
+
+
 def test_what_cannot_be_read_is_said_and_not_trusted(monkeypatch):
     trust.remember(CODE)
 
@@ -69,6 +85,19 @@ def test_what_cannot_be_read_is_said_and_not_trusted(monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.warns(GenkitWarning, match=r"trusted-code: cannot be read \(Permission denied\)"):
+        assert recalled() is None
+
+
+def test_without_a_home_nothing_below_the_working_directory_is_trusted(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "folder", lambda: Path("~/.cache/genkit/trusted-code"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(GenkitWarning, match=r"cannot be noted .*is in no home of yours"):
+        trust.remember(CODE)
+    assert list(tmp_path.iterdir()) == []
+    place = trust.folder() / CODE.sha256 / CODE.name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(CODE.source)
+    with pytest.warns(GenkitWarning, match=r"is in no home of yours, so no code in it is trusted; set HOME"):
         assert recalled() is None
 
 

@@ -236,3 +236,9 @@ def test_a_part_that_exits_in_training_is_named(digits, variant):
 
     (error,) = check(encoder_of(variant, digits, forward)).errors
     assert "encoder 'of-test' fails in training on input of shape (8, 1, 8, 8): SystemExit: bye" in error
+
+
+def test_a_prior_that_is_yet_to_be_fitted_is_looked_at(digits):
+    report = check(as_config(digits, ["prior=gmm", *ARRAYS]))
+    assert report.errors == []
+    assert report.bytes > 0

@@ -34,7 +34,7 @@ def interpolate(
     x = chosen.x
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
-    side = {name: values[first] for name, values in own_side(model, chosen.named()).items()}
+    side = {name: values[first] for name, values in own_side(model.inputs, chosen.named()).items()}
     path = model.interpolate(as_float(x[first]), as_float(x[last]), steps, **side)
     if not outputs.write_table(out, model, path):
         outputs.write_data(out, path.numpy(), model.limits, columns=steps)

@@ -64,7 +64,7 @@ def side_data(model: Model, texts: Sequence[str], n: int) -> dict[str, Tensor]:
     from genkit.model.side import completed
 
     try:
-        return completed(model, assignments(texts), n, turns=True)
+        return completed(model, model.decoder_inputs, assignments(texts), n, turns=True)
     except DataError as error:
         fail(f"--given: {error}")
 
