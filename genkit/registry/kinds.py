@@ -20,6 +20,14 @@ def name_of(component: type[Component]) -> str:
     return str(component.Config.model_fields["name"].default)
 
 
+def would_be(candidate: Any) -> tuple[str, str] | None:
+    """The kind and the name that a class would have if it were a component; None: it says neither."""
+    try:
+        return str(candidate.kind), name_of(candidate)
+    except (AttributeError, KeyError):
+        return None
+
+
 def why_no_component(candidate: Any) -> str | None:
     """Why a class is no component that configs can name; None: it is one."""
     label = getattr(candidate, "__qualname__", repr(candidate))
