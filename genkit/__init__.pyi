@@ -6,6 +6,7 @@ from .interfaces import (
     Augmentation as Augmentation,
     DataSource as DataSource,
     Decoder as Decoder,
+    DensitySampler as DensitySampler,
     Description as Description,
     Encoder as Encoder,
     FittedPrior as FittedPrior,
@@ -27,7 +28,13 @@ from .interfaces import (
 )
 from .model.building import build as build, build_part as build_part
 from .model.model import Model as Model
-from .parallel.draws import batch_mean as batch_mean, normal as normal, uniform as uniform
+from .parallel.draws import (
+    batch_mean as batch_mean,
+    gather as gather,
+    normal as normal,
+    own_rows as own_rows,
+    uniform as uniform,
+)
 from .record.run import Run as Run
 from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import json
+import math
 import os
 import re
 import shlex
@@ -15,10 +16,11 @@ import pytest
 import torch
 
 from genkit.errors import GenkitError
-from genkit.interfaces import Encoder
+from genkit.interfaces import Encoder, Latent
 from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config
 from genkit.testing import checks
+from genkit_vae import GaussianSampler
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -239,6 +241,33 @@ def test_the_parts_of_the_page_on_conditions_keep_their_contracts(tmp_path, monk
     page = importlib.import_module("parts_of_the_page")
     for part in (page.Told, page.Wide):
         assert [result for result in (check.result() for check in checks(part)) if result.status == "FAILED"] == []
+
+
+def test_the_term_over_pairs_of_the_plugin_guide_keeps_its_contract(tmp_path, monkeypatch):
+    block = next(block for block in blocks("python", "docs/plugins.md") if "totalcorr.py" in block)
+    (tmp_path / "totalcorr_of_the_guide.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    (term,) = importlib.import_module("totalcorr_of_the_guide").components()
+    results = {check.name: check.result() for check in checks(term)}
+    assert [result for result in results.values() if result.status in ("FAILED", "not run")] == []
+    assert results["shared batch"].status == results["together compiled"].status == "ok"
+
+
+def test_the_term_over_pairs_of_the_plugin_guide_has_the_value_of_a_gaussian_in_closed_form():
+    namespace: dict = {"__name__": "totalcorr"}
+    exec(next(block for block in blocks("python", "docs/plugins.md") if "totalcorr.py" in block), namespace)
+    (term,) = namespace["components"]()
+    sampler = GaussianSampler(GaussianSampler.Config(), None)
+    made, n, rho, noise = term(term.Config(), (1,)), 2000, 0.9, 0.5
+    made.attach(SimpleNamespace(sampler=sampler))
+    torch.manual_seed(0)
+    covariance = torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
+    mean = torch.randn(n, 2, dtype=torch.float64) @ torch.linalg.cholesky(covariance).T
+    z = mean + noise * torch.randn_like(mean)
+    latent = Latent(z.unsqueeze(0), mean, None, None, extra={"log_var": torch.full_like(mean, 2 * math.log(noise))})
+    values = made(SimpleNamespace(latent=latent))
+    exact = -0.5 * math.log(1 - (rho / (1 + noise**2)) ** 2)
+    assert float(values.mean()) == pytest.approx(exact, abs=4 * float(values.std()) / n**0.5)
 
 
 def test_the_pair_of_the_plugin_guide_keeps_its_contract(tmp_path, monkeypatch):

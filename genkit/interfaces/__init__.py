@@ -19,7 +19,7 @@ from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Ne
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
-from genkit.interfaces.sampler import Latent, Sampler, Support
+from genkit.interfaces.sampler import DensitySampler, Latent, Sampler, Support
 from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
 
@@ -42,6 +42,7 @@ __all__ = [
     "Component",
     "DataSource",
     "Decoder",
+    "DensitySampler",
     "Description",
     "Encoder",
     "FittedPrior",

@@ -38,7 +38,8 @@ class Latent(NamedTuple):
 
     A term that reads it says so (`needs`): in training a sampler may leave it out where nothing needs it."""
     extra: Mapping[str, Tensor] = MappingProxyType({})
-    """Further tensors by name for terms of the same family, (B, ...): pre-activations, indices of codes, distances."""
+    """Further tensors by name, (B, ...): parameters of q(z|x) that `DensitySampler.log_q` reads; for terms of the same
+    family pre-activations, indices of codes, distances."""
 
     @property
     def divergence(self) -> Tensor | None:
@@ -84,3 +85,21 @@ class Sampler(Part, ABC):
     @abstractmethod
     def prior(self, n: int) -> Tensor:
         """Draw n times from p(z): (n, *latent_shape), on the device of the model."""
+
+
+class DensitySampler(Sampler):
+    """A sampler whose q(z|x) is a density that can be evaluated at any z, for terms over pairs and some priors.
+
+    Args:
+        config: the sampler's options.
+        features: the shape of one datum's features; None: the model has no encoder, and only `prior` is used.
+    """
+
+    @abstractmethod
+    def log_q(self, z: Tensor, mean: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+        """Log q(z|x) in nats at any z, of posteriors with this `mean` and `extra` of their `Latent`.
+
+        z (..., *latent_shape), mean (..., *latent_shape) and extra (..., *) -> (..., G), a column for each of G groups
+        of dimensions that are independent, those of an exact `kl`. Leading dimensions broadcast: z of shape
+        (K, B, 1, *latent_shape) and the posteriors of N data give (K, B, N, G).
+        """

@@ -11,6 +11,7 @@ from genkit.interfaces.component import Component
 from genkit.interfaces.loss import Forward
 from genkit.interfaces.part import Attached, Follower, Part
 from genkit.interfaces.prior import Prior
+from genkit.interfaces.sampler import Sampler
 
 HERE = __name__.rpartition(".")[0]
 READING = {"forward", "log_prob", "mean", "sample", "critic_loss"}
@@ -76,9 +77,11 @@ def _plain(parameter: inspect.Parameter) -> str:
 
 
 def remedy(error: BaseException) -> str:
-    """What to write in place of a field that an interface had, as a suffix of a message; empty for other errors."""
+    """What to do about something that an interface has no more, or a sampler has not, as a suffix; else empty."""
     if isinstance(error, AttributeError) and isinstance(error.obj, Forward) and error.name in NEWER:
         return f"; {NEWER[error.name]}"
+    if isinstance(error, AttributeError) and isinstance(error.obj, Sampler) and error.name == "log_q":
+        return "; the sampler's q(z|x) has no density at any z (genkit.DensitySampler): choose another sampler"
     if isinstance(error, ValueError) and "values to unpack" in str(error):
         return (
             "; where that is a Latent or a Forward, read its fields by name (latent.z, latent.kl): there are more now"

@@ -1,4 +1,4 @@
-"""Random numbers and means of a batch that do not depend on how many processes share the batch.
+"""Random numbers, means and rows of a batch that do not depend on how many processes share the batch.
 
 Every process seeds its generators alike, so `torch.randn` in a part gives each process the same noise for other data.
 `normal` and `uniform` draw for the whole batch, and give each process its own rows of the draws.
@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from genkit.errors import ComponentError
 from genkit.parallel.group import count, rank
 
 
@@ -124,9 +125,69 @@ def batch_mean(values: Tensor) -> Tensor:
 def counted_mean(values: Tensor) -> tuple[Tensor, Tensor]:
     """The mean over the rows (N, ...) of all processes, (...), and the number of these rows, ()."""
     own = torch.cat([values.sum(0).flatten(), values.new_full((1,), len(values))])
-    is_shared = count() > 1 or _stand_in is not None
-    total: Tensor = _Sum.apply(own) if is_shared else own  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(own) if _is_shared() else own  # type: ignore[no-untyped-call]
     return (total[:-1] / total[-1]).view(values.shape[1:]), total[-1].detach()
+
+
+def gather(values: Tensor, batch: int = 0) -> Tensor:
+    """The rows of all processes that share the batch, in the batch's order, the same in every process.
+
+    It passes gradients back: each process gets those of its own rows, summed over the processes. Alone it is `values`.
+
+    Args:
+        values: numbers of this process's data, (..., B, ...), for floating point and whole numbers.
+        batch: the index of the batch dimension, from 0.
+
+    Returns:
+        (..., N, ...) for the N data of the whole batch.
+
+    Raises:
+        ComponentError: `values` has not one row for each datum of this process.
+
+    Example:
+        >>> z, mean = torch.zeros(8, 2), torch.zeros(8, 2)
+        >>> (z.unsqueeze(1) - genkit.gather(mean)).shape  # own data against all: (B, N, D)
+        torch.Size([8, 8, 2])
+    """
+    rows = _at_hand
+    if rows is None or not _is_shared():
+        return values
+    _check_rows("genkit.gather", values, batch, rows.stop - rows.start, "datum of this process")
+    own = values.movedim(batch, 0)
+    before, after = own.new_zeros(rows.start, *own.shape[1:]), own.new_zeros(rows.total - rows.stop, *own.shape[1:])
+    whole: Tensor = _Sum.apply(torch.cat([before, own, after]))  # type: ignore[no-untyped-call]
+    return whole.movedim(0, batch)
+
+
+def own_rows(values: Tensor, batch: int = 0) -> Tensor:
+    """This process's rows of numbers for the whole batch, as of `gather`: (..., N, ...) -> (..., B, ...).
+
+    `genkit.own_rows(torch.eye(N))`, (B, N), is 1 where a datum meets itself. Alone it is `values`.
+
+    Args:
+        values: numbers of all data of the batch.
+        batch: the index of the batch dimension, from 0.
+
+    Raises:
+        ComponentError: `values` has not one row for each datum of the whole batch.
+    """
+    rows = _at_hand
+    if rows is None or not _is_shared():
+        return values
+    _check_rows("genkit.own_rows", values, batch, rows.total, "datum of the whole batch")
+    return values.narrow(batch, rows.start, rows.stop - rows.start)
+
+
+def _is_shared() -> bool:
+    return count() > 1 or _stand_in is not None
+
+
+def _check_rows(who: str, values: Tensor, batch: int, wanted: int, of: str) -> None:
+    if values.shape[batch] != wanted:
+        raise ComponentError(
+            f"{who} takes one row for each {of}, {wanted} along dimension {batch}, and got {tuple(values.shape)}; "
+            "`batch` names another dimension"
+        )
 
 
 class _Sum(torch.autograd.Function):

@@ -23,6 +23,7 @@ from genkit.interfaces import (
     INTERFACES,
     Augmentation,
     Component,
+    DensitySampler,
     Description,
     Forward,
     Latent,
@@ -42,7 +43,7 @@ from genkit.registry.registry import installed
 from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
-DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, LearnedLoss, Augmentation)
+DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, DensitySampler, LearnedLoss, Augmentation)
 SCHEDULES = (Ramp, Cosine, Steps, Plateau)
 PASSED = (Latent, Forward, Split, RawData, MetricData, Description)
 """The values that parts pass to each other."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genkit.errors import ComponentError, in_a_line, place
-from genkit.interfaces import Latent, Sampler, Shape
+from genkit.interfaces import DensitySampler, Latent, Sampler, Shape
 from genkit.testing.cases import SamplerCase
 from genkit.testing.check import promise
 from genkit.testing.estimates import DRAWS, SIGMAS
@@ -20,6 +20,7 @@ BUILDS = 5
 DATA = 50
 FOLLOWS = 0.5
 """The least correlation of means with draws: a mean that ignores the draws has one near 0, whatever the weights."""
+PAIRS = "for z (K, B, 1, *latent_shape) and the posteriors of B data, whose leading dimensions broadcast,"
 WHOLE_NOISE = "of the whole shape (K, B, ...) at once, genkit.normal(draws, *mean.shape, batch=1, like=mean)"
 
 
@@ -88,6 +89,45 @@ def mean_for_any_draws(subject: Subject) -> None:
         low, high = case.part.bounds
         inside = bool((some.mean >= low).all() and (some.mean <= high).all())
         require(inside, f"its mean leaves the bounds that it states, {low:g} to {high:g}: state those that it keeps")
+
+
+@promise(DensitySampler, after=("shapes", "eval determinism"))
+@torch.no_grad()
+def density_at_any_point(subject: Subject) -> None:
+    """log_q gives `Latent.log_q` at the draws, and the density of each draw under each posterior of a batch."""
+    for case in subject.cases():
+        stir(case.part)
+        case.part.eval()
+        latent = case.posterior(5, 3, spread=3)
+        own = case.part.log_q(latent.z, latent.mean, latent.extra)
+        _check_groups(own, latent, math.prod(case.part.latent_shape))
+        try:
+            pairs = case.part.log_q(latent.z.unsqueeze(2), latent.mean, latent.extra)
+        except RuntimeError as error:
+            raise ContractError(f"log_q fails {PAIRS}: {in_a_line(error)}{place(error)}") from error
+        each = [
+            case.part.log_q(latent.z, latent.mean[i], {name: value[i] for name, value in latent.extra.items()})
+            for i in range(5)
+        ]
+        same = pairs.shape == (3, 5, *own.shape[1:]) and close(pairs, torch.stack(each, 2))
+        require(same, f"log_q differs {PAIRS} from that of one posterior at a time, (K, B, G), stacked along B")
+
+
+def _check_groups(own: Tensor, latent: Latent, most: int) -> None:
+    """The shape of log_q at the draws of 5 data, and its sum."""
+    exact = latent.kl is not None and latent.kl.ndim == 2
+    groups = f"{latent.kl.shape[1]}, as kl" if latent.kl is not None and exact else f"1 to {most}"
+    right = own.ndim == 3 and own.shape[:2] == (3, 5) and 1 <= own.shape[2] <= most
+    require(
+        right and (latent.kl is None or not exact or own.shape[2] == latent.kl.shape[1]),
+        f"log_q is {tuple(own.shape)} for 3 draws of 5 data, and must be (3, 5, G), a column for each of G groups of "
+        f"dimensions: {groups}",
+    )
+    require(
+        latent.log_q is not None and close(own.sum(2), latent.log_q),
+        "log_q at the draws, summed over the groups, is not `Latent.log_q`, which a sampler that has log_q gives in "
+        "eval mode: both are log q(z|x) in nats",
+    )
 
 
 @promise(Sampler, after=("shapes",))

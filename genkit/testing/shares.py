@@ -34,8 +34,9 @@ NOISE = (
 )
 STATISTIC = (
     "each process computes over its own rows what must be computed over the batch: take means over a batch from "
-    "genkit.batch_mean, which is the mean over the whole batch, not from values.mean(0); another statistic, which "
-    "several processes only approximate, is marked as an expected failure"
+    "genkit.batch_mean, which is the mean over the whole batch, not from values.mean(0), and the data that a datum is "
+    "compared with, as in a term over pairs, from genkit.gather; a statistic that several processes only approximate "
+    "is marked as an expected failure"
 )
 
 Read = Callable[[Any, Rows | None], Tensors]
@@ -154,7 +155,7 @@ def _played_by_all(part: nn.Module, read: Read) -> list[tuple[Tensors, Tensor]]:
         require(
             not results and len({value.shape for value in summands}) == 1,
             "where processes share a batch, some of them ask for sums over it that others do not ask for, and wait for "
-            "ever: call genkit.batch_mean whatever the data are",
+            "ever: call genkit.batch_mean and genkit.gather whatever the data are",
         )
         sums.append(torch.stack(summands).sum(0))
 

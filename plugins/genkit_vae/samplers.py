@@ -6,17 +6,18 @@ B data, K draws, D latent dimensions.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from genkit import Latent, Sampler, Shape, normal
+from genkit import DensitySampler, Latent, Shape, normal
 from genkit.interfaces import Whole
 
 
-class GaussianSampler(Sampler):
+class GaussianSampler(DensitySampler):
     """q(z|x) = N(mean, diag exp(log_var)), p(z) = N(0, I).
 
     Two linear heads read the features side by side. A draw is z = mean + exp(log_var / 2) · eps with eps ~ N(0, I), so
@@ -34,7 +35,7 @@ class GaussianSampler(Sampler):
         (torch.Size([3, 5, 2]), torch.Size([5, 2]))
     """
 
-    class Config(Sampler.Config):
+    class Config(DensitySampler.Config):
         """Options of the Gaussian sampler."""
 
         name: Literal["gaussian"] = "gaussian"
@@ -59,7 +60,7 @@ class GaussianSampler(Sampler):
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
         """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio and log_q (K, B).
 
-        In training log_q is None where nothing needs it.
+        In training log_q is None where nothing needs it. `extra` has log_var (B, D).
         """
         flat = features.flatten(1)
         mean, log_var = self.mean(flat), self.log_var(flat)
@@ -70,10 +71,15 @@ class GaussianSampler(Sampler):
         squares = z.square()
         log_ratio = (squares - eps.square() - log_var).sum(-1) / 2
         if self.training and not self.needs_log_q:
-            return Latent(z, mean, kl, log_ratio)
+            return Latent(z, mean, kl, log_ratio, extra={"log_var": log_var})
         log_q = torch.sub(log_ratio - mean.shape[1] * math.log(2 * math.pi) / 2, squares.sum(-1), alpha=0.5)
-        return Latent(z, mean, kl, log_ratio, log_q)
+        return Latent(z, mean, kl, log_ratio, log_q, {"log_var": log_var})
 
     def prior(self, n: int) -> Tensor:
         """N draws from N(0, I): (n, D)."""
         return normal(n, *self.latent_shape, batch=0, like=self.origin)
+
+    def log_q(self, z: Tensor, mean: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+        """Log N(z; mean, exp(log_var)) for each dimension, (..., D)."""
+        log_var = extra["log_var"]
+        return -((z - mean).square() * torch.exp(-log_var) + log_var + math.log(2 * math.pi)) / 2

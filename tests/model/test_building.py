@@ -235,6 +235,20 @@ def test_a_prior_that_gives_no_tensor_is_named(variant: Make) -> None:
     assert refusal(sampler=name) == needed
 
 
+def test_a_part_that_asks_a_sampler_without_one_for_its_density_is_named(variant: Make) -> None:
+    def attach(self: Any, model: Any) -> None:
+        self.log_q = model.sampler.log_q
+
+    name = variant(Reconstruction, attach=attach)
+    assert made(loss=[name]).losses[name].log_q is not None
+    said = refusal(sampler="point", loss=[name])
+    assert said.startswith(f"loss '{name}' cannot be attached to the model: AttributeError: 'PointSampler' object has")
+    assert said.endswith("no density at any z (genkit.DensitySampler): choose another sampler")
+    decoder = variant(MLPDecoder, attach=failing)
+    said = refusal(decoder=decoder)
+    assert said.startswith(f"decoder '{decoder}' cannot be attached to the model: ValueError: of no use")
+
+
 def test_a_likelihood_whose_mean_raises_is_named(variant: Make) -> None:
     name = variant(BernoulliLikelihood, mean=failing)
     failure = f"likelihood '{name}' (mean) fails on input of shape (1, 2, 1, 4, 4): ValueError: of no use"

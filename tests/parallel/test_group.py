@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from genkit.errors import RunError
+from genkit.errors import ComponentError, RunError
 from genkit.parallel import draws, group, normalization
-from genkit.parallel.draws import Rows, batch_mean, mean, normal, rows_of, sharing
+from genkit.parallel.draws import Rows, batch_mean, gather, mean, normal, own_rows, rows_of, sharing
 from tests.processes import Processes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -167,6 +167,56 @@ def test_batch_normalization_over_two_processes_is_that_of_one(tmp_path, environ
 
 
 @pytest.mark.slow
+def test_a_term_over_pairs_has_the_gradients_of_one_process_in_two(tmp_path, environment, process):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import torch
+        from genkit.parallel import draws, group
+
+        def term(x, weight):  # each datum against all others, which weigh by their place in the batch
+            z = torch.tanh(x @ weight).expand(2, -1, -1)
+            everyone = draws.gather(z, batch=1)
+            far = 1 - draws.own_rows(torch.eye(everyone.shape[1], dtype=x.dtype))
+            places = torch.arange(everyone.shape[1]) + 1
+            pairs = (z.unsqueeze(2) * everyone.unsqueeze(1)).sum(3).exp()
+            return (pairs * far * places).sum(2).log().mean(0)
+
+        def objective(x, weight):  # by a value of each datum, and by one of the batch
+            values, everyone = term(x, weight), draws.gather(torch.tanh(x @ weight))
+            return draws.mean(values) + draws.mean(torch.logsumexp(everyone @ everyone.T, 1).mean())
+
+        torch.manual_seed(0)
+        with group.joined(torch.device("cpu")):
+            for total in (8, 7, 2, 1):  # the last has a process without a datum
+                x = torch.randn(total, 3, dtype=torch.float64)
+                weight = torch.randn(3, 2, dtype=torch.float64)
+                rows = draws.rows_of(total)
+                own, mine = x.clone().requires_grad_(), weight.clone().requires_grad_()
+                with draws.sharing(total):
+                    if total > 1:
+                        value = objective(own[rows.start:rows.stop], mine)
+                    whole = draws.gather(x[rows.start:rows.stop])
+                    codes = draws.gather(torch.arange(total)[rows.start:rows.stop])
+                assert torch.equal(whole, x), total
+                assert codes.tolist() == list(range(total))
+                if total == 1:
+                    continue
+                value.backward()
+                group.add_up([value.data, mine.grad])
+                expected, alone = x.clone().requires_grad_(), weight.clone().requires_grad_()
+                wanted = objective(expected, alone)
+                wanted.backward()
+                torch.testing.assert_close(value, wanted, rtol=1e-12, atol=0)
+                torch.testing.assert_close(mine.grad, alone.grad, rtol=1e-9, atol=1e-12)
+                slice_ = slice(rows.start, rows.stop)
+                torch.testing.assert_close(own.grad[slice_], expected.grad[slice_], rtol=1e-9, atol=1e-12)
+        """)
+    )
+    two_processes(process, script, environment=environment)
+
+
+@pytest.mark.slow
 def test_a_listener_of_the_leading_process_ends_training_in_all_of_them(tmp_path, environment, process):
     script = tmp_path / "script.py"
     script.write_text(
@@ -202,6 +252,36 @@ def test_what_adds_up_in_place_of_the_processes_does_so_forward_and_backward():
     torch.testing.assert_close(values.grad, torch.full_like(values, 2 / 4))
     with draws.taking(Rows(0, 2, 4)):
         torch.testing.assert_close(batch_mean(values), values.mean(0))
+
+
+def test_rows_are_gathered_in_their_place_and_their_gradients_come_back():
+    values = torch.rand(2, 3, requires_grad=True)
+    with draws.taking(Rows(1, 3, 4)), draws.adding_by(lambda summand: 2 * summand):
+        whole = gather(values)
+        assert torch.equal(whole[1:3], 2 * values)
+        assert not whole[[0, 3]].any()
+        assert torch.equal(gather(values.T, batch=1), whole.T)
+        assert torch.equal(own_rows(whole), 2 * values)
+        assert torch.equal(own_rows(whole.T, batch=1), 2 * values.T)
+        (whole * torch.arange(4.0).unsqueeze(1)).sum().backward()
+        for wrong, values_of_it in ((gather, values.T), (own_rows, values)):
+            with pytest.raises(ComponentError, match=f"genkit.{wrong.__name__} takes one row for each datum"):
+                wrong(values_of_it)
+    torch.testing.assert_close(values.grad, 2 * torch.tensor([[1.0], [2.0]]).expand(2, 3))
+
+
+def test_alone_rows_are_gathered_by_nothing():
+    values = torch.rand(4, 3, requires_grad=True)
+    with sharing(10):
+        assert gather(values) is values
+        assert own_rows(values) is values
+    program = torch.export.export(Gathers(), (values,))
+    assert not any("cat" in str(node.target) for node in program.graph.nodes)
+
+
+class Gathers(nn.Module):
+    def forward(self, x):
+        return own_rows(gather(x)) * 2
 
 
 @pytest.mark.parametrize("total", [0, 1, 2, 3, 100, 101])

@@ -98,6 +98,13 @@ def test_log_ratio_is_log_q_minus_log_p_at_the_draws() -> None:
     torch.testing.assert_close(latent.log_q, posterior(made, features).log_prob(latent.z).sum(-1))
 
 
+def test_log_q_is_the_density_of_each_draw_under_each_posterior() -> None:
+    made, features = sampler(dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64) * 2
+    latent = made.train()(features, draws=7)
+    pairs = made.log_q(latent.z.unsqueeze(2), latent.mean, latent.extra)
+    torch.testing.assert_close(pairs, posterior(made, features).log_prob(latent.z.unsqueeze(2)))
+
+
 def test_log_ratio_averages_to_the_kl() -> None:
     made, features = sampler(), torch.randn(4, 5)
     latent = made(features, draws=40_000)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genkit import batch_mean, normal
+from genkit import batch_mean, gather, normal
 from genkit.interfaces import LearnedLoss, Loss
 
 
@@ -253,6 +253,32 @@ class Averaged(Reconstruction):
         return super().forward(forward).mean()
 
 
+class Crowded(Reconstruction):
+    """Compares each draw with those of its own rows."""
+
+    def others(self, z):
+        return z
+
+    def forward(self, forward):
+        z = forward.latent.z
+        away = (z.unsqueeze(2) - self.others(z).unsqueeze(1)).square().flatten(3).sum(3)
+        return torch.exp(-away).mean((0, 2))
+
+
+class CrowdedTogether(Crowded):
+    """Compares it with those of the whole batch."""
+
+    def others(self, z):
+        return gather(z, batch=1)
+
+
+class GathersDraws(Crowded):
+    """Takes the draws for the data."""
+
+    def others(self, z):
+        return gather(z)
+
+
 class AsksWhereTheDataAreDark(Reconstruction):
     """Asks for a mean over the batch where its own rows say so."""
 
@@ -368,14 +394,30 @@ WRONG = [
     (Noisy, "shared batch", "genkit.normal(*x.shape, batch=0, like=x), not from torch.randn"),
     (OwnNoise, "shared batch", "where processes share a batch, critic_loss is another"),
     (FreeBits, "shared batch", "take means over a batch from genkit.batch_mean"),
+    (Crowded, "shared batch", "as in a term over pairs, from genkit.gather"),
+    (GathersDraws, "shared batch", "genkit.gather takes one row for each datum of this process"),
     (Averaged, "shared batch", "take means over a batch from genkit.batch_mean"),
-    (AsksWhereTheDataAreDark, "shared batch", "wait for ever: call genkit.batch_mean whatever the data are"),
+    (
+        AsksWhereTheDataAreDark,
+        "shared batch",
+        "call genkit.batch_mean and genkit.gather whatever the data are",
+    ),
     (EachPixel, "critic loss", "critic_loss is (1, 3) for 1 data"),
 ]
 
 
 @pytest.mark.parametrize(
-    "component", [Reconstruction, Divergence, ImportanceWeighted, Discrepancy, NoisyTogether, FreeBitsTogether, Critic]
+    "component",
+    [
+        Reconstruction,
+        Divergence,
+        ImportanceWeighted,
+        Discrepancy,
+        NoisyTogether,
+        FreeBitsTogether,
+        CrowdedTogether,
+        Critic,
+    ],
 )
 def test_a_right_term_passes(failures, component):
     assert failures(component) == {}

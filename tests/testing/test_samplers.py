@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from genkit import batch_mean, normal, uniform
-from genkit.interfaces import Latent, Sampler
+from genkit.interfaces import DensitySampler, Latent, Sampler
 
 
 class Good(Sampler):
@@ -353,7 +353,64 @@ class CentredTogether(CentredInTraining):
 
 
 MEAN = "`mean` is the point that stands for the datum, never a draw"
+
+
+class Anywhere(Good, DensitySampler):
+    """Gives its density at any point."""
+
+    def forward(self, features, draws=1):
+        latent = super().forward(features, draws)
+        log_var = self.heads(features.flatten(1)).chunk(2, 1)[1]
+        log_p = -(latent.z.square() + math.log(2 * math.pi)).sum(-1) / 2
+        return latent._replace(log_q=latent.log_ratio + log_p, extra={"log_var": log_var})
+
+    def log_q(self, z, mean, extra):
+        return torch.distributions.Normal(mean, torch.exp(extra["log_var"] / 2)).log_prob(z)
+
+
+class Elsewhere(Anywhere):
+    """Leaves out the constant."""
+
+    def log_q(self, z, mean, extra):
+        return super().log_q(z, mean, extra) + math.log(2 * math.pi) / 2
+
+
+class SummedDensity(Anywhere):
+    """Sums over the dimensions."""
+
+    def log_q(self, z, mean, extra):
+        return super().log_q(z, mean, extra).sum(-1)
+
+
+class OneDensityEach(Anywhere):
+    """Takes it that there is a posterior for each point."""
+
+    def log_q(self, z, mean, extra):
+        return super().log_q(z, mean.expand(z.shape), extra)
+
+
+class OwnDensity(Anywhere):
+    """Takes each point with its own posterior, whatever the places of the two."""
+
+    def log_q(self, z, mean, extra):
+        if z.ndim > 3:
+            mean, extra = mean.unsqueeze(1), {"log_var": extra["log_var"].unsqueeze(1)}
+        return super().log_q(z, mean, extra)
+
+
+class DensityAlone(Anywhere):
+    """Gives no density of its draws."""
+
+    def forward(self, features, draws=1):
+        return super().forward(features, draws)._replace(log_q=None)
+
+
 WRONG = [
+    (Elsewhere, "density at any point", "both are log q(z|x) in nats"),
+    (DensityAlone, "density at any point", "is not `Latent.log_q`, which a sampler that has log_q gives"),
+    (SummedDensity, "density at any point", "log_q is (3, 5) for 3 draws of 5 data, and must be (3, 5, G)"),
+    (OneDensityEach, "density at any point", "whose leading dimensions broadcast"),
+    (OwnDensity, "density at any point", "from that of one posterior at a time"),
     (WrongSign, "kl", "its sign is wrong"),
     (MeanOverDimensions, "kl", "sums over the dimensions (no mean)"),
     (Clamped, "kl", "it is 0 whatever the features: something clamps it"),
@@ -399,7 +456,7 @@ def test_a_right_sampler_passes(failures):
     assert failures(Good, Good.Config(latent=16)) == {}
 
 
-@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads, CentredTogether])
+@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads, CentredTogether, Anywhere])
 def test_a_right_sampler_of_another_form_passes(failures, component):
     assert failures(component) == {}
 
