@@ -82,10 +82,16 @@ def in_a_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".removesuffix(": ")[:300]
 
 
-def place(error: BaseException) -> str:
-    """The place in a plugin's code that raised an error, as a suffix: ` (wavelet.py:12)`; empty for other code."""
+def place(error: BaseException, package: str | None = None) -> str:
+    """The place in a plugin's code that raised an error, as a suffix: ` (wavelet.py:12)`; empty for other code.
+
+    Args:
+        error: the error.
+        package: the package of the plugin's code; None: any but the LIBRARIES.
+    """
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in LIBRARIES:
+        name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if name == package or (package is None and name not in LIBRARIES):
             path = Path(frame.f_code.co_filename)
             file = f"{path.parent.name}/{path.name}" if path.stem == "__init__" else path.name
             return f" ({file}:{line})"

@@ -233,6 +233,16 @@ def test_a_part_of_the_plugin_guide_keeps_its_contract(name):
     assert {result.status for result in (check.result() for check in checks(component))} == {"ok"}
 
 
+def test_the_parts_of_the_page_on_conditions_keep_their_contracts(tmp_path, monkeypatch):
+    code = next(block for block in blocks("python", "docs/conditions.md") if "@genkit.register" in block)
+    (tmp_path / "parts_of_the_page.py").write_text(code.partition("run = genkit.run(")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("genkit.register", lambda part: part)
+    page = importlib.import_module("parts_of_the_page")
+    for part in (page.Told, page.Wide):
+        assert [result for result in (check.result() for check in checks(part)) if result.status == "FAILED"] == []
+
+
 def test_the_term_over_pairs_of_the_plugin_guide_keeps_its_contract(tmp_path, monkeypatch):
     block = next(block for block in blocks("python", "docs/plugins.md") if "totalcorr.py" in block)
     (tmp_path / "totalcorr_of_the_guide.py").write_text(block)

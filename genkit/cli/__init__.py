@@ -5,10 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import os
 import pkgutil
 import sys
-import traceback
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,9 +15,6 @@ from genkit.speed.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from typer import Typer
-
-TRACEBACK = "GENKIT_TRACEBACK"
-"""The environment variable that asks for the traceback of an error."""
 
 
 def main() -> None:
@@ -30,7 +25,7 @@ def main() -> None:
     wait_briefly()
     app = application()
     from genkit.cli import extensions
-    from genkit.cli.app import INTERRUPTED, PLUGINS, any_terminal, fail, warning_lines
+    from genkit.cli.app import INTERRUPTED, PLUGINS, any_terminal, fail, say_way, warning_lines
     from genkit.errors import GenkitError
     from genkit.training.signals import end_or_remember, handled
 
@@ -43,8 +38,7 @@ def main() -> None:
     except KeyboardInterrupt:  # before the command had begun
         raise SystemExit(INTERRUPTED) from None
     except GenkitError as error:
-        if os.environ.get(TRACEBACK):
-            traceback.print_exception(error)
+        say_way(error)
         fail(str(error))
 
 

@@ -6,6 +6,7 @@ import codecs
 import io
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ app = typer.Typer(
 BROKEN = 1
 USER_ERROR = 2
 INTERRUPTED = 130
+TRACEBACK = "GENKIT_TRACEBACK"
+"""The environment variable that asks for the traceback of an error."""
 
 TRAIN, INSPECT, USE, SHARE, PLUGINS = "Train", "Inspect and compare", "Use a trained model", "Share a model", "Plugins"
 PANELS = (TRAIN, INSPECT, USE, SHARE, PLUGINS)
@@ -136,6 +139,12 @@ def say(*lines: object, error: bool = False) -> None:
     """Print lines on stdout, or on stderr; what foreign text in them would do to a terminal is shown as escapes."""
     for line in lines:
         print(printable(line), file=sys.stderr if error else sys.stdout)
+
+
+def say_way(error: BaseException) -> None:
+    """Print the traceback of an error on stderr, where the environment asks for it."""
+    if os.environ.get(TRACEBACK):
+        say(*"".join(traceback.format_exception(error)).splitlines(), error=True)
 
 
 def fail(message: str) -> NoReturn:

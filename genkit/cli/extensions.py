@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import typer
 
@@ -18,59 +19,108 @@ GROUP = "genkit.commands"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
-def offered(own: Sequence[str]) -> list[tuple[str, EntryPoint]]:
-    """The distributions and the entry points of the commands that plugins bring, by name; genkit's own go first."""
-    from genkit.registry.entry_points import located
+class Command(NamedTuple):
+    """A command that a plugin brings."""
+
+    distribution: str
+    version: str
+    entry: EntryPoint
+    problem: str = ""
+    """Why it cannot be called; empty: it can."""
+
+    @property
+    def label(self) -> str:
+        """The command, as messages name it."""
+        return f"command '{self.entry.name}' of {self.distribution}"
+
+
+def commands(own: Sequence[str]) -> list[Command]:
+    """The commands that plugins bring, by name; those that are refused say why, for genkit's own go first."""
+    from genkit.registry.entry_points import UNKNOWN, located
     from genkit.registry.selection import VARIABLE, Selection
 
     wanted = Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE)
-    commands: dict[str, tuple[str, EntryPoint]] = {}
-    for distribution, entry, _ in sorted(located(GROUP), key=lambda each: each.distribution):
-        if NAME.fullmatch(entry.name) and entry.name not in own and wanted.allows(distribution, entry.name):
-            commands.setdefault(entry.name, (distribution, entry))
-    return [commands[name] for name in sorted(commands)]
+    owners: dict[str, str] = {}
+    each: list[Command] = []
+    for distribution, entry, source in sorted(located(GROUP), key=lambda one: (one.entry.name, one.distribution)):
+        if wanted.allows(distribution, entry.name):
+            version = "" if distribution == UNKNOWN else source.version
+            each.append(Command(distribution, version, entry, _refusal(entry.name, own, owners)))
+            owners.setdefault(entry.name, distribution)
+    return each
+
+
+def _refusal(name: str, own: Sequence[str], owners: Mapping[str, str]) -> str:
+    """Why a command cannot have a name; empty: it can."""
+    if not NAME.fullmatch(name):
+        return "a name is of small letters, digits and '-', a letter first, at most 40"
+    if name in own:
+        return "genkit has a command of that name; choose another"
+    return f"{owners[name]} has a command of that name; choose another" if name in owners else ""
+
+
+def own_names(app: typer.Typer) -> list[str]:
+    """The names of genkit's own commands, before those of plugins are added."""
+    names = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]  # type: ignore[union-attr]
+    return names + [group.name or "" for group in app.registered_groups]
 
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     """Add the commands of plugins, unless the words of the command line name one of genkit's own."""
-    own = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]  # type: ignore[union-attr]
-    own += [group.name or "" for group in app.registered_groups]
+    own = own_names(app)
     asked = next((word for word in words if not word.startswith("-")), None)
     if asked in own:
         return
     anything = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    for distribution, entry in offered(own):
-        text = f"A command of {distribution}."
-        app.command(entry.name, help=text, rich_help_panel=panel, context_settings=anything)(
-            _calling(distribution, entry)
-        )
+    for command in commands(own):
+        if not command.problem:
+            text = f"A command of {command.distribution}."
+            app.command(command.entry.name, help=text, rich_help_panel=panel, context_settings=anything)(
+                _calling(command)
+            )
 
 
-def _calling(distribution: str, entry: EntryPoint) -> Any:
-    """A function that imports a command and calls it with the words of the command line."""
-
-    def call(context: typer.Context) -> None:
-        function = _loaded(distribution, entry)
-        command = typer.Typer(
-            add_completion=False,
-            pretty_exceptions_enable=False,
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )
-        command.command()(function)
-        command(context.args, prog_name=f"genkit {entry.name}", standalone_mode=True)
-
-    return call
-
-
-def _loaded(distribution: str, entry: EntryPoint) -> Any:
+def load(command: Command) -> Any:
     """The function of a command; raises ComponentError where it cannot be imported, or is no function."""
     from genkit.errors import ComponentError, in_a_line, place
 
     try:
-        function = entry.load()
-    except Exception as error:
+        function = command.entry.load()
+    except (Exception, SystemExit) as error:
         reason = f"{in_a_line(error)}{place(error)}"
-        raise ComponentError(f"command '{entry.name}' of {distribution} cannot be imported: {reason}") from error
+        raise ComponentError(f"{command.label} cannot be imported: {reason}") from error
     if not callable(function):
-        raise ComponentError(f"command '{entry.name}' of {distribution}: {entry.value} is no function")
+        raise ComponentError(f"{command.label}: {command.entry.value} is no function")
     return function
+
+
+def _calling(command: Command) -> Any:
+    """A function that imports a command and calls it with the words of the command line."""
+
+    def call(context: typer.Context) -> None:
+        from genkit.errors import ComponentError, GenkitError, in_a_line, place
+
+        function = load(command)
+        inner = typer.Typer(
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        try:
+            inner.command()(function)
+            inner(context.args, prog_name=f"genkit {command.entry.name}", standalone_mode=True)
+        except GenkitError:
+            raise
+        except Exception as error:
+            package = command.entry.module.partition(".")[0]
+            where = place(error, package) or _start(function)
+            reason = f"{in_a_line(error)}{where}; GENKIT_TRACEBACK=1 shows the traceback"
+            raise ComponentError(f"{command.label} fails: {reason}") from error
+
+    return call
+
+
+def _start(function: Any) -> str:
+    """The place where a function begins, as a suffix; empty for what has no code of its own."""
+    code = getattr(function, "__code__", None)
+    return "" if code is None else f" ({Path(code.co_filename).name}:{code.co_firstlineno})"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from genkit.errors import in_a_line
 from genkit.interfaces import Description
 
 LEGEND = "↑ higher is better, ↓ lower is better"
@@ -56,6 +57,37 @@ def figures(values: Mapping[str, Any], cls: type) -> list[Figure]:
     """
     numbers = {key: _at(values, key) for key in descriptions(cls)}
     return [Figure(key, numbers[key], about) for key, about in descriptions(cls).items() if numbers[key] is not None]
+
+
+def wrong_figures(described: Any) -> str | None:
+    """What is wrong with the descriptions of a metric's figures, with the key and the remedy; None: nothing."""
+    if not isinstance(described, Mapping) or not described:
+        return f"`figures` is {described!r:.80}: it must map the key of each figure to a genkit.Description"
+    for key, about in described.items():
+        if not isinstance(key, str) or not key:
+            return f"the key {key!r:.80} of a figure is no text; write a word, such as 'accuracy'"
+        if not isinstance(about, Description):
+            remedy = 'write Description("its name", sentence="What it means.")'
+            return f"figure '{key}' is described by no genkit.Description: {about!r:.80}; {remedy}"
+        if (fault := _wrong(about)) is not None:
+            return f"figure '{key}': {fault}"
+    return None
+
+
+def _wrong(about: Description) -> str | None:
+    """What is wrong with the description of a figure that is a float; None: nothing."""
+    for field in ("name", "unit", "sentence", "form"):
+        if not isinstance(getattr(about, field), str):
+            return f"{field} is {getattr(about, field)!r:.80}, and must be a text"
+    if not about.name:
+        return "it has no name; write one, as tables show it"
+    if about.better not in (None, "lower", "higher"):
+        return f"better is {about.better!r:.80}; write 'lower', 'higher' or None"
+    try:
+        format(1.5, about.form)
+    except ValueError as error:
+        return f"form {about.form!r:.80} formats no number ({in_a_line(error)}); write one such as ',.4g' or '.1%'"
+    return None
 
 
 def _at(values: Any, key: str) -> Any:

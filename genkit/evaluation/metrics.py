@@ -5,8 +5,11 @@ A metric that cannot be computed is a MetricError with its name; what becomes of
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,8 +17,8 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import GenkitError, MetricError, in_a_line, place
-from genkit.evaluation.descriptions import Figure
+from genkit.errors import ComponentError, GenkitError, GenkitWarning, MetricError, in_a_line, place
+from genkit.evaluation.descriptions import Figure, wrong_figures
 from genkit.interfaces import Description, Forward, Metric, MetricData, MetricNeed, Pass, Split
 from genkit.model.building import build_part, new_name
 from genkit.model.conditions import placeholders
@@ -36,11 +39,24 @@ def named(configs: Iterable[Metric.Config]) -> dict[str, Metric.Config]:
     return by_name
 
 
+def usable(configs: Iterable[Metric.Config]) -> Iterator[Metric.Config]:
+    """The metrics that can be built and describe their figures rightly; the others are warnings (GenkitWarning)."""
+    for config in configs:
+        try:
+            _metric(config)
+        except ComponentError as error:
+            warnings.warn(f"{error}; its figures are left out", GenkitWarning, stacklevel=1)  # once, whoever asks
+        else:
+            yield config
+
+
 def descriptions(configs: Iterable[Metric.Config], above: str = ABOVE) -> dict[str, Description]:
-    """The descriptions of the figures of metrics, by the keys of the figures."""
+    """The descriptions of the figures of metrics that are `usable`, by the keys of the figures."""
+    by_name, right = named(configs), list(usable(configs))
     return {
         f"{above}{name}.{key}": about
-        for name, config in named(configs).items()
+        for name, config in by_name.items()
+        if config in right
         for key, about in _metric(config).figures.items()
     }
 
@@ -60,10 +76,17 @@ def check(model: Model, data: Dataset, configs: Iterable[Metric.Config]) -> None
     """Refuse metrics that a model and its data cannot have.
 
     Raises:
-        ComponentError: a metric cannot be built with its options.
+        ComponentError: metrics cannot be built with their options, or describe their figures wrongly.
         MetricError: model or training data lack what a metric needs, a line for each.
     """
-    reasons = [lack(model, [data.train], config) for config in configs]
+    reasons, wrong = [], []
+    for config in configs:
+        try:
+            reasons.append(lack(model, [data.train], config))
+        except ComponentError as error:
+            wrong.append(error)
+    if wrong:
+        raise ComponentError(*wrong)
     if any(reasons):
         raise MetricError(*filter(None, reasons))
 
@@ -86,11 +109,40 @@ def measure(
         seed: the seed of the draws.
         name: the metric's name in messages, where it is not that of its class.
 
+    What a metric changes of the model's parameters and buffers is put back, with a warning (GenkitWarning).
+
     Raises:
+        ComponentError: the metric cannot be built, or describes its figures wrongly.
         DataError: the split is empty, or its data do not fit the model.
         MetricError: model or data lack what the metric needs, or it fails, or gives what is no figure.
     """
-    return measure_by(_metric(config), model, data, split, seed, name or config.name)
+    with _kept(model, f"metric '{name or config.name}'"):
+        return measure_by(_metric(config), model, data, split, seed, name or config.name)
+
+
+def measure_each(
+    model: Model, data: Dataset, configs: Mapping[str, Metric.Config], split: str = "test", seed: int = 0
+) -> tuple[Values, dict[str, GenkitError]]:
+    """The figures of metrics by their names, and the errors of those that cannot be computed.
+
+    Args:
+        model: the model.
+        data: the data set.
+        configs: the options of the metrics by their names, from `named`.
+        split: the name of the split.
+        seed: the seed of the draws.
+
+    Raises:
+        DataError: the split is empty, or its data do not fit the model.
+    """
+    values: Values = {}
+    errors: dict[str, GenkitError] = {}
+    for name, config in configs.items():
+        try:
+            values[name] = measure(model, data, config, split, seed, name)
+        except (ComponentError, MetricError) as error:
+            errors[name] = error
+    return values, errors
 
 
 def measure_by(metric: Metric, model: Model, data: Dataset, split: str, seed: int, name: str) -> dict[str, float]:
@@ -126,8 +178,43 @@ def checked(label: str, metric: Metric, values: Any) -> dict[str, float]:
 
 
 def _metric(config: Metric.Config) -> Metric:
+    """The metric; raises ComponentError where it cannot be built, or describes its figures wrongly."""
     metric: Metric = build_part(config)
+    if (wrong := wrong_figures(getattr(metric, "figures", None))) is not None:
+        raise ComponentError(f"metric '{config.name}': {wrong}")
     return metric
+
+
+@contextlib.contextmanager
+def _kept(model: Model, label: str) -> Iterator[None]:
+    """Keep the parameters and buffers of a model: what the block changes is put back, with a warning."""
+    tensors = dict(itertools.chain(model.named_parameters(), model.named_buffers()))
+    before = {name: value.detach().clone() for name, value in tensors.items()}
+    try:
+        yield
+    finally:
+        changed = [name for name, value in tensors.items() if not _same(value, before[name])]
+        with torch.no_grad():
+            for name in changed:
+                _restore(tensors[name], before[name])
+        if changed:
+            what = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+            message = f"{label} changes {what} of the model; it was put back, and the metric has to work on a copy"
+            warnings.warn(message, GenkitWarning, stacklevel=3)
+
+
+def _restore(tensor: Tensor, before: Tensor) -> None:
+    if tensor.shape == before.shape and tensor.dtype == before.dtype:
+        tensor.copy_(before)
+    else:
+        tensor.data = before
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same values, nan for nan."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[Pass]:

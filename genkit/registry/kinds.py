@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from genkit.interfaces import INTERFACES, Component
+from genkit.registry.attributes import wrong_attribute
 
 NAME = r"[\w.-]+"
 """The pattern of a component's name, which has no slash: in `distribution/name`, the slash separates the two."""
@@ -17,6 +18,14 @@ NAME = r"[\w.-]+"
 def name_of(component: type[Component]) -> str:
     """The name by which configs choose a component class."""
     return str(component.Config.model_fields["name"].default)
+
+
+def would_be(candidate: Any) -> tuple[str, str] | None:
+    """The kind and the name that a class would have if it were a component; None: it says neither."""
+    try:
+        return str(candidate.kind), name_of(candidate)
+    except (AttributeError, KeyError):
+        return None
 
 
 def why_no_component(candidate: Any) -> str | None:
@@ -30,6 +39,8 @@ def why_no_component(candidate: Any) -> str | None:
     interface = next(each for each in INTERFACES if issubclass(candidate, each))
     if candidate.kind != interface.kind:
         return f"{label} says kind = {candidate.kind!r}, and derives from {interface.__name__}: leave kind as it is"
+    if (wrong := wrong_attribute(candidate, interface)) is not None:
+        return wrong
     name = candidate.Config.model_fields.get("name") if issubclass(candidate.Config, Component.Config) else None
     if name is None or get_args(name.annotation) != (name.default,):
         return (

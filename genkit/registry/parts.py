@@ -92,6 +92,10 @@ class Parts:
             owners = " and ".join(plugin.owner for _, plugin in claims)
             spellings = " or ".join(f"'{canonical(plugin.distribution)}/{bare}'" for _, plugin in claims)
             raise ComponentError(f"{kind} '{name}' is claimed by {owners}; write {spellings}")
+        for plugin in filter(self.wants, self.plugins):
+            is_meant = not distribution or canonical(plugin.distribution) == canonical(distribution)
+            if is_meant and (kind, bare) in plugin.refused:
+                raise ComponentError(f"{kind} '{name}' of {plugin.owner} is refused: {plugin.refused[kind, bare]}")
         raise ComponentError(f"unknown {kind} '{name}'; {nearest(bare, self.names(kind))}{self._causes()}")
 
     def _causes(self) -> str:

@@ -20,10 +20,18 @@ class Plugin:
     components: list[type[Component]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Why classes are no components, by the kind and the name that they would have."""
     notes: list[str] = field(default_factory=list)
     """Facts that are no faults: a slow import, a name that another plugin has too."""
     sha256: str | None = None
     """The hash of the code of a plugin in one file; None for the plugin of a distribution."""
+
+    def refuse(self, key: tuple[str, str] | None, problem: str) -> None:
+        """Note why a class is no component; `key` is the kind and the name that it would have, if any."""
+        self.problems.append(problem)
+        if key is not None:
+            self.refused[key] = problem
 
     @property
     def key(self) -> str:

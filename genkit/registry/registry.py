@@ -27,7 +27,7 @@ from genkit.registry.entry_points import UNKNOWN
 from genkit.registry.files import NO_PART, Code, missing_neighbour, module_of
 from genkit.registry.handover import Files
 from genkit.registry.hooks import RUN_HOOKS, hook_problems, is_wrapper
-from genkit.registry.kinds import name_of, why_no_component
+from genkit.registry.kinds import name_of, why_no_component, would_be
 from genkit.registry.parts import Claims, Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
 from genkit.registry.selection import FIRST_PARTY, VARIABLE, Selection, canonical, without_paths
@@ -220,7 +220,7 @@ class Registry:
 
     def _claim(self, component: type[Component], plugin: Plugin) -> None:
         if (problem := why_no_component(component)) is not None:
-            plugin.problems.append(problem)
+            plugin.refuse(would_be(component), problem)
             return
         if component in plugin.components:
             plugin.notes.append(f"{component.__qualname__} is listed twice")

@@ -6,6 +6,7 @@ N data.
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
-from genkit.errors import DataError, MetricError, RunError
+from genkit.errors import DataError, GenkitWarning, MetricError, RunError
 from genkit.evaluation.classifier import FEATURES, feature_network
 from genkit.evaluation.figures import Evaluation, evaluate
-from genkit.evaluation.metrics import lack, measure, named
+from genkit.evaluation.metrics import lack, measure_each, named, usable
 from genkit.evaluation.sample_quality import LEAST, SampleQuality, sample_quality
 from genkit.interfaces import Description, Metric
 from genkit.model.model import Model
@@ -122,7 +123,7 @@ def _metrics_of(models: Sequence[Model], data: Dataset, asked: Iterable[str]) ->
     """The metrics of all configs, each with its options once, and those asked for; MetricError: one fits no model."""
     configs = [model.config for model in models if model.config is not None]
     union: list[Metric.Config] = []
-    for metric in (each for config in configs for each in config.metrics):
+    for metric in usable(each for config in configs for each in config.metrics):
         if metric not in union:
             union.append(metric)
     metrics = chosen(configs[0], union, asked)
@@ -158,12 +159,14 @@ class _Judge:
         both = None if looks is None or self.looks is None else (self.looks, looks)
         return sample_quality(self.real, features, both, self.network.classes, asked)
 
-    def evaluation_of(self, model: Model) -> Evaluation:
-        """The figures of a model, and its metrics, without those that do not apply to it."""
+    def evaluation_of(self, model: Model, name: str) -> Evaluation:
+        """The figures of a model, and its metrics that apply to it; one that fails is a warning (GenkitWarning)."""
         evaluation, splits = evaluate(model, self.data, seed=self.seed), [self.data.split("test"), self.data.train]
-        for name, metric in named(self.metrics).items():
-            if lack(model, splits, metric) is None:
-                evaluation.metrics[name] = measure(model, self.data, metric, seed=self.seed, name=name)
+        fit = {key: one for key, one in named(self.metrics).items() if lack(model, splits, one) is None}
+        values, errors = measure_each(model, self.data, fit, seed=self.seed)
+        evaluation.metrics.update(values)
+        for error in errors.values():
+            warnings.warn(f"{name}: {error}", GenkitWarning, stacklevel=2)
         return evaluation
 
     def samples_of(self, model: Model) -> SampleQuality | None:
@@ -218,7 +221,7 @@ def _entry(name: str, path: Path, model: Model, judge: _Judge) -> Entry:
         epochs=len(history) or None,
         seconds=sum(record.seconds for record in history) if history else None,
         examples_per_second=statistics.median(r.examples_per_second for r in history) if history else None,
-        evaluation=judge.evaluation_of(model),
+        evaluation=judge.evaluation_of(model, name),
         samples=judge.samples_of(model),
     )
 

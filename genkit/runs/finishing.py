@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from genkit.errors import GenkitError, GenkitWarning, MetricError, TrainingError, in_a_line
 from genkit.evaluation.figures import evaluate
-from genkit.evaluation.metrics import measure, named
+from genkit.evaluation.metrics import measure_each, named
 from genkit.files import atomic, strict_json
 from genkit.pictures import plots
 from genkit.record.run import Run
@@ -43,6 +43,9 @@ def finish(run: Run, keep: Callable[[], None]) -> None:
         except TrainingError as error:
             bad = error
             continue
+        except MetricError as error:
+            _warn_of_metrics(error)
+            continue
         except Exception as error:
             if stage in (TRAINED, SAVED):
                 raise
@@ -70,20 +73,24 @@ def _evaluate(run: Run) -> None:
     """The figures of every model, and those of the metrics that can be computed; raises MetricError for the others."""
     if run.data.test is None:
         return
-    evaluation, seed, errors = evaluate(run.model, run.data, seed=run.config.seed), run.config.seed, []
-    for name, config in named(run.config.metrics).items():
-        try:
-            evaluation.metrics[name] = measure(run.model, run.data, config, seed=seed, name=name)
-        except MetricError as error:
-            errors.append(error)
+    seed = run.config.seed
+    evaluation = evaluate(run.model, run.data, seed=seed)
+    values, errors = measure_each(run.model, run.data, named(run.config.metrics), seed=seed)
+    evaluation.metrics.update(values)
     run.evaluation = evaluation
     atomic.write_text(run.directory.evaluation, strict_json.dumps(evaluation.to_json(), indent=2) + "\n")
     if errors:
-        raise MetricError(*errors)
+        raise MetricError(*errors.values())
 
 
 def _draw(run: Run) -> None:
     plots.draw_all(run.model, run.data, run.history, run.directory.pictures)
+
+
+def _warn_of_metrics(error: MetricError) -> None:
+    for line in error.args:
+        message = f"{line}; the run's other figures are written, and genkit resume tries it again"
+        warnings.warn(message, GenkitWarning, stacklevel=3)
 
 
 def _warn(stage: str, error: Exception) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from genkit.config import RunConfig, parse
 from genkit.data.dataset import Dataset
-from genkit.evaluation.metrics import lack
+from genkit.errors import GenkitError, GenkitWarning, MetricError
+from genkit.evaluation.metrics import lack, usable
 from genkit.interfaces import Metric
 from genkit.model.model import Model
 from genkit.registry.registry import installed
@@ -31,12 +33,30 @@ def chosen(run_config: RunConfig, metrics: Iterable[Metric.Config], asked: Itera
     values: list[Any] = [one.model_dump(mode="json", by_alias=True) for one in metrics]
     overrides = []
     for text in asked:
-        name = re.split(r"[.=]", text)[0]
+        name = _name_in(text)
         if name not in [each["name"] for each in values]:
             values.append({"name": name})
         if text != name:
             overrides.append(f"metrics.{text}")
     return parse({**run_config.resolved(), "metrics": values}, installed, overrides, "--metric").metrics
+
+
+def missed(errors: Mapping[str, GenkitError], asked: Iterable[str]) -> None:
+    """Warn (GenkitWarning) of metrics that could not be computed.
+
+    Raises:
+        MetricError: some of them are asked for on the command line.
+    """
+    names = {_name_in(text) for text in asked}
+    for error in (error for name, error in errors.items() if name not in names):
+        warnings.warn(f"{error}; its figures are left out", GenkitWarning, stacklevel=2)
+    if names & errors.keys():
+        raise MetricError(*(error for name, error in errors.items() if name in names))
+
+
+def _name_in(text: str) -> str:
+    """The name of the metric in a text such as `nll.draws=500`."""
+    return re.split(r"[.=]", text)[0]
 
 
 def unasked(model: Model, data: Dataset, split: str, metrics: Iterable[Metric.Config]) -> Iterator[Metric.Config]:
@@ -47,8 +67,8 @@ def unasked(model: Model, data: Dataset, split: str, metrics: Iterable[Metric.Co
     for name in view.spellings(Metric.kind):
         component: Any = view.find(Metric.kind, name)
         config = _defaults(view.settings(Metric.kind, name)) if component.in_evaluate else None
-        if config is not None and component not in there and lack(model, splits, config) is None:
-            yield config
+        if config is not None and component not in there:
+            yield from (each for each in usable([config]) if lack(model, splits, each) is None)
 
 
 def _defaults(settings: Any) -> Metric.Config | None:

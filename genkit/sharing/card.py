@@ -15,6 +15,7 @@ from urllib.parse import quote
 from torch import nn
 
 from genkit.data.dataset import DataSignature
+from genkit.evaluation.descriptions import LEGEND
 from genkit.files.markdown import code, escaped, fenced, table
 from genkit.model.model import Model
 from genkit.pictures.mosaic import is_image
@@ -131,12 +132,19 @@ def _file_note(record: PluginRecord) -> str:
 
 
 def _figures(facts: Facts) -> str:
-    rows = [(figure.about.name, f"{figure.text} {figure.about.unit}".rstrip()) for figure in facts.figures()]
+    rows = [
+        (
+            f"{figure.about.name} {figure.about.arrow}".rstrip(),
+            f"{figure.text} {figure.about.unit}".rstrip(),
+            escaped(figure.about.sentence),
+        )
+        for figure in facts.figures()
+    ]
     if not rows or facts.evaluation is None:
         return ""
     split, count, draws = (facts.evaluation[key] for key in ("split", "count", "draws"))
     where = f"On the {escaped(split)} split, {count:,} data, with {draws} draw{'s' if draws > 1 else ''} of z for each"
-    return f"{where}.\n\n{table(('figure', 'value'), rows)}"
+    return f"{where}; {LEGEND}.\n\n{table(('figure', 'value', 'what'), rows)}"
 
 
 def _pictures(pictures: Iterable[Path], folder: Path) -> str:

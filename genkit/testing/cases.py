@@ -42,12 +42,19 @@ class Case(ABC):
         self.part, self.arguments, self.shape = part, arguments, arguments[-1]
         self.build, self.supply, self.latent = build, supply, latent
         if isinstance(part, Attached):
-            part.attach(self.model)
+            part.attach(self.model.eval())  # what a partner draws or drops in training is not the part's
+            self.part.train()
 
     @cached_property
     def model(self) -> Model:
         """A small model around the part, with its partners."""
         return self.build()
+
+    def move(self, target: str | torch.dtype) -> None:
+        """Bring the part to a device or a type, with the model that it is attached to."""
+        self.part.to(target)
+        if isinstance(self.part, Attached):
+            self.model.to(target)
 
     @property
     def batch(self) -> tuple[int, ...]:

@@ -89,6 +89,12 @@ class Check:
         """The promise, in a sentence or two."""
         return inspect.getdoc(self.promise.function) or ""
 
+    @property
+    def cause(self) -> BaseException | None:
+        """The error in the part, or in torch, by which it fails; None where it passes, or values are wrong."""
+        outcome = _outcome(self.subject, self.promise)
+        return outcome.__cause__ if isinstance(outcome, ContractError) and self.reason is None else None
+
     def __repr__(self) -> str:
         return self.name
 

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from genkit.errors import place
 from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Prior, Sampler
 from genkit.testing.cases import Case, Tensors
 from genkit.testing.check import promise
+from genkit.testing.pairs import data_of, is_paired, terms_of
+from genkit.testing.passes import sides_of
 from genkit.testing.subject import ContractError, Subject, require, seeded, stir
 
 STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
@@ -23,11 +26,12 @@ TRAINED = (Encoder, Decoder, Sampler, Prior, Likelihood)
 REACHED = ("gradients reach the input", "gradients reach the model", "reparameterization")
 
 
-@promise(*TRAINED, after=("shapes",))
+@promise(*TRAINED, after=("shapes", "together"))
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """Training moves every parameter that requires a gradient.
 
     A parameter that only some shapes of data need (a recurrent weight needs more than one step) has to move for these.
+    With partners, the terms of their model may move it.
     """
     idle: dict[str, bool] = {}
     for case in subject.cases():
@@ -39,14 +43,31 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
                 total = _weighted(case.read(case.part, *case.inputs(16, seed=int(training))))
                 if total.requires_grad:
                     total.backward()
-            missed -= {n for n, p in case.part.named_parameters() if p.grad is not None and bool(p.grad.any())}
+            missed -= _moved(case)
+        if missed and is_paired(subject):
+            missed -= _moved_by_terms(case)
         idle |= {name: idle.get(name, True) and name in missed for name, _ in case.part.named_parameters()}
     names = ", ".join(sorted(name for name, always in idle.items() if always))
     require(
         not names,
         f"no gradient reaches {names}: it has no part in the output, or is cut off (detach, no_grad, .data, numbers "
-        "made of tensors)",
+        "made of tensors); what a loss term alone teaches is checked with that term as a partner",
     )
+
+
+def _moved(case: Case) -> set[str]:
+    """The names of the parameters that have a gradient."""
+    return {name for name, p in case.part.named_parameters() if p.grad is not None and bool(p.grad.any())}
+
+
+def _moved_by_terms(case: Case) -> set[str]:
+    """The names of the parameters that the terms of the model of the partners move."""
+    model = case.model.train()
+    model.zero_grad()
+    x = data_of(model)
+    with seeded():
+        terms_of(model, x, sides_of(model, x)).sum().backward()
+    return _moved(case)
 
 
 @promise(Encoder, Decoder, Likelihood, after=("shapes", "input is kept"))
@@ -97,8 +118,8 @@ def gradients(subject: Subject) -> None:
             value = along(leaf)
         except RuntimeError as error:
             raise ContractError(
-                f"in float64 it fails: {' '.join(str(error).split())[:200]}; give what it makes the type of its input "
-                "(dtype=x.dtype), and keep tensors as parameters or buffers"
+                f"in float64 it fails: {' '.join(str(error).split())[:200]}{place(error)}; give what it makes the "
+                "type of its input (dtype=x.dtype), and keep tensors as parameters or buffers"
             ) from error
         require(
             value.dtype == torch.float64,
@@ -131,7 +152,8 @@ class _Reading(nn.Module):
 
 def _along(case: Case, inputs: Tensors) -> Callable[[Tensor], Tensor]:
     """The outputs as one number, by a step along a random direction of all parameters and inputs but the data."""
-    case.part.double().eval()
+    case.move(torch.float64)
+    case.part.eval()
     reading = _Reading(case)
     start = {name: parameter.detach() for name, parameter in reading.named_parameters()}
     with seeded(1):

@@ -8,15 +8,15 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from typing import get_args
 
 import numpy as np
 import torch
 
 from genkit.data.dataset import Dataset
-from genkit.errors import GenkitError, MetricError, in_a_line
+from genkit.errors import GenkitError, MetricError
+from genkit.evaluation.descriptions import wrong_figures
 from genkit.evaluation.metrics import measure_by
-from genkit.interfaces import Description, Metric, MetricNeed, Shape, Split
+from genkit.interfaces import Metric, MetricNeed, Shape, Split
 from genkit.model.model import Model
 from genkit.testing.check import promise
 from genkit.testing.passes import tiny_model
@@ -39,29 +39,18 @@ WITHOUT: Mapping[MetricNeed, str] = {
 def figures(subject: Subject) -> None:
     """Each figure has a key that is a word, a name, and a sentence that says what it means."""
     described = getattr(_built(subject), "figures", None)
-    require(
-        isinstance(described, Mapping) and bool(described),
-        f"`figures` is {described!r:.80}: it must map the key of each figure to a genkit.Description",
-    )
+    wrong = wrong_figures(described)
+    require(wrong is None, wrong or "")
     assert isinstance(described, Mapping)
     for key, about in described.items():
-        right = isinstance(key, str) and re.fullmatch(KEY, key)
+        right = re.fullmatch(KEY, key)
         require(bool(right), f"the key {key!r} is no word of small letters, digits and _: other programs read it")
-        require(isinstance(about, Description), f"figure '{key}' is described by no genkit.Description: {about!r:.80}")
-        require(bool(about.name), f"figure '{key}' has no name")
         require(bool(about.sentence), f"figure '{key}' has no sentence: say what it means, and where its formula is")
-        require(about.better in (None, "lower", "higher"), f"figure '{key}': better is {about.better!r}")
-        try:
-            format(1.5, about.form)
-        except ValueError as error:
-            raise ContractError(f"figure '{key}': form {about.form!r} formats no number: {in_a_line(error)}") from error
 
 
-@promise(Metric, after=("figures",))
+@promise(Metric, after=("figures", "values"))
 def needs(subject: Subject) -> None:
     """It names in `needs` what it reads: a model or data that lack anything else are measured all the same."""
-    wrong = set(subject.component.needs) - set(get_args(MetricNeed))
-    require(not wrong, f"it needs {', '.join(sorted(wrong))}, and a need is one of {', '.join(get_args(MetricNeed))}")
     for need, what in WITHOUT.items():
         if need in subject.component.needs or (need == "encoder" and "density" in subject.component.needs):
             continue

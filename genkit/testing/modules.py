@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from genkit.errors import place
 from genkit.interfaces import Decoder, Encoder, Likelihood, Loss, Prior, Sampler
 from genkit.speed.pieces import NotTraceableError, traced_whole
 from genkit.testing.cases import Case, LossCase, Tensors
@@ -216,15 +217,16 @@ def second_device(subject: Subject) -> None:
     device = next((name for name in ("cuda", "mps") if getattr(torch, name).is_available()), "meta")
     wanted = _settled(case, inputs)
     try:
-        outputs = _settled(case, tuple(value.to(device) for value in inputs), case.part.to(device))
+        case.move(device)
+        outputs = _settled(case, tuple(value.to(device) for value in inputs))
         draws = list(_draws(case, inputs[0].to(device)))
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         if device == "meta" and "device" not in text:
             raise NotApplicable("there is no second device here, and its operations need values") from error
         raise ContractError(
-            f"on another device it fails: {text}; give what it makes the device of its input (device=x.device), and "
-            "keep tensors as parameters or buffers"
+            f"on another device it fails: {text}{place(error)}; give what it makes the device of its input "
+            "(device=x.device), and keep tensors as parameters or buffers"
         ) from error
     for what, value in draws:
         on = value.device.type == device

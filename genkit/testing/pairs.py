@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genkit.errors import ComponentError, GenkitError, in_a_line, place
-from genkit.interfaces import LearnedLoss, Prior
+from genkit.interfaces import FittedPrior, LearnedLoss, Prior
 from genkit.model.model import Model
 from genkit.speed.pieces import NotTraceableError, traced_whole
 from genkit.testing import modules
@@ -45,7 +45,7 @@ def models(subject: Subject, seed: int = 0) -> list[Model]:
     return whole
 
 
-def _terms(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
+def terms_of(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
     """The terms of a pass of data x, each as one number; where gradients are taken, the losses of critics too."""
     passed = model(x, None, side)
     terms = []
@@ -58,7 +58,8 @@ def _terms(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(terms)
 
 
-def _data(model: Model, count: int = COUNT) -> Tensor:
+def data_of(model: Model, count: int = COUNT) -> Tensor:
+    """Data (count, *shape) for a model, with values from 0 to 1; the same every time."""
     return torch.rand(count, *model.shape, generator=torch.Generator().manual_seed(count))
 
 
@@ -66,7 +67,7 @@ def _data(model: Model, count: int = COUNT) -> Tensor:
 def together(subject: Subject) -> None:
     """With its partners it makes a model, which is built and attached, and trains: all figures stay finite."""
     for model in models(subject):
-        x = _data(model)
+        x = data_of(model)
         side = sides_of(model, x)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
@@ -74,7 +75,7 @@ def together(subject: Subject) -> None:
             optimizer.zero_grad()
             try:
                 with seeded(step):
-                    terms = _terms(model.train(), x, side)
+                    terms = terms_of(model.train(), x, side)
                 terms.sum().backward()
             except GenkitError:
                 raise
@@ -89,11 +90,14 @@ def together(subject: Subject) -> None:
             )
             optimizer.step()
         moved = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+        if issubclass(subject.component, FittedPrior):
+            continue  # it learns after training
         own = _own(subject, model)
         idle = [name for name, p in model.named_parameters() if p.requires_grad and name.startswith(own)]
         require(
             not idle or any(name.startswith(own) for name in moved),
-            f"with its partners training moves none of its parameters ({', '.join(idle)}): no term depends on them",
+            f"with its partners training moves none of its parameters ({', '.join(idle)}): no term depends on them; "
+            "name one that does among its partners",
         )
 
 
@@ -108,7 +112,7 @@ def together_saved_and_alone(subject: Subject) -> None:
     """With its partners, the same weights encode a datum in the same way, whatever the rest of the batch is."""
     for model, other in zip(models(subject), models(subject, seed=1), strict=True):
         other.load_state_dict(model.state_dict())
-        x = _data(model)
+        x = data_of(model)
         side = sides_of(model, x)
         with torch.no_grad():
             whole, again = (each.eval().posterior(x, 0, side).mean for each in (model, other))
@@ -122,9 +126,9 @@ def together_saved_and_alone(subject: Subject) -> None:
 def together_compiled(subject: Subject) -> None:
     """With its partners it compiles to one graph, terms included, which gives the same as eager."""
     model = models(subject)[0].eval()
-    x = _data(model)
+    x = data_of(model)
     side = sides_of(model, x)
-    whole = traced_whole(lambda x, *values: _terms(model, x, dict(zip(side, values, strict=True))), modules.BACKEND)
+    whole = traced_whole(lambda x, *values: terms_of(model, x, dict(zip(side, values, strict=True))), modules.BACKEND)
     try:
         with whole as traced, seeded(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own while it traces
@@ -132,7 +136,9 @@ def together_compiled(subject: Subject) -> None:
     except NotTraceableError as error:
         raise ContractError(modules.no_graph(error, "it and its partners")) from error
     with seeded(), torch.no_grad():
-        require(close(outputs, _terms(model, x, side)), "compiled with its partners, it gives other values than eager")
+        require(
+            close(outputs, terms_of(model, x, side)), "compiled with its partners, it gives other values than eager"
+        )
 
 
 @promise(Prior, after=("together",), applies=is_paired)
@@ -141,7 +147,7 @@ def density_beside_the_sampler(subject: Subject) -> None:
     """The mean of p(z)/q(z|x) over draws of the partner's q(z|x) is 1: the prior is a density on the same set."""
     usable = False
     for model in models(subject):
-        x: Any = _data(model, 2)
+        x: Any = data_of(model, 2)
         latent = model.eval().posterior(x, DRAWS, sides_of(model, x))
         prior = model.prior
         if latent.log_q is None or prior is None:

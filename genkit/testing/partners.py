@@ -11,13 +11,22 @@ import torch
 
 from genkit.config import RunConfig
 from genkit.errors import ComponentError
-from genkit.interfaces import ENCODER_NEEDS, Component, DataSource, Schema, Shape, Side
+from genkit.interfaces import ENCODER_NEEDS, Component, DataSource, FittedPrior, Schema, Shape, Side
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.registry.kinds import why_no_component
 from genkit.registry.registry import installed
 from genkit.settings.base import nearest
-from genkit.testing.passes import NAME, TinyDecoder, TinyEncoder, TinyLikelihood, TinyLoss, TinySampler, tiny_model
+from genkit.testing.passes import (
+    NAME,
+    TinyDecoder,
+    TinyEncoder,
+    TinyLikelihood,
+    TinyLoss,
+    TinyRatio,
+    TinySampler,
+    tiny_model,
+)
 from genkit.testing.settings import config_of, settings_of
 from genkit.testing.supply import likely
 from genkit.training.seeds import seed_torch
@@ -88,9 +97,7 @@ class Partners:
             terms.insert(0, own)
         elif own is not None:
             chosen[own.component.kind] = own
-        losses: list[Any] = [term.component for term in terms]
-        if not any(ENCODER_NEEDS & set(loss.needs) for loss in losses):
-            terms.append(TinyLoss.Config())  # so that the encoder is read
+        terms += self._stand_in_terms(terms, chosen.get("prior"))
         tiny = {
             "encoder": TinyEncoder.Config(features=features),
             "sampler": TinySampler.Config(latent=latent, gives_log_q=True),
@@ -99,6 +106,14 @@ class Partners:
         }
         parts: dict[str, Any] = {**tiny, **chosen, "loss": tuple(terms)}
         return RunConfig.model_construct(data=DataSource.Config(name=NAME), condition=self.condition, **parts)
+
+    def _stand_in_terms(self, terms: list[Any], prior: Component.Config | None) -> list[Any]:
+        """The terms to add: one that reads the encoder if none does, and where none are stated, one for the prior."""
+        needs = {need for term in terms for need in term.component.needs}
+        added: list[Any] = [] if ENCODER_NEEDS & needs else [TinyLoss.Config()]
+        if prior is not None and "loss" not in self.configs and not issubclass(prior.component, FittedPrior):
+            added.append(config_of(TinyRatio, TinyRatio.Config()))
+        return added
 
 
 def partners_of(

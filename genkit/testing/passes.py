@@ -161,6 +161,18 @@ class TinyLoss(Loss):
         return -forward.log_prob.mean(0)
 
 
+class TinyRatio(TinyLoss):
+    """The KL from draws: log q(z|x) - log p(z), averaged over them."""
+
+    needs = ("log_ratio",)
+
+    def forward(self, forward: Forward) -> Tensor:
+        """A pass -> (B,)."""
+        assert forward.latent is not None
+        assert forward.latent.log_ratio is not None
+        return forward.latent.log_ratio.mean(0)
+
+
 def tiny_model(shape: Shape, latent: Shape = (D,), features: Shape = (6,)) -> Model:
     """A model of these parts, with the same weights every time."""
     with torch.random.fork_rng(devices=[]):

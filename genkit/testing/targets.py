@@ -20,7 +20,7 @@ from genkit.registry.selection import canonical, names_file
 from genkit.settings.base import nearest
 from genkit.settings.yaml import Document
 from genkit.testing import checks
-from genkit.testing.check import Result
+from genkit.testing.check import Check, Result
 from genkit.testing.settings import settings_of
 
 
@@ -34,6 +34,14 @@ class PartReport:
     results: list[Result] = field(default_factory=list)
     problem: str | None = None
     """Why it was not checked."""
+    causes: list[BaseException] = field(default_factory=list)
+    """The errors by which checks fail, where these are more than wrong values."""
+
+    def add(self, checks: Iterable[Check]) -> None:
+        """Run checks, and add what comes of them."""
+        for check in checks:
+            self.results.append(check.result())
+            self.causes += [] if check.cause is None else [check.cause]
 
     @property
     def broken(self) -> bool:
@@ -161,7 +169,7 @@ def _of_plugin(plugin: Plugin) -> PartReport:
     report.results = problems or [Result("registration", "ok", "; ".join(plugin.notes))]
     if plugin.events:
         module = registry().manager.get_plugin(plugin.key)
-        report.results += [check.result() for check in checks(module)]
+        report.add(checks(module))
     return report
 
 
@@ -175,7 +183,7 @@ def _of_part(
         report.problem = str(error)
         return report
     try:
-        report.results = [check.result() for check in checks(component, config, shapes)]
+        report.add(checks(component, config, shapes))
     except ComponentError as error:
         report.results = [Result("expected failures", "FAILED", str(error))]
     return report

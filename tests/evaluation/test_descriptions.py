@@ -1,7 +1,9 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from genkit.evaluation.descriptions import Figure, descriptions, figures
+import pytest
+
+from genkit.evaluation.descriptions import Figure, descriptions, figures, wrong_figures
 from genkit.interfaces import NATS, Description
 
 LOSS = Description("loss", NATS, "lower", "What is minimised.", ",.2f")
@@ -37,3 +39,29 @@ def test_a_figure_says_its_number_its_unit_and_its_direction():
     figure = Figure("loss", 1234.567, LOSS)
     assert (figure.text, figure.about.title, figure.about.arrow) == ("1,234.57", "loss, nats per datum", "↓")
     assert (Figure("share", 0.123456, SHARE).text, SHARE.title, SHARE.arrow) == ("0.1235", "share", "")
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        (None, "`figures` is None: it must map the key of each figure to a genkit.Description"),
+        ({}, "`figures` is {}: it must map"),
+        ({3: SHARE}, "the key 3 of a figure is no text"),
+        ({"a": "a share"}, "figure 'a' is described by no genkit.Description: 'a share'; write Description("),
+        ({"a": Description("")}, "figure 'a': it has no name"),
+        ({"a": Description(3)}, "figure 'a': name is 3, and must be a text"),
+        ({"a": SHARE._replace(unit=None)}, "figure 'a': unit is None, and must be a text"),
+        ({"a": SHARE, "b": SHARE._replace(better="up")}, "figure 'b': better is 'up'; write 'lower', 'higher' or None"),
+        ({"a": SHARE._replace(better=["up"])}, "figure 'a': better is ['up']"),
+        ({"a": SHARE._replace(form="zz")}, "figure 'a': form 'zz' formats no number (ValueError: Unknown format code"),
+        ({"a": SHARE._replace(form=",d")}, "figure 'a': form ',d' formats no number"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_with_its_key(described, said):
+    wrong = wrong_figures(described)
+    assert wrong is not None
+    assert wrong.startswith(said)
+
+
+def test_figures_that_can_be_shown_pass():
+    assert wrong_figures({"loss": LOSS, "share": SHARE}) is None

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from genkit.data.dataset import Dataset
-from genkit.errors import GenkitError, MetricError
+from genkit.errors import ComponentError, GenkitError, GenkitWarning, MetricError
 from genkit.evaluation.figures import evaluate
-from genkit.evaluation.metrics import check, descriptions, figures, measure, named
+from genkit.evaluation.metrics import check, descriptions, figures, measure, measure_each, named
 from genkit.interfaces import Description, Metric, Split
 from genkit.registry.registry import installed
 from genkit.testing.passes import tiny_model
@@ -115,3 +115,45 @@ def test_two_of_a_name_are_told_apart_and_shown_with_their_descriptions(config_o
 
 def test_without_metrics_an_evaluation_is_written_as_before():
     assert "metrics" not in evaluate(tiny_model((3,)), DATA).to_json()
+
+
+def test_several_wrong_descriptions_are_refused_at_once(config_of):
+    model = tiny_model((3,))
+    wrong = config_of(fails)
+    type(wrong).component.figures = {"one": Description("one", better="down")}
+    with pytest.raises(ComponentError, match=r"(?s)better is 'down'.*\n.*better is 'down'"):
+        check(model, DATA, [wrong, wrong])
+    with pytest.raises(ComponentError, match="metric 'of-test': figure 'one': better is 'down'"):
+        measure(model, DATA, wrong)
+    with pytest.warns(GenkitWarning, match="better is 'down'; write .*; its figures are left out"):
+        assert descriptions([wrong]) == {}
+
+
+def test_what_it_changes_of_the_model_is_put_back_with_a_warning(config_of):
+    def changes(self, model, data, seed):
+        next(model.decoder.parameters()).data.zero_()
+        return {"one": 1.0}
+
+    model = tiny_model((3,))
+    list(model.parameters())[-1].data.fill_(math.nan)  # is the same as itself
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.warns(GenkitWarning, match=r"metric 'x' changes decoder.layer.weight of the model; it was put back"):
+        measure(model, DATA, config_of(changes), name="x")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value.nan_to_num(), before[name].nan_to_num()), name
+
+
+def test_one_that_fails_is_put_back_too_and_one_that_changes_nothing_is_no_warning(config_of, recwarn):
+    def breaks(self, model, data, seed):
+        next(model.decoder.parameters()).data.zero_()
+        raise ValueError("broken")
+
+    model = tiny_model((3,))
+    before = next(model.decoder.parameters()).clone()
+    values, errors = measure_each(model, DATA, {"a": config_of(lambda *_: {"one": 1.0})})
+    assert (values, errors, [*recwarn]) == ({"a": {"one": 1.0}}, {}, [])
+    with pytest.warns(GenkitWarning, match="put back"):
+        values, errors = measure_each(model, DATA, {"b": config_of(breaks)})
+    assert values == {}
+    assert str(errors["b"]).startswith("metric 'b' fails: ValueError: broken")
+    assert torch.equal(next(model.decoder.parameters()), before)

@@ -229,6 +229,16 @@ def test_plugin_whose_components_hook_fails_is_named_with_the_cause():
     assert "no such folder" in message
 
 
+def test_a_class_that_is_refused_is_named_where_a_config_asks_for_it():
+    wrong = type("Wrong", (Term,), {"over": "rows"})
+    registry = Registry()
+    added(registry, "acme", wrong)
+    said = "loss 'term' of acme-dist 1.0 is refused: Wrong says over = 'rows': write one of 'datum', 'batch'"
+    assert message_of_find(registry, "loss", "term") == said
+    assert message_of_find(registry, "loss", "acme-dist/term").endswith(said.partition(" of ")[2])
+    assert "unknown loss" in message_of_find(registry, "loss", "other-dist/term")
+
+
 def test_hook_with_an_argument_that_does_not_exist_is_a_problem_of_its_plugin():
     registry = Registry()
     plugin = added(registry, "acme", run_started=lambda run, speed: None)

@@ -8,12 +8,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import genkit
 from genkit.config import RunConfig
-from genkit.errors import ConfigError, GenkitWarning, MetricError
+from genkit.errors import ComponentError, ConfigError, GenkitWarning, MetricError
 from genkit.evaluation.figures import evaluate
 from genkit.evaluation.metrics import measure
 from genkit.files import atomic
 from genkit.interfaces import Description, Metric
 from genkit.record.stages import STAGES
+from genkit.registry.registry import installed
 from genkit.runs.comparison import compare
 from genkit.runs.metrics import chosen, unasked
 from genkit.runs.opening import as_config
@@ -85,7 +86,7 @@ def test_whatever_shows_figures_shows_them(measured):
     figures = {figure.key: figure.value for figure in measured.figures()}
     assert figures["metrics.nll.bound"] == nll
     facts = gather(measured.directory.path)
-    assert f"| bound on −log p(x), 5 draws | {nll:,.2f} nats per datum |" in write(facts, measured.directory.path)
+    assert f"| bound on −log p(x), 5 draws ↓ | {nll:,.2f} nats per datum | " in write(facts, measured.directory.path)
     metrics = front_matter(facts)["model-index"][0]["results"][0]["metrics"]
     entry = {"type": "metrics.nll.bound", "value": round(nll, 4), "name": "bound on −log p(x), 5 draws, nats per datum"}
     assert entry in metrics
@@ -152,9 +153,8 @@ FIGURES = {"one": Description("a number", sentence="A number.")}
 @pytest.mark.usefixtures("bare")
 def test_one_that_fails_is_a_warning_and_the_others_are_kept(digits, tmp_path, variant):
     name = variant(Metric, measure=broken, figures=FIGURES)
-    with pytest.warns(
-        GenkitWarning, match=f"could not be evaluated: metric '{name}' fails: ValueError: no such matrix"
-    ):
+    said = rf"^metric '{name}' fails: ValueError: no such matrix \(.*\); the run's other figures are written"
+    with pytest.warns(GenkitWarning, match=said):
         ended = run(digits, [*QUICK, f"metrics=[{name}, {{name: nll, draws: 2}}]"], out=tmp_path / "run")
     assert ended.evaluation.metrics.keys() == {"nll"}
     assert json.loads(ended.directory.evaluation.read_text())["metrics"].keys() == {"nll"}
@@ -180,3 +180,59 @@ def test_figures_that_are_no_numbers_are_a_damaged_file(measured, tmp_path):
     atomic.write_text(tmp_path / "evaluation.json", json.dumps(values))
     with pytest.raises(genkit.GenkitError, match=r"evaluation.json: is damaged .*metrics.nll.bound"):
         gather(tmp_path)
+
+
+def described(monkeypatch, name, **members):
+    """Change attributes of the installed metric of a name for a test."""
+    for key, value in members.items():
+        monkeypatch.setattr(installed().find("metric", name), key, value)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.filterwarnings("default::genkit.errors.GenkitWarning")
+def test_a_wrong_description_is_refused_before_training_and_breaks_nothing_afterwards(
+    digits, tmp_path, variant, monkeypatch, cli
+):
+    name = variant(Metric, measure=lambda *_: {"one": 1.0}, figures=FIGURES)
+    options = [*QUICK, f"metrics=[{name}, {{name: nll, draws: 2}}]"]
+    ended = run(digits, options, out=tmp_path / "run")
+    described(monkeypatch, name, figures={"one": Description("a number", better="up")})
+    said = f"metric '{name}': figure 'one': better is 'up'; write 'lower', 'higher' or None"
+    (error,) = check(as_config(digits, options), probe=False).errors
+    assert error == said
+    with pytest.raises(ComponentError, match="better is 'up'"):
+        run(digits, options, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.warns(GenkitWarning, match="better is 'up'"):
+        keys = {each.key for each in ended.figures() if each.key.startswith("metrics.")}
+    assert keys == {"metrics.nll.bound", "metrics.nll.standard_error"}
+    with pytest.warns(GenkitWarning, match="better is 'up'"):
+        assert "bound on −log p(x), 2 draws ↓ |" in write(gather(tmp_path / "run"), tmp_path)
+    with pytest.warns(GenkitWarning, match="better is 'up'"):
+        compared = compare([tmp_path / "run"], count=100, cache=tmp_path)
+    assert [each.name for each in compared.metrics] == ["nll"]
+    answer = cli("evaluate", tmp_path / "run")
+    assert (answer.code, answer.err) == (0, f"warning: {said}; its figures are left out\n")
+    assert "metrics.nll.bound" in answer.out
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.filterwarnings("default::genkit.errors.GenkitWarning")
+def test_one_that_fails_costs_a_comparison_and_an_evaluation_its_own_figures(
+    measured, tmp_path, variant, cli, monkeypatch
+):
+    name, path = variant(Metric, measure=broken, figures=FIGURES), measured.directory.path
+    with pytest.warns(GenkitWarning, match=f"run: metric '{name}' fails: ValueError: no such matrix"):
+        compared = compare([path], count=100, cache=tmp_path, metrics=[name])
+    assert compared.comparison.entries[0].evaluation.metrics.keys() == {"nll", "probe"}
+    asked = cli("evaluate", path, "--metric", name)
+    assert (asked.code, asked.out) == (2, "")
+    assert asked.err.startswith(f"error: metric '{name}' fails: ValueError: no such matrix")
+    described(monkeypatch, name, in_evaluate=True)
+    unasked = cli("evaluate", path, "--json")
+    assert unasked.err.startswith(f"warning: metric '{name}' fails: ValueError: no such matrix")
+    assert (unasked.code, json.loads(unasked.out)["metrics"].keys()) == (0, {"nll", "probe"})
+    described(monkeypatch, name, figures={"one": "text"})
+    wrong = cli("evaluate", path, "--json")
+    assert (wrong.code, wrong.err.count("\n")) == (0, 1)
+    assert wrong.err.startswith(f"warning: metric '{name}': figure 'one' is described by no")

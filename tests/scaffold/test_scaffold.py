@@ -1,9 +1,12 @@
+import contextlib
 import json
+import runpy
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -115,6 +118,22 @@ def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
         "  genkit run example.yaml",
     ]
     assert "loss: [reconstruction, kl, fold]\n" in Path("genkit-fold/example.yaml").read_text()
+
+
+@pytest.mark.parametrize(("reconstructions", "kept"), [((43.3, 38.4, 27.9), True), ((27.9, 28.4, 43.3), False)])
+def test_the_test_of_a_new_plugin_is_on_the_data_as_other_terms_may_rise(reconstructions, kept, tmp_path, monkeypatch):
+    new_plugin("genkit-rising", "sampler", tmp_path / "new")
+    monkeypatch.syspath_prepend(tmp_path / "new" / "src")
+    test = runpy.run_path(str(tmp_path / "new" / "tests" / "test_genkit_rising.py"))["test_the_example_trains"]
+    trained = [
+        SimpleNamespace(train=SimpleNamespace(loss=40.0 + number, terms={"reconstruction": each, "commitment": 10.0}))
+        for number, each in enumerate(reconstructions)
+    ]
+    directory, data = SimpleNamespace(path=tmp_path), SimpleNamespace(shape=(1, 8, 8))
+    monkeypatch.setattr("genkit.run", lambda *_, **__: SimpleNamespace(history=trained, directory=directory, data=data))
+    monkeypatch.setattr("genkit.load", lambda _: data)
+    with contextlib.nullcontext() if kept else pytest.raises(AssertionError):
+        test(tmp_path)
 
 
 @pytest.mark.slow

@@ -79,8 +79,9 @@ def test_the_card_says_what_the_model_is_and_how_good(facts, finished):
     assert "encodes images of shape 1 × 8 × 8 into 2 latent dimensions and decodes them again" in card
     assert "99,908 parameters and was trained on `digits`" in card
     figures = section(card, "Figures")
-    assert "On the test split, 359 data, with 1 draw of z for each." in figures
-    assert f"| evidence lower bound (ELBO) | {finished.evaluation.elbo:,.2f} nats per datum |" in figures
+    assert "On the test split, 359 data, with 1 draw of z for each; ↑ higher is better, ↓ lower is better." in figures
+    value = f"{finished.evaluation.elbo:,.2f} nats per datum"
+    assert f"| evidence lower bound (ELBO) ↑ | {value} | −reconstruction − KL, whatever the weights. |" in figures
     training = section(card, "Training")
     assert "| epochs | 3 |" in training
     assert f"| objective, training data | {finished.history[-1].train.loss:,.2f} nats per datum |" in training

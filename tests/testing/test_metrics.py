@@ -146,12 +146,6 @@ class ReadsEncoder(Good):
     needs = ()
 
 
-class Misspelt(Good):
-    """Needs what there is not."""
-
-    needs = ("encoders",)
-
-
 class Prunes(Good):
     """Changes the model."""
 
@@ -195,7 +189,6 @@ WRONG = [
     (ReadsDensity, "needs", "without a density of q(z|x) it fails, and does not name 'density'"),
     (ReadsPrior, "needs", "without a prior to draw from it fails, and does not name 'prior'"),
     (ReadsEncoder, "needs", "without an encoder it fails, and does not name 'encoder'"),
-    (Misspelt, "needs", "it needs encoders, and a need is one of encoder, density, prior, labels"),
     (Prunes, "model is kept", "it changes decoder.layer.weight, decoder.layer.bias of the model"),
     (Centres, "model is kept", "it changes the data in place"),
     (Trains, "model is kept", "it leaves parts of the model in another mode"),
@@ -205,6 +198,11 @@ WRONG = [
 @pytest.mark.parametrize(("component", "check", "said"), WRONG, ids=lambda value: getattr(value, "__name__", None))
 def test_what_breaks_a_promise_is_said(component, check, said, failures):
     assert said in failures(component)[check]
+
+
+@pytest.mark.parametrize("component", [Infinite, Other])
+def test_one_that_fails_everywhere_is_said_to_fail_and_not_to_lack_a_need(component, failures):
+    assert [*failures(component)] == ["values"]
 
 
 @pytest.mark.parametrize("component", [Good, Images, Draws])

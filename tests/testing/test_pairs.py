@@ -44,10 +44,7 @@ class Codebook(Sampler):
     class Config(Sampler.Config):
         name: Literal["of-test-codebook"] = "of-test-codebook"
 
-    expected_failures = {  # noqa: RUF012
-        "gradients": STRAIGHT,
-        "gradients reach every parameter": "the codes learn by the commitment term",
-    }
+    expected_failures = {"gradients": STRAIGHT}  # noqa: RUF012
     checked_with = {"partners": {"loss": Commitment}}  # noqa: RUF012
 
     def __init__(self, config, features):
@@ -69,6 +66,14 @@ class Codebook(Sampler):
     def prior(self, n):
         index = (uniform(n, batch=0, like=self.codes) * CODES).long()
         return self.codes[index].detach()
+
+
+class Idle(Codebook):
+    """Has codes that neither its output nor a term reads."""
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.spare = nn.Parameter(torch.randn(CODES, WIDTH))
 
 
 class OnSphere(Prior):
@@ -222,6 +227,15 @@ def test_what_a_partner_lacks_is_named(failures):
     assert "loss 'of-test-commitment' fails: KeyError: 'code'" in failures(WithoutCode)["together"]
     assert "terms that are not finite" in failures(BothSides)["together"]
     assert "one graph of it and its partners" in failures(Codebook, partners={"loss": ByBatch})["together compiled"]
+
+
+def test_what_a_term_of_a_partner_teaches_is_reached_and_what_none_teaches_is_named():
+    reached = {
+        sampler: next(check for check in checks(sampler) if check.name == "gradients reach every parameter").result()
+        for sampler in (Codebook, Idle)
+    }
+    assert reached[Codebook].status == "ok"
+    assert reached[Idle].message.startswith("no gradient reaches spare: ")
 
 
 def test_a_term_that_needs_a_partner_fails_without_it(failures):

@@ -44,9 +44,20 @@ class Cramped(Mine):
         return super().forward(x)[:, :2]
 
 
+class Stumbling(Mine):
+    """Fails in its pass."""
+
+    class Config(Mine.Config):
+        name: Literal["stumbling"] = "stumbling"
+        width: Annotated[int, Field(ge=1, description="of the features")] = 3
+
+    def forward(self, x):
+        return self.layer(x)
+
+
 @pytest.fixture
 def mine():
-    with registry().registered_within(Mine, Cramped):
+    with registry().registered_within(Mine, Cramped, Stumbling):
         yield
 
 
@@ -77,6 +88,19 @@ def test_a_broken_part_ends_with_code_1_and_says_what_is_wrong(cli, mine):
     assert answer.out.splitlines()[-1].endswith("1 FAILED")
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_the_way_to_the_error_of_a_check_is_printed_where_it_is_asked_for(cli, mine, monkeypatch, form):
+    command = ["check-plugin", "encoder/stumbling", "--shape", "3,4", *form]
+    plain = cli(*command)
+    assert "Traceback" not in plain.err
+    monkeypatch.setenv("GENKIT_TRACEBACK", "1")
+    answer = cli(*command)
+    assert (answer.code, answer.out) == (1, plain.out)
+    assert "Traceback (most recent call last)" in answer.err
+    assert "return self.layer(x)" in answer.err
+    assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in answer.err
+
+
 def test_json_holds_all_of_it(cli, mine):
     answer = cli("check-plugin", "encoder/cramped", "--json")
     assert answer.code == 1
@@ -84,6 +108,7 @@ def test_json_holds_all_of_it(cli, mine):
     assert report["part"] == "encoder/cramped"
     assert report["problem"] is None
     (shapes,) = (check for check in report["checks"] if check["check"] == "shapes")
+    assert shapes.keys() == {"check", "status", "message"}
     assert shapes["status"] == "FAILED"
 
 

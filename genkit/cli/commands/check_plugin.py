@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail, say
+from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail, say, say_way
 
 if TYPE_CHECKING:
     from genkit.testing.targets import PartReport
@@ -44,6 +44,8 @@ def check_plugin(
     from genkit.testing.targets import examine, shape_of
 
     reports = examine(name, options or (), [shape_of(text) for text in shape] if shape else None)
+    for cause in (cause for report in reports for cause in report.causes):
+        say_way(cause)
     if as_json:
         tables.print_json([report.to_json() for report in reports])
     else:

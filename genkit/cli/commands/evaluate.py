@@ -35,16 +35,20 @@ def evaluate(
 ) -> None:
     """Estimate the ELBO and its parts, in nats per datum, and the metrics of the config and of --metric."""
     from genkit.evaluation.figures import evaluate as figures_of
-    from genkit.evaluation.metrics import descriptions
+    from genkit.evaluation.metrics import descriptions, measure_each, named, usable
     from genkit.record.diagnosis import Signals, diagnose
-    from genkit.runs.metrics import chosen, unasked
+    from genkit.runs.metrics import chosen, missed, unasked
     from genkit.runs.opening import reopen
 
     model, dataset = reopen(run, data or (), accept_changes)
     assert model.config is not None
-    metrics = chosen(model.config, model.config.metrics, metric or ())
+    metrics = chosen(model.config, usable(model.config.metrics), metric or ())
     metrics = (*metrics, *unasked(model, dataset, split, metrics))
-    evaluation = figures_of(model, dataset, split, draws, model.config.seed if seed is None else seed, metrics)
+    seed = model.config.seed if seed is None else seed
+    evaluation = figures_of(model, dataset, split, draws, seed)
+    values, errors = measure_each(model, dataset, named(metrics), split, seed)
+    evaluation.metrics.update(values)
+    missed(errors, metric or ())
     figures = evaluation.to_json()
     keeps_best = model.config.training.keep == "best"
     signature = None if data else model.data

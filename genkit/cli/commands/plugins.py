@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from genkit.cli import tables
 from genkit.cli.app import PLUGINS, Json, OutOrPrint, app, say
 
 plugins = typer.Typer(invoke_without_command=True, help="List the installed plugins, or show one of their parts.")
+LABELS = ("components", "events", "commands", "problems", "notes")
+"""What is said of a plugin, in order."""
 app.add_typer(plugins, name="plugins", rich_help_panel=PLUGINS)
 
 
@@ -30,15 +33,43 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
             "version": plugin.version,
             "components": [f"{component.kind}/{name_of(component)}" for component in plugin.components],
             "events": plugin.events,
+            "commands": [],
             "problems": plugin.problems,
             "notes": [*plugin.notes, *(f"left out by {source}" for left, source in left_out if left is plugin)],
         }
         for plugin in installed().plugins
     ]
+    _add_commands(rows)
     if as_json:
         tables.print_json(rows)
     else:
         show_all(rows)
+
+
+def _add_commands(rows: list[dict[str, Any]]) -> None:
+    """Add the commands of each distribution, and why they cannot be called, to the row of its first plugin.
+
+    A distribution without a plugin gets a row of its own.
+    """
+    from genkit.cli import extensions
+    from genkit.errors import ComponentError
+
+    for command in extensions.commands(extensions.own_names(app)):
+        row = next((row for row in rows if row["distribution"] == command.distribution), None)
+        if row is None:
+            names = {"name": command.distribution, "distribution": command.distribution, "version": command.version}
+            row = names | {label: [] for label in LABELS}
+            rows.append(row)
+        if command.problem:
+            row["problems"].append(f"{command.label} is refused: {command.problem}")
+            continue
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                extensions.load(command)
+        except ComponentError as error:
+            row["problems"].append(str(error))
+        else:
+            row["commands"].append(command.entry.name)
 
 
 @plugins.command()
@@ -78,7 +109,7 @@ def show_all(rows: list[dict[str, Any]]) -> None:
     """Print a paragraph per plugin."""
     for row in rows:
         say(f"{row['name']}  ({row['distribution']} {row['version']})".replace(" )", ")"))
-        for label in ("components", "events", "problems", "notes"):
+        for label in LABELS:
             if row[label]:
                 say(f"    {label}: {', '.join(row[label])}")
 

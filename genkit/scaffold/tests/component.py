@@ -16,7 +16,7 @@ def test_contract(check):
 
 
 def test_the_example_trains(tmp_path):
-    run = genkit.run(EXAMPLE, ["training.epochs=2"], out=tmp_path / "run")
-    first, second = (record.train.loss for record in run.history)
-    assert second < first
+    run = genkit.run(EXAMPLE, ["training.epochs=5"], out=tmp_path / "run")
+    first, *_, last = (record.train.terms["reconstruction"] for record in run.history)  # other terms may rise
+    assert last < first
     assert genkit.load(run.directory.path).shape == run.data.shape
