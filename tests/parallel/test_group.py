@@ -27,7 +27,13 @@ VARIANTS = {
     "free bits": ["vae-digits", "loss.kl.free_bits=0.5", "training.epochs=1"],
     "vae": ["vae-digits", "data.binarize=dynamic", "training.clip_norm=5.0"],
     "gan": ["gan", "decoder.hidden=[16]"],
-    "wasserstein": ["gan", "loss.adversarial.form=wasserstein", "training.epochs=1"],
+    "wasserstein": ["gan", "loss.adversarial.form=wasserstein", "loss.adversarial.r1=0", "training.epochs=1"],
+    "penalties": [  # by sgd: the first steps of Adam turn roundings of gradients near 0 into whole steps
+        "gan",
+        "loss.adversarial.form=wasserstein",
+        "loss.adversarial.optimizer={name: sgd, lr: 0.01}",
+        "training.optimizer=sgd",
+    ],
     "sparse": ["sparse-autoencoder"],
     "kept": [
         "vae-digits",
