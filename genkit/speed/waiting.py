@@ -15,8 +15,8 @@ VARIABLE = "GOMP_SPINCOUNT"
 """The environment variable that holds the number of turns; it is read once, when torch is imported."""
 OTHERS = ("OMP_WAIT_POLICY", VARIABLE)
 """The variables by which users say how threads wait."""
-TURNS = 3_000
-"""The number of turns, about the time between two operations of a step; docs/speed.md has the measurements."""
+TURNS = 10_000
+"""The number of turns, longer than the time between two operations of a step; docs/speed.md has measurements."""
 
 
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> bool:
