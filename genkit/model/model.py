@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.data.checks import check_fit, check_values
+from genkit.data.checks import check_counts, check_fit, check_values
 from genkit.data.dataset import as_float
 from genkit.data.tables import table_of
 from genkit.errors import ComponentError, DataError, TrainingError
@@ -154,6 +154,8 @@ class Model(Network):
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
+        if self.likelihood.whole_numbers and not x.is_complex():
+            check_counts(x, f"likelihood '{name}'", self.transforms)
         check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 
