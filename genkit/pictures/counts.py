@@ -39,7 +39,7 @@ def genes(model: Model, split: Split, seed: int = 0) -> Figure:
         sampled = model.sample(len(some.x), noise=True, **own_side(model.decoder_inputs, some.named()))
     figure, axes = _row("each gene, over held-out cells and over as many sampled ones of the same depths", 2)
     for each, name in zip(axes, ("mean", "variance"), strict=True):
-        real, ours = (_moment(x, name) for x in (some.x, sampled))
+        real, ours = (_moment(x, name) for x in (some.x[:], sampled))
         each.scatter(real, ours, s=8, alpha=0.6, linewidths=0)
         ends = (min(real.min(), ours.min()), max(real.max(), ours.max()))
         each.plot(ends, ends, color="0.5", linewidth=1)
@@ -69,7 +69,7 @@ def neighbours(model: Model, split: Split, classes: tuple[str, ...] | None) -> F
         "held-out cells placed by their nearest neighbours among the posterior means", 2 - (labels is None)
     )
     points = embedded(z)
-    totals = np.log10(some.x.sum(1).clamp_min(1).cpu().numpy())
+    totals = np.log10(some.x[:].sum(1).clamp_min(1).cpu().numpy())
     depths = axes[-1].scatter(points[:, 0], points[:, 1], s=7, c=totals, linewidths=0)
     figure.colorbar(depths, ax=axes[-1], label="log10 of the total of the cell")
     if labels is not None:

@@ -24,7 +24,7 @@ from genkit_data.genes import in_cells, most_variable
 from genkit_data.kinds import in_order
 from genkit_data.matrices import NAMED, CountMatrix, read_matrix
 from genkit_data.sheets import read_sheet
-from genkit_data.sizes import check_memory
+from genkit_data.sparse import SparseRows
 
 MOST = 10_000
 """The largest number of genes."""
@@ -117,7 +117,7 @@ class Counts(DataSource):
         side = {name: values for name, (values, _) in sides.items()}
         side["library"] = torch.from_numpy(totals[kept].astype(np.float32))
         return RawData(
-            Split(_dense(x[kept], matrix.where), None if labels is None else labels[0], side),
+            Split(SparseRows(x[kept]), None if labels is None else labels[0], side),
             classes=self._names_of("labels") if labels is None else labels[1].names,
             notes=(*matrix.notes, *notes, *_emptied(matrix, totals, kept)),
             doubts=_no_counts(matrix, x),
@@ -237,12 +237,6 @@ class Counts(DataSource):
                 listed = "" if trained is None else f": {printable(', '.join(trained[:NAMED]))}"
                 raise DataError(f"data.{option}: {matrix.where}: {cell}: its {printable(column)} {fault}{listed}")
         return torch.tensor([places[text] for text in texts]), Side((), len(names), names)
-
-
-def _dense(x: Any, where: str) -> Tensor:
-    """A sparse matrix as a tensor (N, G) in float32."""
-    check_memory(4 * x.shape[0] * x.shape[1], where)
-    return torch.from_numpy(x.astype(np.float32).toarray())
 
 
 def _emptied(matrix: CountMatrix, totals: Any, kept: Any) -> tuple[str, ...]:

@@ -61,12 +61,13 @@ def test_counts_are_no_unscaled_numbers(file):
 
 def test_the_encoder_alone_sees_what_its_transforms_make(file):
     data, model = prepare(config_of(file))
+    x = data.train.x[:]
     with torch.no_grad():
-        seen = model.encoder_transforms(data.train.x)
-        forward = model(data.train.x[:4], 1, {"library": data.train.side["library"][:4]})
-    logs = torch.log1p(data.train.x).double()
+        seen = model.encoder_transforms(x)
+        forward = model(x[:4], 1, {"library": data.train.side["library"][:4]})
+    logs = torch.log1p(x).double()
     torch.testing.assert_close(seen.double(), (logs - logs.mean(0)) / logs.std(0, correction=0), rtol=1e-4, atol=1e-4)
-    assert torch.equal(forward.x, data.train.x[:4])
+    assert torch.equal(forward.x, x[:4])
     by_hand = model.sampler(model.encoder(seen[:4]), 1).mean
     torch.testing.assert_close(forward.latent.mean, by_hand)
 
