@@ -103,10 +103,10 @@ def embedded(z: Any) -> Any:
         return np.pad(z, ((0, 0), (0, 2)))[:, :2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a graph may be in several pieces
-        made: Any = SpectralEmbedding(
+        points: Any = SpectralEmbedding(
             affinity="nearest_neighbors", n_neighbors=NEIGHBOURS, random_state=0
         ).fit_transform(z)
-    return made
+    return points
 
 
 def agreement(z: Any, labels: Any) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from genkit_data.genes import in_cells, most_variable
 from genkit_data.kinds import in_order
 from genkit_data.matrices import NAMED, CountMatrix, read_matrix
 from genkit_data.sheets import read_sheet
-from genkit_data.sparse import SparseRows
+from genkit_data.sparse import in_rows
 
 MOST = 10_000
 """The largest number of genes."""
@@ -117,7 +117,7 @@ class Counts(DataSource):
         side = {name: values for name, (values, _) in sides.items()}
         side["library"] = torch.from_numpy(totals[kept].astype(np.float32))
         return RawData(
-            Split(SparseRows(x[kept]), None if labels is None else labels[0], side),
+            Split(in_rows(x[kept]), None if labels is None else labels[0], side),
             classes=self._names_of("labels") if labels is None else labels[1].names,
             notes=(*matrix.notes, *notes, *_emptied(matrix, totals, kept)),
             doubts=_no_counts(matrix, x),

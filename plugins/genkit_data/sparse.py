@@ -12,6 +12,16 @@ import torch
 from torch import Tensor
 
 from genkit.interfaces import Reader
+from genkit.interfaces.reader import Data
+
+DENSE = 2**28
+"""The bytes up to which sparse data are made dense at once, as batches of a tensor are made faster."""
+
+
+def in_rows(matrix: Any) -> Data:
+    """A sparse matrix (N, D) of scipy as data in float32: dense where they are few, else sparse until they are read."""
+    rows = SparseRows(matrix)
+    return rows[:] if 4 * rows.numel() <= DENSE else rows
 
 
 class SparseRows(Reader):

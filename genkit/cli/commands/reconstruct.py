@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, Seed, SplitName, app, say
+
+if TYPE_CHECKING:
+    from genkit.data.dataset import Dataset
+    from genkit.model.model import Model
 
 
 @app.command(rich_help_panel=USE)
@@ -32,8 +37,6 @@ def reconstruct(
     import torch
 
     from genkit.cli import outputs
-    from genkit.data.dataset import as_float
-    from genkit.data.identity import file_order, identity
     from genkit.pictures import plots
     from genkit.runs.opening import reopen
 
@@ -48,10 +51,19 @@ def reconstruct(
             outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24, noise=noise))
         say(out)
         return
+    _write_arrays(out, model, dataset, split, n, noise)
+    say(out)
+
+
+def _write_arrays(out: Path, model: Model, dataset: Dataset, split: str, n: int | None, noise: bool) -> None:
+    """Write the reconstructions of a split beside the data and what is known of each, or as rows of a table."""
+    from genkit.cli import outputs
+    from genkit.data.dataset import as_float
+    from genkit.data.identity import file_order, identity
+
     some = dataset.split(split).rows(file_order(dataset, split)[:n])
     names = {name: values[:n] for name, values in identity(dataset, split).items()}
     reconstruction = model.reconstruct(some, noise)
     if not outputs.write_table(out, model, reconstruction, names):
         arrays = {"reconstruction": reconstruction.numpy(), "x": as_float(some.x[:]).numpy()}
         outputs.write(out, arrays | names)
-    say(out)
