@@ -11,6 +11,7 @@ from genkit.data.loading import load as load_data
 from genkit.errors import DataError
 from genkit_data import Counts
 from genkit_data.genes import residual_variances
+from genkit_data.sparse import SparseRows, in_rows
 
 h5py = pytest.importorskip("h5py")
 
@@ -174,6 +175,17 @@ def test_cells_without_a_count_are_left_out_with_a_note(tmp_path):
     assert any("left out: 2 of 12 cells without a count in these genes, the first 'AAAC02-1'" in n for n in raw.notes)
     with pytest.raises(DataError, match="no gene has a count"):
         read(ten_x(tmp_path / "none.h5", counts=0 * COUNTS))
+
+
+def test_sparse_rows_are_those_of_the_matrix_in_any_order():
+    matrix = sparse.random(50, 30, 0.1, format="csr", random_state=0)
+    reader, dense = SparseRows(matrix), torch.from_numpy(matrix.toarray()).float()
+    rows = torch.tensor([7, 0, 49, 7])
+    assert torch.equal(reader.read(rows), dense[rows])
+    assert torch.equal(reader[10:20], dense[10:20])
+    assert (reader[3:3].shape, reader.shape, len(reader)) == ((0, 30), (50, 30), 50)
+    assert reader.held == 8 * matrix.nnz + 4 * 51
+    assert isinstance(in_rows(matrix), torch.Tensor)
 
 
 def test_genes_of_one_name_are_told_apart_by_their_ids(tmp_path):

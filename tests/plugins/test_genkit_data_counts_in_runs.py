@@ -9,6 +9,7 @@ from scipy import sparse
 
 from genkit.data.assumptions import doubts
 from genkit.errors import ComponentError, DataError
+from genkit.interfaces import Reader
 from genkit.runs.opening import as_config, prepare, reopen
 from genkit.runs.preflight import check
 from genkit.runs.running import resume, run
@@ -51,6 +52,14 @@ def config_of(path, epochs=20, likelihood="negative_binomial", **more):
 @pytest.fixture(scope="module")
 def trained(file, tmp_path_factory):
     return run(config_of(file), out=tmp_path_factory.mktemp("run") / "run")
+
+
+def test_counts_that_stay_sparse_train_the_same_model(trained, file, tmp_path, monkeypatch):
+    monkeypatch.setattr("genkit_data.sparse.DENSE", 0)
+    sparse_run = run(config_of(file), out=tmp_path / "run")
+    assert isinstance(sparse_run.data.train.x, Reader)
+    for name, values in sparse_run.model.state_dict().items():
+        assert torch.equal(values, trained.model.state_dict()[name]), name
 
 
 def test_counts_are_no_unscaled_numbers(file):
@@ -119,6 +128,17 @@ def test_sampled_and_rebuilt_cells_are_tables_with_the_names_of_the_genes(traine
 
     assert cli("sample", trained.directory.path, "--given", "library=50", "--out", tmp_path / "rows.parquet").code == 0
     assert {str(each) for each in parquet.read_schema(tmp_path / "rows.parquet").types} == {"int64"}
+
+
+def test_reconstructions_can_be_drawn_at_the_depth_of_each_cell(trained, cli, tmp_path):
+    out = tmp_path / "drawn.npz"
+    assert cli("reconstruct", trained.directory.path, "--split", "train", "--noise", "--out", out).code == 0
+    with np.load(out) as arrays:
+        drawn, x = arrays["reconstruction"], arrays["x"]
+    assert (drawn == drawn.round()).all()
+    assert not (drawn == x).all()
+    assert drawn.sum(1).mean() == pytest.approx(x.sum(1).mean(), rel=0.05)
+    assert np.corrcoef(drawn.sum(1), x.sum(1))[0, 1] > 0.8
 
 
 def test_sampling_without_a_depth_is_refused_by_its_name(trained, cli, tmp_path):
