@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, DataError
 from genkit.interfaces import Side
 from genkit_vae import NegativeBinomialLikelihood, PoissonLikelihood
 
@@ -113,3 +113,12 @@ def test_libraries_may_be_columns_and_data_of_any_shape():
 def test_a_library_that_is_no_number_is_refused(side):
     with pytest.raises(ComponentError, match="the total of each datum: one number"):
         poisson(side={"library": side})
+
+
+@pytest.mark.parametrize("make", [poisson, negative_binomial])
+def test_a_library_below_zero_is_refused_and_none_gives_no_counts(make):
+    likelihood, params = make().eval(), torch.randn(2, 3)
+    for method in (likelihood.mean, likelihood.sample):
+        with pytest.raises(DataError, match="library: the total of a datum is 0 or more, and not -5"):
+            method(params, library=torch.tensor([3.0, -5.0]))
+        assert not method(params, library=torch.zeros(2)).any()
