@@ -86,7 +86,7 @@ class Beside(NamedTuple):
 
     def of(self, part: Any) -> dict[str, Tensor]:
         """The keywords of a part's pass: the side data that it reads, if any."""
-        return {name: self.side[name] for name in getattr(part, "reads", ())}
+        return {name: self.side[name] for name in getattr(part, "reads", ())} if self.side else {}
 
     def repeated(self, draws: int) -> Beside:
         """The same for each of some draws: (draws · B, ...), the data of one draw side by side."""
