@@ -30,6 +30,8 @@ ROWS = 1000
 """The largest number of rows of each table in a plot."""
 MOST = 5
 """The largest number of columns in the picture."""
+NUMBERS = 2
+"""The number of columns of numbers that come first: of many levels each, they would tell less than categories."""
 LEVELS = 8
 """The number of levels of a column, by which its dependence on others is measured; categories in a plot."""
 ALIKE = 0.7
@@ -112,8 +114,10 @@ def _chosen(axes: Sequence[_Axis]) -> list[_Axis]:
     varying = [pair for pair in zip(axes, all_levels, strict=True) if len(set(pair[1].tolist()) - {-1}) > 1]
     levels = [each for _, each in varying]
     dependence = np.array([[_dependence(one, other) for other in levels] for one in levels]).reshape(len(levels), -1)
+    ranked = np.argsort(-dependence.mean(1), kind="stable").tolist()
+    numbers = [place for place in ranked if not varying[place][0].names]
     chosen: list[int] = []
-    for place in np.argsort(-dependence.mean(1), kind="stable").tolist():
+    for place in [*numbers[:NUMBERS], *ranked]:
         if len(chosen) < MOST and all(dependence[place, other] < ALIKE for other in chosen):
             chosen.append(place)
     return [varying[place][0] for place in sorted(chosen)]
