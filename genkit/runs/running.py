@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from genkit.runs.opening import (
     unfinished_directory,
     write_environment,
 )
+from genkit.runs.placing import placed_lines
 from genkit.runs.preflight import check
 from genkit.runs.session import train
 from genkit.runs.starting import check_origin, start_from_trained
@@ -64,13 +66,14 @@ def run(
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
+    overrides = list(overrides)
     run_config, since = as_config(source, overrides), Usage.now()
     try:
         device = _device(run_config)
         data, model = prepare(run_config)
         origin = start_from_trained(model, run_config)
     except GenkitError as error:
-        raise _all_of(error, run_config) from None
+        raise _all_of(error, run_config, partial(placed_lines, source=source, overrides=overrides)) from None
     with contextlib.ExitStack() as stack:
         messages, threads = stack.enter_context(_joined(run_config, device, since))
         path = stack.enter_context(_directory(run_config, out)) if group.is_leader() else None
@@ -80,10 +83,9 @@ def run(
         return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
 
-def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
-    """The same error, with all other faults of the config."""
-    problems = check(run_config, probe=False).errors
-    return type(error)(*problems) if problems else error
+def _all_of(error: GenkitError, run_config: RunConfig, placing: Callable[[Iterable[str]], list[str]]) -> GenkitError:
+    """The same error, with all other faults of the config, each with its place."""
+    return type(error)(*placing(check(run_config, probe=False).errors or error.args))
 
 
 def resume(
