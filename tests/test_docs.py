@@ -142,7 +142,7 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
 
 @pytest.mark.slow
 def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
-    """Each command, with one epoch on a small photo; the config with a table is valid."""
+    """Each command, with one epoch on small photos."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "photos").mkdir()
     for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
@@ -157,6 +157,12 @@ def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
     with np.load(tmp_path / "rebuilt.npz") as rebuilt:
         assert rebuilt["id"].tolist() == ids
     assert sum(name.startswith("Portrait_8.jpg[") for name in ids) > len(ids) / 3
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/images-and-arrays.md"))
+def test_the_data_of_the_page_of_images_are_valid_configs(block):
+    text = " ".join(block.split()).replace("data: ", "data=", 1)
+    assert as_config(ROOT / "examples" / "vae-photos.yaml", [text]).data.name in block
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -224,7 +224,7 @@ class Images(DataSource):
         broken = {name: each for name, each in zip(names, pictures, strict=True) if isinstance(each, str)}
         facts = Counter(fact for each in good for fact in each.facts if fact != pixels.BYTES)
         notes = tuple(f"{fact} ({count:,})" for fact, count in facts.items())
-        return Decoded(self._scaled(good), broken, notes, self._doubts(good))
+        return Decoded(self._stacked(good), broken, notes, self._doubts(good))
 
     def _read(self, path: Path) -> Picture | str:
         """The image, or the reason why it is none."""
@@ -235,18 +235,11 @@ class Images(DataSource):
         except UnreadableError as error:
             return str(error)
 
-    def _scaled(self, pictures: Sequence[Picture]) -> Tensor:
-        """The pixels (N, C, H, W) of pictures: bytes as bytes where all are, else from 0 for black to 1 for white."""
-        low, high = self.config.range or (0.0, 0.0)
-        if self.config.range and not low < high:
-            raise DataError(f"data.range: the least value {low:g} must lie below the greatest, {high:g}")
-        as_bytes = self.config.range is None and all(each.pixels.dtype == np.uint8 for each in pictures)
-        shape = (len(pictures), 3 if self.config.colour else 1, *self.config.size)
-        stack: np.ndarray[Any, Any] = np.empty(shape, np.uint8 if as_bytes else np.float32)
-        for row, each in zip(stack, pictures, strict=True):
-            width = high - low if self.config.range else each.white
-            row[...] = each.pixels if as_bytes else (each.pixels.astype(np.float32) - low) / width
-        return torch.from_numpy(stack)
+    def _stacked(self, pictures: Sequence[Picture]) -> Tensor:
+        """The pixels (N, C, H, W) of pictures, of which there may be none."""
+        if not pictures:
+            return torch.empty(0, 3 if self.config.colour else 1, *self.config.size)
+        return pixels.stacked(pictures, self.config.range)
 
     def _doubts(self, pictures: Sequence[Picture]) -> tuple[str, ...]:
         """What may be wrong about the scale of images that have more than 8 bits."""
