@@ -28,7 +28,7 @@ from genkit_data.coding import Array, coded
 from genkit_data.features import columns_of, is_image, names_of
 from genkit_data.images import COLOURS, Byte, Pixels
 from genkit_data.pixels import Picture, UnreadableError
-from genkit_data.scales import scaled
+from genkit_data.scales import conversion, scaled
 from genkit_data.sizes import check_array
 
 SAVED = ("dataset_dict.json", "state.json")
@@ -143,7 +143,7 @@ class HuggingFace(DataSource):
         x = arrow.numbers(column, where)
         check_array(x.shape, x.dtype, where)
         x = x[:, np.newaxis] if x.ndim == 1 else x
-        return scaled(x, self.config.range)
+        return scaled(x, self.config.range), conversion(x.dtype)
 
     def _images(self, column: Any, where: str) -> tuple[Tensor, tuple[str, ...]]:
         """A column of images as data (N, C, H, W), and notes."""
