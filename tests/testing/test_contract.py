@@ -26,7 +26,7 @@ OPTIONS = {
     ],
     "data/waves": [{"count": 30, "length": 8}],
 }
-NEED_FILES = {"data/arrays", "data/images", "data/mnist", "data/table"}
+NEED_FILES = {"data/arrays", "data/huggingface", "data/images", "data/mnist", "data/table"}
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -75,6 +75,15 @@ def test_images_keep_the_contract(tmp_path):
         (tmp_path / f"class{number % 2}").mkdir(exist_ok=True)
         Image.new("L", (6, 5), 40 * number).save(tmp_path / f"class{number % 2}" / f"{number}.png")
     assert broken(PARTS["data/images"], {"name": "images", "root": str(tmp_path), "size": [5, 6]}) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_data_sets_of_hugging_face_keep_the_contract(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="needs datasets, of the extra `huggingface`")
+    values = np.arange(24, dtype=np.float32).reshape(6, 4).tolist()
+    datasets.Dataset.from_dict({"x": values, "y": ["a", "b"] * 3}).save_to_disk(str(tmp_path))
+    options = {"name": "huggingface", "path": str(tmp_path), "label": "y"}
+    assert broken(PARTS["data/huggingface"], options) == []
 
 
 def test_mnist_keeps_the_contract(tmp_path):
