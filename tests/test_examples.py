@@ -35,6 +35,8 @@ TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
+CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
+"""Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
 
@@ -58,7 +60,8 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | TABLES.keys() | FILES.keys()
+    others = TABLES.keys() | FILES.keys() | CELLS.keys()
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
 @pytest.mark.slow
@@ -119,6 +122,27 @@ def test_what_lies_in_files_is_learned(name, bare, tmp_path):
     assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
     assert trained.evaluation.active_units == trained.evaluation.latents
     assert trained.notes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CELLS)
+def test_sampled_cells_have_the_depths_and_the_genes_of_the_file(name, bare, cli, tmp_path):
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "counts" / CELLS[name]
+    if not path.is_file():
+        pytest.skip(f"needs counts/{path.name} of scanpy's test data in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    train = trained.data.train
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sampled = trained.model.sample(len(train.x), noise=True, library=train.side["library"])
+    assert float(sampled.sum(1).mean()) == pytest.approx(float(train.side["library"].mean()), rel=0.05)
+    assert torch.corrcoef(torch.log1p(torch.stack([sampled.mean(0), train.x.mean(0)])))[0, 1] > 0.98
+    assert (
+        cli("sample", tmp_path / "run", "-n", 200, "--given", "library=300", "--out", tmp_path / "rows.csv").code == 0
+    )
+    rows = _columns(tmp_path / "rows.csv")
+    assert [*rows] == [column.name for column in trained.data.columns]
+    assert sum(int(each) for row in rows.values() for each in row) / 200 == pytest.approx(300, rel=0.05)
 
 
 def _columns(path):

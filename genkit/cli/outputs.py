@@ -70,7 +70,8 @@ def _typed(values: list[Any], column: Column) -> Any:
     """The values of a column as pyarrow has them, of its type even where all are missing."""
     pyarrow = _pyarrow()
     types = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), date: pyarrow.date32()}
-    return pyarrow.array(values, types.get(type_of(column), pyarrow.string()))
+    counted = column.kind == "count" and all(isinstance(value, int) for value in values)
+    return pyarrow.array(values, types.get(int if counted else type_of(column), pyarrow.string()))
 
 
 def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:

@@ -49,11 +49,12 @@ class Component:
     """Arguments of `genkit.testing.contract` for the component: its partners, shapes of data and latents, side data.
 
     A codebook sampler with its term: `checked_with = {"partners": {"loss": "commitment"}}`."""
-    reads: ClassVar[tuple[str, ...]] = ()
+    reads: tuple[str, ...] = ()
     """The side data that the component asks for, such as `("labels",)`.
 
     It gets them as keywords: in `__init__` their `Side`, in its methods that take data or latents a tensor
-    (B, *shape)."""
+    (B, *shape). A class that names them cannot do without. A part that takes some only where the data have them asks
+    for `side`, and sets its own `reads` in `__init__`."""
     asks: ClassVar[tuple[str, ...]] = ()
     """The facts about the data that the component asks for, fields of `Schema` such as `("columns",)`.
 

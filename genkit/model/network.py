@@ -79,8 +79,9 @@ class Network(nn.Module):
         self.condition_size = 0 if conditions is None else conditions.size
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
-        self.transforms = Chain()
-        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`."""
+        self.transforms, self.encoder_transforms = Chain(), Chain()
+        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`; and what
+        the data in the model's units go through on their way to the encoder alone."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -153,7 +154,9 @@ class Network(nn.Module):
         return latent._replace(kl=None, log_ratio=latent.log_q - self.prior.log_prob(latent.z))
 
     def widened(self, x: Tensor, beside: Beside) -> Tensor:
-        """Data x (B, *shape) as the encoder takes them: with the condition, if there is one."""
+        """Data x (B, *shape) as the encoder takes them: through its transforms, and with the condition, if any."""
+        if len(self.encoder_transforms):
+            x = self.encoder_transforms(x)
         flat = beside.condition is not None and self.encoder is not None and self.encoder.flat
         return widen(x.flatten(1) if flat else x, beside.condition)
 

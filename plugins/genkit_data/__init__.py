@@ -1,8 +1,9 @@
-"""Data sources: digits, MNIST, arrays, folders of images, tables, data sets of Hugging Face, waves of a formula."""
+"""Data sources: digits, MNIST, arrays, folders of images, tables, counts, data sets of Hugging Face, and waves."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
 from genkit_data.arrays import Arrays
+from genkit_data.counts import Counts
 from genkit_data.digits import Digits
 from genkit_data.huggingface import HuggingFace
 from genkit_data.images import Images
@@ -10,10 +11,10 @@ from genkit_data.mnist import MNIST
 from genkit_data.table import Tables
 from genkit_data.waves import Waves
 
-__all__ = ["MNIST", "Arrays", "Digits", "HuggingFace", "Images", "Tables", "Waves"]
+__all__ = ["MNIST", "Arrays", "Counts", "Digits", "HuggingFace", "Images", "Tables", "Waves"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Seven data sources."""
-    return [Digits, MNIST, Arrays, Images, Tables, HuggingFace, Waves]
+    """The data sources."""
+    return [Digits, MNIST, Arrays, Images, Tables, Counts, HuggingFace, Waves]
