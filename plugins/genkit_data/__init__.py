@@ -1,4 +1,4 @@
-"""Data sources: bundled digits, MNIST in its IDX files, arrays, folders of images, tables, waves of a formula."""
+"""Data sources: bundled digits, MNIST, arrays, folders of images, tables, series, waves of a formula."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
@@ -6,13 +6,14 @@ from genkit_data.arrays import Arrays
 from genkit_data.digits import Digits
 from genkit_data.images import Images
 from genkit_data.mnist import MNIST
+from genkit_data.series import Series
 from genkit_data.table import Tables
 from genkit_data.waves import Waves
 
-__all__ = ["MNIST", "Arrays", "Digits", "Images", "Tables", "Waves"]
+__all__ = ["MNIST", "Arrays", "Digits", "Images", "Series", "Tables", "Waves"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Six data sources."""
-    return [Digits, MNIST, Arrays, Images, Tables, Waves]
+    """Seven data sources."""
+    return [Digits, MNIST, Arrays, Images, Tables, Series, Waves]
