@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from genkit.data.units import as_float
-from genkit.interfaces import Split
+from genkit.errors import DataError
+from genkit.interfaces import Reader, Split
 from genkit.interfaces.component import MASK
+from genkit.interfaces.reader import Data
 
 GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio's fraction: its multiples, modulo 1, fill the interval evenly at any number of them."""
@@ -63,15 +65,17 @@ def lengths_in_turn(counts: Sequence[int], count: int, steps: int) -> Tensor:
     return torch.searchsorted(up_to, places * up_to[-1], right=True)
 
 
-def those_there(split: Split) -> Tensor:
+def those_there(split: Split) -> Data:
     """The steps of a split's series that are there, as series without a gap (M, T, F).
 
     What is fitted to them is fitted to no padding. The first steps fill up the last series. Data without a mask are
-    themselves.
+    themselves. Raises DataError where series with a mask are no tensor.
     """
     mask, x = split.side.get(MASK), split.x
     if mask is None or x.ndim != 3 or mask.shape != x.shape[:2] or bool(mask.all()):
         return x
+    if isinstance(x, Reader):
+        raise DataError(f"series with side data '{MASK}' must be a tensor: a reader's steps cannot be told apart")
     steps = as_float(x)[mask > 0]
     missing = -len(steps) % x.shape[1]
     more = steps[torch.arange(missing) % len(steps)]

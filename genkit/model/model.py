@@ -17,11 +17,9 @@ from genkit.data.dataset import as_float
 from genkit.data.steps import blank, held
 from genkit.data.tables import table_of
 from genkit.errors import ComponentError, DataError, TrainingError
-from genkit.interfaces import (
-    Shape,
-    Split,
-)
+from genkit.interfaces import Reader, Shape, Split
 from genkit.interfaces.component import MASK
+from genkit.interfaces.reader import Data
 from genkit.model.network import Network, evaluating
 from genkit.model.side import check_names, completed, own_side, rows_of, with_mask
 
@@ -154,30 +152,33 @@ class Model(Network):
         z = encode(own_side(self.encoder_inputs, side))
         return self.decode(z, **own_side(self.decoder_inputs, side))
 
-    def fitting(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """The data x (N, *shape) as a tensor; raises DataError, and warns, where they do not fit, as `encode` says."""
+    def fitting(self, x: Data | np.ndarray[Any, Any]) -> Data:
+        """The data x (N, *shape), an array as a tensor.
+
+        Raises DataError, and warns, where they do not fit, as `encode` says.
+        """
         x = self._shaped(x)
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
         check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 
-    def _shaped(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """The data x (N, *shape) as a tensor; raises DataError where they have another shape."""
-        x = _tensor(x)
+    def _shaped(self, x: Data | np.ndarray[Any, Any]) -> Data:
+        """The data x (N, *shape), an array as a tensor; raises DataError where they have another shape."""
+        x = x if isinstance(x, Reader) else _tensor(x)
         if tuple(x.shape[1:]) != self.shape or x.ndim == 0:
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         return x
 
-    def _whole(self, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
+    def _whole(self, x: Data, side: Mapping[str, Tensor]) -> Data:
         """Data with a value at each step of series, whatever they hold where a step is not there."""
-        return held(x, side[MASK].to(x.device)) if self.schema.is_padded else x
+        return held(x, side[MASK].to(x.device)) if self.schema.is_padded and isinstance(x, Tensor) else x
 
     def _blank(self, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
         """Data with NaN at the steps of series that are not there."""
         return blank(x, side[MASK]) if self.schema.is_padded else x
 
-    def _rows(self, inputs: Tensor, start: int, stop: int) -> Tensor:
+    def _rows(self, inputs: Data, start: int, stop: int) -> Tensor:
         """Some rows on the device of the model, as it sees them."""
         return as_float(inputs[start:stop].to(self.device))
 

@@ -20,7 +20,7 @@ LENGTHS = "lengths"
 """The name by which a caller may say how long series are, in place of their mask."""
 
 
-class Reader(Protocol):
+class SideReader(Protocol):
     """A model that takes side data."""
 
     @property
@@ -41,7 +41,7 @@ class Reader(Protocol):
 
 
 def completed(
-    model: Reader, names: Sequence[str], values: Mapping[str, Any], count: int, turns: bool = False
+    model: SideReader, names: Sequence[str], values: Mapping[str, Any], count: int, turns: bool = False
 ) -> dict[str, Tensor]:
     """Some side data that a model takes, (N, ...) each, on its device.
 
@@ -73,7 +73,7 @@ def completed(
     return {name: each.to(model.device) for name, each in side.items()}
 
 
-def with_mask(model: Reader, names: Sequence[str], values: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_mask(model: SideReader, names: Sequence[str], values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Side data with the mask of series in place of their lengths, of which there may be one for all data."""
     if LENGTHS not in values or MASK not in names or LENGTHS in names or not model.schema.is_padded:
         return values
@@ -88,7 +88,7 @@ def with_mask(model: Reader, names: Sequence[str], values: Mapping[str, Any]) ->
     return {**rest, MASK: mask_of(lengths, steps)}
 
 
-def check_names(model: Reader, names: Sequence[str], values: Mapping[str, Any]) -> None:
+def check_names(model: SideReader, names: Sequence[str], values: Mapping[str, Any]) -> None:
     """Refuse side data without effect; raises DataError."""
     for name in sorted(set(values) - {*names}):
         if name in model.inputs:

@@ -175,13 +175,12 @@ class Reading(Likelihood):
         return params
 
 
-def test_a_likelihood_that_would_count_what_is_not_there_is_refused(bare, x, mask):
-    genkit.register(Whole)
-    genkit.register(Reading)
+def test_a_likelihood_that_would_count_what_is_not_there_is_refused(x, mask):
+    config = as_config(CONFIG)
     assert issubclass(type(model_of().likelihood), FactorizedLikelihood)
     with pytest.raises(ComponentError, match=r"likelihood 'whole' has one density for a whole datum.*not there would"):
-        model_of(likelihood="whole")
-    forward = model_of(likelihood="reading")(x, side={"mask": mask})
+        build(config.model_copy(update={"likelihood": Whole.Config()}), schema())
+    forward = build(config.model_copy(update={"likelihood": Reading.Config()}), schema())(x, side={"mask": mask})
     squares = (x - forward.params).square() * mask.unsqueeze(2)
     torch.testing.assert_close(forward.log_prob, -squares.flatten(2).sum(2))
 
