@@ -9,6 +9,7 @@ from .interfaces import (
     DensitySampler as DensitySampler,
     Description as Description,
     Encoder as Encoder,
+    FactorizedLikelihood as FactorizedLikelihood,
     FittedPrior as FittedPrior,
     Forward as Forward,
     Latent as Latent,

@@ -1,4 +1,4 @@
-"""Data sources: digits, MNIST, arrays, folders of images, tables, counts, data sets of Hugging Face, and waves."""
+"""Data sources: digits, MNIST, arrays, images, tables, series, counts, data sets of Hugging Face, and waves."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
@@ -8,13 +8,14 @@ from genkit_data.digits import Digits
 from genkit_data.huggingface import HuggingFace
 from genkit_data.images import Images
 from genkit_data.mnist import MNIST
+from genkit_data.series import Series
 from genkit_data.table import Tables
 from genkit_data.waves import Waves
 
-__all__ = ["MNIST", "Arrays", "Counts", "Digits", "HuggingFace", "Images", "Tables", "Waves"]
+__all__ = ["MNIST", "Arrays", "Counts", "Digits", "HuggingFace", "Images", "Series", "Tables", "Waves"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
     """The data sources."""
-    return [Digits, MNIST, Arrays, Images, Tables, Counts, HuggingFace, Waves]
+    return [Digits, MNIST, Arrays, Images, Tables, Series, Counts, HuggingFace, Waves]

@@ -29,7 +29,7 @@ OPTIONS = {
     ],
     "data/waves": [{"count": 30, "length": 8}],
 }
-NEED_FILES = {f"data/{name}" for name in ("arrays", "counts", "huggingface", "images", "mnist", "table")}
+NEED_FILES = {f"data/{name}" for name in ("arrays", "counts", "huggingface", "images", "mnist", "series", "table")}
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -63,6 +63,12 @@ def test_the_first_party_logger_keeps_the_contract(check):
 def test_arrays_keep_the_contract(tmp_path):
     np.savez(tmp_path / "made.npz", x=np.arange(24, dtype=np.uint8).reshape(6, 4), labels=["a", "b"] * 3)
     assert broken(PARTS["data/arrays"], {"name": "arrays", "path": str(tmp_path / "made.npz")}) == []
+
+
+def test_series_keep_the_contract(tmp_path):
+    np.save(tmp_path / "made.npy", np.random.default_rng(0).normal(size=(300, 2)))
+    options = {"name": "series", "path": str(tmp_path / "made.npy"), "window": 8}
+    assert broken(PARTS["data/series"], options) == []
 
 
 def test_tables_keep_the_contract(tmp_path):
