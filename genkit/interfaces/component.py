@@ -64,7 +64,7 @@ class Component:
     """Arguments of `genkit.testing.contract` for the component: its partners, shapes of data and latents, side data.
 
     A codebook sampler with its term: `checked_with = {"partners": {"loss": "commitment"}}`."""
-    reads: tuple[str, ...] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
     """The side data that the component asks for, such as `("labels",)`.
 
     It gets them as keywords: in `__init__` their `Side`, in its methods that take data or latents a tensor
