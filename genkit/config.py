@@ -187,7 +187,7 @@ def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()
     except ValidationError as error:
         details = error.errors(include_url=False)
         details.sort(key=lambda detail: document.order(tuple(detail["loc"])))
-        raise ConfigError(*(_line(document, detail) for detail in details)) from None
+        raise ConfigError(*dict.fromkeys(_line(document, detail) for detail in details)) from None
 
 
 def _choices(document: Document, look_up: LookUp) -> PluginChoices:

@@ -32,6 +32,9 @@ GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-ga
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
+FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
+"""Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
+and a number of epochs."""
 CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
@@ -57,7 +60,8 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | TABLES.keys() | CELLS.keys()
+    others = TABLES.keys() | FILES.keys() | CELLS.keys()
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
 @pytest.mark.slow
@@ -104,6 +108,20 @@ def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
         shares, wanted = Counter(ours), Counter(theirs)
         for value in {*shares, *wanted}:
             assert shares[value] / len(ours) == pytest.approx(wanted[value] / len(theirs), abs=0.05), column.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_what_lies_in_files_is_learned(name, bare, tmp_path):
+    option, place, others, epochs = FILES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / place
+    if not os.environ.get("GENKIT_DATA") or not path.exists():
+        pytest.skip(f"needs {place} in the folder that GENKIT_DATA names")
+    options = [f"{option}={path}", *others, *([] if WHOLE else [f"training.epochs={epochs}"])]
+    trained = run(EXAMPLES / f"{name}.yaml", options, out=tmp_path / "run")
+    assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
+    assert trained.evaluation.active_units == trained.evaluation.latents
+    assert trained.notes() == []
 
 
 @pytest.mark.slow

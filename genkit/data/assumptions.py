@@ -122,7 +122,7 @@ def _layout(shape: Shape) -> str:
     if len(shape) == 1:
         return f"rows of {shape[0]:,} values"
     if len(shape) == 2:
-        return f"{sizes} as (T, F), {shape[0]} steps of {shape[1]} values; convolutions read (C, T)"
+        return f"{sizes} as (T, F), {shape[0]} steps of {shape[1]} values"
     axes = {3: "(C, H, W)", 4: "(C, D, H, W)"}.get(len(shape), "(C, ...)")
     channels = "1 channel" if shape[0] == 1 else f"{shape[0]} channels"
     return f"{sizes} as {axes}, {channels} of {'×'.join(map(str, shape[1:]))}"

@@ -76,8 +76,16 @@ class Chain(nn.ModuleList):
         """The name of the first transform that has no log|det J|; None: each has one."""
         return next((name for name, transform in self._named() if not transform.has_log_det), None)
 
-    def log_det(self, x: Tensor) -> Tensor:
-        """log|det ∂y/∂x| in nats: x (B, *shape) -> (B,); of the transforms that have one."""
+    def log_det(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """log|det ∂y/∂x| in nats: x (B, *shape) -> (B,); of the transforms that have one.
+
+        With a mask (B, T) of series, it is that of the steps that are there, for transforms that act on each step
+        alone: the other steps get the value of one step, and what they add is taken off again.
+        """
+        if mask is not None:
+            one = x[torch.arange(len(x)), mask.argmax(1)].unsqueeze(1).expand_as(x)
+            missing = 1 - mask.mean(1)
+            return self.log_det(torch.where(mask.unsqueeze(2) > 0, x, one)) - missing * self.log_det(one)
         total = x.new_zeros(len(x))
         for _, transform in self._named():
             total = total + transform.log_det(x) if transform.has_log_det else total

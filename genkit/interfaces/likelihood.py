@@ -46,3 +46,20 @@ class Likelihood(Part, ABC):
     @abstractmethod
     def sample(self, params: Tensor) -> Tensor:
         """A draw from p(x|z): (..., *params_shape) -> (..., *shape)."""
+
+
+class FactorizedLikelihood(Likelihood):
+    """p(x|z) = Π_i p(x_i|z): each value has a density of its own, so that values that are not there count nothing.
+
+    Args:
+        config: the likelihood's options.
+        shape: the shape of one datum.
+    """
+
+    @abstractmethod
+    def log_density(self, x: Tensor, params: Tensor) -> Tensor:
+        """Log p(x_i|z) in nats per value: x (B, *shape), params (K, B, *params_shape) -> (K, B, *shape)."""
+
+    def log_prob(self, x: Tensor, params: Tensor, **side: Tensor) -> Tensor:
+        """Log p(x|z) in nats per datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
+        return self.log_density(x, params, **side).flatten(2).sum(2)

@@ -23,6 +23,7 @@ from genkit.interfaces import Split
 from genkit.interfaces.columns import are_counts
 from genkit.model.model import Model
 from genkit.pictures import counts
+from genkit.pictures.column_pairs import pairs
 from genkit.pictures.latent_space import (
     NAME,
     Data,
@@ -34,7 +35,7 @@ from genkit.pictures.latent_space import (
     latent_quantiles,
     values,
 )
-from genkit.pictures.marginals import real_and_sampled
+from genkit.pictures.marginals import marginals, real_and_sampled
 from genkit.pictures.mosaic import Pixels, framed, mosaic
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
@@ -50,7 +51,7 @@ FILTERS = "what the first layer's units look for: weights, 0 is grey, each to it
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
 
-OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals", "genes")
+OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals", "pairs", "genes")
 """The pictures of data that the model gives."""
 OF_VALUES = ("reconstructions", "samples", "manifold", "traversals", "filters")
 """The pictures of data as images or curves, which rows of a table are not."""
@@ -94,7 +95,9 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
         if are_counts(model.schema.columns):
             pictures["genes"] = lambda: counts.genes(model, held_out)
         elif model.schema.columns:
-            pictures["marginals"] = lambda: real_and_sampled(model, held_out)
+            pictures["marginals"] = lambda: marginals(model.schema.columns, real_and_sampled(model, held_out))
+            if sum(column.width > 0 for column in model.schema.columns) > 1:
+                pictures["pairs"] = lambda: pairs(model.schema.columns, real_and_sampled(model, held_out))
     if model.sampler.latent_shape == (2,):
         pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD)
     elif len(model.sampler.latent_shape) == 1:

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genkit.errors import GenkitError
-from genkit.files import atomic
 from genkit.interfaces import Side
 from genkit.interfaces.columns import are_counts
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
+from genkit.record.outputs import output_file
 
 Part = Literal["encoder", "decoder", "all"]
 Format = Literal["onnx", "torch-export"]
@@ -64,7 +64,7 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
         raise GenkitError(f"{path}: a file of format {format} ends in {SUFFIXES[format]}")
     module, example, names = _module(model, part)
     module.eval()
-    with atomic.replacing(path) as temporary:
+    with output_file(path) as temporary:
         try:
             with quiet():
                 run = _WRITERS[format](module, example, names, temporary)

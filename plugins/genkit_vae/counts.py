@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 import torch
@@ -19,7 +17,6 @@ from torch import Tensor, nn
 from genkit.errors import ComponentError, DataError
 from genkit.interfaces import Likelihood, Shape, Side
 
-NO_SIDE: Mapping[str, Side] = MappingProxyType({})
 LARGEST = 80.0
 """The largest log-mean: float32 holds exp(80), which no count comes near."""
 
@@ -36,13 +33,13 @@ class CountLikelihood(Likelihood, ABC):
     Args:
         config: whether zeros are inflated.
         shape: any shape.
-        side: what the side data hold; `library` is one real number per datum.
+        library: what the side data `library` hold, one real number per datum; None: the data have none.
 
     Raises:
         ComponentError: `library` holds classes, or more than one number per datum.
     """
 
-    asks = ("side",)
+    may_read = ("library",)
     support = (0.0, math.inf)
     whole_numbers = True
 
@@ -54,14 +51,12 @@ class CountLikelihood(Likelihood, ABC):
             Field(description="whether each value has a share of zeros beside those of the distribution itself"),
         ] = False
 
-    def __init__(self, config: Config, shape: Shape, side: Mapping[str, Side] = NO_SIDE) -> None:
+    def __init__(self, config: Config, shape: Shape, library: Side | None = None) -> None:
         super().__init__(config, shape)
         self.shape, self.zero_inflated = shape, config.zero_inflated
         self.params_shape = (2, *shape) if config.zero_inflated else shape
-        if "library" in side:
-            if side["library"].classes is not None or math.prod(side["library"].shape) != 1:
-                raise ComponentError("the side data 'library' are the total of each datum: one number, no classes")
-            self.reads = ("library",)
+        if library is not None and (library.classes is not None or math.prod(library.shape) != 1):
+            raise ComponentError("the side data 'library' are the total of each datum: one number, no classes")
 
     @abstractmethod
     def log_mass(self, x: Tensor, log_mean: Tensor) -> Tensor:
@@ -118,7 +113,7 @@ class PoissonLikelihood(CountLikelihood):
     Args:
         config: whether zeros are inflated.
         shape: any shape.
-        side: what the side data hold.
+        library: what the side data `library` hold; None: the data have none.
     """
 
     class Config(CountLikelihood.Config):
@@ -144,7 +139,7 @@ class NegativeBinomialLikelihood(CountLikelihood):
     Args:
         config: whether zeros are inflated.
         shape: any shape.
-        side: what the side data hold.
+        library: what the side data `library` hold; None: the data have none.
     """
 
     class Config(CountLikelihood.Config):
@@ -152,8 +147,8 @@ class NegativeBinomialLikelihood(CountLikelihood):
 
         name: Literal["negative_binomial"] = "negative_binomial"
 
-    def __init__(self, config: Config, shape: Shape, side: Mapping[str, Side] = NO_SIDE) -> None:
-        super().__init__(config, shape, side)
+    def __init__(self, config: Config, shape: Shape, library: Side | None = None) -> None:
+        super().__init__(config, shape, library)
         self.log_theta = nn.Parameter(torch.zeros(shape))
 
     def log_mass(self, x: Tensor, log_mean: Tensor) -> Tensor:
