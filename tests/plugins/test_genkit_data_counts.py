@@ -292,3 +292,47 @@ def test_a_trained_model_reads_the_genes_by_name_in_its_own_order(tmp_path):
         file["matrix/features/name"][0] = b"OTHER"
     with pytest.raises(DataError, match="lacks 1 of the 3 genes that the model was trained on: LYZ"):
         load_data(Counts.Config(path=str(tmp_path / "y.h5")), schema=first.schema)
+
+
+def test_a_trained_model_knows_its_batches_and_labels(tmp_path):
+    obs = {"kind": ["T", "B"] * 6, "donor": ["a"] * 6 + ["b"] * 6, "age": [30.0] * CELLS}
+    options = {"batch": "donor", "label": "kind", "covariates": ("age",)}
+    first = load_data(Counts.Config(path=str(anndata(tmp_path / "x.h5ad", obs=obs)), **options))
+    path = anndata(tmp_path / "y.h5ad", obs={"donor": ["b"] * CELLS, "age": [30.0] * CELLS})
+    other = load_data(Counts.Config(path=str(path), **options), schema=first.schema)
+    assert other.train.side["batch"].unique().tolist() == [1]
+    assert (other.train.labels, other.classes) == (None, ("B", "T"))
+    path = anndata(tmp_path / "z.h5ad", obs={"donor": ["c"] * CELLS, "age": [30.0] * CELLS})
+    with pytest.raises(DataError, match="cell 'AAAC00-1': its donor 'c' is none of the model's: a, b"):
+        load_data(Counts.Config(path=str(path), **options), schema=first.schema)
+
+
+def test_a_matrix_of_cells_by_genes_is_told_by_the_files_beside_it(tmp_path):
+    market(tmp_path)
+    io.mmwrite(tmp_path / "matrix.mtx", sparse.coo_matrix(COUNTS))
+    raw = read(tmp_path / "matrix.mtx")
+    check_all(raw)
+    assert any("cells × genes, by the files beside it" in note for note in raw.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.mtx", b"no matrix\n", "cannot be read as Matrix Market"),
+        ("x.npz", b"PK\x03\x04 broken", "cannot be read as a sparse matrix of scipy"),
+        ("x.h5ad", b"broken", "cannot be read as AnnData"),
+        ("x.txt", b"1 2 3", r"is none of \.h5, \.h5ad, \.mtx, \.mtx\.gz, \.npz"),
+    ],
+)
+def test_files_that_are_damaged_or_of_another_kind_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_a_file_that_is_not_there_and_an_anndata_by_another_name_are_told(tmp_path):
+    with pytest.raises(DataError, match="there is no such file"):
+        read(tmp_path / "x.h5")
+    path = anndata(tmp_path / "x.h5ad")
+    with pytest.raises(DataError, match=r"is an AnnData file; call it y\.h5ad"):
+        read(path.rename(tmp_path / "y.h5"))
