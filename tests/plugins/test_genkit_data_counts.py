@@ -89,7 +89,12 @@ def check_all(raw, names=SYMBOLS[:5], ids=BARCODES):
 
 
 def test_hdf5_of_10x_genomics_is_read_as_it_was_before_and_since_cell_ranger_3(tmp_path):
-    check_all(read(ten_x(tmp_path / "new.h5")))
+    raw = read(ten_x(tmp_path / "new.h5"))
+    check_all(raw)
+    totals = COUNTS.sum(1)
+    assert raw.notes[0] == (
+        f"5 genes in 12 cells of {totals.min()} to {totals.max()} counts, median {np.median(totals):.6g}"
+    )
     check_all(read(ten_x(tmp_path / "old.h5", "GRCh38")))
     ten_x(tmp_path / "old.h5", "mm10")
     check_all(read(tmp_path / "old.h5", genome="mm10"))
