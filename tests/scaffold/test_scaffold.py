@@ -201,5 +201,7 @@ def test_a_new_plugin_is_found_checked_and_run_by_the_commands_that_are_printed(
 
 @pytest.mark.slow
 def test_a_new_command_is_listed_and_called(done):
-    assert "Write the Euclidean distance of each test datum's code from 0" in done("command", "genkit", "new-command", "--help")
+    assert "Write the Euclidean distance of each test datum's code from 0" in done(
+        "command", "genkit", "new-command", "--help"
+    )
     assert "new-command" in done("command", "genkit", "--help")
