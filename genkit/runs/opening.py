@@ -28,6 +28,7 @@ from genkit.interfaces import Component
 from genkit.interfaces.data import NAMES
 from genkit.model.building import build
 from genkit.model.model import Model
+from genkit.parallel import group
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
@@ -203,7 +204,8 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
 
 def begin(directory: RunDirectory, run_config: RunConfig) -> None:
     """Write the config and the environment of a new run; raises RunError where they cannot be written."""
-    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd())}) + "\n")
+    job = {} if group.job() is None else {"job": group.job()}
+    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd()), **job}) + "\n")
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))  # from here on it is a run
     write_environment(directory, run_config)
     for name, source in registry().files.sources(run_config.plugins).items():
@@ -218,7 +220,7 @@ def write_environment(directory: RunDirectory, run_config: RunConfig) -> None:
 def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory | None:
     """The latest directory of an unfinished run with exactly this config; None: there is none."""
     paths = [out] if out is not None else ROOT.glob(f"{run_config.name}*")
-    unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
+    unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.stages.is_finished]
     for directory in sorted(unfinished, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
         with contextlib.suppress(GenkitError):  # it is another run: its parts are not here, or it is damaged
             if config_of(directory) == run_config:
@@ -242,8 +244,19 @@ def config_of(directory: RunDirectory) -> RunConfig:
 
 def started_in(directory: RunDirectory) -> Path | None:
     """The folder in which a run was started, where its relative paths begin; None: not recorded."""
+    folder = _recorded(directory, "started_in")
+    return None if folder is None else Path(folder)
+
+
+def job_of(directory: RunDirectory) -> str | None:
+    """The job of torchrun's in which a run was started; None: not recorded."""
+    return _recorded(directory, "job")
+
+
+def _recorded(directory: RunDirectory, key: str) -> str | None:
+    """A text of what a run records for its own machine."""
     try:
-        return Path(strict_json.read(directory.local)["started_in"])
+        return str(strict_json.read(directory.local)[key])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
