@@ -1,7 +1,8 @@
-"""Data sources: digits, MNIST, arrays, folders of images, tables, data sets of Hugging Face, waves of a formula."""
+"""Data sources: digits, MNIST, arrays, activations, images, tables, data sets of Hugging Face, waves of a formula."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
+from genkit_data.activations import Activations
 from genkit_data.arrays import Arrays
 from genkit_data.digits import Digits
 from genkit_data.huggingface import HuggingFace
@@ -10,10 +11,10 @@ from genkit_data.mnist import MNIST
 from genkit_data.table import Tables
 from genkit_data.waves import Waves
 
-__all__ = ["MNIST", "Arrays", "Digits", "HuggingFace", "Images", "Tables", "Waves"]
+__all__ = ["MNIST", "Activations", "Arrays", "Digits", "HuggingFace", "Images", "Tables", "Waves"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Seven data sources."""
-    return [Digits, MNIST, Arrays, Images, Tables, HuggingFace, Waves]
+    """Eight data sources."""
+    return [Digits, MNIST, Arrays, Activations, Images, Tables, HuggingFace, Waves]

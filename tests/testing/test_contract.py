@@ -26,7 +26,7 @@ OPTIONS = {
     ],
     "data/waves": [{"count": 30, "length": 8}],
 }
-NEED_FILES = {"data/arrays", "data/huggingface", "data/images", "data/mnist", "data/table"}
+NEED_FILES = {"data/activations", "data/arrays", "data/huggingface", "data/images", "data/mnist", "data/table"}
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -60,6 +60,11 @@ def test_the_first_party_logger_keeps_the_contract(check):
 def test_arrays_keep_the_contract(tmp_path):
     np.savez(tmp_path / "made.npz", x=np.arange(24, dtype=np.uint8).reshape(6, 4), labels=["a", "b"] * 3)
     assert broken(PARTS["data/arrays"], {"name": "arrays", "path": str(tmp_path / "made.npz")}) == []
+
+
+def test_activations_keep_the_contract(tmp_path):
+    np.save(tmp_path / "made.npy", np.arange(24, dtype=np.float32).reshape(6, 4))
+    assert broken(PARTS["data/activations"], {"name": "activations", "path": str(tmp_path / "made.npy")}) == []
 
 
 def test_tables_keep_the_contract(tmp_path):
