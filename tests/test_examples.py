@@ -38,6 +38,8 @@ FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 and a number of epochs."""
 MADE = {"sae-activations"}
 """Those of files that a script makes."""
+CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
+"""Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
 
@@ -61,9 +63,8 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {
-        path.stem for path in EXAMPLES.glob("*.yaml")
-    } == CODES.keys() | GANS.keys() | TABLES.keys() | FILES.keys() | MADE
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | MADE
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
 @pytest.mark.slow
@@ -139,6 +140,27 @@ def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_the
     assert figures.code.dead < 0.2
     characters = (tmp_path / "characters.txt").read_text()
     assert len(characters) == sum(map(len, (trained.data.train.x, trained.data.validation.x, trained.data.test.x)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CELLS)
+def test_sampled_cells_have_the_depths_and_the_genes_of_the_file(name, bare, cli, tmp_path):
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "counts" / CELLS[name]
+    if not path.is_file():
+        pytest.skip(f"needs counts/{path.name} of scanpy's test data in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    train = trained.data.train
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sampled = trained.model.sample(len(train.x), noise=True, library=train.side["library"])
+    assert float(sampled.sum(1).mean()) == pytest.approx(float(train.side["library"].mean()), rel=0.05)
+    assert torch.corrcoef(torch.log1p(torch.stack([sampled.mean(0), train.x.mean(0)])))[0, 1] > 0.98
+    assert (
+        cli("sample", tmp_path / "run", "-n", 200, "--given", "library=300", "--out", tmp_path / "rows.csv").code == 0
+    )
+    rows = _columns(tmp_path / "rows.csv")
+    assert [*rows] == [column.name for column in trained.data.columns]
+    assert sum(int(each) for row in rows.values() for each in row) / 200 == pytest.approx(300, rel=0.05)
 
 
 def _columns(path):

