@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import runpy
 import shlex
 import subprocess
 from importlib import metadata
@@ -142,15 +143,22 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
 
 @pytest.mark.slow
 def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
-    """Each command, with one epoch on small photos."""
+    """Each command, with one epoch on small photos and few activations, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    script = runpy.run_path(str(ROOT / "examples" / "transformer_activations.py"))
+    script["write"](tmp_path / "activations", steps=5, modules=("difflib",))
     (tmp_path / "photos").mkdir()
     for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
         Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
     for command in commands("docs/images-and-arrays.md"):
-        short = ["training.epochs=1", "prior.components=2"] if command[1] == "run" else []
+        fewer = ["prior.components=2"] if "vae-photos" in command[2] else []
+        short = ["training.epochs=1", *fewer] if command[1] == "run" else []
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/images-and-arrays.md"):
+        done = process("python", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 5
     assert (tmp_path / "rebuilt.png").stat().st_size > 0
     with (tmp_path / "codes.csv").open(newline="") as stream:
         ids = [row["id"] for row in csv.DictReader(stream)]

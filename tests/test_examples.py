@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,8 @@ TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
+MADE = {"sae-activations"}
+"""Those of files that a script makes."""
 CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
@@ -60,7 +63,7 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    others = TABLES.keys() | FILES.keys() | CELLS.keys()
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | MADE
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
@@ -122,6 +125,21 @@ def test_what_lies_in_files_is_learned(name, bare, tmp_path):
     assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
     assert trained.evaluation.active_units == trained.evaluation.latents
     assert trained.notes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*nested_tensor")
+def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_them(bare, tmp_path):
+    script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
+    script["write"](tmp_path, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
+    options = [f"data.path={tmp_path}/part-[0-6].npy", f"data.test_path={tmp_path}/part-7.npy"]
+    trained = run(EXAMPLES / "sae-activations.yaml", options, out=tmp_path / "run")
+    figures = trained.evaluation
+    assert figures.unexplained < (0.09 if WHOLE else 0.2)
+    assert figures.code.l0 < (20 if WHOLE else 40)
+    assert figures.code.dead < 0.2
+    characters = (tmp_path / "characters.txt").read_text()
+    assert len(characters) == sum(map(len, (trained.data.train.x, trained.data.validation.x, trained.data.test.x)))
 
 
 @pytest.mark.slow

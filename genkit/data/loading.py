@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genkit.data.checks import check_range, check_values
+from genkit.data.classes import as_trained
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
 from genkit.data.shuffling import window_of
@@ -43,6 +44,7 @@ def load(
     where = f"data '{config.name}'"
     raw = _read(config, schema)
     _check_splits(raw, where)
+    raw = raw if schema is None else as_trained(raw, schema)
     _check_columns(raw, config, where)
     dataset = _dataset(raw, config, where)
     if config.standardize:

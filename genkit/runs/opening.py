@@ -17,11 +17,12 @@ from genkit import config
 from genkit.config import RunConfig
 from genkit.data.assumptions import doubts
 from genkit.data.checks import check_support
+from genkit.data.classes import differing
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
 from genkit.data.transforming import Chain
-from genkit.errors import ConfigError, GenkitError, GenkitWarning
+from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
 from genkit.interfaces import Component
@@ -118,6 +119,7 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     Raises:
         ConfigError: an override changes something else than the data, or a file from elsewhere names files.
         RunError: the data of the config are not those of the training.
+        DataError: the model reads classes, and the data have others.
         GenkitError: the model or its data cannot be loaded.
     """
     model, overrides = weights.load(path), list(overrides)
@@ -133,6 +135,8 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
     data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
+    for name in differing(data.side, {name: model.schema.side[name] for name in model.reads}):
+        raise DataError(f"the model reads '{name}', and was not trained on all classes of the data: leave others out")
     for doubt in data.doubts if overrides else ():
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
     if not overrides:
