@@ -119,6 +119,32 @@ def test_the_configs_of_the_page_on_mnist_are_valid(command):
 
 
 @pytest.mark.slow
+def test_the_page_of_counts_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on a small file of the same layout, then the Python."""
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    counts = np.random.default_rng(0).poisson(2.0, (120, 6)).astype(np.int32) + 1
+    with h5py.File(tmp_path / "pbmc_chr21.h5", "w") as file:
+        group = file.create_group("matrix")
+        group["data"], group["indices"] = counts.ravel(), np.tile(np.arange(6), 120)
+        group["indptr"], group["shape"] = np.arange(0, 721, 6), (6, 120)
+        group["barcodes"] = np.array([f"cell{number}" for number in range(120)], "S")
+        group["features/id"] = group["features/name"] = np.array([f"gene{number}" for number in range(6)], "S")
+    rows = [f"cell{number},{'ab'[number % 2]}" for number in range(120)]
+    (tmp_path / "cells.csv").write_text("\n".join(["barcode,donor", *rows, ""]))
+    for command in commands("docs/counts.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/counts.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    genes = ",".join(f"gene{number}" for number in range(6))
+    assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == f"batch,{genes}"
+    assert (tmp_path / "drawn.csv").read_text().partition("\n")[0] == f"row,id,{genes}"
+
+
+@pytest.mark.slow
 def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
     """Each command, with one epoch on a small table of the same columns, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
