@@ -106,7 +106,7 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
 
 
 def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12) -> Pixels:
-    """The first data, with their reconstructions below each row; of series the first few, over each other."""
+    """The first data, with their reconstructions below each row; of series a few of them, over each other."""
     if series.is_series(tuple(values(data).shape[1:])):
         return rendered(series.reconstructed(model, first(data, count)))
     some = first(data, count)

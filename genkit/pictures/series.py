@@ -15,7 +15,7 @@ from genkit.data.steps import blank
 from genkit.interfaces import Shape, Split
 from genkit.interfaces.component import MASK
 from genkit.model.model import Model
-from genkit.pictures.latent_space import NAME, Data, first, values
+from genkit.pictures.latent_space import NAME, Data, values
 from genkit.text import printable
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def shown(model: Model, data: Data) -> Tensor:
 
 
 def reconstructed(model: Model, data: Data, count: int = ACROSS) -> Figure:
-    """The first data with their reconstructions over them."""
-    some = first(data, count)
+    """Some data, from all over, with their reconstructions over them."""
+    some = spread(data, count)
     both = {"data": shown(model, some), "reconstructions": model.reconstruct(some).cpu()}
     return panels(both, model.schema.channel_names)
 
@@ -59,12 +59,18 @@ def sampled(model: Model, heads: Sequence[str] = ()) -> Figure:
 
 def real_and_sampled(model: Model, split: Split, seed: int = 0) -> Figure:
     """Series from all over a split beside as many drawn from the model, with the same side data."""
-    some = split.rows(torch.linspace(0, len(split.x) - 1, min(LINES, len(split.x))).long())  # of all its classes
+    some = spread(split, LINES)
     own = {name: each for name, each in some.named().items() if name in model.decoder_inputs}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         drawn = model.sample(len(some.x), noise=True, **own).cpu()
     return overlays({"data": shown(model, some), "samples": drawn}, model.schema.channel_names)
+
+
+def spread(data: Data, count: int) -> Data:
+    """Some data at even distances: those beside each other are often alike, as windows that overlap and classes are."""
+    places = torch.linspace(0, len(values(data)) - 1, min(count, len(values(data)))).long()
+    return data.rows(places) if isinstance(data, Split) else data[places]
 
 
 def panels(groups: Mapping[str, Tensor], channels: Sequence[str], heads: Sequence[str] = ()) -> Figure:
