@@ -36,6 +36,7 @@ from .parallel.draws import (
     own_rows as own_rows,
     uniform as uniform,
 )
+from .record.outputs import output_file as output_file
 from .record.run import Run as Run
 from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register

@@ -27,6 +27,8 @@ class Likelihood(Part, ABC):
     """The shape of the decoder's output for one datum; set in `__init__`."""
     support: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
     """The least and the greatest value of x that has a density; data outside are refused before training."""
+    whole_numbers: ClassVar[bool] = False
+    """Whether whole numbers alone have a density, as counts do; other data are refused before training."""
     is_density: ClassVar[bool] = True
     """Whether `log_prob` is a log-likelihood in nats; where it is not, no figure is called an ELBO."""
 

@@ -44,6 +44,7 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
     """
     model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
     model.config, model.transforms = config, Chain.of(config.data.transform, model.schema)
+    model.encoder_transforms = Chain.of(config.encoder_transform, model.schema, "encoder_transform")
     _attach(model, () if config.init is None else config.init.freeze)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))

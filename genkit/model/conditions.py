@@ -87,6 +87,8 @@ class Beside(NamedTuple):
 
     def of(self, part: Any) -> dict[str, Tensor]:
         """The keywords of a part's pass: the side data that it reads, if any, and those there that it may read."""
+        if not self.side:
+            return {}
         more = {name: self.side[name] for name in getattr(part, "may_read", ()) if name in self.side}
         return {**more, **{name: self.side[name] for name in getattr(part, "reads", ())}}
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.data.checks import check_fit, check_values
+from genkit.data.checks import check_counts, check_fit, check_values
 from genkit.data.dataset import as_float
 from genkit.data.steps import blank, held
 from genkit.data.tables import table_of
@@ -68,10 +68,10 @@ class Model(Network):
 
         return self._streamed(means, len(inputs), "encode")
 
-    def decode(self, z: Tensor | np.ndarray[Any, Any], **side: Any) -> Tensor:
+    def decode(self, z: Tensor | np.ndarray[Any, Any], noise: bool = False, **side: Any) -> Tensor:
         """The mean of p(x|z), brought back by the transforms: z (N, *latent_shape) -> (N, *shape).
 
-        Steps of series that are not there, by their mask or `lengths=20`, are NaN.
+        With `noise`, draws from p(x|z). Steps of series that are not there, by their mask or `lengths=20`, are NaN.
         Side data are as `encode` takes them, those of `decoder_inputs`. Raises ComponentError where a transform cannot
         be inverted.
         """
@@ -83,14 +83,15 @@ class Model(Network):
         values = completed(self, self.decoder_inputs, side, len(z))
 
         def means(start: int, stop: int) -> Tensor:
-            return self.transforms.inverse(self.decoded(self._rows(z, start, stop), rows_of(values, start, stop)))
+            of_rows = rows_of(values, start, stop)
+            return self.transforms.inverse(self.decoded(self._rows(z, start, stop), of_rows, noise))
 
         return self._blank(self._streamed(means, len(z), "decode"), values)
 
-    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, **side: Any) -> Tensor:
-        """`decode(encode(x))`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
+    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, noise: bool = False, **side: Any) -> Tensor:
+        """`decode(encode(x), noise)`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
         data, side = _apart(self.inputs, x, side)
-        return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side)
+        return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side, noise)
 
     def sample(self, n: int, noise: bool = False, **side: Any) -> Tensor:
         """Generate n data (n, *shape): the means of p(x|z) for z from the prior; with `noise`, draws from p(x|z).
@@ -151,12 +152,14 @@ class Model(Network):
 
         return self._decoded_again(path, side)
 
-    def _decoded_again(self, encode: Callable[[Mapping[str, Any]], Tensor], side: Mapping[str, Any]) -> Tensor:
+    def _decoded_again(
+        self, encode: Callable[[Mapping[str, Any]], Tensor], side: Mapping[str, Any], noise: bool = False
+    ) -> Tensor:
         """Latents of data decoded again: each way takes its own of the side data, and those of neither are refused."""
         side = with_mask(self, self.inputs, side)
         check_names(self, self.inputs, side)
         z = encode(own_side(self.encoder_inputs, side))
-        return self.decode(z, **own_side(self.decoder_inputs, side))
+        return self.decode(z, noise, **own_side(self.decoder_inputs, side))
 
     def fitting(self, x: Data | np.ndarray[Any, Any]) -> Data:
         """The data x (N, *shape), an array as a tensor.
@@ -166,6 +169,8 @@ class Model(Network):
         x = self._shaped(x)
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
+        if self.likelihood.whole_numbers and not x.dtype.is_complex:
+            check_counts(x, f"likelihood '{name}'", self.transforms)
         check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 

@@ -72,8 +72,7 @@ class Network(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [] if conditions is None else [*conditions.side]
-        asked += [MASK] if self.schema.is_padded else []
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
         self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
         self.decoder_inputs = self._names(asked, decoder, likelihood)
@@ -83,8 +82,9 @@ class Network(nn.Module):
         self.condition_size = 0 if conditions is None else conditions.size
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
-        self.transforms = Chain()
-        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`."""
+        self.transforms, self.encoder_transforms = Chain(), Chain()
+        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`; and what
+        the data in the model's units go through on their way to the encoder alone."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -176,7 +176,9 @@ class Network(nn.Module):
         return self.there(self.likelihood.log_density(x, params, **keywords), beside).flatten(2).sum(2)
 
     def widened(self, x: Tensor, beside: Beside) -> Tensor:
-        """Data x (B, *shape) as the encoder takes them: with the condition, if there is one, and without padding."""
+        """Data x (B, *shape) as the encoder takes them: transformed for it, without padding, and with the condition."""
+        if len(self.encoder_transforms):
+            x = self.encoder_transforms(x)
         x = self.there(x, beside)
         flat = beside.condition is not None and self.encoder is not None and self.encoder.flat
         return widen(x.flatten(1) if flat else x, beside.condition)

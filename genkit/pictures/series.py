@@ -44,10 +44,11 @@ def shown(model: Model, data: Data) -> Tensor:
     return values(data).cpu().float()
 
 
-def reconstructed(model: Model, data: Data, count: int = ACROSS) -> Figure:
-    """Some data, from all over, with their reconstructions over them."""
-    some = spread(data, count)
-    both = {"data": shown(model, some), "reconstructions": model.reconstruct(some).cpu()}
+def reconstructed(model: Model, data: Data, noise: bool = False, count: int = ACROSS) -> Figure:
+    """Some data from all over, with their reconstructions over them: means of p(x|z), or with `noise` draws from it."""
+    chosen = places(data, count)
+    some = data.rows(chosen) if isinstance(data, Split) else data[chosen]
+    both = {"data": shown(model, some), "reconstructions": model.reconstruct(some, noise).cpu()}
     return panels(both, model.schema.channel_names)
 
 
@@ -59,7 +60,7 @@ def sampled(model: Model, heads: Sequence[str] = ()) -> Figure:
 
 def real_and_sampled(model: Model, split: Split, seed: int = 0) -> Figure:
     """Series from all over a split beside as many drawn from the model, with the same side data."""
-    some = spread(split, LINES)
+    some = split.rows(places(split, LINES))
     own = {name: each for name, each in some.named().items() if name in model.decoder_inputs}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -67,10 +68,9 @@ def real_and_sampled(model: Model, split: Split, seed: int = 0) -> Figure:
     return overlays({"data": shown(model, some), "samples": drawn}, model.schema.channel_names)
 
 
-def spread(data: Data, count: int) -> Data:
-    """Some data at even distances: those beside each other are often alike, as windows that overlap and classes are."""
-    places = torch.linspace(0, len(values(data)) - 1, min(count, len(values(data)))).long()
-    return data.rows(places) if isinstance(data, Split) else data[places]
+def places(data: Data, count: int) -> Tensor:
+    """The places of some data at even distances: data beside each other are often alike, such as windows that overlap."""
+    return torch.linspace(0, len(values(data)) - 1, min(count, len(values(data)))).long()
 
 
 def panels(groups: Mapping[str, Tensor], channels: Sequence[str], heads: Sequence[str] = ()) -> Figure:
