@@ -69,7 +69,7 @@ def real_and_sampled(model: Model, split: Split, seed: int = 0) -> Figure:
 
 
 def places(data: Data, count: int) -> Tensor:
-    """The places of some data at even distances: data beside each other are often alike, such as windows that overlap."""
+    """The places of some data at even distances: those beside each other are often alike, such as windows."""
     return torch.linspace(0, len(values(data)) - 1, min(count, len(values(data)))).long()
 
 
