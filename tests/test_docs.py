@@ -200,6 +200,34 @@ def test_the_data_of_the_page_of_images_are_valid_configs(block):
 
 
 @pytest.mark.slow
+def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small series of the same form, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for part, odd in (("TRAIN", 999), ("TEST", 150)):
+        steps = (f"{step},{math.sin(step / 5) + 60:.4f},{int(step == odd)}" for step in range(400))
+        path = tmp_path / f"135_UCR_Anomaly_InternalBleeding16_{part}.csv"
+        path.write_text("\n".join(["timestamp,value,is_anomaly", *steps, ""]))
+        lengths = [7, 29, *(7 + number % 20 for number in range(58))]
+        series = (
+            ":".join(",".join(f"{math.cos(n + c + step / 4):.4f}" for step in range(length)) for c in range(12))
+            for n, length in enumerate(lengths)
+        )
+        header = "@classLabel true 1 2 3 4 5 6 7 8 9\n@data"
+        lines = (f"{text}:{1 + n % 9}" for n, text in enumerate(series))
+        (tmp_path / f"JapaneseVowels_{part}.ts").write_text("\n".join([header, *lines, ""]))
+    for command in commands("docs/series.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/series.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == "series,step,labels,id,value"
+    names = ",".join(f"channel {place}" for place in range(12))
+    assert (tmp_path / "vowels.csv").read_text().partition("\n")[0] == f"series,step,{names}"
+
+
+@pytest.mark.slow
 def test_the_training_page_works_in_its_order(tmp_path, environment, process):
     """Each command as it is; the example ends early with weights of an epoch before."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")

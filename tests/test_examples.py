@@ -33,6 +33,11 @@ GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-ga
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
+SERIES = {
+    "vae-series": "135_UCR_Anomaly_InternalBleeding16_{}.csv",
+    "vae-vowels": "JapaneseVowels_{}.ts",
+}
+"""Those of series, with their files."""
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
@@ -63,7 +68,7 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    others = TABLES.keys() | FILES.keys() | CELLS.keys() | MADE
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | MADE
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
@@ -111,6 +116,41 @@ def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
         shares, wanted = Counter(ours), Counter(theirs)
         for value in {*shares, *wanted}:
             assert shares[value] / len(ours) == pytest.approx(wanted[value] / len(theirs), abs=0.05), column.name
+
+
+@pytest.fixture
+def series_run(tmp_path):
+    """`series_run(name, epochs)`: an example of series, trained for some epochs."""
+
+    def train(name, epochs):
+        folder = Path(os.environ.get("GENKIT_DATA", "")) / "series"
+        files = [folder / SERIES[name].format(part) for part in ("TRAIN", "TEST")]
+        if not all(path.is_file() for path in files):
+            pytest.skip(f"needs series/{files[0].name} and its test in the folder that GENKIT_DATA names")
+        paths = [f"{option}={path}" for option, path in zip(("data.path", "data.test_path"), files, strict=True)]
+        few = [] if WHOLE else [f"training.epochs={epochs}", "training.compile=false"]
+        return run(EXAMPLES / f"{name}.yaml", [*paths, *few], out=tmp_path / "run")
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+def test_the_largest_error_of_a_long_series_lies_where_its_anomaly_does(series_run, bare):
+    trained = series_run("vae-series", 30)
+    split, starts = trained.data.test, [int(text) for text in trained.data.ids["test"]]
+    errors = (split.x - trained.model.reconstruct(split)).square().sum((1, 2))
+    labelled = {start for start, label in zip(starts, split.labels.tolist(), strict=True) if label}
+    assert (min(labelled), max(labelled)) == (4187 - 63, 4198)  # windows of 64 steps that hold one of 4187 to 4198
+    assert starts[int(errors.argmax())] in labelled
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+def test_the_latents_of_vowels_tell_their_speakers(series_run, bare):
+    trained = series_run("vae-vowels", 15)
+    assert trained.evaluation.metrics["probe"]["linear"] > 0.9
+    assert trained.evaluation.unexplained < 0.4
 
 
 @pytest.mark.slow

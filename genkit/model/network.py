@@ -72,8 +72,7 @@ class Network(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [] if conditions is None else [*conditions.side]
-        asked += [MASK] if self.schema.is_padded else []
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
         self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
         self.decoder_inputs = self._names(asked, decoder, likelihood)

@@ -21,6 +21,7 @@ from genkit.data.classes import differing
 from genkit.data.dataset import Dataset
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
+from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
 from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
@@ -101,7 +102,7 @@ def encoder_transforms(run_config: RunConfig, data: Dataset) -> Chain:
     """The transforms of a config's encoder, fitted to training data in the model's units; raises DataError."""
     chain = Chain.of(run_config.encoder_transform, data.schema, "encoder_transform")
     if len(chain):
-        chain.after(data.transforms).fit(data.train.x, fitted=len(data.transforms))
+        chain.after(data.transforms).fit(those_there(data.train), fitted=len(data.transforms))
     return chain
 
 
