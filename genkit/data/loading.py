@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genkit.data.checks import check_range, check_values
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
+from genkit.data.splitting import divided, of_kept_classes
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
@@ -38,9 +38,10 @@ def load(
         DataError: the data are unreadable, empty, not finite, or fewer than the splits take; with source and remedy.
     """
     where = f"data '{config.name}'"
-    raw = _read(config, schema)
+    raw = _by_classes_of(schema, _read(config, schema))
     _check_splits(raw, where)
     _check_columns(raw, config, where)
+    raw = of_kept_classes(raw, config, where)
     dataset = _dataset(raw, config, where)
     if config.standardize:
         dataset = _standardized(dataset, scaling, where)
@@ -49,7 +50,7 @@ def load(
 
 def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
     """The data in their splits, as the source gives them; raises DataError where they leave none to train on."""
-    train, validation, test, rows = _split(raw, config, where)
+    train, validation, test, rows = divided(raw, config, where)
     binarize = config.binarize == "dynamic"
     if binarize:
         for split in filter(None, (train, validation, test)):
@@ -156,6 +157,22 @@ def _read(config: DataSource.Config, schema: Schema | None = None) -> RawData:
     return raw._replace(train=train, test=test, validation=validation)
 
 
+def _by_classes_of(schema: Schema | None, raw: RawData) -> RawData:
+    """The data with the labels of a trained model's classes, where the names of their own are among those."""
+    names = None if schema is None or "labels" not in schema.side else schema.side["labels"].names
+    if names is None or raw.classes is None or raw.classes == names or not {*raw.classes} <= {*names}:
+        return raw
+    index = torch.tensor([names.index(name) for name in raw.classes])
+    splits = (split and _relabelled(split, index) for split in (raw.train, raw.test, raw.validation))
+    train, test, validation = splits
+    assert train is not None
+    return raw._replace(train=train, test=test, validation=validation, classes=names)
+
+
+def _relabelled(split: Split, index: Tensor) -> Split:
+    return split if split.labels is None else split._replace(labels=index[split.labels])
+
+
 def _with_long_labels(split: Split) -> Split:
     """The split with its whole-number labels as int64."""
     labels = split.labels
@@ -217,34 +234,3 @@ def _check_fits(values: Tensor | None, side: Side, where: str) -> None:
         raise DataError(f"{where} must have shape (N, *{side.shape}) in every split")
     if side.classes is not None and not 0 <= int(values.min()) <= int(values.max()) < side.classes:
         raise DataError(f"{where} are no indices of {side.classes} classes in every split")
-
-
-def _split(
-    raw: RawData, config: DataSource.Config, where: str
-) -> tuple[Split, Split | None, Split | None, dict[str, Tensor]]:
-    """The three splits, those that the source lacks from a seeded permutation, and their rows in the source."""
-    total = len(raw.train.x)
-    n_test = 0 if raw.test is not None else _count(config.test, total)
-    n_validation = 0 if raw.validation is not None else _count(config.validation, total)
-    if n_test + n_validation >= total:
-        raise DataError(
-            f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
-            "lower data.validation or data.test"
-        )
-    if n_test + n_validation == 0:
-        return raw.train, raw.validation, raw.test, {"train": torch.arange(total)}
-    order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
-    ends = {"test": order[:n_test], "validation": order[n_test : n_test + n_validation]}
-    rows = {name: index for name, index in ends.items() if len(index)}
-    rows["train"] = order[n_test + n_validation :].sort().values
-    test, drawn, train = (_take(raw.train, rows.get(name, order[:0])) for name in ("test", "validation", "train"))
-    assert train is not None
-    return train, raw.validation or drawn, raw.test or test, rows
-
-
-def _count(share: float, total: int) -> int:
-    return int(share) if share >= 1 else round(share * total)
-
-
-def _take(split: Split, index: Tensor) -> Split | None:
-    return split.rows(index) if len(index) else None

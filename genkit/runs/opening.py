@@ -17,13 +17,13 @@ from genkit import config
 from genkit.config import RunConfig
 from genkit.data.assumptions import doubts
 from genkit.data.checks import check_range
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Dataset, DataSignature
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
-from genkit.errors import ConfigError, GenkitError, GenkitWarning
+from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
-from genkit.interfaces import Component
+from genkit.interfaces import Component, DataSource
 from genkit.interfaces.data import NAMES
 from genkit.model.building import build
 from genkit.model.model import Model
@@ -109,24 +109,58 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
         RunError: the data of the config are not those of the training.
         GenkitError: the model or its data cannot be loaded.
     """
+    overrides = list(overrides)
+    model, data_config = model_and_data_config(path, overrides)
+    data = load_for(model, data_config)
+    if overrides:
+        warn_of(data.doubts)
+    else:
+        check_data(_signature(model), data.signature(data_config.name), path, accept_changes)
+    return model, data
+
+
+def model_and_data_config(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, DataSource.Config]:
+    """A trained model, and the options of its data, with overrides; raises ConfigError as `reopen` does."""
     model, overrides = weights.load(path), list(overrides)
     for assignment in overrides:
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
-    assert model.data is not None
     if not weights.is_of_run(path):
         _check_asked(path, model.config.data, overrides)
     data_config = anchored(model.config.data, _folder_of(path))
     if overrides:  # what is typed here starts in the working directory
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
-    data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
-    for doubt in data.doubts if overrides else ():
-        warnings.warn(doubt, GenkitWarning, stacklevel=3)
-    if not overrides:
-        check_data(model.data, data.signature(data_config.name), path, accept_changes)
-    return model, data
+    return model, data_config
+
+
+def load_for(model: Model, data_config: DataSource.Config) -> Dataset:
+    """Data as a trained model takes them: with its scaling, its transforms, its columns and its classes.
+
+    Raises:
+        DataError: the model reads labels, and the data have classes that it does not know; or as loading does.
+    """
+    data = load_data(data_config, _signature(model).scaling, model.transforms, model.schema)
+    names = model.schema.side["labels"].names if "labels" in model.inputs else None
+    unknown = [name for name in data.classes or () if names and name not in names]
+    if unknown:
+        raise DataError(
+            f"data '{data_config.name}': the model is conditioned on the classes {', '.join(names or ())}, and these "
+            f"data have {', '.join(unknown)} too; leave those out"
+        )
+    return data
+
+
+def _signature(model: Model) -> DataSignature:
+    assert model.data is not None
+    return model.data
+
+
+def warn_of(doubts: Iterable[str]) -> None:
+    """Warn (GenkitWarning) of what may be a mistake in data."""
+    for doubt in doubts:
+        warnings.warn(doubt, GenkitWarning, stacklevel=4)
 
 
 def _folder_of(path: str | Path) -> Path | None:

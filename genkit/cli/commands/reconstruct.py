@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, say
+from genkit.cli.data import opened
 
 
 @app.command(rich_help_panel=USE)
@@ -14,7 +15,7 @@ def reconstruct(
     run: RunPath,
     out: Out,
     data: DataOverrides = None,
-    split: SplitName = "test",
+    split: SplitName = None,
     n: Annotated[
         int | None, typer.Option("-n", "--n", min=1, help="How many of the first data of the split; by default all.")
     ] = None,
@@ -29,10 +30,9 @@ def reconstruct(
     from genkit.data.dataset import as_float
     from genkit.data.identity import file_order, identity
     from genkit.pictures import plots
-    from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
-    model, dataset = reopen(run, data or (), accept_changes)
+    model, dataset, split, _ = opened(run, data, split, accept_changes)
     if out.suffix == ".png":
         some = dataset.split(split).first(n)
         if model.schema.columns:
