@@ -36,6 +36,11 @@ class Estimate(NamedTuple):
         """Minus the evidence lower bound; None: there is no KL, or no density of x."""
         return None if self.kl is None or not self.is_density else self.reconstruction + self.kl
 
+    @property
+    def score(self) -> Tensor:
+        """How unlikely each datum is: minus the evidence lower bound, else the reconstruction."""
+        return self.reconstruction if self.negative_elbo is None else self.negative_elbo
+
 
 def estimate(passed: Pass, draws: int, chunk: int = 1024) -> Estimate:
     """The estimates of one batch; memory does not grow with the number of draws.

@@ -152,7 +152,14 @@ def measure_by(metric: Metric, model: Model, data: Dataset, split: str, seed: in
     model.fitting(held_out.x)
     if (reason := _lack(model, [held_out, data.train], metric, name)) is not None:
         raise MetricError(reason)
-    material = MetricData(held_out, data.train, data.classes, functools.partial(passes, model, data, held_out))
+    material = MetricData(
+        held_out,
+        data.train,
+        data.classes,
+        functools.partial(passes, model, data, held_out),
+        functools.partial(_sampled, model, data.train),
+        model.schema.columns,
+    )
     try:
         with torch.random.fork_rng(), evaluating(model):
             torch.manual_seed(seed)
@@ -216,6 +223,14 @@ def _same(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def _sampled(model: Model, train: Split, count: int) -> Split:
+    """Data drawn from a model, with the side data that it decodes, those of training data drawn at random."""
+    rows = torch.randint(len(train.x), (count,))
+    side = {name: values[rows] for name, values in train.named().items() if name in model.decoder_inputs}
+    x = model.sample(count, noise=True, **side)
+    return Split(x, side.pop("labels", None), side)
 
 
 def _lack(model: Model, splits: Iterable[Split], metric: Metric, name: str) -> str | None:

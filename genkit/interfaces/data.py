@@ -27,7 +27,11 @@ def _share(value: Any) -> Any:
     raise PydanticCustomError("share", "must be a share from 0 to below 1, or a whole number of data")
 
 
-def _classes(value: Any) -> Any:
+Classes = tuple[int | str, ...]
+"""A config field: classes by name or number."""
+
+
+def one_class(value: Any) -> Any:
     """A tuple: one class stands for a list of one."""
     return (value,) if isinstance(value, int | str) else value
 
@@ -136,8 +140,8 @@ class DataSource(Component, ABC):
             int, Field(ge=0, description="the seed that chooses the data held out; independent of the run's seed")
         ] = 0
         keep: Annotated[
-            tuple[int | str, ...],
-            BeforeValidator(_classes, json_schema_input_type=tuple[int | str, ...] | int | str),
+            Classes,
+            BeforeValidator(one_class, json_schema_input_type=Classes | int | str),
             Field(
                 description="the classes that are trained on, by name or number; test and validation are shares of "
                 "their data, and the data of all other classes are the test split's, or left out where the source has "
