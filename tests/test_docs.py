@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -231,6 +232,19 @@ def test_a_part_of_the_plugin_guide_keeps_its_contract(name):
     exec(next(block for block in blocks("python", "docs/plugins.md") if f"{name}.py" in block), namespace)
     (component,) = namespace["components"]()
     assert {result.status for result in (check.result() for check in checks(component))} == {"ok"}
+
+
+def test_the_source_of_the_plugin_guide_reads_rows_where_they_are(tmp_path):
+    namespace: dict = {"__name__": "rows"}
+    exec(next(block for block in blocks("python", "docs/plugins.md") if "raw-rows" in block), namespace)
+    (source,) = namespace["components"]()
+    values = np.random.default_rng(0).random((50, 3), dtype=np.float32)
+    values.tofile(tmp_path / "rows")
+    config = source.Config(path=str(tmp_path / "rows"), width=3)
+    results = {check.name: check.result() for check in checks(source, config)}
+    assert [result for result in results.values() if result.status in ("FAILED", "not run")] == []
+    assert results["readers"].status == "ok"
+    assert source(config).load().train.x[:].numpy().tolist() == values.tolist()
 
 
 def test_the_parts_of_the_page_on_conditions_keep_their_contracts(tmp_path, monkeypatch):

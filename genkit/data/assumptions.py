@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from genkit.data.dataset import Dataset, DataSignature, as_float
+from genkit.data.extent import extents
 from genkit.data.scaling import axis_of, name_of
-from genkit.interfaces import Shape
+from genkit.interfaces import Reader, Shape
+from genkit.interfaces.reader import Data
 
 LARGE = 100.0
 """The magnitude from which values count as unscaled."""
@@ -90,21 +91,24 @@ def _byte_doubts(largest: int) -> list[str]:
     ]
 
 
-def _extents(x: Tensor, limits: tuple[float, float]) -> str:
+def _extents(x: Data, limits: tuple[float, float]) -> str:
     """The extent of unscaled data x (N, *shape): the column that goes farthest, and what brings them to one scale."""
     axis = axis_of(x.shape[1:])
-    others = [each for each in range(x.ndim) if each != axis + 1]
-    low, high = (as_float(each) for each in (x.amin(others), x.amax(others)))
+    others = [each for each in range(x.ndim - 1) if each != axis]
+    low, high = map(as_float, extents(x))
+    if others:
+        low, high = low.amin(others), high.amax(others)
     far = int(torch.maximum(low.abs(), high.abs()).argmax())
     many = int((torch.maximum(low.abs(), high.abs()) > LARGE).sum())
     widths = (high - low)[high > low]
     name, (least, greatest) = name_of(x.shape[1:]), limits
     one_range = widths.numel() and greatest - least <= ALIKE * float(widths.min())
     remedy = f", or data.range=[{least:.9g},{greatest:.9g}] where the source has that option" if one_range else ""
+    option = "data.transform=standardize" if isinstance(x, Reader) else "data.standardize=true"
     return (
         f"the data are unscaled: values go from {least:.4g} to {greatest:.4g} ({name} {far} from {float(low[far]):.4g} "
         f"to {float(high[far]):.4g}; {many:,} of {len(low):,} {name}s pass ±{LARGE:g}), so training may run away, or "
-        f"see the largest alone; data.standardize=true brings each {name} to mean 0 and standard deviation 1{remedy}"
+        f"see the largest alone; {option} brings each {name} to mean 0 and standard deviation 1{remedy}"
     )
 
 

@@ -6,37 +6,34 @@ import math
 import warnings
 
 import torch
-from torch import Tensor
 
+from genkit.data.extent import Range, blocks, extent
 from genkit.data.transforming import Chain
-from genkit.data.units import as_float
 from genkit.errors import DataError, GenkitWarning
+from genkit.interfaces.reader import Data
 
 FAR = 10.0
 """How far data may lie outside the range of the training data, in widths of that range, before a warning says so."""
 
-Range = tuple[float, float]
 
-
-def extent(x: Tensor) -> Range:
-    """The least and the greatest value of data (N, *shape), as the model sees them; NaN where there is one."""
-    least, greatest = torch.aminmax(x.detach())
-    return float(as_float(least)), float(as_float(greatest))
-
-
-def check_values(x: Tensor, where: str) -> None:
+def check_values(x: Data, where: str) -> None:
     """Refuse data (N, *shape) with values that are not finite; raises DataError with the first, after `where`."""
-    finite = torch.isfinite(x) if x.is_floating_point() else None
-    if finite is not None and not bool(finite.all()):
+    if not x.dtype.is_floating_point or x.numel() == 0 or all(map(math.isfinite, extent(x))):
+        return
+    count, place, first, value = 0, 0, -1, 0.0
+    for block in blocks(x):
+        finite = torch.isfinite(block)
         bad = (~finite).flatten(1).any(1).nonzero().flatten()
-        value = x[bad[0]][~finite[bad[0]]].flatten()[0].item()
-        raise DataError(
-            f"{where}: {len(bad)} of {len(x)} data hold NaN or infinite values "
-            f"(the first: datum {int(bad[0])}, {value}); remove or replace them"
-        )
+        if first < 0 and len(bad):
+            first, value = place + int(bad[0]), block[bad[0]][~finite[bad[0]]].flatten()[0].item()
+        count, place = count + len(bad), place + len(block)
+    raise DataError(
+        f"{where}: {count} of {len(x)} data hold NaN or infinite values "
+        f"(the first: datum {first}, {value}); remove or replace them"
+    )
 
 
-def check_range(x: Tensor, low: float, high: float, who: str, transforms: Chain | None = None) -> None:
+def check_range(x: Data, low: float, high: float, who: str, transforms: Chain | None = None) -> None:
     """Refuse values outside [low, high]; raises DataError, where `who` is the part that takes only these.
 
     Args:
@@ -58,7 +55,7 @@ def _check_within(limits: Range, support: Range, who: str) -> None:
         )
 
 
-def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str, transforms: Chain | None = None) -> None:
+def check_fit(x: Data, support: Range, recorded: Range | None, who: str, transforms: Chain | None = None) -> None:
     """Refuse data that a trained model cannot take, and warn (GenkitWarning) of data far from those it was trained on.
 
     Args:
@@ -73,7 +70,7 @@ def check_fit(x: Tensor, support: Range, recorded: Range | None, who: str, trans
     """
     if x.numel() == 0:
         return
-    if x.is_complex():
+    if x.dtype.is_complex:
         raise DataError(f"the data are {x.dtype}; the model takes real numbers")
     least, greatest = extent(x)
     if not (math.isfinite(least) and math.isfinite(greatest)):

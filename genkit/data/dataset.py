@@ -12,13 +12,17 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
+from genkit.data.extent import extent
 from genkit.data.fingerprint import fingerprint
+from genkit.data.places import Place, reads, rows, spans
 from genkit.data.scaling import Scaling
+from genkit.data.shuffling import shuffled
 from genkit.data.transforming import Chain
 from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
 from genkit.interfaces import Column, Schema, Shape, Side, Split
 from genkit.interfaces.columns import fits
+from genkit.interfaces.reader import joined
 from genkit.parallel.draws import rows_of, sharing
 from genkit.settings.base import Settings
 from genkit.text import encodable
@@ -113,6 +117,10 @@ class Dataset(NamedTuple):
     """The columns of a table; (): the data are no table."""
     ids: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """The names of the data of a split, one per datum, by the split's name; none where the source has none."""
+    window: int | None = None
+    """The number of training data that are shuffled together; None: as many as take 1 GiB."""
+    device: torch.device = torch.device("cpu")
+    """The device of the batches."""
 
     @property
     def shape(self) -> Shape:
@@ -131,7 +139,7 @@ class Dataset(NamedTuple):
             labels = [split.labels for split in splits if split.labels is not None]
             whole = torch.cat(labels) if len(labels) == len(splits) else None
             side = {name: torch.cat([split.side[name] for split in splits]) for name in self.train.side}
-            return Split(torch.cat([split.x for split in splits]), whole, side)
+            return Split(joined([split.x for split in splits]), whole, side)
         if name not in SPLITS:
             raise DataError(f"there is no split '{name}'; choose from {', '.join((*SPLITS, 'all'))}")
         split: Split | None = getattr(self, name)
@@ -155,7 +163,12 @@ class Dataset(NamedTuple):
         """The same data on a device."""
         splits = [split and _moved(split, device) for split in (self.train, self.validation, self.test)]
         assert splits[0] is not None
-        return self._replace(train=splits[0], validation=splits[1], test=splits[2])
+        return self._replace(train=splits[0], validation=splits[1], test=splits[2], device=device)
+
+    def order(self) -> Tensor:
+        """A random order (N,) of the training data, drawn from torch's generator, on the device of the data."""
+        order = shuffled(self.train.x, self.window)
+        return order.to(self.device) if isinstance(self.train.x, Tensor) else order
 
     def batches(
         self,
@@ -180,16 +193,20 @@ class Dataset(NamedTuple):
             DataError: the split lacks side data.
         """
         side = side_data(split, names)
-        for start, total in spans(len(split.x if order is None else order), size):
-            own = slice(0, total) if whole else slice(*rows_of(total)[:2])
-            span = slice(0, total) if self.binarize else own
-            rows = slice(start + span.start, start + span.stop)
-            x = split.x[rows] if order is None else split.x.index_select(0, order[rows])
+        places = self._places(len(split.x) if order is None else len(order), size, whole)
+        for place, read in reads(split.x, places, order):
+            x, own = read.to(self.device), place.own
             if len(self.transforms):
-                with sharing(total):
+                with sharing(place.total):
                     x = self.transforms.applied(x)
-            of_side = {name: _rows(values, start, own, order) for name, values in side.items()}
-            yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, total, of_side)
+            of_side = {name: rows(values, place.shifted(own), order) for name, values in side.items()}
+            yield Batch(torch.bernoulli(as_float(x))[own] if self.binarize else x, place.total, of_side)
+
+    def _places(self, count: int, size: int, whole: bool) -> Iterator[Place]:
+        """The places of the batches of `count` data; binarized data are read whole, as they are drawn together."""
+        for start, total in spans(count, size):
+            own = slice(0, total) if whole else slice(*rows_of(total)[:2])
+            yield Place(start, total, own, slice(0, total) if self.binarize else own)
 
     def untransformed(self) -> Dataset:
         """The same data in batches of their own units."""
@@ -206,8 +223,7 @@ class Dataset(NamedTuple):
 
     def range(self) -> tuple[float, float]:
         """The least and the greatest value of the training data, in float32."""
-        least, greatest = torch.aminmax(self.train.x)
-        return float(as_float(least)), float(as_float(greatest))
+        return extent(self.train.x)
 
     def fingerprint(self) -> str:
         """The fingerprint of the data in their splits, which takes a pass over all of them."""
@@ -230,14 +246,11 @@ class Dataset(NamedTuple):
         )
 
 
-def _rows(values: Tensor, start: int, own: slice, order: Tensor | None) -> Tensor:
-    rows = slice(start + own.start, start + own.stop)
-    return values[rows] if order is None else values.index_select(0, order[rows])
-
-
 def _moved(split: Split, device: torch.device) -> Split:
+    """A split on a device; what is read is moved batch by batch."""
     side = {name: values.to(device) for name, values in split.side.items()}
-    return Split(split.x.to(device), None if split.labels is None else split.labels.to(device), side)
+    x = split.x.to(device) if isinstance(split.x, Tensor) else split.x
+    return Split(x, None if split.labels is None else split.labels.to(device), side)
 
 
 def _signed(name: str, side: Side) -> SideSignature:
@@ -258,8 +271,3 @@ def side_data(split: Split, names: Sequence[str]) -> dict[str, Tensor]:
                 f"the model reads '{name}' beside the data, which the data lack: {has}; add '{name}' to the data"
             )
     return {name: there[name] for name in names}
-
-
-def spans(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """The start and the size of each batch of `count` data; the last batch may have fewer than `size`."""
-    return ((start, min(size, count - start)) for start in range(0, count, size))

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
 
+from genkit.data.extent import blocks
 from genkit.interfaces import Split
+from genkit.interfaces.reader import Data
 
 BLOCK = 2**24
 """About the number of bytes that are hashed at once: memory does not grow with the data."""
@@ -28,13 +29,11 @@ def fingerprint(splits: Mapping[str, Split]) -> str:
     return digest.hexdigest()
 
 
-def _form(tensor: Tensor | None) -> str:
+def _form(tensor: Data | None) -> str:
     return "none" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
 
 
-def _blocks(tensor: Tensor) -> Iterator[memoryview]:
+def _blocks(tensor: Data) -> Iterator[memoryview]:
     """The bytes of a tensor (N, ...), some rows at a time."""
-    rows = max(1, BLOCK * len(tensor) // max(1, tensor.numel() * tensor.element_size()))
-    for start in range(0, len(tensor), rows):
-        block = tensor[start : start + rows].detach().cpu().contiguous().flatten()
-        yield block.view(torch.uint8).numpy().data
+    for part in blocks(tensor, BLOCK):
+        yield part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

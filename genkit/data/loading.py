@@ -16,6 +16,7 @@ from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
 from genkit.interfaces.columns import fits
+from genkit.interfaces.reader import Reader
 from genkit.interfaces.signatures import check_signatures
 
 
@@ -51,6 +52,9 @@ def load(
 def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
     """The data in their splits, as the source gives them; raises DataError where they leave none to train on."""
     train, validation, test, rows = divided(raw, config, where)
+    for name, split in (("training", train), ("validation", validation), ("test", test)):
+        if split is not None and isinstance(split.x, Reader):
+            check_values(split.x, f"{where}, {name} split")
     binarize = config.binarize == "dynamic"
     if binarize:
         for split in filter(None, (train, validation, test)):
@@ -67,6 +71,7 @@ def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
         side=_sides(raw, where),
         columns=raw.columns,
         ids=_ids(raw, rows, where),
+        window=config.window,
     )
 
 
@@ -121,13 +126,23 @@ def _standardized(data: Dataset, scaling: Scaling | None, where: str) -> Dataset
     """The data standardized, by the scaling of their training split where there is none yet; raises DataError."""
     if data.binarize:
         raise DataError(f"{where}: binarize takes probabilities, which standardized data are not; choose one of them")
-    fitted = scaling or Scaling.of(as_float(data.train.x))
+    fitted = scaling or Scaling.of(as_float(_in_memory(data.train, where)))
     train, validation, test = (
-        split and split._replace(x=fitted.apply(as_float(split.x)))
+        split and split._replace(x=fitted.apply(as_float(_in_memory(split, where))))
         for split in (data.train, data.validation, data.test)
     )
     assert train is not None
     return data._replace(train=train, validation=validation, test=test, scaling=fitted)
+
+
+def _in_memory(split: Split, where: str) -> Tensor:
+    """The data of a split, which are in memory; raises DataError where they are read from where they are."""
+    if isinstance(split.x, Reader):
+        raise DataError(
+            f"{where}: standardize: true keeps a copy of all data in memory, and these stay where they are; take "
+            "transform: standardize, which goes batch by batch"
+        )
+    return split.x
 
 
 def shape_of(config: DataSource.Config) -> Shape | None:
@@ -136,7 +151,7 @@ def shape_of(config: DataSource.Config) -> Shape | None:
         x = _read(config).train.x
     except GenkitError:
         return None
-    return tuple(x.shape[1:]) if isinstance(x, Tensor) and x.ndim > 1 and x.numel() else None
+    return tuple(x.shape[1:]) if isinstance(x, Tensor | Reader) and x.ndim > 1 and x.numel() else None
 
 
 def _read(config: DataSource.Config, schema: Schema | None = None) -> RawData:
@@ -183,12 +198,13 @@ def _with_long_labels(split: Split) -> Split:
 
 def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
     x, labels, side = split
-    if not isinstance(x, Tensor) or not isinstance(labels, Tensor | None):
+    if not isinstance(x, Tensor | Reader) or not isinstance(labels, Tensor | None):
         types = f"{type(x).__name__} and {type(labels).__name__}"
-        raise DataError(f"{where}: the source must give tensors, and gives {types}")
+        raise DataError(f"{where}: the source must give tensors or a genkit.interfaces.Reader, and gives {types}")
     if x.ndim < 2 or x.numel() == 0:
         raise DataError(f"{where}: needs at least one datum with at least one value, has shape {tuple(x.shape)}")
-    check_values(x, where)
+    if isinstance(x, Tensor):  # a reader is gone through once, split by split
+        check_values(x, where)
     for name, values in side.items():
         _check_side(name, values, len(x), where)
     if labels is None:

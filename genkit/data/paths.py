@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genkit.files.patterns import is_pattern, matches
 from genkit.interfaces import DataSource
 from genkit.interfaces.data import FILE
 
@@ -18,9 +19,17 @@ def anchored(config: DataSource.Config, folder: Path | None) -> DataSource.Confi
         return config
     names = [name for name, field in type(config).model_fields.items() if FILE in field.metadata]
     paths = {name: getattr(config, name) for name in names}
-    relative = {name: path for name, path in paths.items() if isinstance(path, str) and not _is_absolute(path)}
-    there = {name: str(folder / path) for name, path in relative.items() if (folder / path).exists()}
-    return config.model_copy(update=there) if there else config
+    there = {name: _anchored(path, folder) for name, path in paths.items() if isinstance(path, str | tuple)}
+    moved = {name: path for name, path in there.items() if path != paths[name]}
+    return config.model_copy(update=moved) if moved else config
+
+
+def _anchored(path: str | tuple[str, ...], folder: Path) -> str | tuple[str, ...]:
+    if not isinstance(path, str):
+        return tuple(str(_anchored(each, folder)) for each in path)
+    moved = folder / path
+    leads = moved.exists() or (is_pattern(path) and matches(moved))
+    return str(moved) if leads and not _is_absolute(path) else path
 
 
 def _is_absolute(path: str) -> bool:

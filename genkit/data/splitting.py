@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genkit.data.shuffling import window_of
 from genkit.errors import DataError
 from genkit.interfaces import DataSource, RawData, Split
 from genkit.interfaces.classes import class_indices
@@ -47,6 +48,8 @@ def divided(
         test = torch.cat([test, torch.arange(total)[~kept]])
     ends = {"test": test, "validation": order[n_test : n_test + n_validation]}
     rows = {name: index for name, index in ends.items() if len(index)}
+    if window_of(raw.train.x, None) < total:  # those that are read are near each other
+        rows = {name: index.sort().values for name, index in rows.items()}
     rows["train"] = order[n_test + n_validation :].sort().values
     held_out, drawn, train = (_take(raw.train, rows.get(name, order[:0])) for name in ("test", "validation", "train"))
     assert train is not None

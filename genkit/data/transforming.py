@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from genkit.data.units import as_float
 from genkit.errors import ComponentError, DataError, GenkitError, in_a_line, place
 from genkit.interfaces import Augmentation, Component, Schema, Shape, Transform
+from genkit.interfaces.reader import Data
 from genkit.interfaces.signatures import check_signatures
 
 BLOCK = 2**20
@@ -83,7 +84,7 @@ class Chain(nn.ModuleList):
             x = transform(x)
         return total
 
-    def fit(self, x: Tensor) -> None:
+    def fit(self, x: Data) -> None:
         """Fit each transform by training data x (N, *shape), as those before it make them; uint8 is read as x / 255.
 
         Raises:
@@ -95,7 +96,7 @@ class Chain(nn.ModuleList):
             transform.fit(blocks)
         self.extent(x)
 
-    def extent(self, x: Tensor) -> tuple[float, float]:
+    def extent(self, x: Data) -> tuple[float, float]:
         """The least and the greatest value of data x (N, *shape) in the model's units; raises DataError as `fit`."""
         for stop, (name, transform) in enumerate(self._named()):
             _check_domain(name, transform, self._blocks(x, stop))
@@ -109,7 +110,7 @@ class Chain(nn.ModuleList):
         """The device of what is fitted; None: nothing is."""
         return next((buffer.device for buffer in self.buffers()), None)
 
-    def _blocks(self, x: Tensor, stop: int) -> Blocks:
+    def _blocks(self, x: Data, stop: int) -> Blocks:
         """Data as the first `stop` transforms make them, without augmentations."""
         first = [transform for _, transform in list(self._named())[:stop]]
         return Blocks(x, [each for each in first if not isinstance(each, Augmentation)], self.device)
@@ -127,7 +128,7 @@ class Blocks:
         device: the device of the transforms; None: that of the data.
     """
 
-    def __init__(self, x: Tensor, transforms: Iterable[nn.Module], device: torch.device | None = None) -> None:
+    def __init__(self, x: Data, transforms: Iterable[nn.Module], device: torch.device | None = None) -> None:
         self.x, self.transforms, self.device = x, list(transforms), device
         self.rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
 

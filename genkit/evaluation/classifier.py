@@ -12,15 +12,18 @@ import contextlib
 import hashlib
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genkit.data.dataset import Dataset, as_float
+from genkit.data.shuffling import window_of
 from genkit.errors import GenkitError
 from genkit.files import tensors
-from genkit.interfaces import Shape, Split
+from genkit.interfaces import Reader, Shape, Split
+from genkit.interfaces.reader import Data
 from genkit.model.network import evaluating
 
 RECIPE = "1"
@@ -31,6 +34,15 @@ BATCH = 128
 RATE = 2e-3
 LARGEST_MAP = 7
 """The largest number of rows and columns of a feature map; larger maps are averaged down to it."""
+
+
+class Learned(NamedTuple):
+    """The data that a network learns, in memory."""
+
+    x: Tensor
+    """(N, *shape)"""
+    labels: Tensor | None
+    """(N,)"""
 
 
 class FeatureNetwork(nn.Module):
@@ -56,7 +68,7 @@ class FeatureNetwork(nn.Module):
         features: Tensor = self.features(x)
         return features, None if self.last is None else self.last(features)
 
-    def read(self, x: Tensor, size: int = 1000) -> tuple[Tensor, Tensor | None]:
+    def read(self, x: Data, size: int = 1000) -> tuple[Tensor, Tensor | None]:
         """The scaled features (N, 64) of x (N, *shape), uint8 or float, and the class that each looks like (N,)."""
         with evaluating(self):
             outputs = [self(as_float(batch)) for batch in x.split(size)]
@@ -85,7 +97,7 @@ def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
         data: the data set, with the training split to learn from.
         cache: the folder of the cache, by default in the user's; if it cannot be written, nothing is cached.
     """
-    train = Split(data.train.x.cpu(), None if data.train.labels is None else data.train.labels.cpu())
+    train = _in_memory(data.train)
     classes = 0 if train.labels is None else int(train.labels.max()) + 1
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -135,10 +147,16 @@ def _dense(shape: Shape) -> list[nn.Module]:
     return [nn.Flatten(), nn.Linear(math.prod(shape), 256), nn.ReLU(), nn.Linear(256, FEATURES)]
 
 
-def _key(train: Split) -> str:
+def _in_memory(split: Split) -> Learned:
+    """The data of a split; of a reader those that take 1 GiB, the first ones."""
+    some = split.first(window_of(split.x, None)) if isinstance(split.x, Reader) else split
+    return Learned(some.x[:].cpu(), None if some.labels is None else some.labels.cpu())
+
+
+def _key(train: Learned) -> str:
     """The cache key of data, labels and recipe: another content has another key."""
     digest = hashlib.sha256(f"{RECIPE} {torch.__version__} {tuple(train.x.shape)} {train.x.dtype}".encode())
-    for tensor in (train.x, train.labels):
+    for tensor in train:
         assert tensor is not None
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:24]

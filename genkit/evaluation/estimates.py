@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import spans
+from genkit.data.places import spans
 from genkit.interfaces import Pass
 
 

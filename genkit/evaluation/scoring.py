@@ -55,7 +55,8 @@ def score(
 ) -> Scores:
     """Score each datum of a split; the same seed gives the same scores, and their means are the figures of `evaluate`.
 
-    Memory beyond the scores grows neither with the number of data nor with that of draws.
+    Memory beyond the scores grows neither with the number of data nor with that of draws; errors in parts are as many
+    values as the data, or one per column.
 
     Args:
         model: a model with an encoder.

@@ -20,6 +20,7 @@ from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Ne
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
+from genkit.interfaces.reader import Reader
 from genkit.interfaces.sampler import DensitySampler, Latent, Sampler, Support
 from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
@@ -61,6 +62,7 @@ __all__ = [
     "Pass",
     "Prior",
     "RawData",
+    "Reader",
     "Sampler",
     "Schema",
     "Shape",

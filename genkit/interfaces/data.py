@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Side
+from genkit.interfaces.reader import Data, Reader, Selected
 from genkit.interfaces.transform import Transform
 from genkit.settings.base import ChosenByName, several
 
@@ -51,6 +52,17 @@ opened later.
 """
 
 
+def _files(value: Any) -> Any:
+    texts = value if isinstance(value, list | tuple) else [value]
+    if texts and all(isinstance(text, str) for text in texts):
+        return value if isinstance(value, str) else tuple(value)
+    raise PydanticCustomError("files", "must be a path, a pattern of paths such as part-*.npy, or a list of them")
+
+
+Files = Annotated[Any, FILE, BeforeValidator(_files, json_schema_input_type=str | tuple[str, ...])]
+"""A config field: one or several files, as text (a path, or a pattern such as part-*.npy), or a tuple of texts."""
+
+
 NAMES = "names"
 """A mark of an option whose text names something in the data, such as a column, and never a file."""
 
@@ -65,22 +77,25 @@ Step = Annotated[Transform.Config, ChosenByName("transform")]
 class Split(NamedTuple):
     """Some data, with their labels if there are any."""
 
-    x: Tensor
-    """(N, *shape): float32, or uint8, read as x / 255."""
+    x: Data
+    """(N, *shape): float32, or uint8, read as x / 255; a tensor, or a reader of data that stay where they are."""
     labels: Tensor | None
     """(N,) int64: indices into the classes."""
     side: Mapping[str, Tensor] = MappingProxyType({})
     """Further side data by name, (N, ...): float32, or int64 for indices of classes."""
 
     def first(self, count: int | None) -> Split:
-        """The first data; None: all of them."""
+        """The first data, in memory; None: all of them, where they are."""
+        if count is None:
+            return self
         side = {name: values[:count] for name, values in self.side.items()}
         return Split(self.x[:count], None if self.labels is None else self.labels[:count], side)
 
     def rows(self, index: Tensor) -> Split:
         """The data at some places (n,), in this order."""
         side = {name: values[index] for name, values in self.side.items()}
-        return Split(self.x[index], None if self.labels is None else self.labels[index], side)
+        x = Selected(self.x, index) if isinstance(self.x, Reader) else self.x[index]
+        return Split(x, None if self.labels is None else self.labels[index], side)
 
     def named(self) -> dict[str, Tensor]:
         """All side data by name, labels among them."""
@@ -159,6 +174,14 @@ class DataSource(Component, ABC):
                 "deviation 1 over the training data; the model then takes and gives values in these units"
             ),
         ] = False
+        window: Annotated[
+            int | None,
+            Field(
+                ge=1,
+                description="how many data are shuffled together, so that data that are larger than memory are read "
+                "near each other; null: all data, or those that take 1 GiB where there are more",
+            ),
+        ] = None
         transform: Annotated[
             tuple[Step, ...],
             BeforeValidator(several, json_schema_input_type=tuple[Step, ...] | Step),

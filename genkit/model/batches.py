@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import spans
+from genkit.data.places import spans
 from genkit.speed.footprint import watching
 
 CACHED = 2**24

@@ -16,10 +16,8 @@ from genkit.data.checks import check_fit, check_values
 from genkit.data.dataset import as_float
 from genkit.data.tables import table_of
 from genkit.errors import ComponentError, DataError, TrainingError
-from genkit.interfaces import (
-    Shape,
-    Split,
-)
+from genkit.interfaces import Reader, Shape, Split
+from genkit.interfaces.reader import Data
 from genkit.model.network import Network, evaluating
 from genkit.model.side import check_names, completed, own_side, rows_of
 
@@ -147,9 +145,12 @@ class Model(Network):
         z = encode(own_side(self.encoder_inputs, side))
         return self.decode(z, **own_side(self.decoder_inputs, side))
 
-    def fitting(self, x: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """The data x (N, *shape) as a tensor; raises DataError, and warns, where they do not fit, as `encode` says."""
-        x = _tensor(x)
+    def fitting(self, x: Data | np.ndarray[Any, Any]) -> Data:
+        """The data x (N, *shape), an array as a tensor.
+
+        Raises DataError, and warns, where they do not fit, as `encode` says.
+        """
+        x = x if isinstance(x, Reader) else _tensor(x)
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
@@ -157,7 +158,7 @@ class Model(Network):
         check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 
-    def _rows(self, inputs: Tensor, start: int, stop: int) -> Tensor:
+    def _rows(self, inputs: Data, start: int, stop: int) -> Tensor:
         """Some rows on the device of the model, as it sees them."""
         return as_float(inputs[start:stop].to(self.device))
 

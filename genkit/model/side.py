@@ -15,7 +15,7 @@ from genkit.errors import DataError
 from genkit.interfaces import Schema, Side
 
 
-class Reader(Protocol):
+class SideReader(Protocol):
     """A model that takes side data."""
 
     @property
@@ -36,7 +36,7 @@ class Reader(Protocol):
 
 
 def completed(
-    model: Reader, names: Sequence[str], values: Mapping[str, Any], count: int, turns: bool = False
+    model: SideReader, names: Sequence[str], values: Mapping[str, Any], count: int, turns: bool = False
 ) -> dict[str, Tensor]:
     """Some side data that a model takes, (N, ...) each, on its device.
 
@@ -63,7 +63,7 @@ def completed(
     return {name: each.to(model.device) for name, each in side.items()}
 
 
-def check_names(model: Reader, names: Sequence[str], values: Mapping[str, Any]) -> None:
+def check_names(model: SideReader, names: Sequence[str], values: Mapping[str, Any]) -> None:
     """Refuse side data without effect; raises DataError."""
     for name in sorted(set(values) - {*names}):
         if name in model.inputs:

@@ -41,7 +41,7 @@ def first(data: Data, count: int | None) -> Data:
 
 def values(data: Data) -> Tensor:
     """The data x (N, *shape) alone."""
-    return data.x if isinstance(data, Split) else data
+    return data.x[:] if isinstance(data, Split) else data
 
 
 def beside_first(model: Model, data: Data) -> dict[str, Tensor]:

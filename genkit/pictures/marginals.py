@@ -43,7 +43,7 @@ def real_and_sampled(model: Model, split: Split, seed: int = 0) -> Figure:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         sampled = model.sample(len(some.x), noise=True, **some.named())
-    return marginals(model.schema.columns, {"data": some.x, "samples": sampled})
+    return marginals(model.schema.columns, {"data": some.x[:], "samples": sampled})
 
 
 def marginals(columns: Sequence[Column], tables: Mapping[str, Tensor]) -> Figure:

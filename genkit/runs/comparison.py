@@ -15,13 +15,15 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.dataset import Dataset
+from genkit.data.extent import same_values
 from genkit.errors import DataError, GenkitWarning, MetricError, RunError
 from genkit.evaluation.classifier import FEATURES, feature_network
 from genkit.evaluation.figures import Evaluation, evaluate
 from genkit.evaluation.metrics import lack, measure_each, named, usable
 from genkit.evaluation.sample_quality import LEAST, SampleQuality, sample_quality
 from genkit.interfaces import Description, Metric
+from genkit.interfaces.reader import Data, taken
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
 from genkit.record.directory import MODEL_FILE, RunDirectory
@@ -186,9 +188,9 @@ class _Judge:
         """The quality of as many training data, taken as samples."""
         return self.of(self._some(self.data.train.x))
 
-    def _some(self, x: Tensor) -> Tensor:
+    def _some(self, x: Data) -> Tensor:
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.seed))
-        return x[order[: self.count]]
+        return taken(x, order[: self.count])
 
     def features(self) -> str:
         """The features as text."""
@@ -208,7 +210,7 @@ def _check_same(data: Dataset, other: Dataset, model: Model, paths: tuple[str | 
     model.fitting(data.split("test").x)
     if data.binarize != other.binarize:
         raise DataError(f"{paths[0]} and {paths[1]}: one of them binarizes its data, so their ELBOs differ; {remedy}")
-    if not torch.equal(as_float(data.split("test").x), as_float(other.split("test").x)):
+    if not same_values(data.split("test").x, other.split("test").x):
         raise DataError(f"{paths[0]} and {paths[1]} hold out different data for their tests; {remedy}")
 
 

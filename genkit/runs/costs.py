@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from genkit.config import RunConfig
+from genkit.data.ahead import AHEAD
 from genkit.data.dataset import Dataset, as_float
+from genkit.interfaces.reader import Data, Reader, bytes_of
 from genkit.model.batches import MOST
 from genkit.model.building import build
 from genkit.model.conditions import placeholders
@@ -46,7 +48,7 @@ def memory(model: Model, config: RunConfig, data: Dataset, available: int | None
     Raises:
         GenkitError: a part fails in training.
     """
-    constant = _weights(model, config) + sum(_bytes(split.x) for split in data.splits().values())
+    constant = _weights(model, config) + sum(_held(split.x, config) for split in data.splits().values())
     too_large = available is not None and constant > available
     step = _scaled(_step, min(config.training.batch_size, len(data.train.x)), model, config, data, too_large)
     if step is None:
@@ -133,6 +135,12 @@ def _weights(model: Model, config: RunConfig) -> int:
     states = sum(_bytes(each) * copies[owner] for owner, fitted in fitted_parameters(model).items() for each in fitted)
     kept = (config.training.keep == "best") + (config.training.ema is not None) + (config.training.accumulate > 1)
     return states + (1 + kept) * sum(_bytes(parameter) for parameter in model.parameters())
+
+
+def _held(x: Data, config: RunConfig) -> int:
+    """The bytes of memory that data take: those of a reader, with the batches that it reads ahead."""
+    ahead = (AHEAD + 1) * min(config.training.batch_size, len(x)) * math.prod(x.shape[1:]) * x.dtype.itemsize
+    return bytes_of(x) + (ahead if isinstance(x, Reader) else 0)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -13,6 +13,7 @@ from genkit.config import RunConfig
 from genkit.data import assumptions
 from genkit.data.checks import check_range
 from genkit.data.dataset import Dataset
+from genkit.data.extent import extents
 from genkit.data.loading import load as load_data
 from genkit.data.loading import shape_of
 from genkit.errors import GenkitError
@@ -168,12 +169,12 @@ def _look_at(data: Dataset, report: Report) -> None:
     """Report the counts, the shape, the range and the oddities of the data."""
     report.counts, report.shape, report.range = data.counts(), data.shape, data.range()
     report.notes, report.doubts = assumptions.notes(data), [*report.doubts, *assumptions.doubts(data, report.range)]
-    flat = data.train.x.flatten(1)
-    constant = int((flat.amin(0) == flat.amax(0)).sum())
-    if constant == flat.shape[1]:
+    low, high = extents(data.train.x)
+    constant = int((low == high).sum())
+    if constant == low.numel():
         report.doubts.append("all training data are the same")
     elif constant:
-        report.doubts.append(f"{constant:,} of {flat.shape[1]:,} values are the same in all training data")
+        report.doubts.append(f"{constant:,} of {low.numel():,} values are the same in all training data")
     if data.train.labels is not None:
         counts = torch.bincount(data.train.labels, minlength=len(data.classes or ()))
         names = data.classes or tuple(str(number) for number in range(len(counts)))

@@ -58,6 +58,7 @@ from genkit.testing import (  # noqa: F401 - each module adds its checks
     options,
     pairs,
     priors,
+    readers,
     samplers,
     shares,
     side_data,

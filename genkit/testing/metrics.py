@@ -96,14 +96,14 @@ def model_is_kept(subject: Subject) -> None:
     for shape in _shapes(subject):
         model, data = _model(shape), _data(shape)
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        copies = [split.x.clone() for split in data.splits().values()]
+        copies = [split.x[:].clone() for split in data.splits().values()]
         model.train()
         _measured(subject, model, data)
         changed = [name for name, value in model.state_dict().items() if not torch.equal(value, state[name])]
         require(not changed, f"it changes {', '.join(changed)} of the model: work on a copy")
         modes = {part.training for part in model.modules()}
         require(modes == {True}, "it leaves parts of the model in another mode: put it back")
-        same = all(torch.equal(split.x, copy) for split, copy in zip(data.splits().values(), copies, strict=True))
+        same = all(torch.equal(split.x[:], copy) for split, copy in zip(data.splits().values(), copies, strict=True))
         require(same, "it changes the data in place: clone them")
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genkit.errors import DataError
-from genkit.interfaces import DataSource, RawData, Split
+from genkit.interfaces import DataSource, RawData, Reader, Split
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, NotApplicable, Subject, close, generators, require
 
@@ -18,9 +18,12 @@ KEPT = (torch.float32, torch.uint8)
 @promise(DataSource, after=("signatures",))
 def shapes(subject: Subject) -> None:
     """x (N, *shape) of float32 or uint8, finite, of one shape in all splits."""
+    for name, split in splits_of(subject):
+        who = f"x of the {name} split is {type(split.x).__name__}"
+        require(isinstance(split.x, Tensor | Reader), f"{who}: it must be a tensor, or a genkit.interfaces.Reader")
     loaded = _loaded(subject)
     for name, split in _splits(loaded):
-        require(isinstance(split.x, Tensor), f"x of the {name} split is {type(split.x).__name__}: it must be a tensor")
+        assert isinstance(split.x, Tensor)
         require(
             split.x.ndim >= 2 and split.x.numel() > 0,
             f"x of the {name} split is {tuple(split.x.shape)}, and must be (N, *shape), at least one value per datum: "
@@ -69,11 +72,11 @@ def repetition(subject: Subject) -> None:
     """Two loads give the same data, whatever was drawn before, and leave the random generators as they were."""
     torch.rand(1)  # so that a load that seeds the generator shows
     states = generators()
-    one = [(name, split._replace(x=split.x.clone())) for name, split in _splits(_loaded(subject))]
+    one = [(name, split._replace(x=split.x[:].clone())) for name, split in _splits(_loaded(subject))]
     other = _splits(_loaded(subject))
     after = generators()
     for (name, split), (_, again) in zip(one, other, strict=True):
-        same = close(split.x.float(), again.x.float(), 0.0)
+        same = close(split.x[:].float(), again.x[:].float(), 0.0)
         require(same, f"a second load gives other {name} data: draw them from a seed that is an option, and sort files")
         if split.labels is not None:
             kept = again.labels is not None and torch.equal(split.labels, again.labels)
@@ -91,7 +94,7 @@ def splits(subject: Subject) -> None:
     loaded = _loaded(subject)
     if loaded.test is None:
         raise NotApplicable("it has no test split of its own")
-    train, test = ([datum.tobytes() for datum in split.x.numpy()] for split in (loaded.train, loaded.test))
+    train, test = ([datum.tobytes() for datum in split.x[:].numpy()] for split in (loaded.train, loaded.test))
     distinct = set(train)
     if len(distinct) < ALIKE * len(train):
         raise NotApplicable("many of its data are alike, so that others may well be so by chance")
@@ -103,7 +106,22 @@ def splits(subject: Subject) -> None:
     )
 
 
+def splits_of(subject: Subject) -> list[tuple[str, Split]]:
+    """The splits of a source with their names, as it gives them."""
+    return _splits(_as_given(subject))
+
+
 def _loaded(subject: Subject) -> RawData:
+    """The data of a source, in memory."""
+    loaded = _as_given(subject)
+    train, test, validation = (
+        split and split._replace(x=split.x[:]) for split in (loaded.train, loaded.test, loaded.validation)
+    )
+    assert train is not None
+    return loaded._replace(train=train, test=test, validation=validation)
+
+
+def _as_given(subject: Subject) -> RawData:
     try:
         loaded = subject.component(subject.config).load()
     except DataError as error:

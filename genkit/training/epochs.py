@@ -197,7 +197,7 @@ class Loop:
     def _order(self) -> torch.Tensor:
         """The order of the data in this epoch; afterwards the random state is that of the next step."""
         seed_everything(self.seed, self.epoch, self.attempt)
-        order = torch.randperm(len(self.data.train.x)).to(self.device)
+        order = self.data.order()
         if self._random is not None:
             set_random_state(self._random, self.device)
             self._random = None

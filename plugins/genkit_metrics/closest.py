@@ -16,7 +16,9 @@ from genkit import Description, Metric, MetricData, TrainedModel
 from genkit_metrics.units import Units
 
 BLOCK = 2**24
-"""About the number of distances that are computed at once."""
+"""About the number of values or of distances that are in memory at once."""
+FITTED = 100_000
+"""The largest number of training data by which units are fitted, from the start."""
 SAME = 1e-6
 """The distance up to which two records are one."""
 
@@ -73,10 +75,10 @@ class ClosestRecord(Metric):
 
     def measure(self, model: TrainedModel, data: MetricData, seed: int) -> Mapping[str, float]:
         """The distances of as many sampled data as there are of the split, up to `rows`."""
-        units = Units(data.train.x, data.columns)
-        records, held_out = units(data.train.x), units(data.split.x[: self.config.rows])
-        sampled = units(data.sampled(len(held_out)).x)
-        of_sampled, of_held_out = closest(sampled, records), closest(held_out, records)
+        units = Units(data.train.first(FITTED).x, data.columns)
+        held_out = units(data.split.first(self.config.rows).x)
+        both = torch.cat([units(data.sampled(len(held_out)).x), held_out])
+        of_sampled, of_held_out = self._closest(both, data, units).chunk(2)
         median = of_held_out.median()
         return {
             "sampled": float(of_sampled.median()),
@@ -84,6 +86,11 @@ class ClosestRecord(Metric):
             "closer": float((of_sampled < median).double().mean()),
             "copies": float((of_sampled <= SAME).double().mean()),
         }
+
+    def _closest(self, x: Tensor, data: MetricData, units: Units) -> Tensor:
+        """The distance from each datum (N, D) to the closest training record, which are read in blocks: (N,)."""
+        blocks = data.train.x.split(max(1, BLOCK // x.shape[1]))
+        return torch.stack([closest(x, units(block)) for block in blocks]).amin(0)
 
 
 def closest(x: Tensor, records: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Probe(Metric):
         from sklearn.decomposition import PCA
 
         z, z_train = (model.encode(each).flatten(1).cpu().numpy() for each in (data.split, data.train.first(count)))
-        x, x_train = (_flat(x) for x in (data.split.x, data.train.x[:count]))
+        x, x_train = (_flat(x[:count]) for x, count in ((data.split.x, None), (data.train.x, count)))
         pca = PCA(min(z.shape[1], *x_train.shape), random_state=0).fit(x_train)
         knn, linear = self._accuracies(z_train, train_labels, z, labels)
         knn_pca, linear_pca = self._accuracies(pca.transform(x_train), train_labels, pca.transform(x), labels)

@@ -5,6 +5,7 @@ N data, D places of a datum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ from genkit.interfaces import Column
 from genkit_metrics.units import Units
 
 TREES = 100
+TESTED = 100_000
+"""The largest number of data of the split on which the classifiers are tested, from the start."""
 Array = np.ndarray[Any, Any]
 
 
@@ -72,7 +75,9 @@ class TrainOnSampled(Metric):
         real = data.train.first(self.config.rows)
         sampled = data.sampled(len(real.x))
         features = self._features(data)
-        (x, y), (x_real, y_real), (x_sampled, y_sampled) = (features(each) for each in (data.split, real, sampled))
+        (x, y), (x_real, y_real), (x_sampled, y_sampled) = (
+            features(each) for each in (data.split.first(TESTED), real, sampled)
+        )
         values, counts = np.unique(y_real, return_counts=True)
         return {
             "sampled": _accuracy(x_sampled, y_sampled, x, y, seed),
@@ -91,7 +96,8 @@ class TrainOnSampled(Metric):
         if label is not None and label.kind not in ("categorical", "boolean"):
             raise DataError(f"column '{label.name}' has no classes, it is {label.kind}; name one that has")
         hidden = [columns[name] for name in self.config.without] + ([] if label is None else [label])
-        units, places = Units(data.train.x, data.columns), _places_without(hidden, data.train.x[0].numel())
+        units = Units(data.train.first(self.config.rows).x, data.columns)
+        places = _places_without(hidden, math.prod(data.train.x.shape[1:]))
 
         def features(split: Split) -> tuple[Array, Array]:
             classes, there = _classes(split, label)
@@ -117,7 +123,7 @@ def _classes(split: Split, label: Column | None) -> tuple[Array, Array]:
             )
         labels: Array = split.labels.cpu().numpy()
         return labels, np.ones(len(labels), bool)
-    x = split.x.cpu().numpy()
+    x = split.x[:].cpu().numpy()
     values = x[:, label.start : label.start + label.width]
     classes = values.argmax(1) if label.kind == "categorical" else (values[:, 0] >= 0.5).astype(np.int64)
     return classes, np.ones(len(x), bool) if label.mark is None else x[:, label.mark] < 0.5

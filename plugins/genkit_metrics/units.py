@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genkit.interfaces import Column
 from genkit.interfaces.columns import marks_tensor, observed
+from genkit.interfaces.reader import Data
 
 
 class Units:
@@ -27,11 +28,11 @@ class Units:
         columns: the columns of a table; (): the data are no table.
     """
 
-    def __init__(self, train: Tensor, columns: Sequence[Column]) -> None:
+    def __init__(self, train: Data, columns: Sequence[Column]) -> None:
         x = flat(train)
         self.marks = marks_tensor(columns, x.shape[1])
         self.mean, self.width = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
-        if columns or train.ndim == 2:
+        if columns or len(train.shape) == 2:
             self._fit(x, [column.start for column in columns if column.is_number] if columns else [*range(x.shape[1])])
         for column in columns:
             if column.kind == "categorical":
@@ -48,13 +49,13 @@ class Units:
     def _observed(self, x: Tensor) -> Tensor:
         return torch.ones_like(x) if self.marks is None else observed(x, self.marks)
 
-    def __call__(self, data: Tensor) -> Tensor:
+    def __call__(self, data: Data) -> Tensor:
         """The data (N, *shape) in these units, (N, D) in float32."""
         x = flat(data)
         return (x - self.mean) / self.width * self._observed(x)
 
 
-def flat(x: Tensor) -> Tensor:
+def flat(x: Data) -> Tensor:
     """The data (N, *shape) as the model sees them, (N, D) in float32."""
-    values = x.detach().cpu()
+    values = x[:].detach().cpu()
     return (values.float() / 255 if values.dtype == torch.uint8 else values.float()).flatten(1)

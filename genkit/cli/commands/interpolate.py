@@ -35,7 +35,8 @@ def interpolate(
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
     side = {name: values[first] for name, values in own_side(model.inputs, chosen.named()).items()}
-    path = model.interpolate(as_float(x[first]), as_float(x[last]), steps, **side)
+    start, end = (as_float(x[place : place + 1])[0] for place in (first, last))
+    path = model.interpolate(start, end, steps, **side)
     if not outputs.write_table(out, model, path):
         outputs.write_data(out, path.numpy(), model.limits, columns=steps)
     say(out)

@@ -36,7 +36,7 @@ def reconstruct(
     if out.suffix == ".png":
         some = dataset.split(split).first(n)
         if model.schema.columns:
-            outputs.write_marginals(out, model, {"data": some.x, "reconstructions": model.reconstruct(some)})
+            outputs.write_marginals(out, model, {"data": some.x[:], "reconstructions": model.reconstruct(some)})
         else:
             outputs.write_picture(out, plots.reconstructions(model, some, count=n or 24))
         say(out)
@@ -45,6 +45,6 @@ def reconstruct(
     names = {name: values[:n] for name, values in identity(dataset, split).items()}
     reconstruction = model.reconstruct(some)
     if not outputs.write_table(out, model, reconstruction, names):
-        arrays = {"reconstruction": reconstruction.numpy(), "x": as_float(some.x).numpy()}
+        arrays = {"reconstruction": reconstruction.numpy(), "x": as_float(some.x[:]).numpy()}
         outputs.write(out, arrays | names)
     say(out)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from genkit.data.dataset import Dataset
     from genkit.evaluation.detection import Threshold
     from genkit.evaluation.scoring import Scores
-    from genkit.model.model import Model
     from genkit.runs.new_data import Reopened
 
 WIDE = 500
@@ -74,7 +73,7 @@ def score(
     model, dataset, split, _ = reopened
     truth = None if anomalous is None else _anomalies(dataset, split, anomalous)
     usual = None if false_alarms is None else _usual(run, reopened, anomalous, accept_changes)
-    scores = scoring.score(model, dataset, split, draws, seed, parts=_shows_parts(out, model))
+    scores = scoring.score(model, dataset, split, draws, seed, parts=_shows_parts(out, reopened))
     by = _column(scores, by)
     limit = None
     if usual is not None and false_alarms is not None:
@@ -124,9 +123,16 @@ def _usual(run: Path, reopened: Reopened, anomalous: str | None, accept_changes:
     return data._replace(validation=split.rows(usual.nonzero().flatten()))
 
 
-def _shows_parts(out: Path, model: Model) -> bool:
-    """Whether errors in parts go into the file: each has a column, or the file holds arrays of any shape."""
-    return out.suffix not in (".csv", ".parquet") or (len(model.shape) < 3 and model.shape[-1] <= WIDE)
+def _shows_parts(out: Path, reopened: Reopened) -> bool:
+    """Whether errors in parts go into the file, which holds as many values as the data.
+
+    Each has a column there, or the file holds arrays of any shape; and the data are in memory, not read where they are.
+    """
+    from genkit.interfaces import Reader
+
+    shape = reopened.model.shape
+    fits = out.suffix not in (".csv", ".parquet") or (len(shape) < 3 and shape[-1] <= WIDE)
+    return fits and not isinstance(reopened.data.train.x, Reader)
 
 
 def _column(scores: Scores, by: str | None) -> str:
