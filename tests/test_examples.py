@@ -32,6 +32,8 @@ GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-ga
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
+ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.npz", 0.98)}
+"""Those that look for anomalies, with their files of ADBench and an AUROC that one seed reaches."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
 
@@ -55,7 +57,9 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | TABLES.keys()
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {
+        *(name for group in (CODES, GANS, TABLES, ANOMALIES) for name in group)
+    }
 
 
 @pytest.mark.slow
@@ -102,6 +106,22 @@ def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
         shares, wanted = Counter(ours), Counter(theirs)
         for value in {*shares, *wanted}:
             assert shares[value] / len(ours) == pytest.approx(wanted[value] / len(theirs), abs=0.05), column.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANOMALIES)
+def test_anomalies_are_told_apart(name, bare, tmp_path):
+    file, least = ANOMALIES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "tables" / file
+    if not path.is_file():
+        pytest.skip(f"needs tables/{file} of ADBench in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    labels = {each: split.labels for each, split in trained.data.splits().items()}
+    assert not labels["train"].any()
+    assert not labels["validation"].any()
+    usual = sum(int((each == 0).sum()) for each in labels.values())
+    assert int((labels["test"] == 0).sum()) == round(usual / 2)
+    assert trained.evaluation.metrics["anomaly"]["auroc"] > least
 
 
 def _columns(path):
