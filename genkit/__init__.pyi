@@ -11,6 +11,7 @@ from .interfaces import (
     DensitySampler as DensitySampler,
     Description as Description,
     Encoder as Encoder,
+    FactorizedLikelihood as FactorizedLikelihood,
     FittedPrior as FittedPrior,
     Forward as Forward,
     Latent as Latent,
@@ -37,6 +38,7 @@ from .parallel.draws import (
     own_rows as own_rows,
     uniform as uniform,
 )
+from .record.outputs import output_file as output_file
 from .record.run import Run as Run
 from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register

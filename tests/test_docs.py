@@ -1,5 +1,6 @@
 """What the documents show works as shown."""
 
+import csv
 import doctest
 import importlib
 import json
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder, Latent
@@ -156,6 +158,31 @@ def test_the_page_of_anomalies_works_in_its_order(tmp_path, environment, process
         assert done.returncode == 0, done.stderr
     assert len((tmp_path / "new.csv").read_text().splitlines()) == 21
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 30 + 135
+
+
+@pytest.mark.slow
+def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small photos."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "photos").mkdir()
+    for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
+        Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
+    for command in commands("docs/images-and-arrays.md"):
+        short = ["training.epochs=1", "prior.components=2"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (tmp_path / "rebuilt.png").stat().st_size > 0
+    with (tmp_path / "codes.csv").open(newline="") as stream:
+        ids = [row["id"] for row in csv.DictReader(stream)]
+    with np.load(tmp_path / "rebuilt.npz") as rebuilt:
+        assert rebuilt["id"].tolist() == ids
+    assert sum(name.startswith("Portrait_8.jpg[") for name in ids) > len(ids) / 3
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/images-and-arrays.md"))
+def test_the_data_of_the_page_of_images_are_valid_configs(block):
+    text = " ".join(block.split()).replace("data: ", "data=", 1)
+    assert as_config(ROOT / "examples" / "vae-photos.yaml", [text]).data.name in block
 
 
 @pytest.mark.slow

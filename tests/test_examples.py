@@ -34,6 +34,11 @@ TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
 ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.npz", 0.98)}
 """Those that look for anomalies, with their files of ADBench and an AUROC that one seed reaches."""
+FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
+"""Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
+and a number of epochs."""
+CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
+"""Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
 
@@ -57,9 +62,8 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {
-        *(name for group in (CODES, GANS, TABLES, ANOMALIES) for name in group)
-    }
+    groups = (CODES, GANS, TABLES, FILES, CELLS, ANOMALIES)
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {name for group in groups for name in group}
 
 
 @pytest.mark.slow
@@ -122,6 +126,41 @@ def test_anomalies_are_told_apart(name, bare, tmp_path):
     usual = sum(int((each == 0).sum()) for each in labels.values())
     assert int((labels["test"] == 0).sum()) == round(usual / 2)
     assert trained.evaluation.metrics["anomaly"]["auroc"] > least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_what_lies_in_files_is_learned(name, bare, tmp_path):
+    option, place, others, epochs = FILES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / place
+    if not os.environ.get("GENKIT_DATA") or not path.exists():
+        pytest.skip(f"needs {place} in the folder that GENKIT_DATA names")
+    options = [f"{option}={path}", *others, *([] if WHOLE else [f"training.epochs={epochs}"])]
+    trained = run(EXAMPLES / f"{name}.yaml", options, out=tmp_path / "run")
+    assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
+    assert trained.evaluation.active_units == trained.evaluation.latents
+    assert trained.notes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CELLS)
+def test_sampled_cells_have_the_depths_and_the_genes_of_the_file(name, bare, cli, tmp_path):
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "counts" / CELLS[name]
+    if not path.is_file():
+        pytest.skip(f"needs counts/{path.name} of scanpy's test data in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    train = trained.data.train
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sampled = trained.model.sample(len(train.x), noise=True, library=train.side["library"])
+    assert float(sampled.sum(1).mean()) == pytest.approx(float(train.side["library"].mean()), rel=0.05)
+    assert torch.corrcoef(torch.log1p(torch.stack([sampled.mean(0), train.x.mean(0)])))[0, 1] > 0.98
+    assert (
+        cli("sample", tmp_path / "run", "-n", 200, "--given", "library=300", "--out", tmp_path / "rows.csv").code == 0
+    )
+    rows = _columns(tmp_path / "rows.csv")
+    assert [*rows] == [column.name for column in trained.data.columns]
+    assert sum(int(each) for row in rows.values() for each in row) / 200 == pytest.approx(300, rel=0.05)
 
 
 def _columns(path):

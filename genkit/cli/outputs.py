@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from genkit.cli.app import say
 from genkit.data.tables import as_text, type_of
 from genkit.errors import RunError
 from genkit.files import atomic
-from genkit.record.directory import CONFIG_FILE, RunDirectory
+from genkit.record.outputs import output_file, refuse_file_of_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +73,8 @@ def _typed(values: list[Any], column: Column) -> Any:
     """The values of a column as pyarrow has them, of its type even where all are missing."""
     pyarrow = _pyarrow()
     types = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), date: pyarrow.date32()}
-    return pyarrow.array(values, types.get(type_of(column), pyarrow.string()))
+    counted = column.kind == "count" and all(isinstance(value, int) for value in values)
+    return pyarrow.array(values, types.get(int if counted else type_of(column), pyarrow.string()))
 
 
 def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
@@ -149,6 +152,16 @@ def write_picture(path: Path, pixels: Array) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
+def write_or_print(text: str, path: Path | None) -> None:
+    """Write a text to a file, whose path is printed, or to stdout where there is none; RunError: it is one of a run."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    with output_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    say(path)
+
+
 def check_out(path: Path, suffixes: Iterable[str] = ()) -> None:
     """Refuse a file that `write` would refuse, or that belongs to a run, before any work is done.
 
@@ -159,8 +172,7 @@ def check_out(path: Path, suffixes: Iterable[str] = ()) -> None:
     Raises:
         RunError: the suffix says no format, or the file is one of a run's own.
     """
-    if (path.parent / CONFIG_FILE).is_file() and path.name in RunDirectory(path.parent).names():
-        raise RunError(f"--out {path}: is a file of that run, and would be lost; choose another name")
+    refuse_file_of_run(path, "--out")
     allowed = [*_WRITERS, *suffixes]
     if path.suffix not in allowed:
         raise RunError(f"--out {path}: the suffix says the format; choose one of {', '.join(allowed)}")

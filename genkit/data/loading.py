@@ -12,6 +12,7 @@ from genkit.data.checks import check_range, check_values
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
 from genkit.data.splitting import divided, of_kept_classes
+from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
@@ -71,7 +72,8 @@ def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
         side=_sides(raw, where),
         columns=raw.columns,
         ids=_ids(raw, rows, where),
-        window=config.window,
+        channels=_channels(raw, where),
+        window=config.shuffle_window,
     )
 
 
@@ -99,6 +101,14 @@ def _ids(raw: RawData, rows: Mapping[str, Tensor], where: str) -> dict[str, tupl
     return {**raw.ids, **drawn}
 
 
+def _channels(raw: RawData, where: str) -> tuple[str, ...]:
+    """The names of the channels; raises DataError where there are not as many as channels."""
+    shape = raw.train.x.shape[1:]
+    if raw.channels and (len(shape) != 2 or len(raw.channels) != shape[1]):
+        raise DataError(f"{where}: {len(raw.channels)} names of channels for data of shape {tuple(shape)}")
+    return raw.channels
+
+
 def _check_columns(raw: RawData, config: DataSource.Config, where: str) -> None:
     """Refuse columns that do not fill a datum, and options that know nothing of columns; raises DataError."""
     if not raw.columns:
@@ -118,7 +128,7 @@ def _transformed(data: Dataset, config: DataSource.Config, transforms: Chain | N
         one = "binarize: dynamic" if data.binarize else "standardize: true"
         raise DataError(f"{where}: {one} and data.transform exclude each other; choose one of them")
     if transforms is None:
-        chain.fit(data.train.x)
+        chain.fit(those_there(data.train))
     return data._replace(transforms=chain)
 
 
@@ -126,7 +136,7 @@ def _standardized(data: Dataset, scaling: Scaling | None, where: str) -> Dataset
     """The data standardized, by the scaling of their training split where there is none yet; raises DataError."""
     if data.binarize:
         raise DataError(f"{where}: binarize takes probabilities, which standardized data are not; choose one of them")
-    fitted = scaling or Scaling.of(as_float(_in_memory(data.train, where)))
+    fitted = scaling or Scaling.of(as_float(_in_memory(data.train._replace(x=those_there(data.train)), where)))
     train, validation, test = (
         split and split._replace(x=fitted.apply(as_float(_in_memory(split, where))))
         for split in (data.train, data.validation, data.test)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
 from genkit.interfaces import Forward, Split
+from genkit.interfaces.component import MASK
 from genkit.model.model import Model
 
 
@@ -30,7 +31,8 @@ class BatchPass:
         forward: Forward = self.model(self.model.transforms(self.own), draws, self.side)
         if not self.model.transforms.lasting or forward.log_prob is None:
             return forward
-        return forward._replace(log_prob=forward.log_prob + self.model.transforms.log_det(self.own))
+        mask = self.side[MASK] if self.model.schema.is_padded else None
+        return forward._replace(log_prob=forward.log_prob + self.model.transforms.log_det(self.own, mask))
 
 
 def passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[BatchPass]:

@@ -6,7 +6,7 @@ N data, B data of a batch, D places of a datum, C columns of a table.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from genkit.data.dataset import Dataset
 from genkit.errors import ComponentError, DataError, TrainingError
 from genkit.evaluation.estimates import estimate
 from genkit.evaluation.passes import BatchPass, passes
-from genkit.interfaces import Column
+from genkit.interfaces import Schema
 from genkit.interfaces.columns import marks_tensor, observed
 from genkit.model.batches import MOST
 from genkit.model.model import Model
@@ -34,8 +34,9 @@ class Scores:
     importance-weighted bound on −log p(x), where there is a density of q(z|x); and `squared_error`, ‖x − x̂‖² in the
     units in which the model sees the data, with x̂ decoded from the posterior mean."""
     errors: Mapping[str, Tensor] = field(default_factory=dict)
-    """The squared error in parts, in float32: of a table (N,) under `error_NAME` for each column; under `error` (N, D)
-    for each place of a vector, (N, F) for each feature of a sequence, (N, *shape) for each value of other data."""
+    """The squared error in parts, in float32: of a table, and of series whose channels have names, (N,) under
+    `error_NAME` for each of them; under `error` (N, D) for each place of a vector, (N, F) for each feature of a
+    sequence, (N, *shape) for each value of other data."""
     own_units: str | None = None
     """The transform without a log|det J|, in whose units densities are; None: they are in the data's own."""
 
@@ -83,7 +84,7 @@ def score(
         for passed in passes(model, data, chosen, max(1, MOST // draws)):
             squares = _squares(passed)
             values.add({**_estimates(passed, draws), "squared_error": squares.flatten(1).double().sum(1)})
-            errors.add(dict(_parts(model.schema.columns, squares)) if parts else {})
+            errors.add(dict(_parts(model.schema, squares)) if parts else {})
     _check_finite(values.columns, split)
     return Scores(values.columns, errors.columns, model.transforms.without_log_det)
 
@@ -120,18 +121,20 @@ def _squares(passed: BatchPass) -> Tensor:
     model = passed.model
     x = model.transforms(passed.own)
     decoded = model.decoded(model.posterior(x, 0, passed.side).mean, passed.side)
-    squares: Tensor = (x - decoded).square().cpu()
+    squares = model.there((x - decoded).square(), model.beside(passed.side)).cpu()
     marks = marks_tensor(model.schema.columns, math.prod(model.shape))
     return squares if marks is None else squares * observed(x.cpu(), marks)
 
 
-def _parts(columns: Sequence[Column], squares: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _parts(schema: Schema, squares: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Squared errors (B, *shape) by parts: columns of a table, places of a vector, features of a sequence, values."""
-    for column in columns:
+    for column in schema.columns:
         places = [*range(column.start, column.start + column.width), *([] if column.mark is None else [column.mark])]
         if places:
             yield f"error_{column.name}", squares[:, places].sum(1)
-    if not columns:
+    for place, name in enumerate(schema.channels):
+        yield f"error_{name}", squares[:, :, place].sum(1)
+    if not schema.columns and not schema.channels:
         yield "error", squares.sum(1) if squares.ndim == 3 else squares
 
 

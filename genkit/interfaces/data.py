@@ -82,7 +82,9 @@ class Split(NamedTuple):
     labels: Tensor | None
     """(N,) int64: indices into the classes."""
     side: Mapping[str, Tensor] = MappingProxyType({})
-    """Further side data by name, (N, ...): float32, or int64 for indices of classes."""
+    """Further side data by name, (N, ...): float32, or int64 for indices of classes.
+
+    `mask` (N, T) of series x (N, T, F) is 1 for each step that is there: others count nothing, whatever x holds."""
 
     def first(self, count: int | None) -> Split:
         """The first data, in memory; None: all of them, where they are."""
@@ -123,6 +125,8 @@ class RawData(NamedTuple):
     """The columns of a table, with their places in a datum; (): the data are no table."""
     ids: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """The names of the data of a split, one per datum, by the split's name (`train`, ...): ids, names of files."""
+    channels: tuple[str, ...] = ()
+    """The names of the F channels of series (T, F); (): they have none."""
 
 
 class DataSource(Component, ABC):
@@ -174,7 +178,7 @@ class DataSource(Component, ABC):
                 "deviation 1 over the training data; the model then takes and gives values in these units"
             ),
         ] = False
-        window: Annotated[
+        shuffle_window: Annotated[
             int | None,
             Field(
                 ge=1,

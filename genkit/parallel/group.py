@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from genkit.errors import ConfigError, RunError, in_a_line
 
+PIECE = 2**26
+"""The number of bytes of a file that are sent at once."""
 _groups = itertools.count()
 """The numbers of the groups that this process joins; every process joins them in the same order."""
 
@@ -37,6 +40,18 @@ class Messages(NamedTuple):
         if text is not None:
             self.store.set(key, text)
         return bytes(self.store.get(key)).decode()
+
+    def gather_texts(self, key: str, text: str) -> list[str]:
+        """The texts of all processes, in every process.
+
+        Args:
+            key: the name of the texts, which is used once.
+            text: the text of this process.
+        """
+        if self.store is None:
+            return [text]
+        self.store.set(f"{key}/{dist.get_rank()}", text)
+        return [bytes(self.store.get(f"{key}/{number}")).decode() for number in range(dist.get_world_size())]
 
 
 def started() -> bool:
@@ -82,9 +97,8 @@ def joined(device: torch.device) -> Iterator[Messages]:
     if not dist.is_available():
         raise ConfigError("torchrun started several processes, and this torch is built without torch.distributed")
     store, own, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     # the store may hold addresses and texts of an earlier attempt, or of an earlier group of the same processes
-    store = dist.PrefixStore(f"genkit/{attempt}/{next(_groups)}", store)  # type: ignore[attr-defined]
+    store = dist.PrefixStore(f"genkit/{_attempt()}/{next(_groups)}", store)  # type: ignore[attr-defined]
     if dist.is_initialized():  # the caller's group, which is not ended here
         yield Messages(store)
         return
@@ -95,6 +109,12 @@ def joined(device: torch.device) -> Iterator[Messages]:
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
+
+
+def _attempt() -> str:
+    """The number of the attempt, where attempts share a store; where each has its own, machines may count otherwise."""
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if shared else "0"
 
 
 @contextlib.contextmanager
@@ -145,3 +165,38 @@ def answer_of_leader(answer: bool, device: torch.device) -> bool:
     value = torch.tensor([float(answer)], device=device)
     dist.broadcast(value, src=0)
     return bool(value.item())
+
+
+def take_from_leader(tensors: Iterable[Tensor]) -> None:
+    """Give each tensor the leading process's values, in place; all processes call it with tensors of the same forms."""
+    for tensor in tensors if count() > 1 else ():
+        values = tensor.detach().contiguous()
+        dist.broadcast(values.view(torch.uint8) if values.dtype == torch.bool else values, src=0)
+        tensor.detach().copy_(values)
+
+
+def file_of_leader(path: Path | None, copy: Path, device: torch.device) -> Path | None:
+    """The leading process's file: its path there, and a copy in all other processes; None where it has none.
+
+    All processes call it. The file goes in pieces, so that memory does not grow with its size.
+
+    Args:
+        path: the file in the leading process; None: it has none. In all others it is not read.
+        copy: the place of the copy in a process that does not lead.
+        device: the device of the group's tensors.
+    """
+    if count() == 1:
+        return path
+    size = torch.tensor([-1 if path is None or not is_leader() else path.stat().st_size], device=device)
+    dist.broadcast(size, src=0)
+    if size.item() < 0:
+        return None
+    with (path if is_leader() and path is not None else copy).open("rb" if is_leader() else "wb") as stream:
+        for start in range(0, int(size.item()), PIECE):
+            length = min(PIECE, int(size.item()) - start)
+            read = bytearray(stream.read(length)) if is_leader() else bytearray(length)
+            piece = torch.frombuffer(read, dtype=torch.uint8).to(device)
+            dist.broadcast(piece, src=0)
+            if not is_leader():
+                stream.write(piece.cpu().numpy().data)
+    return path if is_leader() else copy

@@ -20,7 +20,10 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.errors import GenkitError, GenkitWarning, in_a_line
 from genkit.files import atomic
 from genkit.interfaces import Split
+from genkit.interfaces.columns import are_counts
 from genkit.model.model import Model
+from genkit.pictures import counts
+from genkit.pictures.column_pairs import pairs
 from genkit.pictures.latent_space import (
     NAME,
     Data,
@@ -32,7 +35,7 @@ from genkit.pictures.latent_space import (
     latent_quantiles,
     values,
 )
-from genkit.pictures.marginals import real_and_sampled
+from genkit.pictures.marginals import marginals, real_and_sampled
 from genkit.pictures.mosaic import Pixels, framed, mosaic
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
@@ -48,7 +51,7 @@ FILTERS = "what the first layer's units look for: weights, 0 is grey, each to it
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
 
-OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals")
+OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals", "pairs", "genes")
 """The pictures of data that the model gives."""
 OF_VALUES = ("reconstructions", "samples", "manifold", "traversals", "filters")
 """The pictures of data as images or curves, which rows of a table are not."""
@@ -81,14 +84,20 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
         title = "originals (odd rows) and reconstructions (even rows)"
         pictures["reconstructions"] = lambda: framed(reconstructions(model, held_out), title)
         pictures["latents"] = lambda: latents(model, held_out, data.classes)
+        if are_counts(model.schema.columns):
+            pictures["neighbours"] = lambda: counts.neighbours(model, held_out, data.classes)
         if (weights := first_weights(model)) is not None:
             pictures["filters"] = lambda: framed(filters(weights), FILTERS)
         if not model.has_prior:
             pictures["activations"] = lambda: activations(model, held_out)
     if model.has_prior:
         pictures["samples"] = lambda: framed(samples(model), SAMPLES, turns(model))
-        if model.schema.columns:
-            pictures["marginals"] = lambda: real_and_sampled(model, held_out)
+        if are_counts(model.schema.columns):
+            pictures["genes"] = lambda: counts.genes(model, held_out)
+        elif model.schema.columns:
+            pictures["marginals"] = lambda: marginals(model.schema.columns, real_and_sampled(model, held_out))
+            if sum(column.width > 0 for column in model.schema.columns) > 1:
+                pictures["pairs"] = lambda: pairs(model.schema.columns, real_and_sampled(model, held_out))
     if model.sampler.latent_shape == (2,):
         pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD)
     elif len(model.sampler.latent_shape) == 1:
@@ -97,10 +106,10 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
     return {name: draw for name, draw in pictures.items() if name not in left_out}
 
 
-def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12) -> Pixels:
-    """The first data, with their reconstructions below each row."""
+def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12, noise: bool = False) -> Pixels:
+    """The first data, with their reconstructions below each row: means of p(x|z), or with `noise` draws from it."""
     some = first(data, count)
-    pairs = zip(as_float(values(some)).split(columns), model.reconstruct(some).split(columns), strict=True)
+    pairs = zip(as_float(values(some)).split(columns), model.reconstruct(some, noise).split(columns), strict=True)
     return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
 
 
@@ -158,7 +167,7 @@ def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, data, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z, **beside_first(model, data)), side, model.limits, gap=3)
+    return mosaic(model.decode(z, False, **beside_first(model, data)), side, model.limits, gap=3)
 
 
 def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> Pixels:
@@ -173,7 +182,7 @@ def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> P
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
-    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(model, data)), columns, model.limits)
+    return mosaic(model.decode(grid.flatten(0, 1), False, **beside_first(model, data)), columns, model.limits)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:

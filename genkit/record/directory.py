@@ -38,6 +38,8 @@ class RunDirectory:
         """One JSON object per epoch."""
         self.checkpoint = path / "checkpoint.safetensors"
         """The state after the last whole epoch."""
+        self.previous_checkpoint = path / "checkpoint-before.safetensors"
+        """The checkpoint before it, which is read where the newest is damaged."""
         self.init = path / "init.json"
         """The trained model that parts started from, with the fingerprint of its weights; missing where none did."""
         self.stopped = path / "stopped.json"
@@ -71,7 +73,8 @@ class RunDirectory:
 
     def names(self) -> set[str]:
         """The names of the run's own files."""
-        return {value.name for value in vars(self).values() if isinstance(value, Path) and value != self.path}
+        paths = {value for value in vars(self).values() if isinstance(value, Path)} - {self.path}
+        return {LOCK, *(path.name for path in (*paths, self.stages.path))}
 
     def check_empty(self) -> None:
         """Refuse a directory that holds more than its lock and what processes left that were killed as they began."""

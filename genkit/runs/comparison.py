@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genkit.data.dataset import Dataset
 from genkit.data.extent import same_values
+from genkit.data.steps import filled
 from genkit.errors import DataError, GenkitWarning, MetricError, RunError
 from genkit.evaluation.classifier import FEATURES, feature_network
 from genkit.evaluation.figures import Evaluation, evaluate
@@ -157,7 +158,7 @@ class _Judge:
 
     def of(self, x: Tensor, asked: Tensor | None = None) -> SampleQuality:
         """The quality of data x (N, *shape), taken as samples of the classes asked for (N,), if any."""
-        features, looks = self.network.read(x)
+        features, looks = self.network.read(filled(x))
         both = None if looks is None or self.looks is None else (self.looks, looks)
         return sample_quality(self.real, features, both, self.network.classes, asked)
 

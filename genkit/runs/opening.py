@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from genkit import config
 from genkit.config import RunConfig
 from genkit.data.assumptions import doubts
-from genkit.data.checks import check_range
+from genkit.data.checks import check_support
 from genkit.data.dataset import Dataset, DataSignature
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
+from genkit.data.transforming import Chain
 from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
@@ -80,7 +81,8 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
         model = build(run_config, data.schema)
     model.transforms = data.transforms  # fitted to the training data; from here on the model's own
     for split in filter(None, (data.train, data.validation, data.test)):
-        check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'", data.transforms)
+        check_support(split.x, model.likelihood, f"likelihood '{run_config.likelihood.name}'", data.transforms)
+    model.encoder_transforms = encoder_transforms(run_config, data)
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     check_monitors(model, run_config.training, data)
     check_accumulation(model, run_config.training)
@@ -91,6 +93,14 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     for doubt in [*doubts(data, model.data.range), *of_schedules]:
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
     return data, model
+
+
+def encoder_transforms(run_config: RunConfig, data: Dataset) -> Chain:
+    """The transforms of a config's encoder, fitted to training data in the model's units; raises DataError."""
+    chain = Chain.of(run_config.encoder_transform, data.schema, "encoder_transform")
+    if len(chain):
+        chain.after(data.transforms).fit(data.train.x, fitted=len(data.transforms))
+    return chain
 
 
 def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool = False) -> tuple[Model, Dataset]:

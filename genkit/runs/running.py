@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,18 @@ from genkit.registry.registry import installed
 from genkit.runs import changes
 from genkit.runs.opening import (
     as_config,
-    begin,
     config_of,
     prepare,
     recorded_plugins,
     started_in,
-    unfinished_directory,
     write_environment,
 )
+from genkit.runs.placing import placed_lines
 from genkit.runs.preflight import check
 from genkit.runs.session import train
 from genkit.runs.starting import check_origin, start_from_trained
-from genkit.runs.threads import Threads, choose, computing_on, recorded_in
+from genkit.runs.together import joined, shared_directory
 from genkit.sharing import weights
-from genkit.speed.pieces import import_compiler
 from genkit.training import checkpoint
 from genkit.training.devices import check_precision, choose_device
 from genkit.training.monitor import Monitor
@@ -64,26 +63,26 @@ def run(
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
+    overrides = list(overrides)
     run_config, since = as_config(source, overrides), Usage.now()
     try:
         device = _device(run_config)
         data, model = prepare(run_config)
         origin = start_from_trained(model, run_config)
     except GenkitError as error:
-        raise _all_of(error, run_config) from None
+        raise _all_of(error, run_config, partial(placed_lines, source=source, overrides=overrides)) from None
     with contextlib.ExitStack() as stack:
-        messages, threads = stack.enter_context(_joined(run_config, device, since))
-        path = stack.enter_context(_directory(run_config, out)) if group.is_leader() else None
-        directory = RunDirectory(Path(messages.broadcast_text("directory", path)))
+        messages, threads = stack.enter_context(joined(run_config, device, since, model))
+        place = None if out is None else Path(out)
+        directory = stack.enter_context(shared_directory(run_config, place, messages))
         if origin is not None and group.is_leader():
             atomic.write_text(directory.init, strict_json.dumps(origin) + "\n")
         return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
 
-def _all_of(error: GenkitError, run_config: RunConfig) -> GenkitError:
-    """The same error, with all other faults of the config."""
-    problems = check(run_config, probe=False).errors
-    return type(error)(*problems) if problems else error
+def _all_of(error: GenkitError, run_config: RunConfig, placing: Callable[[Iterable[str]], list[str]]) -> GenkitError:
+    """The same error, with all other faults of the config, each with its place."""
+    return type(error)(*placing(check(run_config, probe=False).errors or error.args))
 
 
 def resume(
@@ -124,7 +123,7 @@ def resume(
         _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
             _record(directory, run_config, length, overrides + _other_plugins(header, run_config))
-        with _joined(run_config, device, since, directory) as (_, threads):
+        with joined(run_config, device, since, model, directory) as (_, threads):
             return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
 
@@ -224,40 +223,6 @@ def _record(directory: RunDirectory, run_config: RunConfig, length: _Length, ove
         directory.stopped.unlink(missing_ok=True)
     if length.done < length.most and directory.stopped_after() != change.epoch:
         directory.stages.begin(change.epoch)
-
-
-@contextlib.contextmanager
-def _joined(
-    run_config: RunConfig, device: torch.device, since: Usage | None, directory: RunDirectory | None = None
-) -> Iterator[tuple[group.Messages, Threads]]:
-    """The group of the processes that torchrun started, if it did, and the threads of this one.
-
-    Args:
-        run_config: the config of the run.
-        device: the device to train on.
-        since: the usage of the cores a while ago.
-        directory: the directory of a run that goes on; None: the run is new.
-    """
-    if group.started() and run_config.training.compile is not False:
-        import_compiler()
-    with group.joined(device) as messages:
-        recorded = None if directory is None else recorded_in(directory)
-        threads = choose(run_config.training.threads, since, recorded, messages)
-        with computing_on(threads.number):
-            yield messages, threads
-
-
-@contextlib.contextmanager
-def _directory(run_config: RunConfig, out: str | Path | None) -> Iterator[str]:
-    """A new directory for a run, locked; the run's earlier one where torchrun restarts it after a failure."""
-    place = None if out is None else Path(out)
-    earlier = unfinished_directory(run_config, place) if group.restarted() else None
-    directory = earlier or RunDirectory.claim(run_config.name, place)
-    with locked(directory.path):
-        if earlier is None:
-            directory.check_empty()
-            begin(directory, run_config)
-        yield str(directory.path)
 
 
 def _device(run_config: RunConfig) -> torch.device:

@@ -40,12 +40,13 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
     """
     run.model.to(device)
     run.data = run.data.to(device)
+    group.take_from_leader(run.model.state_dict().values())
     normalization.share_normalization(run.model)
     run.plan = _plan(run, device)
     session = Session(run)
     session.loop.until = until
     done = session.restore()
-    first = None if session.ended(done) else done + 1
+    first = None if group.answer_of_leader(session.ended(done), device) else done + 1
     group.wait()  # no process writes before all have read
     if not group.is_leader():
         with own_random_state():
@@ -100,7 +101,7 @@ class Session:
         """
         directory = self.run.directory
         try:
-            point = checkpoint.read(directory.checkpoint)
+            point = checkpoint.read_together(directory.checkpoint, self.loop.device)
             if point is not None:
                 checkpoint.restore(point, self.trainer)
                 self.saving.place = point.place
@@ -137,6 +138,7 @@ class Session:
             seed_everything(self.run.config.seed, 0)
             fresh = build(self.run.config, self.run.data.schema)
         fresh.transforms = self.run.model.transforms  # they are fitted to the data, and not trained
+        fresh.encoder_transforms = self.run.model.encoder_transforms
         self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": self.start})
 
     def keep_fit(self) -> None:

@@ -19,6 +19,9 @@ from genkit.settings.base import nearest
 from genkit.settings.training import Init
 from genkit.sharing import hub, weights
 
+FIRST = 4
+"""The largest number of tensors that an error names."""
+
 
 def start_from_trained(model: Model, run_config: RunConfig, folder: Path | None = None) -> dict[str, Any] | None:
     """Give the parts that `init` names the weights of its trained model.
@@ -32,7 +35,7 @@ def start_from_trained(model: Model, run_config: RunConfig, folder: Path | None 
         The trained model, the SHA-256 of its weights, and the parts; None where the config has no `init`.
 
     Raises:
-        ConfigError: the trained model cannot be read, or parts do not fit; a line for each misfit.
+        ConfigError: the trained model cannot be read, or parts do not fit; a line for each of the first misfits.
     """
     if run_config.init is None:
         return None
@@ -63,7 +66,8 @@ def trained_parts(model: Model, run_config: RunConfig, folder: Path | None = Non
     if misfits := list(_misfits(forms(expected), forms(chosen))):
         wrong = " and ".join(dict.fromkeys(each.partition(".")[0] for each in misfits))
         remedy = f"init: give {wrong} the options, data and condition of {init.source}, or name others in init.parts"
-        raise ConfigError(*(f"init.from: {init.source}: {each}" for each in misfits), remedy)
+        shown = misfits[:FIRST] + [f"and {len(misfits) - FIRST:,} more tensors"] * (len(misfits) > FIRST)
+        raise ConfigError(*(f"init.from: {init.source}: {each}" for each in shown), remedy)
     return chosen, digest(tensors, {})
 
 

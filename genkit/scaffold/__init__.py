@@ -27,12 +27,14 @@ KEYS = {"metric": "metrics", "transform": "data.transform"}
 """The keys at which a config names parts, where they are not those of the kinds."""
 LOGGER = "logger"
 """The kind without a component: hooks that follow a run."""
+COMMAND = "command"
+"""The kind without a plugin: a command of `genkit`."""
 
 PREFIX = "genkit-"
 _NAME = re.compile(PREFIX + r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _NO_TEXT = ("true", "false", "null")
 """Words that a config does not read as a name."""
-_WORD = re.compile(r'"sketch-authors"|genkit[-_]sketch|sketch-[a-z]+|SketchComponent|Sketch|sketch')
+_WORD = re.compile(r'"sketch-authors"|genkit[-_]sketch|sketch-[a-z]+|SketchComponent|Sketch|sketch_command|sketch')
 
 
 def new_plugin(
@@ -127,7 +129,7 @@ def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
     """The replacement of each word that begins with `sketch`."""
     word = name.removeprefix(PREFIX)
     here = metadata.version(FIRST_PARTY).split(".")
-    shown = "it follows every run" if kind == LOGGER else f"`genkit plugins show {kind}/{word}` prints its options"
+    use, shown = _use(kind, word)
     return {
         "genkit-sketch": name,
         "genkit_sketch": _package(name),
@@ -135,7 +137,8 @@ def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
         "Sketch": _camel(word),
         "SketchComponent": _camel(word) + kind.capitalize(),
         "sketch-summary": _summary(kind).replace("sketch", word),
-        "sketch-use": "It needs no config" if kind == LOGGER else f"In a config it is `{KEYS.get(kind, kind)}: {word}`",
+        "sketch_command": f"{_package(word)}_command",
+        "sketch-use": use,
         "sketch-usage": shown,
         "sketch-license": license,
         "sketch-author": _name_of_author(author),
@@ -144,6 +147,18 @@ def _values(name: str, kind: str, license: str, author: str) -> dict[str, str]:
         "sketch-version": ".".join(here[:2]),
         "sketch-next": str(int(here[0]) + 1),
     }
+
+
+def _use(kind: str, word: str) -> tuple[str, str]:
+    """How a plugin of a kind is used, and what else there is to know of it."""
+    if kind == LOGGER:
+        return "It needs no config", "it follows every run"
+    if kind == COMMAND:
+        return f"`genkit {word} --help` prints its options", "it trains nothing"
+    return (
+        f"In a config it is `{KEYS.get(kind, kind)}: {word}`",
+        f"`genkit plugins show {kind}/{word}` prints its options",
+    )
 
 
 def _summary(kind: str) -> str:
@@ -177,10 +192,21 @@ def _files(kind: str, license: str, package: str) -> dict[str, str]:
         ".github/workflows/ci.yml": "files/ci.yml",
         "example.yaml": "files/example.yaml",
         f"src/{package}/__init__.py": f"kinds/{kind}.py",
-        f"tests/test_{package}.py": "tests/logger.py" if kind == LOGGER else "tests/component.py",
+        f"tests/test_{package}.py": f"tests/{kind if kind in (LOGGER, COMMAND) else 'component'}.py",
     }
     texts = {path: (HERE / source).read_text(encoding="utf-8") for path, source in sources.items()}
+    if kind == COMMAND:
+        texts = {path: _of_command(text) for path, text in texts.items()}
     return {**texts, "example.yaml": _with_part(texts["example.yaml"], kind)}
+
+
+def _of_command(text: str) -> str:
+    """A file without what is of plugins alone: the check of their parts, and their entry point."""
+    text = text.replace("[project.entry-points.genkit]", '[project.entry-points."genkit.commands"]')
+    text = text.replace('sketch = "genkit_sketch"', 'sketch = "genkit_sketch:sketch_command"')
+    text = text.replace("the contract of its kind, and a short run", "a short run, and the command")
+    text = text.replace("lists it, with its parts", "lists it").replace("a small model with it", "a small model")
+    return re.sub("(?m)^.*genkit check-plugin.*\n", "", text)
 
 
 def _with_part(config: str, kind: str) -> str:

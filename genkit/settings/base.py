@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from genkit.errors import MOST, GenkitError
+from genkit.settings.unions import joined
 
 CHOICES = "x-genkit-choices"
 """The key of the choices: in the context of a validation, and in a JSON Schema that is not finished."""
@@ -53,7 +54,7 @@ class Settings(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            details = error.errors(include_url=False)
+            details = joined(cls.__pydantic_core_schema__, error.errors(include_url=False))
             explained = [cls._explained(each) for each in details[:MOST] if not _is_hollow(each, details[:MOST])]
             raise ValidationError.from_exception_data(cls.__name__, explained) from None
 

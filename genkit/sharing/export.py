@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genkit.errors import GenkitError
-from genkit.files import atomic
 from genkit.interfaces import Side
+from genkit.interfaces.columns import are_counts
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
+from genkit.record.outputs import output_file
 
 Part = Literal["encoder", "decoder", "all"]
 Format = Literal["onnx", "torch-export"]
@@ -63,7 +64,7 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
         raise GenkitError(f"{path}: a file of format {format} ends in {SUFFIXES[format]}")
     module, example, names = _module(model, part)
     module.eval()
-    with atomic.replacing(path) as temporary:
+    with output_file(path) as temporary:
         try:
             with quiet():
                 run = _WRITERS[format](module, example, names, temporary)
@@ -93,7 +94,7 @@ class _Encoder(_Some):
     def __init__(self, model: Model) -> None:
         if model.encoder is None:
             raise GenkitError("the model has no encoder; export its decoder")
-        super().__init__(model, model.encoder, model.sampler, model.transforms)
+        super().__init__(model, model.encoder, model.sampler, model.transforms, model.encoder_transforms)
 
     def forward(self, x: Tensor, *side: Tensor) -> Tensor:
         values = _by_name(self.whole[0].encoder_inputs, side)
@@ -155,17 +156,19 @@ def _module(model: Model, part: Part) -> tuple[nn.Module, Inputs, Names]:
 def _inputs(model: Model, part: Part, size: int) -> Inputs:
     """Random inputs (size, ...) of a part: points near 0 for the decoder, else values in the range of the data.
 
-    Classes that the model is given take turns; other side data are 0.
+    Classes that the model is given take turns; other side data are 1.
     """
     generator = torch.Generator().manual_seed(size)
     side = placeholders(model.schema, _side_of(model, part), size)
     of_side = [values + _places(model.schema.side[name], values) for name, values in side.items()]
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator), *of_side
-    if model.schema.columns:
+    counts = are_counts(model.schema.columns)
+    if model.schema.columns and not counts:
         return _table(model, size, generator), *of_side
     low, high = model.limits
-    return low + (high - low) * torch.rand(size, *model.shape, generator=generator), *of_side
+    x = low + (high - low) * torch.rand(size, *model.shape, generator=generator)
+    return x.round() if counts else x, *of_side
 
 
 def _table(model: Model, size: int, generator: torch.Generator) -> Tensor:
@@ -183,8 +186,8 @@ def _table(model: Model, size: int, generator: torch.Generator) -> Tensor:
 
 
 def _places(side: Side, values: Tensor) -> Tensor:
-    """The class of each datum in turn; 0 for numbers."""
-    return torch.zeros_like(values) if side.classes is None else classes_in_turn(side, len(values))
+    """The class of each datum in turn; 1 for numbers."""
+    return torch.ones_like(values) if side.classes is None else classes_in_turn(side, len(values))
 
 
 def exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgram:

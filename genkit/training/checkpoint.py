@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from genkit.errors import GenkitWarning, WeightsError, in_a_line
 from genkit.files import strict_json
 from genkit.files.atomic import PREFIX
 from genkit.files.tensors import DIGEST, MARK, check_fit, read_tensors, write_tensors
+from genkit.parallel import group
 from genkit.training.trainer import Trainer
 
 KEY = "genkit-checkpoint"
@@ -135,6 +138,20 @@ def read(path: Path) -> Checkpoint | None:
     if damage is not None:
         raise damage
     return None
+
+
+def read_together(path: Path, device: torch.device) -> Checkpoint | None:
+    """The leading process's checkpoint, in every process, wherever its disk is; None: it has none.
+
+    Raises:
+        WeightsError: no checkpoint can be read.
+    """
+    point = read(path) if group.is_leader() else None
+    if group.count() == 1:
+        return point
+    with tempfile.TemporaryDirectory() as folder:
+        file = group.file_of_leader(None if point is None else point.path, Path(folder) / path.name, device)
+        return point if group.is_leader() or file is None else _read(file)
 
 
 def _read(path: Path) -> Checkpoint:

@@ -75,9 +75,9 @@ class ClosestRecord(Metric):
 
     def measure(self, model: TrainedModel, data: MetricData, seed: int) -> Mapping[str, float]:
         """The distances of as many sampled data as there are of the split, up to `rows`."""
-        units = Units(data.train.first(FITTED).x, data.columns)
-        held_out = units(data.split.first(self.config.rows).x)
-        both = torch.cat([units(data.sampled(len(held_out)).x), held_out])
+        units = Units(data.train.first(FITTED), data.columns)
+        held_out = units(data.split.first(self.config.rows))
+        both = torch.cat([units(data.sampled(len(held_out))), held_out])
         of_sampled, of_held_out = self._closest(both, data, units).chunk(2)
         median = of_held_out.median()
         return {
@@ -89,8 +89,8 @@ class ClosestRecord(Metric):
 
     def _closest(self, x: Tensor, data: MetricData, units: Units) -> Tensor:
         """The distance from each datum (N, D) to the closest training record, which are read in blocks: (N,)."""
-        blocks = data.train.x.split(max(1, BLOCK // x.shape[1]))
-        return torch.stack([closest(x, units(block)) for block in blocks]).amin(0)
+        places = torch.arange(len(data.train.x)).split(max(1, BLOCK // x.shape[1]))
+        return torch.stack([closest(x, units(data.train.rows(rows))) for rows in places]).amin(0)
 
 
 def closest(x: Tensor, records: Tensor) -> Tensor:

@@ -96,12 +96,12 @@ class TrainOnSampled(Metric):
         if label is not None and label.kind not in ("categorical", "boolean"):
             raise DataError(f"column '{label.name}' has no classes, it is {label.kind}; name one that has")
         hidden = [columns[name] for name in self.config.without] + ([] if label is None else [label])
-        units = Units(data.train.first(self.config.rows).x, data.columns)
+        units = Units(data.train.first(self.config.rows), data.columns)
         places = _places_without(hidden, math.prod(data.train.x.shape[1:]))
 
         def features(split: Split) -> tuple[Array, Array]:
             classes, there = _classes(split, label)
-            return units(split.x).numpy()[there][:, places], classes[there]
+            return units(split).numpy()[there][:, places], classes[there]
 
         return features
 

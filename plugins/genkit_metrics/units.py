@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from genkit.interfaces import Column
+from genkit.interfaces import Column, Split
 from genkit.interfaces.columns import marks_tensor, observed
-from genkit.interfaces.reader import Data
+from genkit.interfaces.component import MASK
 
 
 class Units:
@@ -24,15 +24,15 @@ class Units:
     other shapes stay as they are.
 
     Args:
-        train: training data (N, *shape).
+        train: training data.
         columns: the columns of a table; (): the data are no table.
     """
 
-    def __init__(self, train: Data, columns: Sequence[Column]) -> None:
+    def __init__(self, train: Split, columns: Sequence[Column]) -> None:
         x = flat(train)
         self.marks = marks_tensor(columns, x.shape[1])
         self.mean, self.width = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
-        if columns or len(train.shape) == 2:
+        if columns or train.x.ndim == 2:
             self._fit(x, [column.start for column in columns if column.is_number] if columns else [*range(x.shape[1])])
         for column in columns:
             if column.kind == "categorical":
@@ -49,13 +49,16 @@ class Units:
     def _observed(self, x: Tensor) -> Tensor:
         return torch.ones_like(x) if self.marks is None else observed(x, self.marks)
 
-    def __call__(self, data: Data) -> Tensor:
-        """The data (N, *shape) in these units, (N, D) in float32."""
+    def __call__(self, data: Split) -> Tensor:
+        """The data in these units, (N, D) in float32."""
         x = flat(data)
         return (x - self.mean) / self.width * self._observed(x)
 
 
-def flat(x: Data) -> Tensor:
-    """The data (N, *shape) as the model sees them, (N, D) in float32."""
-    values = x[:].detach().cpu()
-    return (values.float() / 255 if values.dtype == torch.uint8 else values.float()).flatten(1)
+def flat(data: Split) -> Tensor:
+    """The data (N, *shape) as the model sees them, (N, D) in float32; steps of series that are not there are 0."""
+    values = data.x[:].detach().cpu()
+    x = values.float() / 255 if values.dtype == torch.uint8 else values.float()
+    if (mask := data.side.get(MASK)) is not None:
+        x = x.nan_to_num() * mask.cpu().unsqueeze(-1)
+    return x.flatten(1)

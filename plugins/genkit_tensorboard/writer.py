@@ -99,12 +99,14 @@ class RunWriter:
 
     def _images(self, epoch: int) -> None:
         run = self.run
-        if run.model.encoder is not None and run.model.decodes:
+        if not run.model.decodes or run.model.schema.columns:  # rows of a table are no images
+            return
+        if run.model.encoder is not None:
             held_out = run.data.test or run.data.validation or run.data.train
             with _each_alone("reconstructions"):
                 rebuilt = plots.reconstructions(run.model, held_out)
                 self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
-        if run.model.has_prior and run.model.decodes:
+        if run.model.has_prior:
             with _each_alone("samples"):
                 self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 

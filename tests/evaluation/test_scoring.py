@@ -13,7 +13,7 @@ from genkit.errors import ComponentError, DataError, TrainingError
 from genkit.evaluation.estimates import estimate
 from genkit.evaluation.figures import evaluate
 from genkit.evaluation.scoring import score
-from genkit.interfaces import Column, Schema, Split
+from genkit.interfaces import Column, Schema, Side, Split
 from genkit.interfaces.columns import laid_out
 from genkit.runs.opening import as_config
 from genkit.speed.footprint import watching
@@ -141,6 +141,26 @@ def test_errors_are_by_places_features_or_values(shape, parts, axes):
     assert errors.shape == (9, *parts)
     torch.testing.assert_close(errors, squares.sum(axes) if axes else squares)
     assert score(model, dataset(x), parts=False).errors == {}
+
+
+def test_errors_of_series_are_by_channels_and_steps_that_are_not_there_have_none():
+    torch.manual_seed(0)
+    mask = torch.ones(9, 4)
+    mask[3:, 2:] = 0
+    sides = {"mask": Side((4,))}
+    model = built(Schema((4, 2), sides, channels=("left", "right")))
+    x = numbers(9, 4, 2)
+    split = Split(x, None, {"mask": mask})
+    data = Dataset(split, None, split, None, False, side=sides, channels=("left", "right"))
+    scores = score(model, data, draws=3)
+    squares = (x - model.reconstruct(split)).nan_to_num().square()
+    torch.testing.assert_close(
+        scores.errors, {"error_left": squares[:, :, 0].sum(1), "error_right": squares[..., 1].sum(1)}
+    )
+    other = Split(torch.where(mask.unsqueeze(2) > 0, x, 1e3), None, {"mask": mask})
+    for name, values in score(model, data._replace(test=other), draws=3).values.items():
+        torch.testing.assert_close(values, scores.values[name])
+    assert float(scores.values["negative_elbo"].mean()) == pytest.approx(-evaluate(model, data, draws=3).elbo, rel=1e-9)
 
 
 def test_memory_does_not_grow_with_the_number_of_draws():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,7 +16,7 @@ from genkit.data.dataset import Dataset
 from genkit.data.loading import load
 from genkit.errors import ComponentError, DataError
 from genkit.evaluation.figures import evaluate
-from genkit.interfaces import Column, Likelihood, Schema, Side, Split
+from genkit.interfaces import Column, Decoder, Encoder, Likelihood, Schema, Side, Split
 from genkit.interfaces.columns import laid_out
 from genkit.interfaces.signatures import misfit
 from genkit.model import conditions
@@ -155,32 +156,46 @@ def test_a_decoder_that_reads_gets_the_side_data_of_each_draw(variant: Any) -> N
     assert seen[-1].tolist() == [1, 2, 1, 2, 1, 2]
 
 
-def linear_vae(condition: list[str], epochs: int) -> tuple[float, float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The ELBO and the variance of a linear VAE of digits with 5 latents, and the data with their labels."""
+def fitted(changes: dict[str, Any], latents: int, classes: int, epochs: int, lr: float) -> tuple[Model, Dataset]:
+    """A linear VAE, fitted to the digits of the first classes, and these as its data."""
     values = {
         **PARTS,
         **LINEAR,
         "data": {"name": "digits", "validation": 0, "test": 0},
-        "sampler": {"name": "gaussian", "latent": 5},
+        "sampler": {"name": "gaussian", "latent": latents},
         "likelihood": {"name": "gaussian", "scale": "learned"},
-        "condition": condition,
         "training": {
             "epochs": epochs,
             "batch_size": 200,
             "compile": False,
-            "optimizer": {"name": "adam", "lr": {"from": 0.02, "to": 1e-4, "epochs": epochs}},
+            "optimizer": {"name": "adam", "lr": {"from": lr, "to": 1e-4, "epochs": epochs}},
         },
     }
-    config = as_config(values)
+    config = as_config({**values, **changes})
     data: Dataset = load(config.data)
+    data = data._replace(train=of_classes(data.train, range(classes)))
     with own_random_state():
         seed_everything(0, 0)
         model = build(config, data.schema)
         list(fit(Trainer(model, config.training), data, 0))
-    figures = evaluate(model, data._replace(test=data.train), draws=20)
-    variance = float(torch.exp(2 * model.likelihood.log_scale.detach()))
-    assert figures.elbo is not None
-    return figures.elbo, variance, data.train.x.flatten(1).double().numpy(), data.train.labels.numpy()
+    return model, data
+
+
+def of_classes(split: Split, classes: Iterable[int]) -> Split:
+    """The data of some classes."""
+    assert split.labels is not None
+    chosen = torch.isin(split.labels, torch.tensor([*classes]))
+    return Split(split.x[chosen], split.labels[chosen])
+
+
+def elbo_of(model: Model, data: Dataset, split: Split) -> float:
+    elbo = evaluate(model, data._replace(test=split), draws=100).elbo
+    assert elbo is not None
+    return elbo
+
+
+def flat(x: Tensor) -> np.ndarray[Any, Any]:
+    return x.flatten(1).double().numpy()
 
 
 def ppca(x: np.ndarray[Any, Any], latents: int) -> tuple[float, float]:
@@ -193,14 +208,89 @@ def ppca(x: np.ndarray[Any, Any], latents: int) -> tuple[float, float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("condition", [[], ["labels"]])
-def test_a_linear_vae_is_probabilistic_pca_and_a_conditional_one_that_of_each_class(condition: list[str]) -> None:
-    """A linear decoder gives each class a mean of its own: the model is the PCA of what the classes' means leave."""
-    elbo, variance, x, labels = linear_vae(condition, 400)
+def test_a_linear_vae_is_probabilistic_pca_and_a_condition_moves_the_mean_of_each_class(condition: list[str]) -> None:
+    """A condition of a linear decoder gives each class a mean, and all one W: the PCA of what the means leave."""
+    model, data = fitted({"condition": condition}, 5, 10, 400, 0.02)
+    x, labels = flat(data.train.x), data.train.labels.numpy()
     if condition:
         x = x - np.stack([x[labels == label].mean(0) for label in range(10)])[labels]
     exact, noise = ppca(x, 5)
-    assert exact - 0.05 < elbo < exact + 0.02
-    assert variance == pytest.approx(noise, rel=0.01)
+    assert exact - 0.05 < elbo_of(model, data, data.train) < exact + 0.02
+    assert float(torch.exp(2 * model.likelihood.log_scale.detach())) == pytest.approx(noise, rel=0.01)
+
+
+class BlockEncoder(Encoder):
+    """x and 1 in the block of the datum's class, zeros in all others: a linear head is an affine map of each class."""
+
+    reads = ("labels",)
+
+    class Config(Encoder.Config):
+        name: Literal["blocks"] = "blocks"
+
+    def __init__(self, config: Config, shape: Any, labels: Side) -> None:
+        super().__init__(config, shape)
+        self.classes = labels.classes or 0
+        self.out_shape = (self.classes, math.prod(shape) + 1)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        one_hot = torch.nn.functional.one_hot(labels, self.classes).to(x.dtype)
+        return one_hot.unsqueeze(2) * torch.nn.functional.pad(x.flatten(1), (0, 1), value=1.0).unsqueeze(1)
+
+
+class AffineDecoder(Decoder):
+    """W_c z + b_c, of the datum's class c."""
+
+    reads = ("labels",)
+
+    class Config(Decoder.Config):
+        name: Literal["affine"] = "affine"
+
+    def __init__(self, config: Config, latent: Any, out: Any, labels: Side) -> None:
+        super().__init__(config, latent, out)
+        self.out = out
+        self.weight = torch.nn.Parameter(torch.randn(labels.classes or 0, math.prod(out), *latent) / 10)
+        self.bias = torch.nn.Parameter(torch.zeros(labels.classes or 0, math.prod(out)))
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        return (torch.einsum("bdl,bl->bd", self.weight[labels], z) + self.bias[labels]).unflatten(1, self.out)
+
+
+class ScaledLikelihood(Likelihood):
+    """N(x; params, s_c² I), with a learned s_c for each class c."""
+
+    reads = ("labels",)
+
+    class Config(Likelihood.Config):
+        name: Literal["scaled"] = "scaled"
+
+    def __init__(self, config: Config, shape: Any, labels: Side) -> None:
+        super().__init__(config, shape)
+        self.params_shape = shape
+        self.log_scale = torch.nn.Parameter(torch.zeros(labels.classes or 0))
+
+    def log_prob(self, x: Tensor, params: Tensor, labels: Tensor) -> Tensor:
+        log_scale = self.log_scale[labels][(..., *[None] * len(self.params_shape))]
+        squares = ((x - params) * torch.exp(-log_scale)).square()
+        return -(squares / 2 + log_scale + math.log(2 * math.pi) / 2).flatten(2).sum(2)
+
+    def mean(self, params: Tensor, labels: Tensor) -> Tensor:
+        return params
+
+    def sample(self, params: Tensor, labels: Tensor) -> Tensor:
+        scale = self.log_scale[labels].exp()[(..., *[None] * len(self.params_shape))]
+        return params + scale * torch.randn_like(params)
+
+
+@pytest.mark.slow
+def test_a_linear_vae_whose_weights_follow_the_class_is_the_probabilistic_pca_of_each_class(variant: Any) -> None:
+    """With W_c, b_c and s_c of its own, each class has the closed form of its own data alone."""
+    parts = {"encoder": BlockEncoder, "decoder": AffineDecoder, "likelihood": ScaledLikelihood}
+    model, data = fitted({kind: variant(part) for kind, part in parts.items()}, 2, 3, 600, 0.05)
+    for label in range(3):
+        split = of_classes(data.train, [label])
+        exact, noise = ppca(flat(split.x), 2)
+        assert exact - 0.05 < elbo_of(model, data, split) < exact + 0.02
+        assert float(torch.exp(2 * model.likelihood.log_scale[label].detach())) == pytest.approx(noise, rel=0.01)
 
 
 def test_splits_bring_their_side_data() -> None:

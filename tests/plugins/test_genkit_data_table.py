@@ -16,6 +16,15 @@ a,22.5,S,True,1970-01-02,0,x,
 b,,C,False,1969-12-31,3,x,NA
 c,38,,True,2000-02-29,12,x,
 """
+VALUES = {
+    "age": [22.5, None, 38.0],
+    "port": ["S", "C", None],
+    "alone": [True, False, True],
+    "born": [datetime.date(1970, 1, 2), datetime.date(1969, 12, 31), datetime.date(2000, 2, 29)],
+    "visits": [0, 3, 12],
+    "same": ["x"] * 3,
+}
+"""The columns of GOOD without its names and the one that is empty."""
 
 
 @pytest.fixture
@@ -61,15 +70,7 @@ def test_columns_are_what_their_values_are(table):
 def test_rows_go_back_to_what_the_file_holds(table):
     raw = table(GOOD, drop=("name",))
     values = table_of(raw.train.x, raw.columns)
-    assert values == {
-        "age": [22.5, None, 38.0],
-        "port": ["S", "C", None],
-        "alone": [True, False, True],
-        "born": [datetime.date(1970, 1, 2), datetime.date(1969, 12, 31), datetime.date(2000, 2, 29)],
-        "visits": [0, 3, 12],
-        "same": ["x"] * 3,
-        "empty": [None] * 3,
-    }
+    assert values == VALUES | {"empty": [None] * 3}
     assert as_text(values, raw.columns)["born"] == ["1970-01-02", "1969-12-31", "2000-02-29"]
     assert as_text(values, raw.columns)["alone"] == ["True", "False", "True"]
 
@@ -242,16 +243,7 @@ def test_parquet_is_read_as_the_same_table(table, tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     from_text = table(GOOD, id="name")
-    values = {
-        "name": ["a", "b", "c"],
-        "age": [22.5, None, 38.0],
-        "port": ["S", "C", None],
-        "alone": [True, False, True],
-        "born": [datetime.date(1970, 1, 2), datetime.date(1969, 12, 31), datetime.date(2000, 2, 29)],
-        "visits": [0, 3, 12],
-        "same": ["x"] * 3,
-        "empty": pyarrow.nulls(3),
-    }
+    values = {"name": ["a", "b", "c"], **VALUES, "empty": pyarrow.nulls(3)}
     path = tmp_path / "t.parquet"
     parquet.write_table(pyarrow.table(values), path)
     raw = Tables(Tables.Config(path=str(path), id="name")).load()

@@ -51,7 +51,7 @@ def normal(count, seed):
 
 
 def test_distances_count_deviations_categories_truths_and_missing_values_as_one():
-    x = Units(ROWS, COLUMNS)(ROWS)
+    x = Units(Split(ROWS, None), COLUMNS)(Split(ROWS, None))
     deviation = ROWS[:4, 0].std(correction=0)
     distances = torch.cdist(x, x)
     assert float(distances[0, 1]) == pytest.approx(float(20 / deviation))
@@ -64,15 +64,24 @@ def test_distances_count_deviations_categories_truths_and_missing_values_as_one(
 def test_values_under_a_mark_count_nothing():
     other = ROWS.clone()
     other[4, 0] = 1e6  # a drawn row has a value, though it is marked as missing
-    units = Units(ROWS, COLUMNS)
-    assert torch.equal(units(other), units(ROWS))
+    units = Units(Split(ROWS, None), COLUMNS)
+    assert torch.equal(units(Split(other, None)), units(Split(ROWS, None)))
 
 
 def test_vectors_are_standardized_and_bytes_are_shares():
     x = normal(50, 0) * 7 + 3
-    torch.testing.assert_close(Units(x, ())(x), (x - x.mean(0)) / x.std(0, correction=0), rtol=1e-4, atol=1e-5)
-    images = torch.arange(24, dtype=torch.uint8).view(2, 3, 4)
-    assert torch.equal(Units(images, ())(images), images.flatten(1) / 255)
+    expected = (x - x.mean(0)) / x.std(0, correction=0)
+    torch.testing.assert_close(Units(Split(x, None), ())(Split(x, None)), expected, rtol=1e-4, atol=1e-5)
+    images = Split(torch.arange(24, dtype=torch.uint8).view(2, 3, 4), None)
+    assert torch.equal(Units(images, ())(images), images.x.flatten(1) / 255)
+
+
+def test_steps_of_series_that_are_not_there_count_nothing():
+    x, mask = normal(4, 0).view(2, 3, 2), torch.tensor([[1.0, 1, 0], [1, 1, 1]])
+    one, other = (
+        Split(x.masked_fill((mask == 0).unsqueeze(2), value), None, {"mask": mask}) for value in (9, torch.nan)
+    )
+    assert torch.equal(Units(one, ())(one), Units(other, ())(other))
 
 
 def test_the_closest_is_that_of_scikit_learn():

@@ -40,7 +40,9 @@ def test_a_distribution_is_whole_and_nothing_in_it_is_left_to_fill_in(kind, tmp_
     assert not [path for path, text in files.items() if "sketch" in text.lower()]
     project = tomllib.loads(files["pyproject.toml"])["project"]
     assert project["name"] == "genkit-wave-let"
-    assert project["entry-points"]["genkit"] == {"wave-let": "genkit_wave_let"}
+    of_command = {"genkit.commands": {"wave-let": "genkit_wave_let:wave_let_command"}}
+    of_plugin = {"genkit": {"wave-let": "genkit_wave_let"}}
+    assert project["entry-points"] == (of_command if kind == scaffold.COMMAND else of_plugin)
     assert project["license"] == "MIT"
     assert project["authors"] == [{"name": "Ada L.", "email": "ada@example.org"}]
     assert project["dependencies"][0].startswith(f"{FIRST_PARTY}>=")
@@ -48,7 +50,7 @@ def test_a_distribution_is_whole_and_nothing_in_it_is_left_to_fill_in(kind, tmp_
     compile(files["src/genkit_wave_let/__init__.py"], "plugin", "exec")
 
 
-@pytest.mark.parametrize("kind", [*interfaces.KINDS, scaffold.LOGGER])
+@pytest.mark.parametrize("kind", [*interfaces.KINDS, scaffold.LOGGER, scaffold.COMMAND])
 def test_every_kind_can_be_made(kind):
     assert kind in KINDS
 
@@ -73,7 +75,7 @@ def test_the_license_is_the_one_asked_for(license, tmp_path):
         ),
         ({"name": "genkit-kl", "kind": "loss"}, "loss 'kl' comes with genkit-torch.* such as genkit-my-kl"),
         ({"name": "genkit-true"}, "does not read true as a name"),
-        ({"kind": "critic"}, "--kind: there is no kind 'critic'; choose data, decoder"),
+        ({"kind": "critic"}, "--kind: there is no kind 'critic'; choose command, data, decoder"),
         ({"license": "GPL"}, "--license: 'GPL' is none of Apache-2.0, BSD-3-Clause, MIT"),
         ({"author": " "}, "--author: must be a name in one line"),
     ],
@@ -118,6 +120,17 @@ def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
         "  genkit run example.yaml",
     ]
     assert "loss: [reconstruction, kl, fold]\n" in Path("genkit-fold/example.yaml").read_text()
+
+
+def test_a_command_alone_has_no_part_to_check_and_no_name_of_genkits_own(tmp_path, cli):
+    answer = cli("new-plugin", "genkit-class", "--kind", "command", "--out", tmp_path / "new")
+    assert answer.code == 0
+    assert answer.out.splitlines()[-2:] == ["  pytest", "  genkit class --help"]
+    assert not [path for path, text in filled(tmp_path / "new").items() if "check-plugin" in text]
+    answer = cli("new-plugin", "genkit-sample", "--kind", "command", "--out", tmp_path / "refused")
+    assert answer.code == 2
+    assert "'genkit-sample': genkit has a command 'sample'; choose another name, such as genkit-my-sample" in answer.err
+    assert not (tmp_path / "refused").exists()
 
 
 @pytest.mark.parametrize(("reconstructions", "kept"), [((43.3, 38.4, 27.9), True), ((27.9, 28.4, 43.3), False)])
@@ -184,3 +197,11 @@ def test_a_new_plugin_is_found_checked_and_run_by_the_commands_that_are_printed(
     assert "FAILED" not in done("encoder", "genkit", "check-plugin", "genkit-new-encoder")
     done("encoder", "genkit", "run", "example.yaml", "training.epochs=1", "--out", tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_new_command_is_listed_and_called(done):
+    assert "Write the Euclidean distance of each test datum's code from 0" in done(
+        "command", "genkit", "new-command", "--help"
+    )
+    assert "new-command" in done("command", "genkit", "--help")

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from genkit.errors import GenkitWarning, WeightsError
 from genkit.files.tensors import read_tensors, write_tensors
+from genkit.record.directory import RunDirectory
 from genkit.runs.opening import as_config, prepare
 from genkit.training import checkpoint
 from genkit.training.epochs import Loop
@@ -210,6 +211,11 @@ def test_a_damaged_header_is_named(tmp_path, text):
     write_tensors(tmp_path / "c.safetensors", {"w": torch.zeros(1)}, {checkpoint.KEY: text})
     with pytest.raises(WeightsError, match=r"c\.safetensors: its metadata 'genkit-checkpoint' are damaged"):
         checkpoint.read(tmp_path / "c.safetensors")
+
+
+def test_the_checkpoint_before_the_newest_is_a_file_of_the_run(tmp_path):
+    directory = RunDirectory(tmp_path)
+    assert checkpoint.before(directory.checkpoint) == directory.previous_checkpoint
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:-1] + b"x", lambda _: b""])

@@ -22,9 +22,11 @@ def check(
 ) -> None:
     """Find the faults of a config, its parts and its data before any training, and estimate the cost of a run."""
     from genkit.runs.opening import as_config
+    from genkit.runs.placing import placed_lines
     from genkit.runs.preflight import check as report_on
 
     report = report_on(as_config(config, overrides or ()), probe)
+    report.errors = placed_lines(report.errors, config, overrides or ())
     if as_json:
         tables.print_json(report.to_json())
     else:

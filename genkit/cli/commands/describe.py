@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,10 @@ from genkit.cli import tables
 from genkit.cli.app import INSPECT, Json, Overrides, app, fail, say
 
 if TYPE_CHECKING:
+    from genkit.config import RunConfig
+    from genkit.model.model import Model
     from genkit.model.summary import Row
+    from genkit.record.diagnosis import Note
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -32,18 +36,8 @@ def describe(
     """Show each layer of a model with its output shape and parameters, in the order in which data flow."""
     from genkit.model.summary import describe as rows_of
     from genkit.model.summary import part_of
-    from genkit.runs.opening import as_config, prepare
-    from genkit.sharing import hub
-    from genkit.sharing.facts import gather
 
-    notes = []
-    if source.is_dir() or source.suffix == ".safetensors" or hub.is_address(source):
-        if overrides:
-            fail("overrides need a config; a trained model is described as it is")
-        facts = gather(source)
-        model, notes = facts.model, facts.notes()
-    else:
-        model = prepare(as_config(source, overrides or ()))[1]
+    model, notes = _model_of(source, overrides or ())
     rows = rows_of(model) if part is None else part_of(rows_of(model), part)
     if channels_last:
         rows = [row.channels_last() for row in rows]
@@ -53,6 +47,37 @@ def describe(
     show(rows)
     for note in notes:
         say(tables.note_line(note))
+
+
+def _model_of(source: Path, overrides: Sequence[str]) -> tuple[Model, list[Note]]:
+    """The model of a config or of a trained one, and notes about it."""
+    from genkit.runs.opening import prepare
+    from genkit.runs.placing import placed
+    from genkit.sharing import hub
+    from genkit.sharing.facts import gather
+
+    if source.is_dir() or source.suffix == ".safetensors" or hub.is_address(source):
+        if overrides:
+            fail("overrides need a config; a trained model is described as it is")
+        facts = gather(source)
+        return facts.model, facts.notes()
+    config = _config_in(source, overrides)
+    with placed(source, overrides):
+        return prepare(config)[1], []
+
+
+def _config_in(source: Path, overrides: Sequence[str]) -> RunConfig:
+    """The config in a file; raises ConfigError, which says of other files what they are no form of."""
+    from genkit.errors import ConfigError
+    from genkit.runs.opening import as_config
+
+    try:
+        return as_config(source, overrides)
+    except ConfigError as error:
+        if not source.is_file() or source.suffix in (".yaml", ".yml"):
+            raise
+        forms = "a config is .yaml, a model .safetensors, and a run a directory"
+        raise ConfigError(*error.args, f"{source}: is read as a config; {forms}") from None
 
 
 def show(rows: list[Row]) -> None:

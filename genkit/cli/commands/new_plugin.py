@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import PLUGINS, app, say
+from genkit.cli import extensions
+from genkit.cli.app import PLUGINS, app, fail, say
 
 SCAFFOLD = Path(__file__).parents[2] / "scaffold"
 
@@ -31,8 +32,12 @@ def new_plugin(
     """Write a new plugin: a distribution with a part that works, its tests, and the files for publishing it."""
     import shlex
 
+    from genkit.scaffold import COMMAND, PREFIX
     from genkit.scaffold import new_plugin as write
 
+    word = name.removeprefix(PREFIX)
+    if kind == COMMAND and word in extensions.own_names(app):
+        fail(f"'{name}': genkit has a command '{word}'; choose another name, such as {PREFIX}my-{word}")
     folder = write(name, kind, out, license, author)
     say(folder)
     say("next:")
@@ -40,7 +45,6 @@ def new_plugin(
         f"cd {shlex.quote(str(folder))}",
         "pip install -e '.[dev]'",
         "pytest",
-        f"genkit check-plugin {name}",
-        "genkit run example.yaml",
+        *([f"genkit {word} --help"] if kind == COMMAND else [f"genkit check-plugin {name}", "genkit run example.yaml"]),
     ):
         say(f"  {command}")

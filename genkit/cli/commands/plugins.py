@@ -95,14 +95,10 @@ def show(
 @plugins.command()
 def reference(out: OutOrPrint = None) -> None:
     """Print the reference of hooks, kinds, options and figures as Markdown, with all installed plugins."""
-    from genkit.files import atomic
+    from genkit.cli.outputs import write_or_print
     from genkit.registry.reference import reference as page
 
-    if out is None:
-        sys.stdout.write(page())
-    else:
-        atomic.write_text(out, page())
-        say(out)
+    write_or_print(page(), out)
 
 
 def show_all(rows: list[dict[str, Any]]) -> None:
