@@ -168,6 +168,26 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
 
 
 @pytest.mark.slow
+def test_the_page_of_anomalies_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small files of the same form, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) % 10 == 0).astype(np.int64)
+    for name, width in (("38_thyroid", 6), ("6_cardio", 21)):
+        np.savez(tmp_path / f"{name}.npz", X=rng.normal(size=(300, width)) * (1 + 4 * y[:, None]), y=y)
+    np.savez(tmp_path / "new.npz", X=rng.normal(size=(20, 6)))
+    for command in commands("docs/anomalies.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/anomalies.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "new.csv").read_text().splitlines()) == 21
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 30 + 135
+
+
+@pytest.mark.slow
 def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
     """Each command, with one epoch on small photos and few activations, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")

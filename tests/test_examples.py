@@ -38,6 +38,8 @@ SERIES = {
     "vae-vowels": "JapaneseVowels_{}.ts",
 }
 """Those of series, with their files."""
+ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.npz", 0.98)}
+"""Those that look for anomalies, with their files of ADBench and an AUROC that one seed reaches."""
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
@@ -68,7 +70,7 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | MADE
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
@@ -151,6 +153,22 @@ def test_the_latents_of_vowels_tell_their_speakers(series_run, bare):
     trained = series_run("vae-vowels", 15)
     assert trained.evaluation.metrics["probe"]["linear"] > 0.9
     assert trained.evaluation.unexplained < 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANOMALIES)
+def test_anomalies_are_told_apart(name, bare, tmp_path):
+    file, least = ANOMALIES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "tables" / file
+    if not path.is_file():
+        pytest.skip(f"needs tables/{file} of ADBench in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    labels = {each: split.labels for each, split in trained.data.splits().items()}
+    assert not labels["train"].any()
+    assert not labels["validation"].any()
+    usual = sum(int((each == 0).sum()) for each in labels.values())
+    assert int((labels["test"] == 0).sum()) == round(usual / 2)
+    assert trained.evaluation.metrics["anomaly"]["auroc"] > least
 
 
 @pytest.mark.slow
