@@ -134,7 +134,8 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
     data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
-    for name in differing(data.side, {name: model.schema.side[name] for name in model.reads}):
+    read = {name: side for name, side in model.schema.side.items() if name in model.reads}
+    for name in differing(data.side, read):
         raise DataError(f"the model reads '{name}', and was not trained on all classes of the data: leave others out")
     for doubt in data.doubts if overrides else ():
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
