@@ -156,8 +156,9 @@ def load_for(model: Model, data_config: DataSource.Config) -> Dataset:
         DataError: the model reads classes, and the data have others; or as loading does.
     """
     data = load_data(data_config, _signature(model).scaling, model.transforms, model.schema)
-    for name in differing(data.side, {name: model.schema.side[name] for name in model.reads}):
-        trained = model.schema.side[name].names or ()
+    read = {name: side for name, side in model.schema.side.items() if name in model.reads}
+    for name in differing(data.side, read):
+        trained = read[name].names or ()
         others = ", ".join(each for each in data.side[name].names or () if each not in trained)
         raise DataError(
             f"data '{data_config.name}': the model reads '{name}', and was trained on the classes "
