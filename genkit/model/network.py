@@ -124,7 +124,8 @@ class Network(nn.Module):
         if self.generates:
             generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
             generated = self.there(generated, beside)
-        return Forward(x, latent, params, log_prob, generated, self.likelihood, beside.condition)
+        seen = self.there(x, beside)
+        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
 
     def _names(self, names: Iterable[str], *parts: Component | None) -> tuple[str, ...]:
         """Names of side data, with those that the parts read, and of those that there are that they may read."""
