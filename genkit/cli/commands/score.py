@@ -169,9 +169,10 @@ def _alarms(scores: Tensor, limit: Threshold | None) -> list[str]:
     if limit is None:
         return []
     share = (scores > limit.value).double().mean()
+    few = "" if limit.alarms else "; it is the greatest of their scores, as they are too few, or alike, for a lower one"
     return [
         f"threshold {limit.value:,.6g}: {limit.alarms:,} of {limit.fitted:,} validation data are above it "
-        f"({limit.rate:.2%})",
+        f"({limit.rate:.2%}){few}",
         f"anomalies: {int((scores > limit.value).sum()):,} of {len(scores):,} data ({float(share):.2%})",
     ]
 

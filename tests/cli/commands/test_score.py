@@ -188,3 +188,9 @@ def test_a_split_of_a_new_file_is_taken_if_asked_for(blobs_run, new, cli, tmp_pa
     usual = int((blobs(30, seed=1)["labels"] == "usual").sum())
     assert len(read(tmp_path / "s.csv")) == usual - round(0.5 * usual) - round(0.1 * usual)
     assert torch.equal(reopen(blobs_run.directory.path)[1].test.x, blobs_run.data.test.x)
+
+
+def test_a_threshold_that_few_data_cannot_hold_says_so(blobs_run, cli, tmp_path):
+    answer = cli("score", blobs_run.directory.path, "--out", tmp_path / "s.csv", "--false-alarms", "0.001")
+    count = len(blobs_run.data.validation.x)
+    assert f"0 of {count} validation data are above it (0.00%); it is the greatest of their scores, as" in answer.out
