@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import runpy
 import shlex
 import subprocess
 from importlib import metadata
@@ -167,16 +168,43 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
 
 
 @pytest.mark.slow
-def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
-    """Each command, with one epoch on small photos."""
+def test_the_page_of_anomalies_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small files of the same form, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) % 10 == 0).astype(np.int64)
+    for name, width in (("38_thyroid", 6), ("6_cardio", 21)):
+        np.savez(tmp_path / f"{name}.npz", X=rng.normal(size=(300, width)) * (1 + 4 * y[:, None]), y=y)
+    np.savez(tmp_path / "new.npz", X=rng.normal(size=(20, 6)))
+    for command in commands("docs/anomalies.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/anomalies.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "new.csv").read_text().splitlines()) == 21
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 30 + 135
+
+
+@pytest.mark.slow
+def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small photos and few activations, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    script = runpy.run_path(str(ROOT / "examples" / "transformer_activations.py"))
+    script["write"](tmp_path / "activations", steps=5, modules=("difflib",))
     (tmp_path / "photos").mkdir()
     for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
         Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
     for command in commands("docs/images-and-arrays.md"):
-        short = ["training.epochs=1", "prior.components=2"] if command[1] == "run" else []
+        fewer = ["prior.components=2"] if "vae-photos" in command[2] else []
+        short = ["training.epochs=1", *fewer] if command[1] == "run" else []
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/images-and-arrays.md"):
+        done = process("python", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 5
     assert (tmp_path / "rebuilt.png").stat().st_size > 0
     with (tmp_path / "codes.csv").open(newline="") as stream:
         ids = [row["id"] for row in csv.DictReader(stream)]
@@ -189,6 +217,34 @@ def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
 def test_the_data_of_the_page_of_images_are_valid_configs(block):
     text = " ".join(block.split()).replace("data: ", "data=", 1)
     assert as_config(ROOT / "examples" / "vae-photos.yaml", [text]).data.name in block
+
+
+@pytest.mark.slow
+def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small series of the same form, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for part, odd in (("TRAIN", 999), ("TEST", 150)):
+        steps = (f"{step},{math.sin(step / 5) + 60:.4f},{int(step == odd)}" for step in range(400))
+        path = tmp_path / f"135_UCR_Anomaly_InternalBleeding16_{part}.csv"
+        path.write_text("\n".join(["timestamp,value,is_anomaly", *steps, ""]))
+        lengths = [7, 29, *(7 + number % 20 for number in range(58))]
+        series = (
+            ":".join(",".join(f"{math.cos(n + c + step / 4):.4f}" for step in range(length)) for c in range(12))
+            for n, length in enumerate(lengths)
+        )
+        header = "@classLabel true 1 2 3 4 5 6 7 8 9\n@data"
+        lines = (f"{text}:{1 + n % 9}" for n, text in enumerate(series))
+        (tmp_path / f"JapaneseVowels_{part}.ts").write_text("\n".join([header, *lines, ""]))
+    for command in commands("docs/series.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/series.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == "series,step,labels,id,value"
+    names = ",".join(f"channel {place}" for place in range(12))
+    assert (tmp_path / "vowels.csv").read_text().partition("\n")[0] == f"series,step,{names}"
 
 
 @pytest.mark.slow

@@ -72,8 +72,7 @@ class Network(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [] if conditions is None else [*conditions.side]
-        asked += [MASK] if self.schema.is_padded else []
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
         self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
         self.decoder_inputs = self._names(asked, decoder, likelihood)
@@ -125,7 +124,8 @@ class Network(nn.Module):
         if self.generates:
             generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
             generated = self.there(generated, beside)
-        return Forward(x, latent, params, log_prob, generated, self.likelihood, beside.condition)
+        seen = self.there(x, beside)
+        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
 
     def _names(self, names: Iterable[str], *parts: Component | None) -> tuple[str, ...]:
         """Names of side data, with those that the parts read, and of those that there are that they may read."""

@@ -203,7 +203,7 @@ class _Judge:
         """The features as text."""
         accuracy = self.network.accuracy(self.data.split("test"))
         if accuracy is None:
-            return f"{FEATURES} features of a random network, as the data have no labels"
+            return f"{FEATURES} features of a random network, as the training data have no classes to tell apart"
         return f"{FEATURES} features of a classifier of the data, right for {accuracy:.1%} of the test split"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, Seed, SplitName, app, say
+from genkit.cli.data import opened
 
 if TYPE_CHECKING:
     from genkit.data.dataset import Dataset
@@ -19,7 +20,7 @@ def reconstruct(
     run: RunPath,
     out: Out,
     data: DataOverrides = None,
-    split: SplitName = "test",
+    split: SplitName = None,
     n: Annotated[
         int | None, typer.Option("-n", "--n", min=1, help="How many of the first data of the split; by default all.")
     ] = None,
@@ -38,10 +39,9 @@ def reconstruct(
 
     from genkit.cli import outputs
     from genkit.pictures import plots
-    from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
-    model, dataset = reopen(run, data or (), accept_changes)
+    model, dataset, split, _ = opened(run, data, split, accept_changes)
     torch.manual_seed(seed)
     if out.suffix == ".png":
         some = dataset.split(split).first(n)
@@ -60,10 +60,14 @@ def _write_arrays(out: Path, model: Model, dataset: Dataset, split: str, n: int 
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
     from genkit.data.identity import file_order, identity
+    from genkit.data.steps import blank
+    from genkit.interfaces.component import MASK
 
     some = dataset.split(split).rows(file_order(dataset, split)[:n])
     names = {name: values[:n] for name, values in identity(dataset, split).items()}
     reconstruction = model.reconstruct(some, noise)
     if not outputs.write_table(out, model, reconstruction, names):
-        arrays = {"reconstruction": reconstruction.numpy(), "x": as_float(some.x[:]).numpy()}
+        x = as_float(some.x[:])
+        x = blank(x, some.side[MASK]) if model.schema.is_padded else x
+        arrays = {"reconstruction": reconstruction.numpy(), "x": x.numpy()}
         outputs.write(out, arrays | names)
