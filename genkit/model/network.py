@@ -72,8 +72,7 @@ class Network(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [] if conditions is None else [*conditions.side]
-        asked += [MASK] if self.schema.is_padded else []
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
         self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
         self.decoder_inputs = self._names(asked, decoder, likelihood)
@@ -84,8 +83,7 @@ class Network(nn.Module):
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
         self.transforms, self.encoder_transforms = Chain(), Chain()
-        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`; and what
-        the data in the model's units go through on their way to the encoder alone."""
+        """What makes the model's units (as in `forward`) of the data's own, and of these what the encoder sees."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
