@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -32,11 +33,18 @@ GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-ga
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
+SERIES = {
+    "vae-series": "135_UCR_Anomaly_InternalBleeding16_{}.csv",
+    "vae-vowels": "JapaneseVowels_{}.ts",
+}
+"""Those of series, with their files."""
 ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.npz", 0.98)}
 """Those that look for anomalies, with their files of ADBench and an AUROC that one seed reaches."""
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
+MADE = {"sae-activations"}
+"""Those of files that a script makes."""
 CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
@@ -62,8 +70,8 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    groups = (CODES, GANS, TABLES, FILES, CELLS, ANOMALIES)
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {name for group in groups for name in group}
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
 @pytest.mark.slow
@@ -112,6 +120,41 @@ def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
             assert shares[value] / len(ours) == pytest.approx(wanted[value] / len(theirs), abs=0.05), column.name
 
 
+@pytest.fixture
+def series_run(tmp_path):
+    """`series_run(name, epochs)`: an example of series, trained for some epochs."""
+
+    def train(name, epochs):
+        folder = Path(os.environ.get("GENKIT_DATA", "")) / "series"
+        files = [folder / SERIES[name].format(part) for part in ("TRAIN", "TEST")]
+        if not all(path.is_file() for path in files):
+            pytest.skip(f"needs series/{files[0].name} and its test in the folder that GENKIT_DATA names")
+        paths = [f"{option}={path}" for option, path in zip(("data.path", "data.test_path"), files, strict=True)]
+        few = [] if WHOLE else [f"training.epochs={epochs}", "training.compile=false"]
+        return run(EXAMPLES / f"{name}.yaml", [*paths, *few], out=tmp_path / "run")
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+def test_the_largest_error_of_a_long_series_lies_where_its_anomaly_does(series_run, bare):
+    trained = series_run("vae-series", 30)
+    split, starts = trained.data.test, [int(text) for text in trained.data.ids["test"]]
+    errors = (split.x - trained.model.reconstruct(split)).square().sum((1, 2))
+    labelled = {start for start, label in zip(starts, split.labels.tolist(), strict=True) if label}
+    assert (min(labelled), max(labelled)) == (4187 - 63, 4198)  # windows of 64 steps that hold one of 4187 to 4198
+    assert starts[int(errors.argmax())] in labelled
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+def test_the_latents_of_vowels_tell_their_speakers(series_run, bare):
+    trained = series_run("vae-vowels", 15)
+    assert trained.evaluation.metrics["probe"]["linear"] > 0.9
+    assert trained.evaluation.unexplained < 0.4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ANOMALIES)
 def test_anomalies_are_told_apart(name, bare, tmp_path):
@@ -140,6 +183,21 @@ def test_what_lies_in_files_is_learned(name, bare, tmp_path):
     assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
     assert trained.evaluation.active_units == trained.evaluation.latents
     assert trained.notes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*nested_tensor")
+def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_them(bare, tmp_path):
+    script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
+    script["write"](tmp_path, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
+    options = [f"data.path={tmp_path}/part-[0-6].npy", f"data.test_path={tmp_path}/part-7.npy"]
+    trained = run(EXAMPLES / "sae-activations.yaml", options, out=tmp_path / "run")
+    figures = trained.evaluation
+    assert figures.unexplained < (0.09 if WHOLE else 0.2)
+    assert figures.code.l0 < (20 if WHOLE else 40)
+    assert figures.code.dead < 0.2
+    characters = (tmp_path / "characters.txt").read_text()
+    assert len(characters) == sum(map(len, (trained.data.train.x, trained.data.validation.x, trained.data.test.x)))
 
 
 @pytest.mark.slow

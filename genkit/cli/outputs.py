@@ -47,6 +47,8 @@ def write(path: Path, arrays: dict[str, Array]) -> None:
 def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | None = None) -> bool:
     """Write data x (N, D) of a table as its rows, where path is one of a table: .csv or .parquet; whole or not at all.
 
+    Series x (N, T, F) with named channels, or of different lengths, are a row per step.
+
     Args:
         path: the file.
         model: the model whose data they are.
@@ -54,9 +56,12 @@ def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | N
         names: columns that come before those of the table, such as the numbers of the rows.
 
     Returns:
-        Whether it is written: another suffix, or a model that was not trained on a table, is left to the caller.
+        Whether it is written: another suffix, or a model that was not trained on such data, is left to the caller.
     """
     columns = model.schema.columns
+    if path.suffix in (".csv", ".parquet") and (model.schema.channels or model.schema.is_padded):
+        write(path, _steps(x.cpu().numpy(), model.schema.channel_names, names or {}))
+        return True
     if not columns or path.suffix not in (".csv", ".parquet"):
         return False
     values = model.table(x)
@@ -67,6 +72,13 @@ def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | N
         else:
             _write_parquet(temporary, before | {each.name: _typed(values[each.name], each) for each in columns})
     return True
+
+
+def _steps(x: Array, channels: Iterable[str], names: dict[str, Array]) -> dict[str, Array]:
+    """The steps of series x (N, T, F) that are there, with the number of the series and of the step, as columns."""
+    series, step = np.nonzero(~np.isnan(x).any(2))
+    columns = {"series": series, "step": step, **{name: values[series] for name, values in names.items()}}
+    return columns | dict(zip(channels, x[series, step].T, strict=True))
 
 
 def _typed(values: list[Any], column: Column) -> Any:
@@ -118,9 +130,14 @@ def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: di
     if path.suffix == ".npy":
         write_stream(path, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **side)))
         return
+    from genkit.pictures import series
+    from genkit.pictures.mosaic import rendered
+
     x = model.sample(n, noise, **side)
     if path.suffix == ".png" and model.schema.columns:
         write_marginals(path, model, {"samples": x})
+    elif path.suffix == ".png" and series.is_series(model.shape):
+        write_picture(path, rendered(series.panels({"samples": x.cpu()}, model.schema.channel_names)))
     elif not write_table(path, model, x, _classes(model, side, n)):
         write_data(path, x.numpy(), model.limits, columns=max(1, round(n**0.5)))
 

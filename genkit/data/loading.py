@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genkit.data.checks import check_range, check_values
+from genkit.data.classes import as_trained
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
 from genkit.data.splitting import divided, of_kept_classes
@@ -40,8 +41,9 @@ def load(
         DataError: the data are unreadable, empty, not finite, or fewer than the splits take; with source and remedy.
     """
     where = f"data '{config.name}'"
-    raw = _by_classes_of(schema, _read(config, schema))
+    raw = _read(config, schema)
     _check_splits(raw, where)
+    raw = raw if schema is None else as_trained(raw, schema)
     _check_columns(raw, config, where)
     raw = of_kept_classes(raw, config, where)
     dataset = _dataset(raw, config, where)
@@ -180,22 +182,6 @@ def _read(config: DataSource.Config, schema: Schema | None = None) -> RawData:
     train, test, validation = (split and _with_long_labels(split) for split in splits)
     assert train is not None
     return raw._replace(train=train, test=test, validation=validation)
-
-
-def _by_classes_of(schema: Schema | None, raw: RawData) -> RawData:
-    """The data with the labels of a trained model's classes, where the names of their own are among those."""
-    names = None if schema is None or "labels" not in schema.side else schema.side["labels"].names
-    if names is None or raw.classes is None or raw.classes == names or not {*raw.classes} <= {*names}:
-        return raw
-    index = torch.tensor([names.index(name) for name in raw.classes])
-    splits = (split and _relabelled(split, index) for split in (raw.train, raw.test, raw.validation))
-    train, test, validation = splits
-    assert train is not None
-    return raw._replace(train=train, test=test, validation=validation, classes=names)
-
-
-def _relabelled(split: Split, index: Tensor) -> Split:
-    return split if split.labels is None else split._replace(labels=index[split.labels])
 
 
 def _with_long_labels(split: Split) -> Split:

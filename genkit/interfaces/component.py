@@ -44,6 +44,11 @@ class Schema(NamedTuple):
     """Whether convolutions read data with two axes as (C, T), as in model files of before series; else as (T, F)."""
 
     @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The names of the channels of series (T, F); those without a name go by their number."""
+        return self.channels or tuple(f"channel {place}" for place in range(self.shape[-1]))
+
+    @property
     def is_padded(self) -> bool:
         """Whether the data are series (T, F) with a mask (T,), 0 at the steps that are not there."""
         mask = self.side.get(MASK)

@@ -131,7 +131,8 @@ class Model(Network):
     def interpolate(self, first: Tensor, last: Tensor, steps: int = 11, **side: Any) -> Tensor:
         """A path between two data x (*shape), decoded from points in equal steps between their codes.
 
-        Side data are as `encode` takes them, the same for the whole path.
+        Side data are as `encode` takes them, the same for the whole path; a mask (2, T) is that of the two series, and
+        the path has the steps of either.
 
         Returns:
             (steps, *shape): the first and the last are the reconstructions of the two data.
@@ -139,8 +140,13 @@ class Model(Network):
         if steps < 2:
             raise DataError(f"an interpolation has at least its two ends, not {steps} steps")
 
+        masks = side.get(MASK)
+        if isinstance(masks, Tensor) and masks.ndim == 2 and self.schema.is_padded:
+            side = {**side, MASK: masks.amax(0)}
+
         def path(of_encoder: Mapping[str, Any]) -> Tensor:
-            start, stop = self.encode(torch.stack([first, last]), **of_encoder)
+            own = {**of_encoder, **({} if masks is None else {MASK: masks})}
+            start, stop = self.encode(torch.stack([first, last]), **own)
             fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
             return torch.lerp(start, stop, fraction)
 

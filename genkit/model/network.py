@@ -83,8 +83,7 @@ class Network(nn.Module):
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
         self.transforms, self.encoder_transforms = Chain(), Chain()
-        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`; and what
-        the data in the model's units go through on their way to the encoder alone."""
+        """What makes the model's units (as in `forward`) of the data's own, and of these what the encoder sees."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -125,7 +124,8 @@ class Network(nn.Module):
         if self.generates:
             generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
             generated = self.there(generated, beside)
-        return Forward(x, latent, params, log_prob, generated, self.likelihood, beside.condition)
+        seen = self.there(x, beside)
+        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
 
     def _names(self, names: Iterable[str], *parts: Component | None) -> tuple[str, ...]:
         """Names of side data, with those that the parts read, and of those that there are that they may read."""

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genkit.data.steps import mask_of
 from genkit.errors import GenkitError
 from genkit.interfaces import Side
 from genkit.interfaces.columns import are_counts
+from genkit.interfaces.component import MASK
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
@@ -156,11 +158,13 @@ def _module(model: Model, part: Part) -> tuple[nn.Module, Inputs, Names]:
 def _inputs(model: Model, part: Part, size: int) -> Inputs:
     """Random inputs (size, ...) of a part: points near 0 for the decoder, else values in the range of the data.
 
-    Classes that the model is given take turns; other side data are 1.
+    Classes that the model is given take turns, and so do the lengths of series; other side data are 1.
     """
     generator = torch.Generator().manual_seed(size)
     side = placeholders(model.schema, _side_of(model, part), size)
     of_side = [values + _places(model.schema.side[name], values) for name, values in side.items()]
+    if model.schema.is_padded:
+        of_side[[*side].index(MASK)] = mask_of(torch.arange(size) % model.shape[0] + 1, model.shape[0])
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator), *of_side
     counts = are_counts(model.schema.columns)

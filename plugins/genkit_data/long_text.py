@@ -33,6 +33,26 @@ class Roles(NamedTuple):
     time: str | None = None
     id: str | None = None
     label: str | None = None
+    trained: tuple[str, ...] = ()
+    """The channels of the trained model for which the table is read; (): there is no model, or it has no names."""
+
+    def those_of(self, sheet: Sheet) -> Roles:
+        """The same without the columns that a table for a trained model need not have: labels, ids and times."""
+        if not self.trained:
+            return self
+        there = {option: name for option, name in self.others().items() if name in sheet.cells}
+        lacking = [name for name in self.trained if name not in sheet.cells]
+        if lacking and self.columns is None:
+            lacks, has = (printable(", ".join([*names][:NAMED])) for names in (lacking, sheet.cells))
+            raise DataError(f"{sheet.where}: lacks channels that the model was trained on: {lacks}; it has {has}")
+        return Roles(self.columns or self.trained, (), trained=self.trained, **there)
+
+    def left_out(self, sheet: Sheet) -> tuple[str, ...]:
+        """A doubt about columns that the trained model does not know, if there are some."""
+        of_training = {*self.trained, *self.drop, *(self.columns or ()), *self.others().values()}
+        names = [name for name in sheet.cells if name not in of_training] if self.trained else []
+        listed = printable(", ".join(names[:NAMED]))
+        return (f"columns that the model was not trained on are left out: {listed}",) if names else ()
 
     def others(self) -> dict[str, str]:
         """The columns that are no channels, by their options."""
@@ -70,6 +90,7 @@ def of_text(path: Path, roles: Roles, option: str) -> Recordings:
         return Recordings(f"{option}: {path}", [numbers]).check()
     sheet = read_sheet(path, None, "utf-8", roles.drop)
     sheet = sheet._replace(where=f"{option}: {path}")
+    left_out, roles = roles.left_out(sheet), roles.those_of(sheet)
     channels = roles.channels(sheet)
     values = np.stack([_column(sheet, name) for name in channels], 1)
     starts, ids = _starts(sheet, roles.id)
@@ -79,6 +100,9 @@ def of_text(path: Path, roles: Roles, option: str) -> Recordings:
     def cut(name: str | None) -> list[list[str]] | None:
         return None if name is None else [sheet.cells[name][start:end] for start, end in pieces]
 
+    for row, text in enumerate(sheet.cells[roles.label] if roles.label else ()):
+        if text in MISSING:
+            raise DataError(f"{sheet.at(row, roles.label or '')}: the label is missing; fill it in")
     marks = cut(roles.label)
     labels = None if marks is None or roles.id is None else _labels(sheet, roles.label or "", marks, starts)
     return Recordings(
@@ -89,7 +113,7 @@ def of_text(path: Path, roles: Roles, option: str) -> Recordings:
         ids=ids,
         times=cut(roles.time),
         marks=marks,
-        doubts=doubts,
+        doubts=(*left_out, *doubts),
     )
 
 

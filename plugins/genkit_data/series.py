@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from genkit.errors import DataError
@@ -96,6 +97,14 @@ class Series(DataSource):
         ] = None
         key: Annotated[str, NAMES, Field(description="the array's name in a .npz or .safetensors file")] = "x"
 
+        @model_validator(mode="after")
+        def _windows_or_series(self) -> Series.Config:
+            if self.window is None and self.stride is not None:
+                raise PydanticCustomError("stride", "stride is that of windows: say window too, or leave it out")
+            if self.window is not None and self.length is not None:
+                raise PydanticCustomError("length", "length pads series, and window cuts one: leave one of them out")
+            return self
+
     config: Config
 
     def __init__(
@@ -127,7 +136,7 @@ class Series(DataSource):
     def _read(self, text: str, option: str) -> Recordings:
         """The series of a file."""
         config, path = self.config, Path(text).expanduser()
-        roles = Roles(config.columns, config.drop, config.time, config.id, config.label)
+        roles = Roles(config.columns, config.drop, config.time, config.id, config.label, self.channels)
         if is_of_arrays(path):
             recordings = of_arrays(path, config.key, option)
         elif path.suffix == SUFFIX:
@@ -160,7 +169,8 @@ class Series(DataSource):
         if len(first.series) == 1 and self.trained is None:
             raise DataError(
                 f"{first.where}: holds one series of {len(first.series[0]):,} steps; data.window=64 cuts it into "
-                "windows, data.id names the column that tells several series apart"
+                "windows, data.id names the column that tells several series apart, and N series of one channel are an "
+                "array (N, T, 1)"
             )
         lengths = [len(values) for each in files.values() for values in each.series]
         steps = self.trained[0] if self.trained else self.config.length or max(lengths)
@@ -226,7 +236,7 @@ class Series(DataSource):
         if self.trained is not None:
             return self.side["labels"].names if "labels" in self.side else None
         labels = [own for own, _ in files]
-        if any(own is None for own in labels):
+        if all(own is None for own in labels):
             return None
         listed = next((names for _, names in files if names is not None), None)
         return tuple(listed or sorted({label for own in labels for label in own or ()}))

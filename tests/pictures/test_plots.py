@@ -251,7 +251,7 @@ ALWAYS = {"filters.png", "reconstructions.png", "samples.png", "latents.png", "l
     ("latent", "shape", "labelled", "more"),
     [
         (2, (1, 4, 4), True, {"manifold.png"}),
-        (2, (8, 8), False, {"manifold.png"}),
+        (2, (8, 8), False, {"manifold.png", "series.png"}),
         (3, (3, 4, 4), False, {"traversals.png"}),
         (1, (6,), True, {"traversals.png"}),
     ],

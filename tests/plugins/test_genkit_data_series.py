@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from genkit.data.loading import load
 from genkit.errors import DataError
@@ -177,7 +178,15 @@ def test_a_trained_model_reads_series_of_its_length_and_classes(series):
     with pytest.raises(
         DataError, match=r"has the channels left, right, and the training data right, left; data.columns"
     ):
-        series(LONG, id="who", time="t", label="kind", channels=("right", "left"))
+        series(LONG, id="who", time="t", label="kind", channels=("right", "left"), columns=("left", "right"))
+    own = {"id": "who", "time": "t", "label": "kind"}
+    turned = series(LONG, channels=("right", "left"), trained=(3, 2), side={"mask": Side((3,))}, **own)
+    assert (turned.channels, turned.train.x[0, 2].tolist()) == (("right", "left"), [20, 2])
+    fewer = series("right,left,more\n5,6,7\n", channels=("left",), trained=(3, 1), side={"mask": Side((3,))}, **own)
+    assert (values_of(fewer.train), fewer.ids, fewer.train.labels) == ([[[6]]], {}, None)
+    assert "columns that the model was not trained on are left out: right, more" in fewer.doubts
+    with pytest.raises(DataError, match=r"lacks channels that the model was trained on: up; it has who, t, kind, left"):
+        series(LONG, channels=("up",), trained=(3, 1), **own)
     with pytest.raises(DataError, match="has 2 channels, not as many as the training data"):
         series(TS, ".ts", trained=(3, 4), side=side)
 
@@ -212,6 +221,7 @@ def test_bad_sktime_text_is_refused_with_its_line(series, text, message):
             {},
             r"line 4, column 't': the time -1 lies before the one above; sort the rows",
         ),
+        (LONG.replace("q,0,y", "q,0,"), {}, r"line 5, column 'kind': the label is missing; fill it in"),
         (LONG.replace("q,0", ",0"), {}, r"line 5, column 'who': the id is missing"),
         (LONG.replace("p,1,x", "p,1,y"), {}, r"line 3, column 'kind': the label 'y' differs from 'x'"),
         (
@@ -265,6 +275,21 @@ def test_a_bad_long_table_is_refused_with_its_line(series, text, options, messag
 def test_bad_series_are_refused_with_what_to_do(series, content, suffix, options, message):
     with pytest.raises(DataError, match=message):
         series(content, suffix, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"stride": 2}, "stride is that of windows: say window too"), ({"window": 2, "length": 3}, "length pads series")],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(ValidationError, match=message):
+        Series.Config(path="x.csv", **options)
+
+
+def test_a_test_file_without_classes_leaves_those_of_the_training(series):
+    test = TS.replace("@classLabel true b a", "@classLabel false").replace(":a\n", "\n").replace(":b\n", "\n")
+    raw = series(TS, ".ts", test_file=test)
+    assert (raw.classes, raw.train.labels.tolist(), raw.test.labels) == (("b", "a"), [1, 0, 1], None)
 
 
 def test_what_looks_like_a_time_is_a_doubt(series):

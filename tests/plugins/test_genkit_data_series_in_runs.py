@@ -218,6 +218,35 @@ def test_a_run_of_series_is_saved_and_sampled_with_their_lengths(vowels, tmp_pat
     assert (answer.code, "--given: lengths: go from 1 to 8" in answer.err) == (2, True)
 
 
+def test_what_is_written_of_series_has_a_row_per_step_that_is_there(vowels, tmp_path, cli, bare):
+    trained = genkit.run(vowels, out=tmp_path / "run")
+    lengths = trained.data.test.side["mask"].sum(1).int().tolist()
+    order = trained.data.rows["test"].argsort().tolist()
+    assert cli("reconstruct", tmp_path / "run", "--out", tmp_path / "r.csv").code == 0
+    head, *rows = (line.split(",") for line in (tmp_path / "r.csv").read_text().splitlines())
+    assert head == ["series", "step", "row", "channel 0", "channel 1"]
+    expected = [[n, step] for n, place in enumerate(order) for step in range(lengths[place])]
+    assert [[int(row[0]), int(row[1])] for row in rows] == expected
+    assert cli("reconstruct", tmp_path / "run", "--out", tmp_path / "r.npz").code == 0
+    with np.load(tmp_path / "r.npz") as arrays:
+        assert np.array_equal(np.isnan(arrays["x"]), np.isnan(arrays["reconstruction"]))
+        assert np.isnan(arrays["x"]).any()
+    assert cli("interpolate", tmp_path / "run", "--out", tmp_path / "i.npy").code == 0
+    path, data = np.load(tmp_path / "i.npy"), trained.data.test
+    ends = trained.model.encode(data.first(2))
+    longer = data.side["mask"][:2].amax(0)
+    expected = trained.model.decode(ends, mask=longer).numpy()
+    assert np.allclose(path[[0, -1]], expected, atol=1e-6, equal_nan=True)
+
+
+def test_terms_see_no_difference_beyond_the_end(x, mask):
+    torch.manual_seed(0)
+    model = build(as_config({**CONFIG, "encoder": None, "loss": {"name": "adversarial", "critic": "mlp"}}), schema())
+    forward = model(x, side={"mask": mask})
+    assert torch.equal((forward.x != 0).any(2), mask > 0)
+    assert torch.equal((forward.generated != 0).any(2), mask > 0)
+
+
 @pytest.mark.parametrize("part", ["encoder", "all"])
 def test_a_model_of_series_is_exported_with_its_mask(part, tmp_path):
     exported = export(model_of(), tmp_path / "m.pt2", part, "torch-export")

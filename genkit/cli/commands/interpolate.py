@@ -26,6 +26,7 @@ def interpolate(
     """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
+    from genkit.interfaces.component import MASK
     from genkit.model.side import own_side
 
     outputs.check_out(out, [".png"])
@@ -35,6 +36,8 @@ def interpolate(
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
     side = {name: values[first] for name, values in own_side(model.inputs, chosen.named()).items()}
+    if model.schema.is_padded:
+        side[MASK] = chosen.side[MASK][[first, last]]
     start, end = (as_float(x[place : place + 1])[0] for place in (first, last))
     path = model.interpolate(start, end, steps, **side)
     if not outputs.write_table(out, model, path):

@@ -60,10 +60,14 @@ def _write_arrays(out: Path, model: Model, dataset: Dataset, split: str, n: int 
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
     from genkit.data.identity import file_order, identity
+    from genkit.data.steps import blank
+    from genkit.interfaces.component import MASK
 
     some = dataset.split(split).rows(file_order(dataset, split)[:n])
     names = {name: values[:n] for name, values in identity(dataset, split).items()}
     reconstruction = model.reconstruct(some, noise)
     if not outputs.write_table(out, model, reconstruction, names):
-        arrays = {"reconstruction": reconstruction.numpy(), "x": as_float(some.x[:]).numpy()}
+        x = as_float(some.x[:])
+        x = blank(x, some.side[MASK]) if model.schema.is_padded else x
+        arrays = {"reconstruction": reconstruction.numpy(), "x": x.numpy()}
         outputs.write(out, arrays | names)
