@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from genkit.errors import ComponentError, ConfigError
 from genkit.interfaces import Component, DataSource, Decoder, Encoder, Likelihood, Loss, Metric, Prior, Sampler
+from genkit.interfaces.data import Step
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
 from genkit.settings.training import Init, TrainingConfig
@@ -78,6 +79,14 @@ class RunConfig(Settings):
         Annotated[Encoder.Config, ChosenByName("encoder")] | None,
         Field(description="the encoder, x -> features; null: none, for a model that only generates"),
     ] = None
+    encoder_transform: Annotated[
+        tuple[Step, ...],
+        BeforeValidator(several, json_schema_input_type=tuple[Step, ...] | Step),
+        Field(
+            description="what the data go through on their way to the encoder alone, one after the other, such as "
+            "log1p for counts; the likelihood sees them as they are"
+        ),
+    ] = ()
     sampler: Annotated[
         Sampler.Config,
         ChosenByName("sampler"),

@@ -1,11 +1,13 @@
 """What the documents show works as shown."""
 
+import csv
 import doctest
 import importlib
 import json
 import math
 import os
 import re
+import runpy
 import shlex
 import subprocess
 from importlib import metadata
@@ -15,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder, Latent
@@ -116,6 +119,32 @@ def test_the_configs_of_the_page_on_mnist_are_valid(command):
 
 
 @pytest.mark.slow
+def test_the_page_of_counts_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on a small file of the same layout, then the Python."""
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    counts = np.random.default_rng(0).poisson(2.0, (120, 6)).astype(np.int32) + 1
+    with h5py.File(tmp_path / "pbmc_chr21.h5", "w") as file:
+        group = file.create_group("matrix")
+        group["data"], group["indices"] = counts.ravel(), np.tile(np.arange(6), 120)
+        group["indptr"], group["shape"] = np.arange(0, 721, 6), (6, 120)
+        group["barcodes"] = np.array([f"cell{number}" for number in range(120)], "S")
+        group["features/id"] = group["features/name"] = np.array([f"gene{number}" for number in range(6)], "S")
+    rows = [f"cell{number},{'ab'[number % 2]}" for number in range(120)]
+    (tmp_path / "cells.csv").write_text("\n".join(["barcode,donor", *rows, ""]))
+    for command in commands("docs/counts.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/counts.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    genes = ",".join(f"gene{number}" for number in range(6))
+    assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == f"batch,{genes}"
+    assert (tmp_path / "drawn.csv").read_text().partition("\n")[0] == f"row,id,{genes}"
+
+
+@pytest.mark.slow
 def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
     """Each command, with one epoch on a small table of the same columns, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -136,6 +165,86 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == names
     assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == f"row,{names}"
+
+
+@pytest.mark.slow
+def test_the_page_of_anomalies_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small files of the same form, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) % 10 == 0).astype(np.int64)
+    for name, width in (("38_thyroid", 6), ("6_cardio", 21)):
+        np.savez(tmp_path / f"{name}.npz", X=rng.normal(size=(300, width)) * (1 + 4 * y[:, None]), y=y)
+    np.savez(tmp_path / "new.npz", X=rng.normal(size=(20, 6)))
+    for command in commands("docs/anomalies.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/anomalies.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "new.csv").read_text().splitlines()) == 21
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 30 + 135
+
+
+@pytest.mark.slow
+def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small photos and few activations, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    script = runpy.run_path(str(ROOT / "examples" / "transformer_activations.py"))
+    script["write"](tmp_path / "activations", steps=5, modules=("difflib",))
+    (tmp_path / "photos").mkdir()
+    for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
+        Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
+    for command in commands("docs/images-and-arrays.md"):
+        fewer = ["prior.components=2"] if "vae-photos" in command[2] else []
+        short = ["training.epochs=1", *fewer] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/images-and-arrays.md"):
+        done = process("python", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 5
+    assert (tmp_path / "rebuilt.png").stat().st_size > 0
+    with (tmp_path / "codes.csv").open(newline="") as stream:
+        ids = [row["id"] for row in csv.DictReader(stream)]
+    with np.load(tmp_path / "rebuilt.npz") as rebuilt:
+        assert rebuilt["id"].tolist() == ids
+    assert sum(name.startswith("Portrait_8.jpg[") for name in ids) > len(ids) / 3
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/images-and-arrays.md"))
+def test_the_data_of_the_page_of_images_are_valid_configs(block):
+    text = " ".join(block.split()).replace("data: ", "data=", 1)
+    assert as_config(ROOT / "examples" / "vae-photos.yaml", [text]).data.name in block
+
+
+@pytest.mark.slow
+def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small series of the same form, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for part, odd in (("TRAIN", 999), ("TEST", 150)):
+        steps = (f"{step},{math.sin(step / 5) + 60:.4f},{int(step == odd)}" for step in range(400))
+        path = tmp_path / f"135_UCR_Anomaly_InternalBleeding16_{part}.csv"
+        path.write_text("\n".join(["timestamp,value,is_anomaly", *steps, ""]))
+        lengths = [7, 29, *(7 + number % 20 for number in range(58))]
+        series = (
+            ":".join(",".join(f"{math.cos(n + c + step / 4):.4f}" for step in range(length)) for c in range(12))
+            for n, length in enumerate(lengths)
+        )
+        header = "@classLabel true 1 2 3 4 5 6 7 8 9\n@data"
+        lines = (f"{text}:{1 + n % 9}" for n, text in enumerate(series))
+        (tmp_path / f"JapaneseVowels_{part}.ts").write_text("\n".join([header, *lines, ""]))
+    for command in commands("docs/series.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/series.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == "series,step,labels,id,value"
+    names = ",".join(f"channel {place}" for place in range(12))
+    assert (tmp_path / "vowels.csv").read_text().partition("\n")[0] == f"series,step,{names}"
 
 
 @pytest.mark.slow

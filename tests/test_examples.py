@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -32,6 +33,20 @@ GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-ga
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
+SERIES = {
+    "vae-series": "135_UCR_Anomaly_InternalBleeding16_{}.csv",
+    "vae-vowels": "JapaneseVowels_{}.ts",
+}
+"""Those of series, with their files."""
+ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.npz", 0.98)}
+"""Those that look for anomalies, with their files of ADBench and an AUROC that one seed reaches."""
+FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
+"""Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
+and a number of epochs."""
+MADE = {"sae-activations"}
+"""Those of files that a script makes."""
+CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
+"""Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
 """Whether each example is trained to its end, as `make examples` does."""
 
@@ -55,7 +70,8 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | TABLES.keys()
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
 @pytest.mark.slow
@@ -102,6 +118,107 @@ def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
         shares, wanted = Counter(ours), Counter(theirs)
         for value in {*shares, *wanted}:
             assert shares[value] / len(ours) == pytest.approx(wanted[value] / len(theirs), abs=0.05), column.name
+
+
+@pytest.fixture
+def series_run(tmp_path):
+    """`series_run(name, epochs)`: an example of series, trained for some epochs."""
+
+    def train(name, epochs):
+        folder = Path(os.environ.get("GENKIT_DATA", "")) / "series"
+        files = [folder / SERIES[name].format(part) for part in ("TRAIN", "TEST")]
+        if not all(path.is_file() for path in files):
+            pytest.skip(f"needs series/{files[0].name} and its test in the folder that GENKIT_DATA names")
+        paths = [f"{option}={path}" for option, path in zip(("data.path", "data.test_path"), files, strict=True)]
+        few = [] if WHOLE else [f"training.epochs={epochs}", "training.compile=false"]
+        return run(EXAMPLES / f"{name}.yaml", [*paths, *few], out=tmp_path / "run")
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+def test_the_largest_error_of_a_long_series_lies_where_its_anomaly_does(series_run, bare):
+    trained = series_run("vae-series", 30)
+    split, starts = trained.data.test, [int(text) for text in trained.data.ids["test"]]
+    errors = (split.x - trained.model.reconstruct(split)).square().sum((1, 2))
+    labelled = {start for start, label in zip(starts, split.labels.tolist(), strict=True) if label}
+    assert (min(labelled), max(labelled)) == (4187 - 63, 4198)  # windows of 64 steps that hold one of 4187 to 4198
+    assert starts[int(errors.argmax())] in labelled
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the (test|validation) split has")
+def test_the_latents_of_vowels_tell_their_speakers(series_run, bare):
+    trained = series_run("vae-vowels", 15)
+    assert trained.evaluation.metrics["probe"]["linear"] > 0.9
+    assert trained.evaluation.unexplained < 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANOMALIES)
+def test_anomalies_are_told_apart(name, bare, tmp_path):
+    file, least = ANOMALIES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "tables" / file
+    if not path.is_file():
+        pytest.skip(f"needs tables/{file} of ADBench in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    labels = {each: split.labels for each, split in trained.data.splits().items()}
+    assert not labels["train"].any()
+    assert not labels["validation"].any()
+    usual = sum(int((each == 0).sum()) for each in labels.values())
+    assert int((labels["test"] == 0).sum()) == round(usual / 2)
+    assert trained.evaluation.metrics["anomaly"]["auroc"] > least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_what_lies_in_files_is_learned(name, bare, tmp_path):
+    option, place, others, epochs = FILES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / place
+    if not os.environ.get("GENKIT_DATA") or not path.exists():
+        pytest.skip(f"needs {place} in the folder that GENKIT_DATA names")
+    options = [f"{option}={path}", *others, *([] if WHOLE else [f"training.epochs={epochs}"])]
+    trained = run(EXAMPLES / f"{name}.yaml", options, out=tmp_path / "run")
+    assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
+    assert trained.evaluation.active_units == trained.evaluation.latents
+    assert trained.notes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*nested_tensor")
+def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_them(bare, tmp_path):
+    script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
+    script["write"](tmp_path, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
+    options = [f"data.path={tmp_path}/part-[0-6].npy", f"data.test_path={tmp_path}/part-7.npy"]
+    trained = run(EXAMPLES / "sae-activations.yaml", options, out=tmp_path / "run")
+    figures = trained.evaluation
+    assert figures.unexplained < (0.09 if WHOLE else 0.2)
+    assert figures.code.l0 < (20 if WHOLE else 40)
+    assert figures.code.dead < 0.2
+    characters = (tmp_path / "characters.txt").read_text()
+    assert len(characters) == sum(map(len, (trained.data.train.x, trained.data.validation.x, trained.data.test.x)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CELLS)
+def test_sampled_cells_have_the_depths_and_the_genes_of_the_file(name, bare, cli, tmp_path):
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "counts" / CELLS[name]
+    if not path.is_file():
+        pytest.skip(f"needs counts/{path.name} of scanpy's test data in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    train = trained.data.train
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sampled = trained.model.sample(len(train.x), noise=True, library=train.side["library"])
+    assert float(sampled.sum(1).mean()) == pytest.approx(float(train.side["library"].mean()), rel=0.05)
+    assert torch.corrcoef(torch.log1p(torch.stack([sampled.mean(0), train.x.mean(0)])))[0, 1] > 0.98
+    assert (
+        cli("sample", tmp_path / "run", "-n", 200, "--given", "library=300", "--out", tmp_path / "rows.csv").code == 0
+    )
+    rows = _columns(tmp_path / "rows.csv")
+    assert [*rows] == [column.name for column in trained.data.columns]
+    assert sum(int(each) for row in rows.values() for each in row) / 200 == pytest.approx(300, rel=0.05)
 
 
 def _columns(path):

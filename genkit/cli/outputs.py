@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+ROWS = 2**14
+"""The number of rows of a file of text that are written at once."""
+
 
 def write(path: Path, arrays: dict[str, Array]) -> None:
     """Write named arrays of the same length N, whole or not at all; an existing file is replaced.
@@ -44,6 +47,8 @@ def write(path: Path, arrays: dict[str, Array]) -> None:
 def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | None = None) -> bool:
     """Write data x (N, D) of a table as its rows, where path is one of a table: .csv or .parquet; whole or not at all.
 
+    Series x (N, T, F) with named channels, or of different lengths, are a row per step.
+
     Args:
         path: the file.
         model: the model whose data they are.
@@ -51,9 +56,12 @@ def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | N
         names: columns that come before those of the table, such as the numbers of the rows.
 
     Returns:
-        Whether it is written: another suffix, or a model that was not trained on a table, is left to the caller.
+        Whether it is written: another suffix, or a model that was not trained on such data, is left to the caller.
     """
     columns = model.schema.columns
+    if path.suffix in (".csv", ".parquet") and (model.schema.channels or model.schema.is_padded):
+        write(path, _steps(x.cpu().numpy(), model.schema.channel_names, names or {}))
+        return True
     if not columns or path.suffix not in (".csv", ".parquet"):
         return False
     values = model.table(x)
@@ -66,11 +74,19 @@ def write_table(path: Path, model: Model, x: Tensor, names: dict[str, Array] | N
     return True
 
 
+def _steps(x: Array, channels: Iterable[str], names: dict[str, Array]) -> dict[str, Array]:
+    """The steps of series x (N, T, F) that are there, with the number of the series and of the step, as columns."""
+    series, step = np.nonzero(~np.isnan(x).any(2))
+    columns = {"series": series, "step": step, **{name: values[series] for name, values in names.items()}}
+    return columns | dict(zip(channels, x[series, step].T, strict=True))
+
+
 def _typed(values: list[Any], column: Column) -> Any:
     """The values of a column as pyarrow has them, of its type even where all are missing."""
     pyarrow = _pyarrow()
     types = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), date: pyarrow.date32()}
-    return pyarrow.array(values, types.get(type_of(column), pyarrow.string()))
+    counted = column.kind == "count" and all(isinstance(value, int) for value in values)
+    return pyarrow.array(values, types.get(int if counted else type_of(column), pyarrow.string()))
 
 
 def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
@@ -114,9 +130,14 @@ def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: di
     if path.suffix == ".npy":
         write_stream(path, (n, *model.shape), (part.numpy() for part in model.sampled(n, noise, **side)))
         return
+    from genkit.pictures import series
+    from genkit.pictures.mosaic import rendered
+
     x = model.sample(n, noise, **side)
     if path.suffix == ".png" and model.schema.columns:
         write_marginals(path, model, {"samples": x})
+    elif path.suffix == ".png" and series.is_series(model.shape):
+        write_picture(path, rendered(series.panels({"samples": x.cpu()}, model.schema.channel_names)))
     elif not write_table(path, model, x, _classes(model, side, n)):
         write_data(path, x.numpy(), model.limits, columns=max(1, round(n**0.5)))
 
@@ -196,14 +217,19 @@ def _safetensors(path: Path, arrays: dict[str, Array]) -> None:
 
 
 def _csv(path: Path, arrays: dict[str, Array]) -> None:
-    _write_csv(path, {name: column.tolist() for name, column in _columns(arrays).items()})
+    _write_csv(path, _columns(arrays))
 
 
-def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:
+def _write_csv(path: Path, columns: Mapping[str, list[Any] | Array]) -> None:
+    """Write columns of the same length, some rows at a time: Python's own numbers take several times the memory."""
+    count = max(map(len, columns.values()), default=0)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        for start in range(0, count, ROWS):
+            rows = (column[start : start + ROWS] for column in columns.values())
+            parts = (part.tolist() if isinstance(part, np.ndarray) else part for part in rows)
+            writer.writerows(zip(*parts, strict=True))
 
 
 def _parquet(path: Path, arrays: dict[str, Array]) -> None:

@@ -8,6 +8,7 @@ from genkit.data.dataset import Dataset, DataSignature, as_float
 from genkit.data.extent import extents
 from genkit.data.scaling import axis_of, name_of
 from genkit.interfaces import Reader, Shape
+from genkit.interfaces.columns import are_counts
 from genkit.interfaces.reader import Data
 
 LARGE = 100.0
@@ -59,6 +60,8 @@ def unscaled(data: Dataset, limits: tuple[float, float]) -> str | None:
     """The extent of unscaled data, with the remedy; None: no value is large. Arguments as for `doubts`."""
     if data.scaling is not None or data.transforms.lasting or max(map(abs, limits)) <= LARGE:
         return None
+    if are_counts(data.columns):
+        return None
     return _extent_of_columns(limits) if data.columns else _extents(data.train.x, limits)
 
 
@@ -66,6 +69,8 @@ def unscaled_range(signature: DataSignature) -> str | None:
     """The extent of unscaled data by their signature alone, with the remedy; None: no value is large."""
     (least, greatest), name = signature.range, name_of(signature.shape)
     if max(abs(least), abs(greatest)) <= LARGE or signature.scaling is not None or signature.transforms:
+        return None
+    if are_counts(signature.columns):
         return None
     if signature.columns:
         return _extent_of_columns(signature.range)
@@ -117,7 +122,7 @@ def _layout(shape: Shape) -> str:
     if len(shape) == 1:
         return f"rows of {shape[0]:,} values"
     if len(shape) == 2:
-        return f"{sizes} as (T, F), {shape[0]} steps of {shape[1]} values; convolutions read (C, T)"
+        return f"{sizes} as (T, F), {shape[0]} steps of {shape[1]} values"
     axes = {3: "(C, H, W)", 4: "(C, D, H, W)"}.get(len(shape), "(C, ...)")
     channels = "1 channel" if shape[0] == 1 else f"{shape[0]} channels"
     return f"{sizes} as {axes}, {channels} of {'×'.join(map(str, shape[1:]))}"

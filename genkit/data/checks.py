@@ -10,6 +10,7 @@ import torch
 from genkit.data.extent import Range, blocks, extent
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitWarning
+from genkit.interfaces import Likelihood
 from genkit.interfaces.reader import Data
 
 FAR = 10.0
@@ -53,6 +54,34 @@ def _check_within(limits: Range, support: Range, who: str) -> None:
             f"{who} takes values from {low:g} to {high:g}, and the data go from {least:g} to {greatest:g}; "
             "bring them into that range, with data.range where the source has that option, or choose another likelihood"
         )
+
+
+def check_support(x: Data, likelihood: Likelihood | type[Likelihood], who: str, transforms: Chain) -> None:
+    """Refuse data without a density under a likelihood; raises DataError. Arguments as for `check_range`."""
+    if likelihood.whole_numbers:
+        check_counts(x, who, transforms)
+    check_range(x, *likelihood.support, who, transforms)
+
+
+def check_counts(x: Data, who: str, transforms: Chain) -> None:
+    """Refuse data with fractions or below 0; raises DataError with the first. Arguments as for `check_range`."""
+    for block in transforms.blocks(x):
+        odd = ((block != block.round()) | (block < 0)) & block.isfinite()
+        if bool(odd.any()):
+            through = f", once they went through {', '.join(transforms.lasting)}" if transforms.lasting else ""
+            raise DataError(
+                f"{who} takes whole numbers from 0, such as counts, and the data have {float(block[odd][0]):.6g}"
+                f"{through}: {_remedy(x, transforms)}, or choose another likelihood"
+            )
+
+
+def _remedy(x: Data, transforms: Chain) -> str:
+    """What makes counts of data that are none."""
+    if x.dtype == torch.uint8:
+        return "bytes are read as x / 255, and data.range=[0,1] leaves them as they are"
+    if transforms.lasting:
+        return "leave data.transform out; encoder_transform=log1p lets the encoder alone see logarithms"
+    return "read the raw counts, which AnnData files often hold in a layer (data.layer)"
 
 
 def check_fit(x: Data, support: Range, recorded: Range | None, who: str, transforms: Chain | None = None) -> None:

@@ -17,11 +17,13 @@ from genkit.data.fingerprint import fingerprint
 from genkit.data.places import Place, reads, rows, spans
 from genkit.data.scaling import Scaling
 from genkit.data.shuffling import shuffled
+from genkit.data.steps import lengths_of
 from genkit.data.transforming import Chain
 from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
 from genkit.interfaces import Column, Schema, Shape, Side, Split
 from genkit.interfaces.columns import fits
+from genkit.interfaces.component import MASK
 from genkit.interfaces.reader import joined
 from genkit.parallel.draws import rows_of, sharing
 from genkit.settings.base import Settings
@@ -65,6 +67,12 @@ class DataSignature(Settings):
     """What the side data hold, by name."""
     columns: tuple[Column, ...] = Field(default=(), max_length=10_000)
     """The columns of a table; (): the data are no table."""
+    channels: tuple[Annotated[str, Field(max_length=1000)], ...] = Field(default=(), max_length=10_000)
+    """The names of the channels of series; (): they have none."""
+    lengths: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(), max_length=1_000_001)
+    """How many training series have 0, 1, ..., T steps; (): all have T."""
+    channels_first: bool = True
+    """Whether convolutions read data with two axes as (C, T): so in files of before series, which do not say it."""
 
     @model_validator(mode="after")
     def _columns_have_places(self) -> DataSignature:
@@ -79,7 +87,8 @@ class DataSignature(Settings):
             side["labels"] = Side(classes=len(self.classes))
         if self.classes and "labels" in side:
             side["labels"] = side["labels"]._replace(names=self.classes)
-        return Schema(self.shape, side, self.counts.get("train"), self.columns)
+        count = self.counts.get("train")
+        return Schema(self.shape, side, count, self.columns, self.channels, self.lengths, self.channels_first)
 
 
 class Batch(NamedTuple):
@@ -117,6 +126,8 @@ class Dataset(NamedTuple):
     """The columns of a table; (): the data are no table."""
     ids: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """The names of the data of a split, one per datum, by the split's name; none where the source has none."""
+    channels: tuple[str, ...] = ()
+    """The names of the channels of series (T, F); (): they have none."""
     window: int | None = None
     """The number of training data that are shuffled together; None: as many as take 1 GiB."""
     device: torch.device = torch.device("cpu")
@@ -130,7 +141,11 @@ class Dataset(NamedTuple):
     @property
     def schema(self) -> Schema:
         """What the parts of a model are built for."""
-        return Schema(self.shape, self.side, len(self.train.x), self.columns)
+        schema = Schema(self.shape, self.side, len(self.train.x), self.columns, self.channels)
+        if not schema.is_padded:
+            return schema
+        counts = torch.bincount(lengths_of(self.train.side[MASK]), minlength=self.shape[0] + 1)
+        return schema._replace(lengths=tuple(counts.tolist()))
 
     def split(self, name: str) -> Split:
         """The split of that name, or all splits joined for `all`; raises DataError where it is empty."""
@@ -243,6 +258,9 @@ class Dataset(NamedTuple):
             transforms=self.transforms.lasting,
             side={name: _signed(name, each) for name, each in self.side.items()},
             columns=self.columns,
+            channels=tuple(map(encodable, self.channels)),
+            lengths=self.schema.lengths,
+            channels_first=False,
         )
 
 

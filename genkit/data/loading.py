@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genkit.data.checks import check_range, check_values
+from genkit.data.classes import as_trained
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
-from genkit.data.shuffling import window_of
+from genkit.data.splitting import divided, of_kept_classes
+from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
@@ -42,7 +43,9 @@ def load(
     where = f"data '{config.name}'"
     raw = _read(config, schema)
     _check_splits(raw, where)
+    raw = raw if schema is None else as_trained(raw, schema)
     _check_columns(raw, config, where)
+    raw = of_kept_classes(raw, config, where)
     dataset = _dataset(raw, config, where)
     if config.standardize:
         dataset = _standardized(dataset, scaling, where)
@@ -51,7 +54,7 @@ def load(
 
 def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
     """The data in their splits, as the source gives them; raises DataError where they leave none to train on."""
-    train, validation, test, rows = _split(raw, config, where)
+    train, validation, test, rows = divided(raw, config, where)
     for name, split in (("training", train), ("validation", validation), ("test", test)):
         if split is not None and isinstance(split.x, Reader):
             check_values(split.x, f"{where}, {name} split")
@@ -71,7 +74,8 @@ def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
         side=_sides(raw, where),
         columns=raw.columns,
         ids=_ids(raw, rows, where),
-        window=config.window,
+        channels=_channels(raw, where),
+        window=config.shuffle_window,
     )
 
 
@@ -99,6 +103,14 @@ def _ids(raw: RawData, rows: Mapping[str, Tensor], where: str) -> dict[str, tupl
     return {**raw.ids, **drawn}
 
 
+def _channels(raw: RawData, where: str) -> tuple[str, ...]:
+    """The names of the channels; raises DataError where there are not as many as channels."""
+    shape = raw.train.x.shape[1:]
+    if raw.channels and (len(shape) != 2 or len(raw.channels) != shape[1]):
+        raise DataError(f"{where}: {len(raw.channels)} names of channels for data of shape {tuple(shape)}")
+    return raw.channels
+
+
 def _check_columns(raw: RawData, config: DataSource.Config, where: str) -> None:
     """Refuse columns that do not fill a datum, and options that know nothing of columns; raises DataError."""
     if not raw.columns:
@@ -118,7 +130,7 @@ def _transformed(data: Dataset, config: DataSource.Config, transforms: Chain | N
         one = "binarize: dynamic" if data.binarize else "standardize: true"
         raise DataError(f"{where}: {one} and data.transform exclude each other; choose one of them")
     if transforms is None:
-        chain.fit(data.train.x)
+        chain.fit(those_there(data.train))
     return data._replace(transforms=chain)
 
 
@@ -126,7 +138,7 @@ def _standardized(data: Dataset, scaling: Scaling | None, where: str) -> Dataset
     """The data standardized, by the scaling of their training split where there is none yet; raises DataError."""
     if data.binarize:
         raise DataError(f"{where}: binarize takes probabilities, which standardized data are not; choose one of them")
-    fitted = scaling or Scaling.of(as_float(_in_memory(data.train, where)))
+    fitted = scaling or Scaling.of(as_float(_in_memory(data.train._replace(x=those_there(data.train)), where)))
     train, validation, test = (
         split and split._replace(x=fitted.apply(as_float(_in_memory(split, where))))
         for split in (data.train, data.validation, data.test)
@@ -234,36 +246,3 @@ def _check_fits(values: Tensor | None, side: Side, where: str) -> None:
         raise DataError(f"{where} must have shape (N, *{side.shape}) in every split")
     if side.classes is not None and not 0 <= int(values.min()) <= int(values.max()) < side.classes:
         raise DataError(f"{where} are no indices of {side.classes} classes in every split")
-
-
-def _split(
-    raw: RawData, config: DataSource.Config, where: str
-) -> tuple[Split, Split | None, Split | None, dict[str, Tensor]]:
-    """The three splits, those that the source lacks from a seeded permutation, and their rows in the source."""
-    total = len(raw.train.x)
-    n_test = 0 if raw.test is not None else _count(config.test, total)
-    n_validation = 0 if raw.validation is not None else _count(config.validation, total)
-    if n_test + n_validation >= total:
-        raise DataError(
-            f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
-            "lower data.validation or data.test"
-        )
-    if n_test + n_validation == 0:
-        return raw.train, raw.validation, raw.test, {"train": torch.arange(total)}
-    order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
-    ends = {"test": order[:n_test], "validation": order[n_test : n_test + n_validation]}
-    rows = {name: index for name, index in ends.items() if len(index)}
-    if window_of(raw.train.x, None) < total:  # those that are read are near each other
-        rows = {name: index.sort().values for name, index in rows.items()}
-    rows["train"] = order[n_test + n_validation :].sort().values
-    test, drawn, train = (_take(raw.train, rows.get(name, order[:0])) for name in ("test", "validation", "train"))
-    assert train is not None
-    return train, raw.validation or drawn, raw.test or test, rows
-
-
-def _count(share: float, total: int) -> int:
-    return int(share) if share >= 1 else round(share * total)
-
-
-def _take(split: Split, index: Tensor) -> Split | None:
-    return split.rows(index) if len(index) else None

@@ -33,7 +33,7 @@ def table_of(x: Tensor, columns: Sequence[Column]) -> dict[str, list[Any]]:
 
 def type_of(column: Column) -> type:
     """The type of the values of a column: float, int, bool, str, or datetime.date."""
-    if column.kind == "numeric":
+    if column.kind in ("numeric", "count"):
         return int if column.decimals == 0 else float
     if column.kind == "date":
         return datetime.date
@@ -60,6 +60,8 @@ def _reader(column: Column) -> Callable[[float], Any]:
     """A function from what a place holds to a value of the column."""
     if column.kind == "numeric":
         return lambda number: _number(number, column.decimals)
+    if column.kind == "count":
+        return lambda number: int(number) if number.is_integer() else _number(number, None)
     if column.kind == "date":
         return _date
     names = [_plain(name) for name in column.categories] if column.kind != "categorical" else [*column.categories]

@@ -32,10 +32,10 @@ class Chain(nn.ModuleList):
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, configs: Sequence[Component.Config], data: Schema | Shape) -> Chain:
-        """The transforms of a config, not fitted yet; raises ComponentError where one refuses the data."""
+    def of(cls, configs: Sequence[Component.Config], data: Schema | Shape, key: str = "data.transform") -> Chain:
+        """The transforms of a config's key, not fitted yet; raises ComponentError where one refuses the data."""
         schema = data if isinstance(data, Schema) else Schema(tuple(data))
-        chain = cls(_built(config, schema) for config in configs)
+        chain = cls(_built(config, schema, key) for config in configs)
         chain.names = tuple(config.name for config in configs)
         return chain.eval()
 
@@ -76,22 +76,38 @@ class Chain(nn.ModuleList):
         """The name of the first transform that has no log|det J|; None: each has one."""
         return next((name for name, transform in self._named() if not transform.has_log_det), None)
 
-    def log_det(self, x: Tensor) -> Tensor:
-        """log|det ∂y/∂x| in nats: x (B, *shape) -> (B,); of the transforms that have one."""
+    def log_det(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """log|det ∂y/∂x| in nats: x (B, *shape) -> (B,); of the transforms that have one.
+
+        With a mask (B, T) of series, it is that of the steps that are there, for transforms that act on each step
+        alone: the other steps get the value of one step, and what they add is taken off again.
+        """
+        if mask is not None:
+            one = x[torch.arange(len(x)), mask.argmax(1)].unsqueeze(1).expand_as(x)
+            missing = 1 - mask.mean(1)
+            return self.log_det(torch.where(mask.unsqueeze(2) > 0, x, one)) - missing * self.log_det(one)
         total = x.new_zeros(len(x))
         for _, transform in self._named():
             total = total + transform.log_det(x) if transform.has_log_det else total
             x = transform(x)
         return total
 
-    def fit(self, x: Data) -> None:
+    def after(self, first: Chain) -> Chain:
+        """All transforms of another chain, then these: the same objects, not copies."""
+        chain = Chain([*first, *self])
+        chain.names = (*first.names, *self.names)
+        return chain
+
+    def fit(self, x: Data, fitted: int = 0) -> None:
         """Fit each transform by training data x (N, *shape), as those before it make them; uint8 is read as x / 255.
+
+        The first `fitted` are fitted already.
 
         Raises:
             DataError: data are outside the domain of a transform, or a transform makes of them what is not finite.
         """
-        for stop, (name, transform) in enumerate(self._named()):
-            blocks = self._blocks(x, stop)
+        for stop, (name, transform) in list(enumerate(self._named()))[fitted:]:
+            blocks = self.blocks(x, stop)
             _check_domain(name, transform, blocks)
             transform.fit(blocks)
         self.extent(x)
@@ -99,8 +115,8 @@ class Chain(nn.ModuleList):
     def extent(self, x: Data) -> tuple[float, float]:
         """The least and the greatest value of data x (N, *shape) in the model's units; raises DataError as `fit`."""
         for stop, (name, transform) in enumerate(self._named()):
-            _check_domain(name, transform, self._blocks(x, stop))
-        least, greatest = _extent(self._blocks(x, len(self)))
+            _check_domain(name, transform, self.blocks(x, stop))
+        least, greatest = _extent(self.blocks(x))
         if not (math.isfinite(least) and math.isfinite(greatest)):
             raise DataError(f"data.transform: {', '.join(self.names)} make of some data what is not finite")
         return least, greatest
@@ -110,8 +126,8 @@ class Chain(nn.ModuleList):
         """The device of what is fitted; None: nothing is."""
         return next((buffer.device for buffer in self.buffers()), None)
 
-    def _blocks(self, x: Data, stop: int) -> Blocks:
-        """Data as the first `stop` transforms make them, without augmentations."""
+    def blocks(self, x: Data, stop: int | None = None) -> Blocks:
+        """Data as the first `stop` transforms make them, without augmentations; None: as all of them do."""
         first = [transform for _, transform in list(self._named())[:stop]]
         return Blocks(x, [each for each in first if not isinstance(each, Augmentation)], self.device)
 
@@ -160,7 +176,7 @@ def _check_domain(name: str, transform: Transform, blocks: Blocks) -> None:
         )
 
 
-def _built(config: Component.Config, schema: Schema) -> Transform:
+def _built(config: Component.Config, schema: Schema, key: str) -> Transform:
     """A transform; raises ComponentError, with its name, where it cannot be built."""
     kind, shape = cast("Any", config.component), schema.shape
     check_signatures(config)
@@ -169,7 +185,7 @@ def _built(config: Component.Config, schema: Schema) -> Transform:
         transform: Transform = kind(config, shape, **schema.answers(config.component))
     except GenkitError as error:
         raise ComponentError(
-            f"transform '{config.name}' refuses shape {shape}: {error}; leave it out of data.transform"
+            f"transform '{config.name}' refuses shape {shape}: {error}; leave it out of {key}"
         ) from error
     except Exception as error:
         message = f"transform '{config.name}' cannot be built for shape {shape}: {in_a_line(error)}{place(error)}"

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 
 from genkit.data.dataset import Dataset, as_float
+from genkit.data.steps import beside as standing_beside
 from genkit.errors import DataError, TrainingError
 from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.metrics import figures as figures_of_metrics
 from genkit.evaluation.metrics import measure, named
 from genkit.interfaces import NATS, Description, Forward, Metric
+from genkit.interfaces.component import MASK
 from genkit.model.batches import MOST
+from genkit.model.conditions import Beside
 from genkit.model.model import Model
 from genkit.model.network import evaluating
 
@@ -188,6 +191,8 @@ class _Sums:
         self.kl: Tensor | None = None
         self.means: list[Tensor] = []
         self.x, self.squares, self.errors, self.noise, self.misfit = torch.zeros(()), 0.0, 0.0, 0.0, 0.0
+        self.there: Tensor | None = None
+        """How many data have each value of series with a mask, (T, 1); None: all have all."""
         self.log_det: float | None = None
         self.values, self.is_density = 0, True
 
@@ -199,22 +204,38 @@ class _Sums:
         x, mean = forward.x.to(dtype), forward.latent.mean
         beside = model.beside(side)
         params, keywords = model.params(mean, beside), beside.of(model.likelihood)
+        mask = side[MASK] if model.schema.is_padded else None
         reconstructions = model.likelihood.mean(params, **keywords).to(dtype)
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
         if model.transforms.lasting:
-            self.log_det = (self.log_det or 0.0) + float(model.transforms.log_det(own).to(dtype).sum())
+            self.log_det = (self.log_det or 0.0) + float(model.transforms.log_det(own, mask).to(dtype).sum())
         if (divergence := forward.latent.divergence) is not None:
             row = divergence.to(dtype).sum(0).cpu()
             self.kl = row if self.kl is None else self.kl + row
         self.means.append(mean.flatten(1).cpu())
         self.is_density = model.likelihood.is_density
         self.values = math.prod(model.shape)
+        if mask is not None:
+            self._add_there(standing_beside(mask, x).sum(0).cpu())
+            x, reconstructions = model.there(x, beside), model.there(reconstructions, beside)
+            own = model.there(own, beside)
         if model.schema.columns:  # squares of columns in different units, some of them missing, add up to nothing
             return
         self.misfit += float((x - reconstructions).square().sum())
-        self.noise += _noise(model, params, keywords, reconstructions)
+        self.noise += _noise(model, params, beside, reconstructions)
         if model.transforms.inverts:
-            self._add_errors(own.to(dtype), model.transforms.inverse(reconstructions.to(own.dtype)).to(dtype))
+            own_means = model.there(model.transforms.inverse(reconstructions.to(own.dtype)), beside)
+            self._add_errors(own.to(dtype), own_means.to(dtype))
+
+    def _add_there(self, there: Tensor) -> None:
+        """Add how many data of a batch have each step, (T, 1)."""
+        self.there = there if self.there is None else self.there + there
+
+    def _variance(self, count: int) -> float:
+        """The squares around the mean of each value, in the data's own units, summed over N = `count` data."""
+        if self.there is None:
+            return self.squares - float(self.x.square().sum()) / count
+        return self.squares - float((self.x.square() / self.there.clamp_min(1)).sum())
 
     def _add_errors(self, x: Tensor, reconstructions: Tensor) -> None:
         """Add the squared errors of a batch (B, *shape), in the data's own units."""
@@ -226,7 +247,8 @@ class _Sums:
         """The means over the data."""
         means = torch.cat(self.means)
         count = len(means)
-        variance = self.squares - float(self.x.square().sum()) / count
+        variance = self._variance(count)
+        values = self.values if self.there is None else self.values * float(self.there.mean()) / count
         log_det = None if self.log_det is None else self.log_det / count
         reconstruction = self.reconstruction / count - (log_det or 0.0)
         kl = None if self.kl is None else float(self.kl.sum()) / count
@@ -240,7 +262,7 @@ class _Sums:
             elbo=elbo,
             reconstruction=reconstruction,
             kl=kl,
-            bits_per_dim=None if elbo is None else -elbo / (math.log(2) * self.values),
+            bits_per_dim=None if elbo is None else -elbo / (math.log(2) * values),
             kl_per_latent=None if self.kl is None else (self.kl / count).tolist(),
             active_units=int((means.var(0, correction=0) > ACTIVE).sum()),
             unexplained=self.errors / variance if variance > 0 else None,
@@ -250,12 +272,13 @@ class _Sums:
         )
 
 
-def _noise(model: Model, params: Tensor, keywords: Mapping[str, Tensor], means: Tensor) -> float:
+def _noise(model: Model, params: Tensor, beside: Beside, means: Tensor) -> float:
     """The squares, summed, of what a draw from p(x|z) adds to its mean; the draws of the figures stay what they are."""
     if not means.isfinite().all():
         return 0.0
     with torch.random.fork_rng():
-        return float((model.likelihood.sample(params, **keywords).to(means.dtype) - means).square().sum())
+        drawn = model.there(model.likelihood.sample(params, **beside.of(model.likelihood)).to(means.dtype), beside)
+        return float((drawn - means).square().sum())
 
 
 def _check_finite(figures: dict[str, float | None], split: str) -> None:

@@ -9,12 +9,13 @@ the batch dimension. Parts take their random numbers from `genkit.normal` and `g
 how many processes share a batch.
 """
 
+from genkit.interfaces.classes import class_indices
 from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
 from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
-from genkit.interfaces.likelihood import Likelihood
+from genkit.interfaces.likelihood import FactorizedLikelihood, Likelihood
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.part import Attached, Follower, Part, Whole
@@ -46,6 +47,7 @@ __all__ = [
     "DensitySampler",
     "Description",
     "Encoder",
+    "FactorizedLikelihood",
     "FittedPrior",
     "Follower",
     "Forward",
@@ -72,4 +74,5 @@ __all__ = [
     "TrainedModel",
     "Transform",
     "Whole",
+    "class_indices",
 ]

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from genkit.settings.base import Settings
 
-ColumnKind = Literal["numeric", "date", "boolean", "categorical", "constant"]
-"""Kinds of columns: numbers; days since 1970-01-01; one of two values; one of some categories; the same in all rows."""
+ColumnKind = Literal["numeric", "count", "date", "boolean", "categorical", "constant"]
+"""Kinds of columns: numbers; counts; days since 1970-01-01; one of two values; one of some categories; all the same."""
 
 Text = Annotated[str, Field(max_length=1000)]
 Place = Annotated[int, Field(ge=0, lt=2**31)]
@@ -60,7 +60,13 @@ class Column(Settings):
     @property
     def is_number(self) -> bool:
         """Whether its value is a real number, of any size."""
-        return self.kind in ("numeric", "date")
+        return self.kind in ("numeric", "count", "date")
+
+
+def are_counts(columns: Sequence[Column]) -> bool:
+    """Whether all columns that have places hold counts, and there are some."""
+    kinds = {column.kind for column in columns if column.width or column.mark is not None}
+    return kinds == {"count"}
 
 
 def laid_out(columns: Iterable[Column]) -> tuple[Column, ...]:

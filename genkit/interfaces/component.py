@@ -10,6 +10,9 @@ from genkit.settings.base import Settings
 
 Shape = tuple[int, ...]
 
+MASK = "mask"
+"""The side data (T,) of series (T, F): 1 for each step that is there, 0 for one that only pads or is missing."""
+
 
 class Side(NamedTuple):
     """What one of the side data holds: a tensor with a name beside x, such as the labels."""
@@ -33,6 +36,23 @@ class Schema(NamedTuple):
     """The number of training data; None: not known."""
     columns: tuple[Column, ...] = ()
     """The columns of a table, with their places in a datum; (): the data are no table."""
+    channels: tuple[str, ...] = ()
+    """The names of the F channels of series (T, F); (): they have none."""
+    lengths: tuple[int, ...] = ()
+    """How many training series have 0, 1, ..., T steps; (): all have T."""
+    channels_first: bool = False
+    """Whether convolutions read data with two axes as (C, T), as in model files of before series; else as (T, F)."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The names of the channels of series (T, F); those without a name go by their number."""
+        return self.channels or tuple(f"channel {place}" for place in range(self.shape[-1]))
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether the data are series (T, F) with a mask (T,), 0 at the steps that are not there."""
+        mask = self.side.get(MASK)
+        return len(self.shape) == 2 and mask is not None and mask.shape == self.shape[:1] and mask.classes is None
 
     def answers(self, component: type[Component]) -> dict[str, Any]:
         """The facts that a component `asks` for, by name."""
@@ -54,6 +74,8 @@ class Component:
 
     It gets them as keywords: in `__init__` their `Side`, in its methods that take data or latents a tensor
     (B, *shape)."""
+    may_read: ClassVar[tuple[str, ...]] = ()
+    """The side data that the component reads where the data have them; where they have none, it gets no keyword."""
     asks: ClassVar[tuple[str, ...]] = ()
     """The facts about the data that the component asks for, fields of `Schema` such as `("columns",)`.
 

@@ -28,6 +28,15 @@ def _share(value: Any) -> Any:
     raise PydanticCustomError("share", "must be a share from 0 to below 1, or a whole number of data")
 
 
+Classes = tuple[int | str, ...]
+"""A config field: classes by name or number."""
+
+
+def one_class(value: Any) -> Any:
+    """A tuple: one class stands for a list of one."""
+    return (value,) if isinstance(value, int | str) else value
+
+
 Share = Annotated[
     Any,
     BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)]),
@@ -73,7 +82,9 @@ class Split(NamedTuple):
     labels: Tensor | None
     """(N,) int64: indices into the classes."""
     side: Mapping[str, Tensor] = MappingProxyType({})
-    """Further side data by name, (N, ...): float32, or int64 for indices of classes."""
+    """Further side data by name, (N, ...): float32, or int64 for indices of classes.
+
+    `mask` (N, T) of series x (N, T, F) is 1 for each step that is there: others count nothing, whatever x holds."""
 
     def first(self, count: int | None) -> Split:
         """The first data, in memory; None: all of them, where they are."""
@@ -114,6 +125,8 @@ class RawData(NamedTuple):
     """The columns of a table, with their places in a datum; (): the data are no table."""
     ids: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """The names of the data of a split, one per datum, by the split's name (`train`, ...): ids, names of files."""
+    channels: tuple[str, ...] = ()
+    """The names of the F channels of series (T, F); (): they have none."""
 
 
 class DataSource(Component, ABC):
@@ -145,6 +158,15 @@ class DataSource(Component, ABC):
         split_seed: Annotated[
             int, Field(ge=0, description="the seed that chooses the data held out; independent of the run's seed")
         ] = 0
+        keep: Annotated[
+            Classes,
+            BeforeValidator(one_class, json_schema_input_type=Classes | int | str),
+            Field(
+                description="the classes that are trained on, by name or number; test and validation are shares of "
+                "their data, and the data of all other classes are the test split's, or left out where the source has "
+                "a test split of its own; none: all classes"
+            ),
+        ] = ()
         binarize: Annotated[
             Literal["dynamic"] | None,
             Field(description="dynamic: each value is drawn anew from Bernoulli(value) whenever it is used"),
@@ -156,7 +178,7 @@ class DataSource(Component, ABC):
                 "deviation 1 over the training data; the model then takes and gives values in these units"
             ),
         ] = False
-        window: Annotated[
+        shuffle_window: Annotated[
             int | None,
             Field(
                 ge=1,

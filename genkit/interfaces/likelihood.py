@@ -27,6 +27,8 @@ class Likelihood(Part, ABC):
     """The shape of the decoder's output for one datum; set in `__init__`."""
     support: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
     """The least and the greatest value of x that has a density; data outside are refused before training."""
+    whole_numbers: ClassVar[bool] = False
+    """Whether whole numbers alone have a density, as counts do; other data are refused before training."""
     is_density: ClassVar[bool] = True
     """Whether `log_prob` is a log-likelihood in nats; where it is not, no figure is called an ELBO."""
 
@@ -44,3 +46,20 @@ class Likelihood(Part, ABC):
     @abstractmethod
     def sample(self, params: Tensor) -> Tensor:
         """A draw from p(x|z): (..., *params_shape) -> (..., *shape)."""
+
+
+class FactorizedLikelihood(Likelihood):
+    """p(x|z) = Π_i p(x_i|z): each value has a density of its own, so that values that are not there count nothing.
+
+    Args:
+        config: the likelihood's options.
+        shape: the shape of one datum.
+    """
+
+    @abstractmethod
+    def log_density(self, x: Tensor, params: Tensor) -> Tensor:
+        """Log p(x_i|z) in nats per value: x (B, *shape), params (K, B, *params_shape) -> (K, B, *shape)."""
+
+    def log_prob(self, x: Tensor, params: Tensor, **side: Tensor) -> Tensor:
+        """Log p(x|z) in nats per datum: x (B, *shape), params (K, B, *params_shape) -> (K, B)."""
+        return self.log_density(x, params, **side).flatten(2).sum(2)

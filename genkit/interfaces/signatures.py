@@ -14,7 +14,7 @@ from genkit.interfaces.prior import Prior
 from genkit.interfaces.sampler import Sampler
 
 HERE = __name__.rpartition(".")[0]
-READING = {"forward", "log_prob", "mean", "sample", "critic_loss"}
+READING = {"forward", "log_prob", "log_density", "mean", "sample", "critic_loss"}
 """The methods that get side data as keywords, as `__init__` does."""
 NEWER = {
     "model": "a pass has no `model` any more: read forward.likelihood or forward.latent.extra, or write attach(model)",
@@ -29,12 +29,14 @@ def misfit(component: type[Component]) -> str | None:
         if method is declared or not inspect.isfunction(method):
             continue
         positional = list(inspect.signature(declared).parameters.values())
-        reads = component.reads if issubclass(component, Part) and _is_told(component, name) else ()
+        reads_side = issubclass(component, Part) and _is_told(component, name)
+        reads, may_read = (component.reads, component.may_read) if reads_side else ((), ())
         facts = component.asks if name == "__init__" else ()
         try:
-            inspect.signature(method).bind(*(None for _ in positional), **dict.fromkeys((*reads, *facts)))
+            inspect.signature(method).bind(*(None for _ in positional), **dict.fromkeys((*reads, *may_read, *facts)))
         except TypeError as error:
-            wanted = ", ".join([*map(_plain, positional), *reads, *facts])
+            optional = [f"{each}=None" for each in may_read]
+            wanted = ", ".join([*map(_plain, positional), *reads, *facts, *optional])
             because = f" (reads = {reads!r})" if reads else f" (asks = {facts!r})" if facts else ""
             return (
                 f"{component.__name__}.{name} has another signature than genkit calls it with{because}: {error}; "

@@ -15,6 +15,7 @@ from genkit.interfaces import (
     Component,
     Decoder,
     Encoder,
+    FactorizedLikelihood,
     Likelihood,
     Loss,
     Prior,
@@ -22,6 +23,7 @@ from genkit.interfaces import (
     Schema,
     Shape,
 )
+from genkit.interfaces.component import MASK
 from genkit.interfaces.signatures import check_signatures, remedy
 from genkit.model import trial
 from genkit.model.conditions import Conditions, conditioned_shape, keywords, placeholders, widened
@@ -42,6 +44,7 @@ def build(config: RunConfig, data: Schema | Shape) -> Model:
     """
     model = _assembled(config, data if isinstance(data, Schema) else Schema(tuple(data)))
     model.config, model.transforms = config, Chain.of(config.data.transform, model.schema)
+    model.encoder_transforms = Chain.of(config.encoder_transform, model.schema, "encoder_transform")
     _attach(model, () if config.init is None else config.init.freeze)
     with torch.random.fork_rng(), evaluating(model):
         trial.try_parts(model, torch.zeros(2, *model.shape), placeholders(model.schema, model.reads, 2))
@@ -62,6 +65,7 @@ def _assembled(config: RunConfig, schema: Schema) -> Model:
     sampler: Sampler = build_part(config.sampler, features, **keywords(config.sampler, schema))
     latent_shape = _shape_attribute(config.sampler, sampler, "latent_shape")
     likelihood: Likelihood = build_part(config.likelihood, shape, **keywords(config.likelihood, schema))
+    _check_counts_steps(config.likelihood, likelihood, schema)
     params_shape = _shape_attribute(config.likelihood, likelihood, "params_shape")
     wide = widened(latent_shape, size) if size else latent_shape
     decoder: Decoder = build_part(config.decoder, wide, params_shape, **keywords(config.decoder, schema))
@@ -73,6 +77,16 @@ def _assembled(config: RunConfig, schema: Schema) -> Model:
         prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
     check_needs(config, sampler, losses, prior)
     return Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
+
+
+def _check_counts_steps(config: Component.Config, likelihood: Likelihood, schema: Schema) -> None:
+    """Refuse a likelihood that would count the steps of series that are not there; raises ComponentError."""
+    if schema.is_padded and not isinstance(likelihood, FactorizedLikelihood) and MASK not in likelihood.reads:
+        raise ComponentError(
+            f"likelihood '{config.name}' has one density for a whole datum, and the data are series of different "
+            "lengths: steps that are not there would count; choose one with a density per value (a "
+            f"genkit.FactorizedLikelihood), or one that reads '{MASK}'"
+        )
 
 
 def _attach(model: Model, frozen: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from genkit.errors import ComponentError
 from genkit.interfaces import Component, Encoder, Schema, Shape, Side
+from genkit.interfaces.component import MASK
 
 ONE_HOT = 64
 """The largest number of classes of which each has a place of its own in the condition."""
@@ -85,8 +86,11 @@ class Beside(NamedTuple):
     """(B, C)"""
 
     def of(self, part: Any) -> dict[str, Tensor]:
-        """The keywords of a part's pass: the side data that it reads, if any."""
-        return {name: self.side[name] for name in getattr(part, "reads", ())}
+        """The keywords of a part's pass: the side data that it reads, if any, and those there that it may read."""
+        if not self.side:
+            return {}
+        more = {name: self.side[name] for name in getattr(part, "may_read", ()) if name in self.side}
+        return {**more, **{name: self.side[name] for name in getattr(part, "reads", ())}}
 
     def repeated(self, draws: int) -> Beside:
         """The same for each of some draws: (draws · B, ...), the data of one draw side by side."""
@@ -111,7 +115,8 @@ def keywords(config: Component.Config, schema: Schema) -> dict[str, Any]:
     """
     reader, remedy = f"{config.component.kind} '{config.name}'", f"choose another {config.component.kind}"
     side = {name: side_of(name, schema, reader, remedy) for name in config.component.reads}
-    return {**side, **schema.answers(config.component)}
+    more = {name: schema.side[name] for name in config.component.may_read if name in schema.side}
+    return {**more, **side, **schema.answers(config.component)}
 
 
 def widened(shape: Shape, size: int) -> Shape:
@@ -147,8 +152,9 @@ def conditioned_shape(encoder: type[Component], shape: Shape, size: int) -> Shap
 def placeholders(
     schema: Schema, names: Iterable[str], count: int, device: torch.device | None = None
 ) -> dict[str, Tensor]:
-    """Side data of zeros (count, ...) by name, with which parts are tried."""
+    """Side data of zeros (count, ...) by name, with which parts are tried; of a mask ones: all steps are there."""
     kinds = {name: torch.int64 if schema.side[name].classes else torch.float32 for name in names}
-    return {
+    values = {
         name: torch.zeros(count, *schema.side[name].shape, dtype=kind, device=device) for name, kind in kinds.items()
     }
+    return {**values, MASK: values[MASK] + 1} if MASK in values and schema.is_padded else values

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.data.checks import check_fit, check_values
+from genkit.data.checks import check_counts, check_fit, check_values
 from genkit.data.dataset import as_float
+from genkit.data.steps import blank, held
 from genkit.data.tables import table_of
 from genkit.errors import ComponentError, DataError, TrainingError
 from genkit.interfaces import Reader, Shape, Split
+from genkit.interfaces.component import MASK
 from genkit.interfaces.reader import Data
 from genkit.model.network import Network, evaluating
-from genkit.model.side import check_names, completed, own_side, rows_of
+from genkit.model.side import check_names, completed, own_side, rows_of, with_mask
 
 
 class Model(Network):
@@ -56,8 +58,9 @@ class Model(Network):
         if self.encoder is None:
             raise ComponentError("the model has no encoder: it generates, and has no latents of data to give")
         data, side = _apart(self.encoder_inputs, x, side)
-        inputs = self.fitting(data)
-        values = completed(self, self.encoder_inputs, side, len(inputs))
+        data = self._shaped(data)
+        values = completed(self, self.encoder_inputs, side, len(data))
+        inputs = self.fitting(self._whole(data, values))
 
         def means(start: int, stop: int) -> Tensor:
             rows = self.transforms(self._rows(inputs, start, stop))
@@ -65,9 +68,10 @@ class Model(Network):
 
         return self._streamed(means, len(inputs), "encode")
 
-    def decode(self, z: Tensor | np.ndarray[Any, Any], **side: Any) -> Tensor:
+    def decode(self, z: Tensor | np.ndarray[Any, Any], noise: bool = False, **side: Any) -> Tensor:
         """The mean of p(x|z), brought back by the transforms: z (N, *latent_shape) -> (N, *shape).
 
+        With `noise`, draws from p(x|z). Steps of series that are not there, by their mask or `lengths=20`, are NaN.
         Side data are as `encode` takes them, those of `decoder_inputs`. Raises ComponentError where a transform cannot
         be inverted.
         """
@@ -79,19 +83,21 @@ class Model(Network):
         values = completed(self, self.decoder_inputs, side, len(z))
 
         def means(start: int, stop: int) -> Tensor:
-            return self.transforms.inverse(self.decoded(self._rows(z, start, stop), rows_of(values, start, stop)))
+            of_rows = rows_of(values, start, stop)
+            return self.transforms.inverse(self.decoded(self._rows(z, start, stop), of_rows, noise))
 
-        return self._streamed(means, len(z), "decode")
+        return self._blank(self._streamed(means, len(z), "decode"), values)
 
-    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, **side: Any) -> Tensor:
-        """`decode(encode(x))`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
+    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, noise: bool = False, **side: Any) -> Tensor:
+        """`decode(encode(x), noise)`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
         data, side = _apart(self.inputs, x, side)
-        return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side)
+        return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side, noise)
 
     def sample(self, n: int, noise: bool = False, **side: Any) -> Tensor:
         """Generate n data (n, *shape): the means of p(x|z) for z from the prior; with `noise`, draws from p(x|z).
 
-        Side data are as `encode` takes them; classes that are left out take turns.
+        Side data are as `encode` takes them; classes that are left out take turns, and series have the lengths of the
+        training data, unless `lengths=20` says otherwise; the steps beyond are NaN.
         """
         parts = list(self.sampled(n, noise, **side))
         return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
@@ -104,8 +110,9 @@ class Model(Network):
 
         def drawn(start: int, stop: int) -> Tensor:
             with evaluating(self):
-                x = self.decoded(self.draw(stop - start), rows_of(values, start, stop), noise)
-                return _finite(self.transforms.inverse(x), "sample")
+                own = rows_of(values, start, stop)
+                x = self.decoded(self.draw(stop - start), own, noise)
+                return self._blank(_finite(self.transforms.inverse(x), "sample"), own)
 
         return self.batches["sample"].over(n, drawn, self.device)
 
@@ -124,7 +131,8 @@ class Model(Network):
     def interpolate(self, first: Tensor, last: Tensor, steps: int = 11, **side: Any) -> Tensor:
         """A path between two data x (*shape), decoded from points in equal steps between their codes.
 
-        Side data are as `encode` takes them, the same for the whole path.
+        Side data are as `encode` takes them, the same for the whole path; a mask (2, T) is that of the two series, and
+        the path has the steps of either.
 
         Returns:
             (steps, *shape): the first and the last are the reconstructions of the two data.
@@ -132,31 +140,54 @@ class Model(Network):
         if steps < 2:
             raise DataError(f"an interpolation has at least its two ends, not {steps} steps")
 
+        masks = side.get(MASK)
+        if isinstance(masks, Tensor) and masks.ndim == 2 and self.schema.is_padded:
+            side = {**side, MASK: masks.amax(0)}
+
         def path(of_encoder: Mapping[str, Any]) -> Tensor:
-            start, stop = self.encode(torch.stack([first, last]), **of_encoder)
+            own = {**of_encoder, **({} if masks is None else {MASK: masks})}
+            start, stop = self.encode(torch.stack([first, last]), **own)
             fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
             return torch.lerp(start, stop, fraction)
 
         return self._decoded_again(path, side)
 
-    def _decoded_again(self, encode: Callable[[Mapping[str, Any]], Tensor], side: Mapping[str, Any]) -> Tensor:
+    def _decoded_again(
+        self, encode: Callable[[Mapping[str, Any]], Tensor], side: Mapping[str, Any], noise: bool = False
+    ) -> Tensor:
         """Latents of data decoded again: each way takes its own of the side data, and those of neither are refused."""
+        side = with_mask(self, self.inputs, side)
         check_names(self, self.inputs, side)
         z = encode(own_side(self.encoder_inputs, side))
-        return self.decode(z, **own_side(self.decoder_inputs, side))
+        return self.decode(z, noise, **own_side(self.decoder_inputs, side))
 
     def fitting(self, x: Data | np.ndarray[Any, Any]) -> Data:
         """The data x (N, *shape), an array as a tensor.
 
         Raises DataError, and warns, where they do not fit, as `encode` says.
         """
-        x = x if isinstance(x, Reader) else _tensor(x)
-        if tuple(x.shape[1:]) != self.shape:
-            raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
+        x = self._shaped(x)
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
+        if self.likelihood.whole_numbers and not x.dtype.is_complex:
+            check_counts(x, f"likelihood '{name}'", self.transforms)
         check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
+
+    def _shaped(self, x: Data | np.ndarray[Any, Any]) -> Data:
+        """The data x (N, *shape), an array as a tensor; raises DataError where they have another shape."""
+        x = x if isinstance(x, Reader) else _tensor(x)
+        if tuple(x.shape[1:]) != self.shape or x.ndim == 0:
+            raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
+        return x
+
+    def _whole(self, x: Data, side: Mapping[str, Tensor]) -> Data:
+        """Data with a value at each step of series, whatever they hold where a step is not there."""
+        return held(x, side[MASK].to(x.device)) if self.schema.is_padded and isinstance(x, Tensor) else x
+
+    def _blank(self, x: Tensor, side: Mapping[str, Tensor]) -> Tensor:
+        """Data with NaN at the steps of series that are not there."""
+        return blank(x, side[MASK]) if self.schema.is_padded else x
 
     def _rows(self, inputs: Data, start: int, stop: int) -> Tensor:
         """Some rows on the device of the model, as it sees them."""

@@ -11,6 +11,8 @@ from genkit.interfaces import ENCODER_NEEDS, FittedPrior, Latent, Loss, Prior, S
 
 def check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss], prior: Prior | None) -> None:
     """Refuse a term that needs what the model lacks, a prior that does not fit, and an encoder that no term reads."""
+    if config.encoder is None and config.encoder_transform:
+        raise ComponentError("encoder_transform is of no use: the config has no encoder; leave it out")
     generates = sampler.has_prior or (prior is not None and not isinstance(prior, FittedPrior))
     if config.encoder is None and not generates:
         raise ComponentError(

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from genkit.config import RunConfig
 from genkit.data.dataset import DataSignature
+from genkit.data.steps import beside as standing_beside
 from genkit.data.transforming import Chain
 from genkit.errors import ConfigError
 from genkit.interfaces import (
     Component,
     Decoder,
     Encoder,
+    FactorizedLikelihood,
     FittedPrior,
     Forward,
     Latent,
@@ -32,6 +34,7 @@ from genkit.interfaces import (
     Schema,
     Shape,
 )
+from genkit.interfaces.component import MASK
 from genkit.model.batches import Batches
 from genkit.model.conditions import NOTHING, Beside, Conditions, widen
 from genkit.settings.base import nearest
@@ -69,18 +72,18 @@ class Network(nn.Module):
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [] if conditions is None else [*conditions.side]
-        self.encoder_inputs = _sorted_names(asked, (encoder, sampler))
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
+        self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
-        self.decoder_inputs = _sorted_names(asked, (decoder, likelihood))
+        self.decoder_inputs = self._names(asked, decoder, likelihood)
         """The side data that decoding and sampling take beside latents."""
-        self.reads = _sorted_names(self.inputs, losses.values())
+        self.reads = self._names(self.inputs, *losses.values())
         """The side data that a training step reads: `inputs`, and those of the terms."""
         self.condition_size = 0 if conditions is None else conditions.size
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
-        self.transforms = Chain()
-        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`."""
+        self.transforms, self.encoder_transforms = Chain(), Chain()
+        """What makes the model's units (as in `forward`) of the data's own, and of these what the encoder sees."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -117,10 +120,18 @@ class Network(nn.Module):
         if self.encoder is not None:
             latent = self._posterior(x, self.draws if draws is None else draws, beside)
             params = self.params(latent.z.flatten(0, 1), beside, len(latent.z)).unflatten(0, latent.z.shape[:2])
-            log_prob = self.likelihood.log_prob(x, params, **keywords)
+            log_prob = self.log_prob(x, params, beside)
         if self.generates:
             generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
-        return Forward(x, latent, params, log_prob, generated, self.likelihood, beside.condition)
+            generated = self.there(generated, beside)
+        seen = self.there(x, beside)
+        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
+
+    def _names(self, names: Iterable[str], *parts: Component | None) -> tuple[str, ...]:
+        """Names of side data, with those that the parts read, and of those that there are that they may read."""
+        reads = {name for part in parts for name in getattr(part, "reads", ())}
+        may_read = {name for part in parts for name in getattr(part, "may_read", ())}
+        return tuple(sorted({*names, *reads, *(may_read & self.schema.side.keys())}))
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -152,8 +163,23 @@ class Network(nn.Module):
         assert self.prior is not None
         return latent._replace(kl=None, log_ratio=latent.log_q - self.prior.log_prob(latent.z))
 
+    def there(self, x: Tensor, beside: Beside) -> Tensor:
+        """Data x (B, *shape), with 0 at the steps of series that are not there."""
+        return x * standing_beside(beside.side[MASK], x) if self.schema.is_padded else x
+
+    def log_prob(self, x: Tensor, params: Tensor, beside: Beside) -> Tensor:
+        """Log p(x|z) in nats: x (B, *shape), params (K, B, *params_shape) -> (K, B); of the steps that are there."""
+        keywords = beside.of(self.likelihood)
+        if not self.schema.is_padded or not isinstance(self.likelihood, FactorizedLikelihood):
+            plain: Tensor = self.likelihood.log_prob(x, params, **keywords)
+            return plain
+        return self.there(self.likelihood.log_density(x, params, **keywords), beside).flatten(2).sum(2)
+
     def widened(self, x: Tensor, beside: Beside) -> Tensor:
-        """Data x (B, *shape) as the encoder takes them: with the condition, if there is one."""
+        """Data x (B, *shape) as the encoder takes them: transformed for it, without padding, and with the condition."""
+        if len(self.encoder_transforms):
+            x = self.encoder_transforms(x)
+        x = self.there(x, beside)
         flat = beside.condition is not None and self.encoder is not None and self.encoder.flat
         return widen(x.flatten(1) if flat else x, beside.condition)
 
@@ -207,11 +233,6 @@ class Network(nn.Module):
     def sum_dtype(self) -> torch.dtype:
         """The type in which figures are summed: float64 where the device has it."""
         return torch.float32 if self.device.type == "mps" else torch.float64
-
-
-def _sorted_names(names: Iterable[str], parts: Iterable[Component | None]) -> tuple[str, ...]:
-    """Names of side data, with those that the parts read."""
-    return tuple(sorted({*names, *(name for part in parts for name in getattr(part, "reads", ()))}))
 
 
 @contextlib.contextmanager

@@ -11,8 +11,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from genkit.data.steps import lengths_in_turn, mask_of
 from genkit.errors import DataError
 from genkit.interfaces import Schema, Side
+from genkit.interfaces.component import MASK
+
+LENGTHS = "lengths"
+"""The name by which a caller may say how long series are, in place of their mask."""
 
 
 class SideReader(Protocol):
@@ -45,11 +50,12 @@ def completed(
         names: those that are taken: the model's `encoder_inputs` or `decoder_inputs`.
         values: the values by name: one for all data, or one for each. Classes are whole numbers, or texts, their names.
         count: the number of data, N.
-        turns: whether classes that are left out take turns, 0, 1, ..., 0, 1, ...
+        turns: whether classes that are left out take turns, 0, 1, ..., 0, 1, ..., and lengths those of the training.
 
     Raises:
         DataError: one is missing, unknown, of another shape, or no class of the model.
     """
+    values = with_mask(model, names, values)
     check_names(model, names, values)
     side = {}
     for name in names:
@@ -58,9 +64,28 @@ def completed(
             side[name] = _checked(name, values[name], what, count)
         elif turns and what.classes is not None:
             side[name] = classes_in_turn(what, count).expand(count, *what.shape)
+        elif turns and name == MASK and model.schema.is_padded:
+            steps = model.schema.shape[0]
+            side[name] = mask_of(lengths_in_turn(model.schema.lengths, count, steps), steps)
         else:
-            raise DataError(f"the model reads '{name}' beside the data, and there are none: say {name}=...")
+            or_lengths = f" or {LENGTHS}=..." if name == MASK and model.schema.is_padded else ""
+            raise DataError(f"the model reads '{name}' beside the data, and there are none: say {name}=...{or_lengths}")
     return {name: each.to(model.device) for name, each in side.items()}
+
+
+def with_mask(model: SideReader, names: Sequence[str], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Side data with the mask of series in place of their lengths, of which there may be one for all data."""
+    if LENGTHS not in values or MASK not in names or LENGTHS in names or not model.schema.is_padded:
+        return values
+    if MASK in values:
+        raise DataError(f"'{MASK}' and '{LENGTHS}' say the same: leave one of them out")
+    steps, lengths = model.schema.shape[0], _numbers(LENGTHS, values[LENGTHS])
+    if lengths.ndim > 1 or bool((lengths != lengths.round()).any()):
+        raise DataError(f"{LENGTHS}: takes a whole number for all data, or one for each, not {values[LENGTHS]!r}")
+    if lengths.numel() and not 1 <= float(lengths.min()) <= float(lengths.max()) <= steps:
+        raise DataError(f"{LENGTHS}: go from 1 to {steps}, the steps that the model has, not {values[LENGTHS]!r}")
+    rest = {name: value for name, value in values.items() if name != LENGTHS}
+    return {**rest, MASK: mask_of(lengths, steps)}
 
 
 def check_names(model: SideReader, names: Sequence[str], values: Mapping[str, Any]) -> None:

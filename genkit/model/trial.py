@@ -49,7 +49,7 @@ def try_parts(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> None:
     flat = _attempt(decoder, (draws * count, *params_shape), model.decoder, wide, **keywords)
     params = flat.unflatten(0, (draws, count))
     likelihood, keywords = f"likelihood '{config.likelihood.name}'", beside.of(model.likelihood)
-    log_prob = _attempt(likelihood, (draws, count), model.likelihood.log_prob, x, params, **keywords)
+    log_prob = _attempt(likelihood, (draws, count), model.log_prob, x, params, beside)
     mean = _attempt(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params, **keywords)
     generated = mean[0] if model.generates else None
     forward = Forward(x, latent, params, log_prob, generated, model.likelihood, beside.condition)
@@ -138,7 +138,7 @@ def _values(model: Model, x: Tensor, beside: Beside) -> tuple[Tensor, Latent, Te
     features = model.encoder(model.widened(x, beside), **beside.of(model.encoder))
     latent: Latent = model.sampler(features, 1, **beside.of(model.sampler))
     params = model.decoder(widen(latent.z[0], beside.condition), **beside.of(model.decoder))
-    log_prob = model.likelihood.log_prob(x, params.unsqueeze(0), **beside.of(model.likelihood))[0]
+    log_prob = model.log_prob(x, params.unsqueeze(0), beside)[0]
     return features, latent, params, log_prob
 
 

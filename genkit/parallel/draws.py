@@ -44,11 +44,9 @@ def rows_at_hand() -> Rows | None:
     return _at_hand
 
 
-@contextlib.contextmanager
-def sharing(total: int) -> Iterator[None]:
+def sharing(total: int) -> contextlib.AbstractContextManager[None]:
     """Let the batch inside the block be this process's rows of a batch of `total` data."""
-    with taking(rows_of(total) if count() > 1 else None):
-        yield
+    return taking(rows_of(total) if count() > 1 else None)
 
 
 @contextlib.contextmanager

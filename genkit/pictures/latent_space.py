@@ -94,13 +94,13 @@ def draw_latents(
         z = torch.cat([z, torch.rand(z.shape, generator=torch.Generator().manual_seed(0))], 1)
         axes.set(xlabel="z1", yticks=[], ylabel="(spread for the eye)")
     labels = None if split.labels is None else split.labels[:most].cpu().numpy()
-    names = _scatter(axes, z.numpy(), labels, classes)
+    names = scatter(axes, z.numpy(), labels, classes)
     if names and legend:
-        _legend(axes, names, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        add_legend(axes, names, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return suffix
 
 
-def _legend(axes: Axes, names: Sequence[str], **style: Any) -> None:
+def add_legend(axes: Axes, names: Sequence[str], **style: Any) -> None:
     """A legend with a name for each thing that is drawn; a name may begin with `_`, which else hides it."""
     handles = axes.get_legend_handles_labels()[0]
     legend = axes.legend(handles, [str(number) for number in range(len(handles))], **style)
@@ -129,7 +129,7 @@ def _widely_principal(centred: Tensor) -> tuple[Tensor, Tensor]:
     return variances, (first * variances[:2].sqrt() if wide else centred @ first).float()
 
 
-def _scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> list[str]:
+def scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> list[str]:
     """Draw points (N, 2), those of each label in a colour of their own; returns the labels' names."""
     if labels is None:
         axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.6, linewidths=0)

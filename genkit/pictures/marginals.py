@@ -18,6 +18,7 @@ from torch import Tensor
 from genkit.data.tables import EPOCH, table_of
 from genkit.interfaces import Column, Split
 from genkit.model.model import Model
+from genkit.model.side import own_side
 from genkit.pictures.latent_space import NAME
 from genkit.text import printable
 
@@ -37,13 +38,13 @@ BINS = 24
 MISSING, OTHERS = "missing", "others"
 
 
-def real_and_sampled(model: Model, split: Split, seed: int = 0) -> Figure:
-    """The marginals of a split beside those of as many rows drawn from the model, with the same side data."""
+def real_and_sampled(model: Model, split: Split, seed: int = 0) -> dict[str, Tensor]:
+    """Rows (N, D) of a split, `data`, and as many drawn from the model with the same side data, `samples`."""
     some = split.first(ROWS)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        sampled = model.sample(len(some.x), noise=True, **some.named())
-    return marginals(model.schema.columns, {"data": some.x[:], "samples": sampled})
+        sampled = model.sample(len(some.x), noise=True, **own_side(model.decoder_inputs, some.named()))
+    return {"data": some.x[:], "samples": sampled}
 
 
 def marginals(columns: Sequence[Column], tables: Mapping[str, Tensor]) -> Figure:
@@ -75,7 +76,7 @@ def marginals(columns: Sequence[Column], tables: Mapping[str, Tensor]) -> Figure
 
 def _histograms(axes: Axes, tables: Mapping[str, list[Any]]) -> None:
     """Histograms over common bins; each table's values have one weight in all."""
-    numbers = {name: np.array([_number(v) for v in values if v is not None]) for name, values in tables.items()}
+    numbers = {name: np.array([in_years(v) for v in values if v is not None]) for name, values in tables.items()}
     there = np.concatenate(list(numbers.values()))
     low, high = (float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
@@ -84,7 +85,7 @@ def _histograms(axes: Axes, tables: Mapping[str, list[Any]]) -> None:
         axes.stairs(counts / max(1, len(each)), edges, label=name, fill=index == 0, alpha=0.5 if index == 0 else 1)
 
 
-def _number(value: Any) -> float:
+def in_years(value: float | datetime.date) -> float:
     """A number, or a date as its year."""
     if isinstance(value, datetime.date):
         return 1970 + (value.toordinal() - EPOCH) / 365.2425

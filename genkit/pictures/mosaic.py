@@ -24,13 +24,11 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 CELL = 56
 """The pixels of an image, about: smaller images are enlarged by a whole factor."""
-LEAST_IMAGE = 8
-"""The least number of rows and columns for which a datum of shape (H, W) is shown as an image, not as curves."""
 
 
 def is_image(shape: Shape) -> bool:
-    """Whether data of this shape are shown as images: (1 or 3, H, W), or (H, W) of at least 8 rows and columns."""
-    return (len(shape) == 3 and shape[0] in (1, 3)) or (len(shape) == 2 and min(shape) >= LEAST_IMAGE)
+    """Whether data of this shape are shown as images: (1 or 3, H, W). Those with two axes are series (T, F)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
 
 
 def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -> Pixels:
@@ -44,7 +42,6 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     low, high = limits
     empty = x.flatten(1).isnan().all(1).tolist()
     cells = ((x - low) / max(high - low, 1e-12)).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
-    cells = cells.unsqueeze(1) if cells.ndim == 3 else cells
     enlarge = max(1, CELL // max(cells.shape[2:]))
     cells = cells.expand(-1, 3, -1, -1).repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
     n, _, height, width = cells.shape
@@ -58,14 +55,25 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
 
-def framed(pixels: Pixels, title: str, heads: Sequence[str] = ()) -> Figure:
-    """A figure with one picture, pixel for pixel, under a title; and with a head above each of its columns, if any."""
+def framed(pixels: Pixels, title: str, heads: Sequence[str] = (), curves: Sequence[str] = ()) -> Figure:
+    """A figure with one picture, pixel for pixel, under a title.
+
+    Args:
+        pixels: the picture.
+        title: the title.
+        heads: what stands above each column of the picture, if anything.
+        curves: the names of curves, below the title in the colours of a mosaic, if any; without heads.
+    """
     height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
-    figure_width, figure_height = max(width, 0.085 * len(title)), height + (0.55 if heads else 0.35)
+    figure_width, figure_height = max(width, 0.085 * len(title)), height + (0.55 if heads or curves else 0.35)
     left = round((figure_width - width) / 2 * 100)
     figure = bare_figure((figure_width, figure_height))
     figure.figimage(pixels, xo=left)
     figure.suptitle(title, fontsize=9, y=1 - 0.08 / figure_height)
+    for place, curve in enumerate(curves):
+        x, y = (place + 0.5) / len(curves), (height + 0.05) / figure_height
+        text = printable(curve, max(3, int(figure_width / len(curves) / 0.07)))
+        figure.text(x, y, text, fontsize=8, ha="center", color=f"C{place % 10}")
     for column, head in enumerate(heads):
         middle = left / 100 + width * (column + 0.5) / len(heads)
         text = printable(head, max(3, int(width / len(heads) / 0.07)))
@@ -74,9 +82,9 @@ def framed(pixels: Pixels, title: str, heads: Sequence[str] = ()) -> Figure:
 
 
 def _sequences(x: Tensor) -> Tensor:
-    """Data (N, *shape) as curves (N, T, features); the longer one of two axes, (C, T) or (T, F), is time."""
-    if x.ndim == 2:
-        return x.unsqueeze(-1)
+    """Data (N, *shape) as curves (N, T, features): (T, F) as they are, (C, n, ...) along the longer one of two axes."""
+    if x.ndim < 4:
+        return x.unsqueeze(-1) if x.ndim == 2 else x
     flat = x.flatten(2)
     return flat if flat.shape[1] >= flat.shape[2] else flat.movedim(1, 2)
 
@@ -86,13 +94,11 @@ def _curves(x: Tensor, columns: int) -> Pixels:
 
     One pair of axes holds all plots, in cells of 1 by 1: a pair of axes per plot takes a hundred times as long.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
 
     n, steps, features = x.shape
     rows = math.ceil(n / columns)
     figure = bare_figure((0.9 * columns, 0.7 * rows))
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.set_axis_off()
@@ -108,6 +114,14 @@ def _curves(x: Tensor, columns: int) -> Pixels:
     for feature in range(features):
         lines = [np.stack([across, down[index, :, feature]], 1) + cell for index, cell in cells.items()]
         axes.add_collection(LineCollection(lines, linewidths=0.8, colors=f"C{feature % 10}"))
+    return rendered(figure)
+
+
+def rendered(figure: Figure) -> Pixels:
+    """The pixels of a figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[:, :, :3].copy()
 

@@ -20,7 +20,11 @@ from genkit.data.dataset import Dataset, as_float
 from genkit.errors import GenkitError, GenkitWarning, in_a_line
 from genkit.files import atomic
 from genkit.interfaces import Split
+from genkit.interfaces.columns import are_counts
+from genkit.interfaces.component import MASK
 from genkit.model.model import Model
+from genkit.pictures import counts, series
+from genkit.pictures.column_pairs import pairs
 from genkit.pictures.latent_space import (
     NAME,
     Data,
@@ -32,8 +36,8 @@ from genkit.pictures.latent_space import (
     latent_quantiles,
     values,
 )
-from genkit.pictures.marginals import real_and_sampled
-from genkit.pictures.mosaic import Pixels, framed, mosaic
+from genkit.pictures.marginals import marginals, real_and_sampled
+from genkit.pictures.mosaic import Pixels, framed, mosaic, rendered
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
 
@@ -41,14 +45,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CURVES = 10
+"""The largest number of channels that are named by their colours."""
 COLUMNS = 20
 """The largest number of classes that each have a column in the picture of samples."""
 SAMPLES = "samples: the mean of p(x|z) for z from the prior"
 FILTERS = "what the first layer's units look for: weights, 0 is grey, each to its own largest"
+SERIES = "each channel: data, and as many draws from p(x|z) for z from the prior"
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
 
-OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals")
+OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals", "pairs", "genes", "series")
 """The pictures of data that the model gives."""
 OF_VALUES = ("reconstructions", "samples", "manifold", "traversals", "filters")
 """The pictures of data as images or curves, which rows of a table are not."""
@@ -75,38 +82,61 @@ def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder
 
 def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> dict[str, Callable[[], Figure]]:
     """The pictures that suit a model and data, each as a function that draws it."""
-    held_out = data.test or data.validation or data.train
+    held_out, of_series = data.test or data.validation or data.train, series.is_series(model.shape)
+    curves = model.schema.channel_names[:CURVES] if of_series and model.shape[1] > 1 else ()
     pictures: dict[str, Callable[[], Figure]] = {"loss": lambda: losses(history)}
     if model.encoder is not None:
-        title = "originals (odd rows) and reconstructions (even rows)"
+        title = "originals and reconstructions" if of_series else "originals (odd rows) and reconstructions (even rows)"
         pictures["reconstructions"] = lambda: framed(reconstructions(model, held_out), title)
         pictures["latents"] = lambda: latents(model, held_out, data.classes)
+        if are_counts(model.schema.columns):
+            pictures["neighbours"] = lambda: counts.neighbours(model, held_out, data.classes)
         if (weights := first_weights(model)) is not None:
-            pictures["filters"] = lambda: framed(filters(weights), FILTERS)
+            pictures["filters"] = lambda: framed(filters(weights), FILTERS, curves=curves)
         if not model.has_prior:
             pictures["activations"] = lambda: activations(model, held_out)
     if model.has_prior:
-        pictures["samples"] = lambda: framed(samples(model), SAMPLES, turns(model))
-        if model.schema.columns:
-            pictures["marginals"] = lambda: real_and_sampled(model, held_out)
+        pictures |= _generated(model, held_out)
     if model.sampler.latent_shape == (2,):
-        pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD)
+        pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD, curves=curves)
     elif len(model.sampler.latent_shape) == 1:
-        pictures["traversals"] = lambda: framed(traversals(model, held_out), TRAVERSALS)
+        pictures["traversals"] = lambda: framed(traversals(model, held_out), TRAVERSALS, curves=curves)
     left_out = {*(OF_VALUES if model.schema.columns else ()), *(() if model.decodes else OF_DATA)}
     return {name: draw for name, draw in pictures.items() if name not in left_out}
 
 
-def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12) -> Pixels:
-    """The first data, with their reconstructions below each row."""
+def _generated(model: Model, held_out: Split) -> dict[str, Callable[[], Figure]]:
+    """The pictures of what a model generates, as of `_pictures`."""
+    columns, of_series = model.schema.columns, series.is_series(model.shape)
+    pictures: dict[str, Callable[[], Figure]] = {
+        "samples": lambda: framed(samples(model), SAMPLES, () if of_series else turns(model))
+    }
+    if of_series:
+        pictures["series"] = lambda: framed(rendered(series.real_and_sampled(model, held_out)), SERIES)
+    if are_counts(columns):
+        pictures["genes"] = lambda: counts.genes(model, held_out)
+    elif columns:
+        pictures["marginals"] = lambda: marginals(columns, real_and_sampled(model, held_out))
+        if sum(column.width > 0 for column in columns) > 1:
+            pictures["pairs"] = lambda: pairs(columns, real_and_sampled(model, held_out))
+    return pictures
+
+
+def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12, noise: bool = False) -> Pixels:
+    """The first data, with their reconstructions below each row: means of p(x|z), or with `noise` draws from it.
+
+    Of series a few of them, with the reconstructions over them.
+    """
+    if series.is_series(tuple(values(data).shape[1:])):
+        return rendered(series.reconstructed(model, first(data, count), noise))
     some = first(data, count)
-    pairs = zip(as_float(values(some)).split(columns), model.reconstruct(some).split(columns), strict=True)
+    pairs = zip(as_float(values(some)).split(columns), model.reconstruct(some, noise).split(columns), strict=True)
     return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
 
 
 def turns(model: Model) -> tuple[str, ...]:
     """The names of the classes that take turns in samples, where a picture can give each a column; else none."""
-    sides = [model.schema.side[name] for name in model.decoder_inputs]
+    sides = [model.schema.side[name] for name in model.decoder_inputs if name != MASK or not model.schema.is_padded]
     if len(sides) != 1 or not sides[0].classes or sides[0].classes > COLUMNS:
         return ()
     return tuple(sides[0].names or map(str, range(sides[0].classes)))
@@ -117,6 +147,8 @@ def samples(model: Model, rows: int = 8, seed: int = 0) -> Pixels:
     columns = len(turns(model)) or 8
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        if series.is_series(model.shape):
+            return rendered(series.sampled(model, turns(model)))
         return mosaic(model.sample(rows * columns), columns, model.limits)
 
 
@@ -158,7 +190,7 @@ def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, data, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    return mosaic(model.decode(z, **beside_first(model, data)), side, model.limits, gap=3)
+    return mosaic(model.decode(z, False, **beside_first(model, data)), side, model.limits, gap=3)
 
 
 def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> Pixels:
@@ -173,7 +205,7 @@ def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> P
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
-    return mosaic(model.decode(grid.flatten(0, 1), **beside_first(model, data)), columns, model.limits)
+    return mosaic(model.decode(grid.flatten(0, 1), False, **beside_first(model, data)), columns, model.limits)
 
 
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:

@@ -11,20 +11,22 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any
 
 from genkit import config
 from genkit.config import RunConfig
 from genkit.data.assumptions import doubts
-from genkit.data.checks import check_range
-from genkit.data.dataset import Dataset
+from genkit.data.checks import check_support
+from genkit.data.classes import differing
+from genkit.data.dataset import Dataset, DataSignature
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
-from genkit.errors import ConfigError, GenkitError, GenkitWarning
+from genkit.data.steps import those_there
+from genkit.data.transforming import Chain
+from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
-from genkit.interfaces import Component
-from genkit.interfaces.data import NAMES
+from genkit.interfaces import DataSource
 from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.parallel import group
@@ -34,6 +36,7 @@ from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plu
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import CODE_WORD, names_file
 from genkit.runs import threads
+from genkit.runs.asking import check_asked
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
@@ -81,7 +84,8 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
         model = build(run_config, data.schema)
     model.transforms = data.transforms  # fitted to the training data; from here on the model's own
     for split in filter(None, (data.train, data.validation, data.test)):
-        check_range(split.x, *model.likelihood.support, f"likelihood '{run_config.likelihood.name}'", data.transforms)
+        check_support(split.x, model.likelihood, f"likelihood '{run_config.likelihood.name}'", data.transforms)
+    model.encoder_transforms = encoder_transforms(run_config, data)
     check_last_batch(model, len(data.train.x), run_config.training.batch_size)
     check_monitors(model, run_config.training, data)
     check_accumulation(model, run_config.training)
@@ -92,6 +96,14 @@ def prepare(run_config: RunConfig, folder: Path | None = None) -> tuple[Dataset,
     for doubt in [*doubts(data, model.data.range), *of_schedules]:
         warnings.warn(doubt, GenkitWarning, stacklevel=3)
     return data, model
+
+
+def encoder_transforms(run_config: RunConfig, data: Dataset) -> Chain:
+    """The transforms of a config's encoder, fitted to training data in the model's units; raises DataError."""
+    chain = Chain.of(run_config.encoder_transform, data.schema, "encoder_transform")
+    if len(chain):
+        chain.after(data.transforms).fit(those_there(data.train), fitted=len(data.transforms))
+    return chain
 
 
 def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool = False) -> tuple[Model, Dataset]:
@@ -108,26 +120,62 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     Raises:
         ConfigError: an override changes something else than the data, or a file from elsewhere names files.
         RunError: the data of the config are not those of the training.
+        DataError: the model reads classes, and the data have others.
         GenkitError: the model or its data cannot be loaded.
     """
+    overrides = list(overrides)
+    model, data_config = model_and_data_config(path, overrides)
+    data = load_for(model, data_config)
+    if overrides:
+        warn_of(data.doubts)
+    else:
+        check_data(_signature(model), data.signature(data_config.name), path, accept_changes)
+    return model, data
+
+
+def model_and_data_config(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, DataSource.Config]:
+    """A trained model, and the options of its data, with overrides; raises ConfigError as `reopen` does."""
     model, overrides = weights.load(path), list(overrides)
     for assignment in overrides:
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
-    assert model.data is not None
     if not weights.is_of_run(path):
-        _check_asked(path, model.config.data, overrides)
+        check_asked(path, model.config.data, overrides)
     data_config = anchored(model.config.data, _folder_of(path))
     if overrides:  # what is typed here starts in the working directory
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
-    data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
-    for doubt in data.doubts if overrides else ():
-        warnings.warn(doubt, GenkitWarning, stacklevel=3)
-    if not overrides:
-        check_data(model.data, data.signature(data_config.name), path, accept_changes)
-    return model, data
+    return model, data_config
+
+
+def load_for(model: Model, data_config: DataSource.Config) -> Dataset:
+    """Data as a trained model takes them: with its scaling, its transforms, its columns and its classes.
+
+    Raises:
+        DataError: the model reads classes, and the data have others; or as loading does.
+    """
+    data = load_data(data_config, _signature(model).scaling, model.transforms, model.schema)
+    read = {name: side for name, side in model.schema.side.items() if name in model.reads}
+    for name in differing(data.side, read):
+        trained = read[name].names or ()
+        others = ", ".join(each for each in data.side[name].names or () if each not in trained)
+        raise DataError(
+            f"data '{data_config.name}': the model reads '{name}', and was trained on the classes "
+            f"{', '.join(trained)}; leave {others} out of the data"
+        )
+    return data
+
+
+def _signature(model: Model) -> DataSignature:
+    assert model.data is not None
+    return model.data
+
+
+def warn_of(doubts: Iterable[str]) -> None:
+    """Warn (GenkitWarning) of what may be a mistake in data."""
+    for doubt in doubts:
+        warnings.warn(doubt, GenkitWarning, stacklevel=4)
 
 
 def _folder_of(path: str | Path) -> Path | None:
@@ -135,30 +183,6 @@ def _folder_of(path: str | Path) -> Path | None:
     if hub.is_address(path):
         return None
     return started_in(RunDirectory(Path(path) if Path(path).is_dir() else Path(path).parent))
-
-
-def _check_asked(path: str | Path, data: Component.Config, overrides: Iterable[str]) -> None:
-    """Refuse data that a model file from elsewhere names by text, such as paths, and no override; ConfigError."""
-    asked = {assignment.partition("=")[0].strip() for assignment in overrides}
-    for name, field in type(data).model_fields.items():
-        value, option = getattr(data, name), f"data.{field.alias or name}"
-        free = _is_free(field.annotation) and NAMES not in field.metadata
-        by_text = free and value != field.default and re.search("['\"]", repr(value))
-        if name != "name" and by_text and not asked & {"data", option}:
-            raise ConfigError(
-                f"{path}: says {option}={str(value)!r}, and what a model file from elsewhere names is read only if "
-                f"asked for; say what to read: {option}=..."
-            )
-
-
-def _is_free(annotation: Any) -> bool:
-    """Whether an option may hold any text, not only some words."""
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if isinstance(annotation, type) and issubclass(annotation, Component.Config):
-        return False  # a part is chosen by its name
-    parts = [part for part in get_args(annotation) if part not in (type(None), ...)]
-    return get_origin(annotation) is not Literal and (not parts or any(map(_is_free, parts)))
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:

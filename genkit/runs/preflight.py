@@ -11,7 +11,7 @@ import torch
 
 from genkit.config import RunConfig
 from genkit.data import assumptions
-from genkit.data.checks import check_range
+from genkit.data.checks import check_support
 from genkit.data.dataset import Dataset
 from genkit.data.extent import extents
 from genkit.data.loading import load as load_data
@@ -23,6 +23,7 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.runs.costs import memory, step_seconds
 from genkit.runs.memory import free
+from genkit.runs.opening import encoder_transforms
 from genkit.runs.starting import trained_parts
 from genkit.training.devices import check_precision, choose_device
 from genkit.training.guards import check_accumulation, check_last_batch, check_monitors, schedule_doubts
@@ -91,6 +92,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
         seed_everything(config.seed, 0)
         model = _attempt(report, lambda: _meta_model(config, data.schema))
         _attempt(report, lambda: _check_support(config, data))
+        _attempt(report, lambda: encoder_transforms(config, data))
         if model is None:
             return report
         report.parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -125,8 +127,7 @@ def _check_support(config: RunConfig, data: Dataset) -> None:
     """Refuse data outside the likelihood's support; raises DataError with the first split that has some."""
     likelihood: Any = config.likelihood.component
     for name, split in _splits(data).items():
-        low, high = likelihood.support
-        check_range(split.x, low, high, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
+        check_support(split.x, likelihood, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
 
 
 def _meta_model(config: RunConfig, schema: Schema) -> Model:

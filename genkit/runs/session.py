@@ -139,6 +139,7 @@ class Session:
             seed_everything(self.run.config.seed, 0)
             fresh = build(self.run.config, self.run.data.schema)
         fresh.transforms = self.run.model.transforms  # they are fitted to the data, and not trained
+        fresh.encoder_transforms = self.run.model.encoder_transforms
         self.trainer.load_state_dict({"model": fresh.state_dict(), "optimizers": {}, "states": self.start})
 
     def keep_fit(self) -> None:

@@ -19,8 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genkit.data.steps import mask_of
 from genkit.errors import GenkitError
 from genkit.interfaces import Side
+from genkit.interfaces.columns import are_counts
+from genkit.interfaces.component import MASK
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
@@ -93,7 +96,7 @@ class _Encoder(_Some):
     def __init__(self, model: Model) -> None:
         if model.encoder is None:
             raise GenkitError("the model has no encoder; export its decoder")
-        super().__init__(model, model.encoder, model.sampler, model.transforms)
+        super().__init__(model, model.encoder, model.sampler, model.transforms, model.encoder_transforms)
 
     def forward(self, x: Tensor, *side: Tensor) -> Tensor:
         values = _by_name(self.whole[0].encoder_inputs, side)
@@ -155,17 +158,21 @@ def _module(model: Model, part: Part) -> tuple[nn.Module, Inputs, Names]:
 def _inputs(model: Model, part: Part, size: int) -> Inputs:
     """Random inputs (size, ...) of a part: points near 0 for the decoder, else values in the range of the data.
 
-    Classes that the model is given take turns; other side data are 0.
+    Classes that the model is given take turns, and so do the lengths of series; other side data are 1.
     """
     generator = torch.Generator().manual_seed(size)
     side = placeholders(model.schema, _side_of(model, part), size)
     of_side = [values + _places(model.schema.side[name], values) for name, values in side.items()]
+    if model.schema.is_padded:
+        of_side[[*side].index(MASK)] = mask_of(torch.arange(size) % model.shape[0] + 1, model.shape[0])
     if part == "decoder":
         return torch.randn(size, *model.sampler.latent_shape, generator=generator), *of_side
-    if model.schema.columns:
+    counts = are_counts(model.schema.columns)
+    if model.schema.columns and not counts:
         return _table(model, size, generator), *of_side
     low, high = model.limits
-    return low + (high - low) * torch.rand(size, *model.shape, generator=generator), *of_side
+    x = low + (high - low) * torch.rand(size, *model.shape, generator=generator)
+    return x.round() if counts else x, *of_side
 
 
 def _table(model: Model, size: int, generator: torch.Generator) -> Tensor:
@@ -183,8 +190,8 @@ def _table(model: Model, size: int, generator: torch.Generator) -> Tensor:
 
 
 def _places(side: Side, values: Tensor) -> Tensor:
-    """The class of each datum in turn; 0 for numbers."""
-    return torch.zeros_like(values) if side.classes is None else classes_in_turn(side, len(values))
+    """The class of each datum in turn; 1 for numbers."""
+    return torch.ones_like(values) if side.classes is None else classes_in_turn(side, len(values))
 
 
 def exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgram:

@@ -82,7 +82,7 @@ class Updater:
         gradients = [_ordered(like(gradient, parameter)) for parameter, gradient in pairs]
         kept = self._kept if len(pairs) == len(group["params"]) else self._kept_of(parameter for parameter, _ in pairs)
         scaling = {key: value for key in SCALING if (value := getattr(self, key, None)) is not None}
-        self.update(kept._replace(parameters=parameters, gradients=gradients), group, scaling)
+        self.update(Tensors(parameters, gradients, kept.moments, kept.steps, kept.counts), group, scaling)
 
     def _kept_of(self, parameters: Iterable[Tensor]) -> Tensors:
         states = [self.state[parameter] for parameter in parameters]

@@ -201,8 +201,7 @@ def sides_of(model: Model, x: Tensor) -> dict[str, Tensor]:
 def log_prob_of(model: Model, passed: Forward) -> Tensor:
     """Log p(x|z) of a pass, (K, B), computed from its `params`."""
     assert passed.params is not None
-    keywords = model.beside(sides_of(model, passed.x)).of(model.likelihood)
-    return model.likelihood.log_prob(passed.x, passed.params, **keywords)
+    return model.log_prob(passed.x, passed.params, model.beside(sides_of(model, passed.x)))
 
 
 def tensors_of(passed: Forward) -> dict[str, tuple[Tensor, int]]:

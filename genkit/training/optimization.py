@@ -86,7 +86,7 @@ class Optimization:
         for owner in gradients:
             optimizer = self.optimizers[owner]
             for parameter, gradient in zip(self.parameters[owner], gradients[owner], strict=True):
-                parameter.grad = None if gradient is None else like(gradient, parameter)
+                parameter.grad = gradient
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)  # type: ignore[arg-type]  # it asks for param_groups alone
             if owner in self.clip_norms:
@@ -102,10 +102,11 @@ class Optimization:
 
     def set_rates(self, epoch: float) -> float:
         """Set every learning rate to its schedule's value after `epoch` epochs; returns the model's."""
-        for owner, schedule in self.schedules.items():
+        rates = {owner: value_at(schedule, epoch) for owner, schedule in self.schedules.items()}
+        for owner, rate in rates.items():
             for group in self.optimizers[owner].param_groups:
-                group["lr"] = value_at(schedule, epoch)
-        return value_at(self.schedules[MODEL], epoch)
+                group["lr"] = rate
+        return rates[MODEL]
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the optimizers by owner, as torch gives them, and of the scaler, or None."""

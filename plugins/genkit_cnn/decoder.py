@@ -20,11 +20,12 @@ from genkit_cnn.layers import (
     Layer,
     Normalize,
     Shaped,
+    StepsFirst,
     before,
     block,
-    check_shape,
     initialize,
     inverted,
+    maps_of,
     naming,
 )
 
@@ -51,7 +52,8 @@ class CNNDecoder(Decoder):
     Args:
         config: the layers.
         latent_shape: any shape.
-        out_shape: (C, T), (C, H, W) or (C, D, H, W), of any sizes.
+        out_shape: (T, F), (C, H, W) or (C, D, H, W), of any sizes; convolutions of series go along T, over F channels.
+        channels_first: whether data with two axes are (C, T), as in model files of before series.
 
     Example:
         >>> import torch
@@ -59,6 +61,8 @@ class CNNDecoder(Decoder):
         >>> decoder(torch.zeros(5, 2)).shape
         torch.Size([5, 3, 31, 17])
     """
+
+    asks = ("channels_first",)
 
     class Config(Decoder.Config):
         """Options of the convolutional decoder."""
@@ -77,11 +81,11 @@ class CNNDecoder(Decoder):
         activation: Function = "relu"
         init: Initialization = "torch"
 
-    def __init__(self, config: Config, latent_shape: Shape, out_shape: Shape) -> None:
+    def __init__(self, config: Config, latent_shape: Shape, out_shape: Shape, channels_first: bool = False) -> None:
         super().__init__(config, latent_shape, out_shape)
-        check_shape("decoder 'cnn'", out_shape)
-        layers = _with_channels(config.layers, out_shape[0])
-        sizes = _sizes(config.layers, out_shape[1:])
+        out_channels, *ends = maps_of("decoder 'cnn'", out_shape, channels_first)
+        layers = _with_channels(config.layers, out_channels)
+        sizes = _sizes(config.layers, tuple(ends))
         channels = config.channels or layers[0].channels
         parts: list[nn.Module] = [nn.Flatten()]
         width = math.prod(latent_shape)
@@ -103,11 +107,13 @@ class CNNDecoder(Decoder):
                 else:
                     parts.append(convolution)
             channels = layer.channels
+        if len(out_shape) == 2 and not channels_first:
+            parts.append(StepsFirst())
         self.layers = nn.Sequential(*parts)
         initialize(self.layers, config.init)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z (B, *latent_shape) -> parameters of p(x|z) (B, C, n, ...)."""
+        """z (B, *latent_shape) -> parameters of p(x|z) (B, *out_shape)."""
         params: Tensor = self.layers(z)
         return params
 

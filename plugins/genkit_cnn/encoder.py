@@ -17,9 +17,10 @@ from genkit_cnn.layers import (
     Initialization,
     Layer,
     Normalize,
+    StepsFirst,
     block,
-    check_shape,
     initialize,
+    maps_of,
     naming,
 )
 
@@ -29,7 +30,8 @@ class CNNEncoder(Encoder):
 
     Args:
         config: the layers.
-        shape: (C, T), (C, H, W) or (C, D, H, W), of any sizes.
+        shape: (T, F), (C, H, W) or (C, D, H, W), of any sizes; convolutions of series go along T, over F channels.
+        channels_first: whether data with two axes are (C, T), as in model files of before series.
 
     Example:
         >>> import torch
@@ -38,6 +40,8 @@ class CNNEncoder(Encoder):
         >>> encoder(torch.zeros(5, 3, 31, 17)).shape
         torch.Size([5, 640])
     """
+
+    asks = ("channels_first",)
 
     class Config(Encoder.Config):
         """Options of the convolutional encoder."""
@@ -51,16 +55,15 @@ class CNNEncoder(Encoder):
         activation: Function = "relu"
         init: Initialization = "torch"
 
-    def __init__(self, config: Config, shape: Shape) -> None:
+    def __init__(self, config: Config, shape: Shape, channels_first: bool = False) -> None:
         super().__init__(config, shape)
-        check_shape("encoder 'cnn'", shape)
-        channels, sizes = shape[0], shape[1:]
-        parts: list[nn.Module] = []
+        channels, *sizes = maps_of("encoder 'cnn'", shape, channels_first)
+        parts: list[nn.Module] = [StepsFirst()] if len(shape) == 2 and not channels_first else []
         for number, layer in enumerate(config.layers):
             with naming(f"encoder 'cnn': layers[{number}]"):
-                convolution = Convolution(layer, channels, sizes)
+                convolution = Convolution(layer, channels, tuple(sizes))
                 parts += block(layer, convolution, channels, config.normalization, config.activation)
-            channels, sizes = layer.channels, convolution.sizes
+            channels, sizes = layer.channels, [*convolution.sizes]
         parts.append(nn.Flatten())
         width = channels * math.prod(sizes)
         for wider in config.dense:
@@ -71,6 +74,6 @@ class CNNEncoder(Encoder):
         initialize(self.layers, config.init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, n, ...) -> features (B, width)."""
+        """x (B, *shape) -> features (B, width)."""
         features: Tensor = self.layers(x)
         return features

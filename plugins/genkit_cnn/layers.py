@@ -234,12 +234,30 @@ def naming(place: str) -> Iterator[None]:
         raise ComponentError(f"{place}: {error}") from None
 
 
-def check_shape(who: str, shape: Shape) -> None:
-    """Refuse data that are not channels with one to three axes."""
+def maps_of(who: str, shape: Shape, channels_first: bool) -> Shape:
+    """The shape (C, n, ...) of data as convolutions read them: of series (T, F) it is (F, T).
+
+    Args:
+        who: the part, for messages.
+        shape: the shape of a datum.
+        channels_first: whether data with two axes are (C, T) already.
+
+    Raises:
+        ComponentError: the data have other than one to three axes beside channels.
+    """
     if len(shape) - 1 not in CONVOLUTIONS:
         raise ComponentError(
-            f"{who} takes channels and one to three axes, (C, T), (C, H, W) or (C, D, H, W), not data of shape {shape}"
+            f"{who} takes series (T, F), images (C, H, W) or volumes (C, D, H, W), not data of shape {shape}"
         )
+    return shape[::-1] if len(shape) == 2 and not channels_first else shape
+
+
+class StepsFirst(nn.Module):
+    """Maps (B, F, T) -> series (B, T, F), and back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return x.transpose(1, 2)
 
 
 def _padding(n: int, layer: Shaped) -> int:

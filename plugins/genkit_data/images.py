@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import warnings
@@ -10,48 +9,41 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
-from genkit.errors import DataError, GenkitWarning, RunError
-from genkit.files import atomic
+from genkit.data.units import as_float
+from genkit.errors import DataError, GenkitWarning
 from genkit.interfaces import DataSource, RawData
-from genkit.interfaces.data import FILE, RELATIVE
+from genkit.interfaces.data import FILE, NAMES, RELATIVE
 from genkit_data import folders, pixels
+from genkit_data.decoded import CACHE, Decoded, cached, keep
+from genkit_data.folders import Part
+from genkit_data.labelling import labelled
 from genkit_data.pixels import Picture, UnreadableError
 
-CACHE = ".genkit-images-{}.safetensors"
 COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 LEAST_BITS = 12
 """The fewest bits per value for which the largest value of 16-bit images is no surprise."""
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-
-
-class Decoded(NamedTuple):
-    """The images of a folder, decoded."""
-
-    pixels: Tensor
-    """(N, C, H, W): uint8 where all images have 8 bits and no range is stated, else float32."""
-    broken: dict[str, str]
-    """The files that are no data, each with the reason, which is empty where it is damaged."""
-    notes: tuple[str, ...]
-    doubts: tuple[str, ...]
+Pixels = Annotated[int, Field(ge=1)]
 
 
 class Images(DataSource):
     """Images of one size: (N, 1, height, width) in grey or (N, 3, height, width) in colour.
 
-    Each sub-folder is a class with its name; if images lie directly in the folder, there are no labels. Folders train/
-    and test/ (and val/) alone are splits, with the classes in them. Names that start with a dot, and what systems leave
-    behind, are no data. Images are decoded in parallel, brought to the size (the shorter side scaled, the middle cut
-    out), and kept in one file in the folder, which is used again as long as the images and the options stay the same.
+    Each sub-folder is a class with its name, unless `labels` names a table that gives each file its class; if images
+    lie directly in the folder, there are no labels. Folders train/ and test/ (and val/) alone are splits, with the
+    classes in them; splits may have roots of their own, too. The id of an image is its path in the root. Names that
+    start with a dot, and what systems leave behind, are no data. Images are decoded in parallel, brought to the size
+    (the shorter side scaled, the middle cut out), and kept in one file in the folder, which is used again as long as
+    the images and the options stay the same.
 
     Images of 8 bits are bytes; 16 bits are read as v / 65535, 12 bits in a TIFF as v / 4095, floats as they are, unless
     `range` states which values are black and white. Transparent pixels show the background.
@@ -66,9 +58,32 @@ class Images(DataSource):
         name: Literal["images"] = "images"
         root: Annotated[str, FILE, Field(description=f"the folder of the images, {RELATIVE}")]
         size: Annotated[
-            tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
+            tuple[Pixels, Pixels],
             Field(description="the size that images are brought to: [height, width] in pixels"),
         ]
+        test_root: Annotated[
+            str | None, FILE, Field(description="the folder of the test images; null: they are in `root`")
+        ] = None
+        validation_root: Annotated[
+            str | None, FILE, Field(description="the folder of the validation images; null: they are in `root`")
+        ] = None
+        labels: Annotated[
+            str | None,
+            FILE,
+            Field(description="a table (CSV, TSV, Parquet) with the class of each image; null: by the sub-folders"),
+        ] = None
+        label_columns: Annotated[
+            tuple[str, str],
+            NAMES,
+            Field(description="the columns of that table: of the images' paths in their root, and of their labels"),
+        ] = ("file", "label")
+        patch: Annotated[
+            tuple[Pixels, Pixels] | None,
+            Field(
+                description="cuts each image, of the size, into patches of [height, width], each of which is a datum; "
+                "null: none"
+            ),
+        ] = None
         colour: Annotated[bool, Field(description="whether images have three channels; false: one, grey")] = False
         background: Annotated[
             Literal["white", "black"] | tuple[Byte, Byte, Byte],
@@ -95,42 +110,102 @@ class Images(DataSource):
             bool, Field(description="whether the decoded images are kept in a file in the folder, for the next run")
         ] = True
 
+        @model_validator(mode="after")
+        def _patches_fill_the_size(self) -> Images.Config:
+            if self.patch and (self.size[0] % self.patch[0] or self.size[1] % self.patch[1]):
+                raise PydanticCustomError("patch", "size must be a multiple of patch, in height and in width")
+            return self
+
     config: Config
 
     def load(self) -> RawData:
-        """Read the folder; raises DataError naming what is missing or broken."""
-        root = Path(self.config.root).expanduser()
-        if not root.is_dir():
-            raise DataError(f"data.root: {root} is no folder")
-        names = folders.listing(root, CACHE.format("*"))
-        decoded = self._decoded(root, names.files)
-        good = [path for path in (each.relative_to(root) for each in names.files) if str(path) not in decoded.broken]
-        raw = folders.arranged(decoded.pixels, good, self.config.folders)
-        return raw._replace(notes=(*decoded.notes, *raw.notes, *names.notes()), doubts=(*decoded.doubts, *raw.doubts))
+        """Read the folders; raises DataError naming what is missing or broken."""
+        parts: dict[str, Part] = {}
+        notes: list[str] = []
+        doubts: list[str] = []
+        broken: set[str] = set()
+        for role, (option, root) in self._roots().items():
+            names = folders.listing(root, CACHE.format("*"), option)
+            decoded = self._decoded(root, names.files, option)
+            files = [
+                each for each in (path.relative_to(root) for path in names.files) if str(each) not in decoded.broken
+            ]
+            own, divided, doubtful = folders.divided(decoded.pixels, files, self.config.folders, role)
+            for twice in own.keys() & parts.keys():
+                raise DataError(f"{option}: data.root has a folder of the {twice} split too; leave one of them out")
+            parts |= own
+            broken |= decoded.broken.keys()
+            where = "" if role == "train" else f"{role} split: "
+            notes += [where + each for each in (*decoded.notes, *divided, *names.notes())]
+            doubts += [where + each for each in (*decoded.doubts, *doubtful)]
+        raw = folders.joined(self._tiled(self._labelled(parts, broken)))
+        return raw._replace(notes=(*notes, *raw.notes, *self._patches()), doubts=(*doubts, *raw.doubts))
 
-    def _decoded(self, root: Path, files: list[Path]) -> Decoded:
+    def _roots(self) -> dict[str, tuple[str, Path]]:
+        """The option and the folder of each split that has one; raises DataError where one lies in another."""
+        config = self.config
+        named = {"train": config.root, "validation": config.validation_root, "test": config.test_root}
+        roots: dict[str, tuple[str, Path]] = {}
+        for role, name in named.items():
+            if name is None:
+                continue
+            option, root = "data.root" if role == "train" else f"data.{role}_root", Path(name).expanduser()
+            if not root.is_dir():
+                raise DataError(f"{option}: {root} is no folder")
+            for other, before in roots.values():
+                real, earlier = root.resolve(), before.resolve()
+                if real.is_relative_to(earlier) or earlier.is_relative_to(real):
+                    raise DataError(
+                        f"{option}: {root} and {other}, {before}, share images: each split has a folder of its own; "
+                        "where they lie in one folder as train and test, data.root alone names that folder"
+                    )
+            roots[role] = option, root
+        return roots
+
+    def _patches(self) -> tuple[str, ...]:
+        """A note on patches, where there are some."""
+        if self.config.patch is None:
+            return ()
+        height, width = self.config.patch
+        return (f"patches of {height}×{width}: those of one image are in several splits, where splits have no folders",)
+
+    def _labelled(self, parts: dict[str, Part], broken: set[str]) -> dict[str, Part]:
+        """The images with the labels of the table, where there is one."""
+        if self.config.labels is None:
+            return parts
+        return labelled(parts, Path(self.config.labels).expanduser(), self.config.label_columns, broken)
+
+    def _tiled(self, parts: dict[str, Part]) -> dict[str, Part]:
+        """The images of one type in all splits, cut into patches where the config asks for them."""
+        if len({part.pixels.dtype for part in parts.values()}) > 1:
+            parts = {role: part._replace(pixels=as_float(part.pixels)) for role, part in parts.items()}
+        if self.config.patch is None:
+            return parts
+        return {role: part.tiled(self.config.patch) for role, part in parts.items()}
+
+    def _decoded(self, root: Path, files: list[Path], option: str) -> Decoded:
         """The images that can be read, from the cache if it holds these images."""
         signature = self._signature(root, files)
         cache = root / CACHE.format(signature[:16])
-        decoded = _cached(cache, signature) if self.config.cache else None
+        decoded = cached(cache, signature) if self.config.cache else None
         if decoded is None:
             decoded = self._decode(root, files)
             if self.config.cache:
-                _keep(cache, decoded, signature)
+                keep(cache, decoded, signature)
         if decoded.broken:
-            self._say(root, decoded.broken, len(files))
+            self._say(f"{option}: {root}", decoded.broken, len(files))
         return decoded
 
-    def _say(self, root: Path, broken: dict[str, str], count: int) -> None:
+    def _say(self, where: str, broken: dict[str, str], count: int) -> None:
         """Refuse broken images, or warn of them, as the config asks."""
         names = [f"{name} ({reason})" if reason else name for name, reason in broken.items()]
         named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         if self.config.broken == "refuse" or len(broken) == count:
             raise DataError(
-                f"data.root: {root}: {len(broken)} of {count} images cannot be read: {named}; remove them, or "
+                f"{where}: {len(broken)} of {count} images cannot be read: {named}; remove them, or "
                 "leave them out with data.broken=skip"
             )
-        warnings.warn(f"{root}: left out {len(broken)} images that cannot be read: {named}", GenkitWarning, 2)
+        warnings.warn(f"{where}: left out {len(broken)} images that cannot be read: {named}", GenkitWarning, 2)
 
     def _signature(self, root: Path, files: Iterable[Path]) -> str:
         """A hash of the files and the options, which changes with them."""
@@ -149,7 +224,7 @@ class Images(DataSource):
         broken = {name: each for name, each in zip(names, pictures, strict=True) if isinstance(each, str)}
         facts = Counter(fact for each in good for fact in each.facts if fact != pixels.BYTES)
         notes = tuple(f"{fact} ({count:,})" for fact, count in facts.items())
-        return Decoded(self._scaled(good), broken, notes, self._doubts(good))
+        return Decoded(self._stacked(good), broken, notes, self._doubts(good))
 
     def _read(self, path: Path) -> Picture | str:
         """The image, or the reason why it is none."""
@@ -160,18 +235,11 @@ class Images(DataSource):
         except UnreadableError as error:
             return str(error)
 
-    def _scaled(self, pictures: Sequence[Picture]) -> Tensor:
-        """The pixels (N, C, H, W) of pictures: bytes as bytes where all are, else from 0 for black to 1 for white."""
-        low, high = self.config.range or (0.0, 0.0)
-        if self.config.range and not low < high:
-            raise DataError(f"data.range: the least value {low:g} must lie below the greatest, {high:g}")
-        as_bytes = self.config.range is None and all(each.pixels.dtype == np.uint8 for each in pictures)
-        shape = (len(pictures), 3 if self.config.colour else 1, *self.config.size)
-        stack: np.ndarray[Any, Any] = np.empty(shape, np.uint8 if as_bytes else np.float32)
-        for row, each in zip(stack, pictures, strict=True):
-            width = high - low if self.config.range else each.white
-            row[...] = each.pixels if as_bytes else (each.pixels.astype(np.float32) - low) / width
-        return torch.from_numpy(stack)
+    def _stacked(self, pictures: Sequence[Picture]) -> Tensor:
+        """The pixels (N, C, H, W) of pictures, of which there may be none."""
+        if not pictures:
+            return torch.empty(0, 3 if self.config.colour else 1, *self.config.size)
+        return pixels.stacked(pictures, self.config.range)
 
     def _doubts(self, pictures: Sequence[Picture]) -> tuple[str, ...]:
         """What may be wrong about the scale of images that have more than 8 bits."""
@@ -191,27 +259,3 @@ class Images(DataSource):
                 f"bits are used; data.range=[0,{2 ** max(1, int(greatest).bit_length()) - 1}] states them",
             )
         return ()
-
-
-def _cached(path: Path, signature: str) -> Decoded | None:
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("signature") != signature:
-                return None
-            facts = json.loads(metadata["facts"])
-            return Decoded(file.get_tensor("pixels"), facts["broken"], tuple(facts["notes"]), tuple(facts["doubts"]))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
-        return None
-
-
-def _keep(path: Path, decoded: Decoded, signature: str) -> None:
-    """Replace earlier caches; a folder that cannot be written has no cache, and is read anew each time."""
-    facts = json.dumps({"broken": decoded.broken, "notes": decoded.notes, "doubts": decoded.doubts})
-    with contextlib.suppress(RunError, OSError):
-        for old in path.parent.glob(CACHE.format("*")):
-            old.unlink(missing_ok=True)
-        with atomic.replacing(path) as temporary:
-            save_file({"pixels": decoded.pixels}, temporary, metadata={"signature": signature, "facts": facts})

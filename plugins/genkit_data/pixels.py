@@ -6,10 +6,15 @@ C channels, H height, W width.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +27,8 @@ MODES = {"1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LA", "PA", "La",
 TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
 BITS_PER_SAMPLE = 258
 """The tag of a TIFF file for the bits that a value has, of the 16 that hold it."""
+ORIENTATION, LYING = 274, 4
+"""The tag of EXIF for how an image is turned, and the greatest value for which its rows are rows."""
 LARGE = 2**24
 """The pixels of an image above which only one is decoded at a time."""
 
@@ -45,11 +52,13 @@ class UnreadableError(Exception):
     """An image that is no data; the text is the reason, or empty where the file is damaged."""
 
 
-def read(path: Path, size: tuple[int, int], colour: bool, background: tuple[int, int, int], ranged: bool) -> Picture:
+def read(
+    path: Path | IO[bytes], size: tuple[int, int], colour: bool, background: tuple[int, int, int], ranged: bool
+) -> Picture:
     """An image, brought to the size.
 
     Args:
-        path: the file.
+        path: the file, or its bytes.
         size: height and width; the shorter side is scaled, the middle cut out.
         colour: whether there are three channels, not one.
         background: the colour, in bytes, behind transparent pixels.
@@ -74,6 +83,39 @@ def read(path: Path, size: tuple[int, int], colour: bool, background: tuple[int,
         raise UnreadableError("too large for the memory") from None
     except Exception:  # pillow's decoders raise nearly anything for damaged files
         raise UnreadableError from None
+
+
+def upright_size(path: Path | IO[bytes]) -> tuple[int, int]:
+    """The height and the width of an image as it is looked at; raises UnreadableError where the file is damaged."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as image:
+            turned = image.getexif().get(ORIENTATION, 1) > LYING
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception:  # pillow's decoders raise nearly anything for damaged files
+        raise UnreadableError from None
+
+
+def stacked(pictures: Sequence[Picture], limits: tuple[float, float] | None) -> Tensor:
+    """Pictures of one size as (N, C, H, W): bytes as bytes where all are, else from 0 for black to 1 for white.
+
+    Args:
+        pictures: the pictures, at least one.
+        limits: the values of the files that become 0 and 1; None: by the depth of each.
+
+    Raises:
+        DataError: the limits do not rise.
+    """
+    low, high = limits or (0.0, 0.0)
+    if limits and not low < high:
+        raise DataError(f"data.range: the least value {low:g} must lie below the greatest, {high:g}")
+    as_bytes = limits is None and all(each.pixels.dtype == np.uint8 for each in pictures)
+    stack: Array = np.empty((len(pictures), *pictures[0].pixels.shape), np.uint8 if as_bytes else np.float32)
+    for row, each in zip(stack, pictures, strict=True):
+        width = high - low if limits else each.white
+        row[...] = each.pixels if as_bytes else (each.pixels.astype(np.float32) - low) / width
+    return torch.from_numpy(stack)
 
 
 def _decoded(

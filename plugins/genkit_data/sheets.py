@@ -38,7 +38,9 @@ class Sheet(NamedTuple):
         return f"{self.where}: {self.unit} {self.lines[row]:,}, column '{printable(column)}'"
 
 
-def read_sheet(path: Path, delimiter: str | None, encoding: str, drop: Collection[str] = ()) -> Sheet:
+def read_sheet(
+    path: Path, delimiter: str | None, encoding: str, drop: Collection[str] = (), option: str = "data.path"
+) -> Sheet:
     """The table of a file: Parquet by its suffix, else text with a delimiter.
 
     Args:
@@ -46,12 +48,13 @@ def read_sheet(path: Path, delimiter: str | None, encoding: str, drop: Collectio
         delimiter: what stands between fields; None: found in the header.
         encoding: how the text is coded; a byte order mark is passed over.
         drop: columns whose cells are not wanted, which may hold anything.
+        option: the option that names the file, for messages.
 
     Raises:
         DataError: the file is missing, empty, not text, or no table; with the line and the remedy.
     """
-    where = f"data.path: {path}"
-    size = check_file(path, "data.path")
+    where = f"{option}: {path}"
+    size = check_file(path, option)
     check_memory(GROWTH * size, where)
     if path.suffix.lower() in PARQUET:
         return _parquet(path, where, drop)

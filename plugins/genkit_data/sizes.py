@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from genkit.errors import DataError
@@ -45,3 +48,10 @@ def check_memory(needed: int, where: str) -> None:
             f"{where}: takes {needed / 2**30:,.1f} GiB of memory, and {available / 2**30:,.1f} GiB are free; take "
             "fewer data, or another machine"
         )
+
+
+def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+    """Refuse an array that takes more than the free memory, in its own type and in float32; raises DataError."""
+    count = math.prod(shape)
+    converted = 0 if dtype in (np.uint8, np.float32) else 4 * count
+    check_memory(count * dtype.itemsize + converted, where)

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from genkit.errors import DataError
-from genkit_data.sizes import check_file, check_memory
+from genkit_data.scientific import HDF5, MATLAB, hdf5, mat
+from genkit_data.sizes import check_array, check_file
 
-SUFFIXES = (".npy", ".npz", ".safetensors")
+SUFFIXES = (".npy", ".npz", ".safetensors", *HDF5, MATLAB)
 NPY = ".npy"
 PLAIN = (torch.float16, torch.float32, torch.float64)
 """The types of floating-point numbers that numpy has too."""
@@ -36,7 +37,7 @@ class Stored(Mapping[str, Array]):
     """The arrays of a file by name (x in a .npy file), read when they are asked for.
 
     Args:
-        path: the file: .npy, .npz or .safetensors.
+        path: the file, with one of the SUFFIXES.
         option: the option that names it, for messages.
 
     Raises:
@@ -50,12 +51,22 @@ class Stored(Mapping[str, Array]):
         self.where = f"{option}: {path}"
         size = check_file(path, option)
         with self._damage():
-            self.readers = _safetensors(path) if path.suffix == ".safetensors" else _numpy(path, size, self.where)
+            self.readers = self._read(path, size)
+
+    def _read(self, path: Path, size: int) -> dict[str, Callable[[], Array]]:
+        if path.suffix == ".safetensors":
+            return _safetensors(path)
+        if path.suffix in HDF5:
+            return hdf5(path, self.where)
+        return mat(path, self.where) if path.suffix == MATLAB else _numpy(path, size, self.where)
 
     def __getitem__(self, name: str) -> Array:
         read = self.readers[name]
         with self._damage():
             return read()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.readers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.readers)
@@ -133,5 +144,4 @@ def _check_header(stream: IO[bytes], size: int, where: str) -> None:
     held, promised = size - stream.tell(), math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or (promised > held and not dtype.hasobject):
         raise ValueError(f"promises an array of shape {shape}, {promised:,} bytes, and holds {held:,}")
-    converted = 0 if dtype in (np.uint8, np.float32) else 4 * math.prod(shape)
-    check_memory(promised + converted, where)
+    check_array(shape, dtype, where)

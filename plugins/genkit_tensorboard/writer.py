@@ -15,8 +15,11 @@ from torch.utils.tensorboard.summary import hparams
 
 from genkit.data.dataset import as_float
 from genkit.errors import GenkitWarning, in_a_line, place
+from genkit.interfaces import Split
+from genkit.model.model import Model
 from genkit.pictures import plots
-from genkit.pictures.mosaic import is_image
+from genkit.pictures.mosaic import is_image, mosaic
+from genkit.pictures.series import is_series, shown
 from genkit.record.run import Run
 from genkit.record.scores import EpochRecord, Scores
 from genkit.text import printable
@@ -99,12 +102,14 @@ class RunWriter:
 
     def _images(self, epoch: int) -> None:
         run = self.run
-        if run.model.encoder is not None and run.model.decodes:
+        if not run.model.decodes or run.model.schema.columns:  # rows of a table are no images
+            return
+        if run.model.encoder is not None:
             held_out = run.data.test or run.data.validation or run.data.train
             with _each_alone("reconstructions"):
                 rebuilt = plots.reconstructions(run.model, held_out)
                 self.writer.add_image("reconstructions", rebuilt, epoch, dataformats="HWC")
-        if run.model.has_prior and run.model.decodes:
+        if run.model.has_prior:
             with _each_alone("samples"):
                 self.writer.add_image("samples", plots.samples(run.model), epoch, dataformats="HWC")
 
@@ -119,7 +124,8 @@ class RunWriter:
             labels, classes = held_out.labels[:count].tolist(), run.data.classes
             names = [printable(classes[label] if classes else label) or "(no name)" for label in labels]
         z = nn.functional.pad(z, (0, max(0, DIMENSIONS - z.shape[1])))
-        self.writer.add_embedding(z, names, _thumbnails(held_out.x[:count].cpu()), run.history[-1].epoch, "latents")
+        thumbnails = _thumbnails(_pictured(run.model, held_out.first(count)))
+        self.writer.add_embedding(z, names, thumbnails, run.history[-1].epoch, "latents")
 
 
 @contextlib.contextmanager
@@ -133,10 +139,12 @@ def _each_alone(part: str) -> Iterator[None]:
 
 
 def _thumbnails(x: Tensor) -> Tensor | None:
-    """Square images (N, 3, S, S) with values from 0 to 1, or None for data (N, *shape) that are no images.
+    """Square images (N, 3, S, S) with values from 0 to 1; None for data (N, *shape) that are neither images nor series.
 
-    Larger images are made smaller, as one picture holds all of them; a grey margin makes them square.
+    Series are drawn as curves. Larger images are made smaller, as one picture holds all of them; a grey margin makes
+    them square.
     """
+    x = _curves(x) if is_series(tuple(x.shape[1:])) else x
     if not is_image(tuple(x.shape[1:])):
         return None
     height, width = x.shape[-2:]
@@ -145,7 +153,6 @@ def _thumbnails(x: Tensor) -> Tensor | None:
     small = []
     for batch in x.split(BATCH):
         images = as_float(batch).nan_to_num()
-        images = images.unsqueeze(1) if images.ndim == 3 else images
         if size < longer:
             form = [max(1, round(side * size / longer)) for side in (height, width)]
             images = nn.functional.interpolate(images, form, mode="area")
@@ -156,6 +163,21 @@ def _thumbnails(x: Tensor) -> Tensor | None:
     across, down = size - images.shape[3], size - images.shape[2]
     edges = (across // 2, across - across // 2, down // 2, down - down // 2)
     return nn.functional.pad(images, edges, value=0.5).expand(-1, 3, -1, -1)
+
+
+def _pictured(model: Model, split: Split) -> Tensor:
+    """The data of a split; of series with NaN at the steps that are not there."""
+    return shown(model, split) if is_series(model.shape) else split.x[:].cpu()
+
+
+def _curves(x: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) of series x (N, T, F), with a line per channel."""
+    columns = math.ceil(len(x) ** 0.5)
+    rows = math.ceil(len(x) / columns)
+    picture = torch.from_numpy(mosaic(x, columns, (0.0, 1.0)))
+    height, width = picture.shape[0] // rows, picture.shape[1] // columns
+    cells = picture.view(rows, height, columns, width, 3).permute(0, 2, 4, 1, 3)
+    return cells.reshape(rows * columns, 3, height, width)[: len(x)]
 
 
 def _is_picture_epoch(epoch: int, epochs: int) -> bool:

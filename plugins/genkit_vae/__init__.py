@@ -2,15 +2,27 @@
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
+from genkit_vae.counts import NegativeBinomialLikelihood, PoissonLikelihood
 from genkit_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genkit_vae.losses import KL, Reconstruction
 from genkit_vae.mixed import MixedLikelihood
 from genkit_vae.samplers import GaussianSampler
 
-__all__ = ["KL", "BernoulliLikelihood", "GaussianLikelihood", "GaussianSampler", "MixedLikelihood", "Reconstruction"]
+__all__ = [
+    "KL",
+    "BernoulliLikelihood",
+    "GaussianLikelihood",
+    "GaussianSampler",
+    "MixedLikelihood",
+    "NegativeBinomialLikelihood",
+    "PoissonLikelihood",
+    "Reconstruction",
+]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """A sampler, three likelihoods and two loss terms."""
-    return [GaussianSampler, BernoulliLikelihood, GaussianLikelihood, MixedLikelihood, Reconstruction, KL]
+    """A sampler, five likelihoods and two loss terms."""
+    likelihoods = (BernoulliLikelihood, GaussianLikelihood, MixedLikelihood)
+    of_counts = (PoissonLikelihood, NegativeBinomialLikelihood)
+    return [GaussianSampler, *likelihoods, *of_counts, Reconstruction, KL]

@@ -14,10 +14,10 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from genkit.interfaces import Likelihood, Shape
+from genkit.interfaces import FactorizedLikelihood, Shape
 
 
-class BernoulliLikelihood(Likelihood):
+class BernoulliLikelihood(FactorizedLikelihood):
     """p(x|z) = Π Bernoulli(x; sigmoid(params)); params are logits.
 
     -log p is the binary cross-entropy summed over the datum, written as softplus(l) − x·l, which never overflows.
@@ -31,7 +31,7 @@ class BernoulliLikelihood(Likelihood):
 
     support = (0.0, 1.0)
 
-    class Config(Likelihood.Config):
+    class Config(FactorizedLikelihood.Config):
         """The Bernoulli likelihood has no options."""
 
         name: Literal["bernoulli"] = "bernoulli"
@@ -40,9 +40,9 @@ class BernoulliLikelihood(Likelihood):
         super().__init__(config, shape)
         self.params_shape = shape
 
-    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """x (B, *shape), logits (K, B, *shape) -> (K, B) nats."""
-        return (x * params - F.softplus(params)).flatten(2).sum(2)
+    def log_density(self, x: Tensor, params: Tensor) -> Tensor:
+        """x (B, *shape), logits (K, B, *shape) -> (K, B, *shape) nats."""
+        return x * params - F.softplus(params)
 
     def mean(self, params: Tensor) -> Tensor:
         """The probabilities."""
@@ -59,7 +59,7 @@ def _number_or_learned(value: Any) -> Any:
     raise PydanticCustomError("scale", "must be a number above 0, or 'learned'")
 
 
-class GaussianLikelihood(Likelihood):
+class GaussianLikelihood(FactorizedLikelihood):
     """p(x|z) = N(x; params, scale² I), with a fixed or a learned scale.
 
     A learned scale is one number for all values, fitted with the weights (Rybkin et al. 2021, arXiv:2006.13202,
@@ -70,7 +70,7 @@ class GaussianLikelihood(Likelihood):
         shape: any shape.
     """
 
-    class Config(Likelihood.Config):
+    class Config(FactorizedLikelihood.Config):
         """Options of the Gaussian likelihood."""
 
         name: Literal["gaussian"] = "gaussian"
@@ -92,10 +92,10 @@ class GaussianLikelihood(Likelihood):
         else:
             self.register_buffer("log_scale", torch.tensor(math.log(config.scale)), persistent=False)
 
-    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
-        """x (B, *shape), means (K, B, *shape) -> (K, B) nats."""
+    def log_density(self, x: Tensor, params: Tensor) -> Tensor:
+        """x (B, *shape), means (K, B, *shape) -> (K, B, *shape) nats."""
         squares = ((x - params) * torch.exp(-self.log_scale)).square()
-        return -(squares / 2 + self.log_scale + math.log(2 * math.pi) / 2).flatten(2).sum(2)
+        return squares / -2 - self.log_scale - math.log(2 * math.pi) / 2
 
     def mean(self, params: Tensor) -> Tensor:
         """The params themselves."""

@@ -30,7 +30,7 @@ def byte_data(largest, *shape):
     [
         (byte_data(255), "bytes, read as x / 255", "1×8×8 as (C, H, W), 1 channel of 8×8"),
         (torch.rand(4, 3, 5, 6), "numbers as they are", "3×5×6 as (C, H, W), 3 channels of 5×6"),
-        (torch.rand(4, 50, 3), "numbers as they are", "50×3 as (T, F), 50 steps of 3 values; convolutions read (C, T)"),
+        (torch.rand(4, 50, 3), "numbers as they are", "50×3 as (T, F), 50 steps of 3 values"),
         (torch.rand(4, 7), "numbers as they are", "rows of 7 values"),
         (torch.rand(4, 1, 2, 3, 4), "numbers as they are", "1×2×3×4 as (C, D, H, W), 1 channel of 2×3×4"),
     ],

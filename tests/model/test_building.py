@@ -64,7 +64,7 @@ DECODERS: dict[str, dict[str, Any]] = {
 }
 SAMPLERS: dict[str, list[str]] = {"gaussian": ["reconstruction", "kl"], "point": ["reconstruction", "l1"]}
 REFUSED: dict[tuple[str, Shape], str] = {
-    ("cnn", (12,)): "takes channels and one to three axes, (C, T), (C, H, W) or (C, D, H, W), not data of shape (12,)",
+    ("cnn", (12,)): "takes series (T, F), images (C, H, W) or volumes (C, D, H, W), not data of shape (12,)",
     ("rnn", (2, 6, 6, 6)): "takes sequences (T, F), (T,) or images (C, H, W), not data of shape (2, 6, 6, 6)",
 }
 

@@ -34,8 +34,8 @@ def grey(value: float) -> list[int]:
     [
         ((1, 2, 2), True),
         ((3, 5, 6), True),
-        ((8, 8), True),
-        ((28, 9), True),
+        ((8, 8), False),
+        ((28, 9), False),
         ((7, 30), False),
         ((2, 8, 8), False),
         ((64,), False),
@@ -78,13 +78,6 @@ def test_colour_images_keep_their_channels() -> None:
     assert picture[2, 57].tolist() == [0, 0, 0]
 
 
-def test_matrices_are_images_without_channels() -> None:
-    x = torch.zeros(2, 8, 9)
-    x[1, 0, 8] = 1
-    assert np.array_equal(mosaic(x, 2, (0, 1)), mosaic(x.unsqueeze(1), 2, (0, 1)))
-    assert mosaic(x, 2, (0, 1))[2, 2 + 54 + 2 + 53].tolist() == [255, 255, 255]
-
-
 def test_limits_are_black_and_white_and_what_lies_outside_is_cut() -> None:
     x = torch.tensor([[[[-3.0, -1.0], [0.0, 7.0]]]])
     picture = mosaic(x, 1, (-1, 1))
@@ -101,7 +94,7 @@ def height(cell: np.ndarray[Any, Any], colour: tuple[int, int, int] = (31, 119, 
     return 1 - float(np.nonzero(found)[0].mean()) / len(cell)
 
 
-@pytest.mark.parametrize("shape", [(20,), (1, 20), (1, 5, 2, 2)])
+@pytest.mark.parametrize("shape", [(20,), (20, 1), (1, 5, 2, 2)])
 def test_other_data_are_curves_on_a_common_scale(shape: Shape) -> None:
     x = torch.stack([torch.full(shape, value) for value in (0.25, 0.75, 0.0)])
     x[2].view(-1)[-1] = 1  # the third goes over the whole scale
@@ -113,15 +106,17 @@ def test_other_data_are_curves_on_a_common_scale(shape: Shape) -> None:
 
 
 def test_a_datum_of_several_curves_shows_each() -> None:
-    x = torch.tensor([0.2, 0.8, 0.0, 1.0]).reshape(1, 4, 1).repeat(1, 1, 12)  # (1, 4 curves, 12 steps)
+    x = torch.tensor([0.2, 0.8, 0.0, 1.0]).reshape(1, 1, 4).repeat(1, 12, 1)  # (1, 12 steps, 4 curves)
     picture = mosaic(x, 1, (0, 1))
     assert height(picture) == pytest.approx(0.2, abs=0.1)
     assert height(picture, (255, 127, 14)) == pytest.approx(0.8, abs=0.1)
 
 
-def test_the_longer_axis_of_a_sequence_is_time() -> None:
-    curves = torch.tensor([[0.2, 0.8, 0.0, 1.0]]).unsqueeze(1).repeat(1, 12, 1)  # (1, 12 steps, 4 curves)
-    assert np.array_equal(mosaic(curves, 1, (0, 1)), mosaic(curves.movedim(1, 2), 1, (0, 1)))
+def test_the_first_axis_of_a_series_is_time_however_short() -> None:
+    x = torch.zeros(1, 2, 12)
+    x[0, :, 0] = torch.tensor([0.0, 1.0])  # the first channel rises over two steps, the others lie below it
+    up = [height(cell) for cell in np.array_split(mosaic(x, 1, (0, 1)), 4, axis=1)[1:3]]
+    assert up[0] < up[1] - 0.2
 
 
 def test_a_framed_picture_is_shown_pixel_for_pixel(tmp_path: Path) -> None:

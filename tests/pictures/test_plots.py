@@ -74,7 +74,7 @@ def cells(picture: np.ndarray[Any, Any], rows: int, columns: int, height: int, w
 
 
 def test_reconstructions_lie_below_their_originals() -> None:
-    model: Any = SimpleNamespace(reconstruct=lambda x: 1 - x, limits=(0.0, 1.0))
+    model: Any = SimpleNamespace(reconstruct=lambda x, noise: 1 - x, limits=(0.0, 1.0))
     x = torch.tensor([0.0, 0.2, 0.4, 0.6]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
     shown = cells(plots.reconstructions(model, x, count=3, columns=2), 4, 2, 56, 56)
     assert (shown == shown[:, :, :1, :1]).all()
@@ -251,7 +251,7 @@ ALWAYS = {"filters.png", "reconstructions.png", "samples.png", "latents.png", "l
     ("latent", "shape", "labelled", "more"),
     [
         (2, (1, 4, 4), True, {"manifold.png"}),
-        (2, (8, 8), False, {"manifold.png"}),
+        (2, (8, 8), False, {"manifold.png", "series.png"}),
         (3, (3, 4, 4), False, {"traversals.png"}),
         (1, (6,), True, {"traversals.png"}),
     ],

@@ -37,11 +37,12 @@ def seeded() -> Iterator[None]:
 
 
 def encoder(shape: Shape, *layers: dict[str, Any], **options: Any) -> CNNEncoder:
-    return CNNEncoder(CNNEncoder.Config.model_validate({"layers": list(layers), **options}), shape)
+    return CNNEncoder(CNNEncoder.Config.model_validate({"layers": list(layers), **options}), shape, channels_first=True)
 
 
 def decoder(latent: Shape, shape: Shape, *layers: dict[str, Any], **options: Any) -> CNNDecoder:
-    return CNNDecoder(CNNDecoder.Config.model_validate({"layers": list(layers), **options}), latent, shape)
+    config = CNNDecoder.Config.model_validate({"layers": list(layers), **options})
+    return CNNDecoder(config, latent, shape, channels_first=True)
 
 
 def vae(shape: Shape, **changes: Any) -> Model:
@@ -583,9 +584,9 @@ def test_a_plain_convolution_with_a_stride_is_refused_in_a_decoder(stride: int) 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 2, 3, 4, 5)])
 def test_data_that_are_no_maps_are_refused(shape: Shape) -> None:
-    with pytest.raises(ComponentError, match=r"encoder 'cnn' takes channels .*\(C, H, W\).* not data of shape"):
+    with pytest.raises(ComponentError, match=r"encoder 'cnn' takes series .*\(C, H, W\).* not data of shape"):
         encoder(shape, {"channels": 2})
-    with pytest.raises(ComponentError, match=r"decoder 'cnn' takes channels .*\(C, H, W\).* not data of shape"):
+    with pytest.raises(ComponentError, match=r"decoder 'cnn' takes series .*\(C, H, W\).* not data of shape"):
         decoder((2,), shape, {"channels": 2}, {})
 
 

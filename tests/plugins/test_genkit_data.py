@@ -21,7 +21,7 @@ from genkit.data import loading
 from genkit.data.dataset import SPLITS, as_float
 from genkit.errors import DataError
 from genkit.interfaces import RawData
-from genkit_data import MNIST, Arrays, Digits, idx
+from genkit_data import MNIST, Arrays, Digits, idx, stored
 from genkit_data.mnist import MIRRORS, PUBLISHED
 
 Array = np.ndarray[Any, Any]
@@ -260,6 +260,13 @@ def test_other_numbers_are_taken_as_they_are(tmp_path: Path, dtype: Any) -> None
     assert raw.train.x.dtype == torch.float32
 
 
+def test_an_array_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, original = [], stored._array
+    monkeypatch.setattr(stored, "_array", lambda *about: read.append(about) or original(*about))
+    arrays(saved(tmp_path / "data.npy", x=np.zeros((4, 2))))
+    assert len(read) == 1
+
+
 def test_one_number_a_datum_becomes_one_dimension(tmp_path: Path) -> None:
     assert arrays(saved(tmp_path / "data.npy", x=np.array([1.5, 2, 3]))).train.x.tolist() == [[1.5], [2], [3]]
 
@@ -332,7 +339,7 @@ def test_text_labels_name_the_classes(tmp_path: Path) -> None:
     assert raw.train.labels.tolist() == [1, 0, 1]
 
 
-@pytest.mark.parametrize("labels", [np.zeros((3, 1), dtype=int), np.array([0.5, 1, 2])])
+@pytest.mark.parametrize("labels", [np.zeros((3, 1, 1), dtype=int), np.array([0.5, 1, 2]), np.zeros(3, complex)])
 def test_labels_that_are_none_are_refused(tmp_path: Path, labels: Array) -> None:
     with pytest.raises(DataError, match="labels are whole numbers or text"):
         arrays(saved(tmp_path / "data.npz", x=np.zeros((3, 2)), labels=labels))
@@ -362,10 +369,20 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path, suffix: str) -> None:
         arrays(path)
 
 
-@pytest.mark.parametrize("x", [np.array([["a", "b"]]), np.zeros((2, 2), dtype=complex)])
-def test_arrays_without_numbers_are_refused(tmp_path: Path, x: Array) -> None:
-    with pytest.raises(DataError, match="not numbers"):
-        arrays(saved(tmp_path / "data.npy", x=x))
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.array([["a", "b"]]), "holds <U1, not numbers that are read: floating-point, whole, or true and false"),
+        (np.zeros((2, 2), dtype=complex), "holds complex128, not numbers .*; take their magnitude"),
+        (np.zeros((2, 2), dtype="V2"), r"holds \|V2, not numbers .* bfloat16 so, which \.safetensors names"),
+        (np.zeros(2, dtype=[("a", "f4")]), "not numbers"),
+        (np.zeros(2, dtype="M8[s]"), "not numbers"),
+    ],
+)
+@pytest.mark.parametrize("mapped", [True, False])
+def test_arrays_without_numbers_are_refused(tmp_path: Path, x: Array, message: str, mapped: bool) -> None:
+    with pytest.raises(DataError, match=message):
+        arrays(saved(tmp_path / "data.npy", x=x), mapped=mapped)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])

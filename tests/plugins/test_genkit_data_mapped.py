@@ -37,7 +37,7 @@ def images() -> np.ndarray[Any, Any]:
 
 
 def config_of(path: object, **options: Any) -> dict[str, Any]:
-    return {**CONFIG, "data": {"name": "arrays", "path": path, "window": 100, **options}}
+    return {**CONFIG, "data": {"name": "arrays", "path": path, "shuffle_window": 100, **options}}
 
 
 def shards_of(folder: Path, x: np.ndarray[Any, Any], count: int = 12) -> str:
@@ -231,7 +231,7 @@ def peak_of(process: Any, environment: dict[str, str], *words: object) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not say what memory is anonymous")
 def test_data_larger_than_memory_take_little_of_it(tmp_path, process, environment):
     size = int(float(os.environ.get("GENKIT_LARGE", "2e9")))  # 3e10 where there is time
-    config = {**config_of("", window=None, mapped=True, validation=500, test=500), "training": {"steps": 2}}
+    config = {**config_of("", shuffle_window=None, mapped=True, validation=500, test=500), "training": {"steps": 2}}
     peaks = {}
     for name, count in (("few", 2000), ("many", size // 4096)):
         x = np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", np.float32, (count, 1024))

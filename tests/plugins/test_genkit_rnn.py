@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from genkit.errors import ComponentError
-from genkit.interfaces import Shape
+from genkit.interfaces import Shape, Side
 from genkit.runs.opening import as_config, prepare
 from genkit.training.epochs import fit
 from genkit.training.seeds import own_random_state
@@ -327,3 +327,32 @@ def test_a_recurrent_vae_learns_sines_better_than_their_mean(cell: str, tmp_path
     losses = [record.validation.loss for record in history if record.validation is not None]
     assert losses[-1] < losses[0]
     assert losses[-1] - constant < (of_the_mean - constant) / 3
+
+
+# Series with a mask
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_masked_layers_are_those_of_torch_on_packed_sequences(cell: str, bidirectional: bool) -> None:
+    config = RNNEncoder.Config.model_validate({"hidden": 4, "layers": 2, "cell": cell, "bidirectional": bidirectional})
+    masked = RNNEncoder(config, (9, 3), mask=Side((9,)))
+    reference = TORCHS_OWN[cell](3, 4, 2, batch_first=True, bidirectional=bidirectional)
+    for name, own in reference.named_parameters():
+        kind, level = name.removesuffix("_reverse").rsplit("_l", 1)
+        source = masked.rnn.layers[int(level)][int(name.endswith("_reverse"))]  # type: ignore[union-attr, index]
+        own.data = getattr(source, f"{kind}_l0").data
+    x, lengths = torch.randn(4, 9, 3), torch.tensor([9, 4, 1, 6])
+    mask = (torch.arange(9) < lengths[:, None]).float()
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    state = reference(packed)[1]
+    last = (state[0] if isinstance(state, tuple) else state)[-(1 + bidirectional) :].movedim(0, 1).flatten(1)
+    torch.testing.assert_close(masked(x, mask), last)
+    assert count(masked) == count(reference)
+
+
+def test_steps_that_are_missing_within_a_series_are_passed_over() -> None:
+    masked = RNNEncoder(RNNEncoder.Config(hidden=4, bidirectional=True), (6, 2), mask=Side((6,)))
+    x, there = torch.randn(1, 6, 2), torch.tensor([True, False, True, True, False, True])
+    front = torch.cat([x[:, there], x[:, ~there]], 1)
+    torch.testing.assert_close(masked(x, there.float()[None]), masked(front, torch.tensor([[1.0, 1, 1, 1, 0, 0]])))

@@ -233,7 +233,7 @@ def sprite_of(run: Run) -> np.ndarray[Any, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "square"),
-    [((1, 48, 24), 48), ((1, 24, 48), 48), ((29, 12), 29), ((12, 29), 29), ((3, 9, 10), 10), ((1, 100, 50), 64)],
+    [((1, 48, 24), 48), ((1, 24, 48), 48), ((29, 12), 64), ((12, 29), 64), ((3, 9, 10), 10), ((1, 100, 50), 64)],
 )
 def test_thumbnails_have_any_form(tmp_path: Path, shape: tuple[int, ...], square: int) -> None:
     run = genkit.run(small(tmp_path, shape), out=tmp_path / "run")
@@ -249,6 +249,20 @@ def test_a_thumbnail_lies_in_the_middle_of_its_square() -> None:
     assert shown.shape == (2, 3, 8, 8)
     torch.testing.assert_close(shown[0, 0, :, 2:6], x[0] / 31)
     assert (shown[:, :, :, [0, 1, 6, 7]] == 0.5).all()
+
+
+def test_thumbnails_of_series_are_curves() -> None:
+    x = torch.zeros(5, 20, 1)
+    x[:, 10:] = 1
+    x[0] = torch.nan  # no step is there
+    shown = _thumbnails(x)
+    assert shown is not None
+    assert shown.shape == (5, 3, 64, 64)
+    assert torch.equal(shown[1], shown[2])
+    darker = (shown[1] < 0.9).any(0)[12:52, 6:58]
+    low, high = (darker[:, half].float().argmax(0).float().mean() for half in (slice(0, 20), slice(32, 52)))
+    assert low > high  # the curve rises from its left half to its right one
+    assert float(shown[0].std()) < float(shown[1].std())
 
 
 def test_the_sprite_of_many_large_images_is_no_larger_than_tensorboard_shows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import genkit_tensorboard
 from genkit.registry.registry import installed
@@ -20,13 +21,17 @@ OPTIONS = {
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
     "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
+    "likelihood/poisson": [{}, {"zero_inflated": True}],
+    "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
     "loss/adversarial": [
         {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
     ],
     "data/waves": [{"count": 30, "length": 8}],
 }
-NEED_FILES = {"data/arrays", "data/images", "data/mnist", "data/table"}
+NEED_FILES = {
+    f"data/{name}" for name in ("activations", "arrays", "counts", "huggingface", "images", "mnist", "series", "table")
+}
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -62,10 +67,26 @@ def test_arrays_keep_the_contract(tmp_path):
     assert broken(PARTS["data/arrays"], {"name": "arrays", "path": str(tmp_path / "made.npz")}) == []
 
 
+def test_activations_keep_the_contract(tmp_path):
+    np.save(tmp_path / "made.npy", np.arange(24, dtype=np.float32).reshape(6, 4))
+    assert broken(PARTS["data/activations"], {"name": "activations", "path": str(tmp_path / "made.npy")}) == []
+
+
+def test_series_keep_the_contract(tmp_path):
+    np.save(tmp_path / "made.npy", np.random.default_rng(0).normal(size=(300, 2)))
+    options = {"name": "series", "path": str(tmp_path / "made.npy"), "window": 8}
+    assert broken(PARTS["data/series"], options) == []
+
+
 def test_tables_keep_the_contract(tmp_path):
     rows = [f"{number / 4},{'ab'[number % 2]}" for number in range(40)]
     (tmp_path / "made.csv").write_text("\n".join(["size,kind", *rows, ""]))
     assert broken(PARTS["data/table"], {"name": "table", "path": str(tmp_path / "made.csv")}) == []
+
+
+def test_counts_keep_the_contract(tmp_path):
+    sparse.save_npz(tmp_path / "made.npz", sparse.csr_matrix(np.arange(60).reshape(20, 3) % 7))
+    assert broken(PARTS["data/counts"], {"name": "counts", "path": str(tmp_path / "made.npz")}) == []
 
 
 def test_images_keep_the_contract(tmp_path):
@@ -75,6 +96,15 @@ def test_images_keep_the_contract(tmp_path):
         (tmp_path / f"class{number % 2}").mkdir(exist_ok=True)
         Image.new("L", (6, 5), 40 * number).save(tmp_path / f"class{number % 2}" / f"{number}.png")
     assert broken(PARTS["data/images"], {"name": "images", "root": str(tmp_path), "size": [5, 6]}) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_data_sets_of_hugging_face_keep_the_contract(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="needs datasets, of the extra `huggingface`")
+    values = np.arange(24, dtype=np.float32).reshape(6, 4).tolist()
+    datasets.Dataset.from_dict({"x": values, "y": ["a", "b"] * 3}).save_to_disk(str(tmp_path))
+    options = {"name": "huggingface", "path": str(tmp_path), "label": "y"}
+    assert broken(PARTS["data/huggingface"], options) == []
 
 
 def test_mnist_keeps_the_contract(tmp_path):

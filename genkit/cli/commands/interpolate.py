@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, fail, say
+from genkit.cli.data import opened
 
 
 @app.command(rich_help_panel=USE)
@@ -14,7 +15,7 @@ def interpolate(
     run: RunPath,
     out: Out,
     data: DataOverrides = None,
-    split: SplitName = "test",
+    split: SplitName = None,
     first: Annotated[
         int, typer.Option("--from", min=0, help="The number of the datum in the split to start from.")
     ] = 0,
@@ -25,16 +26,18 @@ def interpolate(
     """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
     from genkit.cli import outputs
     from genkit.data.dataset import as_float
+    from genkit.interfaces.component import MASK
     from genkit.model.side import own_side
-    from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
-    model, dataset = reopen(run, data or (), accept_changes)
+    model, dataset, split, _ = opened(run, data, split, accept_changes)
     chosen = dataset.split(split)
     x = chosen.x
     if max(first, last) >= len(x):
         fail(f"--from and --to: the {split} split has the data 0 to {len(x) - 1}, not {max(first, last)}")
     side = {name: values[first] for name, values in own_side(model.inputs, chosen.named()).items()}
+    if model.schema.is_padded:
+        side[MASK] = chosen.side[MASK][[first, last]]
     start, end = (as_float(x[place : place + 1])[0] for place in (first, last))
     path = model.interpolate(start, end, steps, **side)
     if not outputs.write_table(out, model, path):
