@@ -68,7 +68,6 @@ class Network(nn.Module):
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
         self.is_padded = self.schema.is_padded
-        """Whether data are series with steps that are not there, as their mask says."""
         self.frozen: list[nn.Module] = []
         """The parts that are not fitted."""
         self.draws = max((loss.draws for loss in losses.values()), default=1)
