@@ -1,7 +1,10 @@
 """Machines of one run, each a process in a folder of its own, without a shared disk."""
 
+import contextlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -74,12 +77,39 @@ def assert_same(one, other):
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
 
 
-def launched(folder, *arguments, environment, **variables):
-    """A torchrun for one process in a folder."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *arguments, *RUN]
-    variables = {**environment, "OMP_NUM_THREADS": "1", **variables}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([*command, "training.epochs=8", "--out=run"], env=variables, cwd=folder, **pipes)
+def shown(number):
+    """The torchrun command of a block of the page: its environment, and its words after `torchrun`."""
+    page = (EXAMPLES.parent / "docs" / "several-machines.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    words = shlex.split(blocks[number].replace("\\\n", " "))
+    start = words.index("torchrun")
+    return dict(word.split("=") for word in words[:start]), words[start + 1 :]
+
+
+@pytest.fixture
+def launch(folders, environment):
+    """`launch(block, machine, port)`: the command of the page on a machine, at an address and a port of this one."""
+    with contextlib.ExitStack() as stack:
+
+        def start(block, machine, port, *more):
+            variables, words = shown(block)
+            given = {"examples/vae-digits.yaml": [RUN[3], *SMALL, "training.epochs=8"], "runs/two": ["run"]}
+            words = [each for word in words for each in given.get(word, [word])]
+            words = [word.replace("10.0.0.1", "127.0.0.1").replace("29500", str(port)) for word in words]
+            script = words.index("-m")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "torch.distributed.run", *words[:script], *more, *words[script:]],
+                env={**environment, "OMP_NUM_THREADS": "1", **variables},
+                cwd=folders[machine],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture
@@ -89,12 +119,9 @@ def whole(tmp_path, environment, process):
     return tmp_path / "whole"
 
 
-def test_two_machines_give_what_two_processes_of_one_give(folders, whole, environment):
-    rendezvous = ["--master-addr=127.0.0.1", f"--master-port={free_port()}"]
-    each = [
-        launched(folder, f"--node-rank={number}", *rendezvous, environment=environment)
-        for number, folder in enumerate(folders)
-    ]
+def test_two_machines_give_what_two_processes_of_one_give(folders, whole, launch):
+    port = free_port()
+    each = [launch(0, 0, port), launch(0, 1, port, "--node-rank=1")]
     printed = [finish(process) for process in each]
     assert "weights: " in printed[0]
     assert "weights: " not in printed[1]
@@ -102,25 +129,17 @@ def test_two_machines_give_what_two_processes_of_one_give(folders, whole, enviro
     assert list(folders[1].iterdir()) == []
 
 
-def test_a_machine_that_is_killed_and_started_again_goes_on(folders, whole, environment):
-    rendezvous = [
-        "--rdzv-backend=c10d",
-        f"--rdzv-endpoint=127.0.0.1:{free_port()}",
-        "--rdzv-id=one",
-        "--max-restarts=3",
-    ]
-    rendezvous += ["--max-restarts=3"]
-    options = {"environment": environment, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    first = launched(folders[0], *rendezvous, **options)
-    time.sleep(1)  # the first to come leads
-    second = launched(folders[1], *rendezvous, **options)
+def test_a_machine_that_is_killed_and_started_again_goes_on(folders, whole, launch):
+    port = free_port()
+    first = launch(1, 0, port, "--rdzv-conf=is_host=1")
+    second = launch(1, 1, port, "--rdzv-conf=is_host=0")
     deadline = time.monotonic() + 120
     while not (folders[0] / "run" / "checkpoint.safetensors").is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     for number in (*workers(second.pid), second.pid):
         os.kill(number, signal.SIGKILL)
     second.communicate()
-    second = launched(folders[1], *rendezvous, **options)
+    second = launch(1, 1, port, "--rdzv-conf=is_host=0")
     printed = finish(first)
     second.communicate(timeout=60)
     assert "going on after epoch" in printed
