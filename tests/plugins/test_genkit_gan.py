@@ -304,7 +304,7 @@ def test_any_encoder_can_be_the_critic(critic: str, form: str, r1: float) -> Non
 
 
 def test_a_critic_that_cannot_read_the_data_is_refused_with_the_reason() -> None:
-    with pytest.raises(ComponentError, match="encoder 'cnn' takes channels and one to three axes"):
+    with pytest.raises(ComponentError, match="encoder 'cnn' takes series"):
         made((12,), loss=adversarial(critic="cnn"))
 
 
@@ -677,5 +677,5 @@ def test_a_gan_moves_its_samples_to_where_the_data_are(
 
 def test_a_critic_that_cannot_read_the_data_is_named_as_the_critic() -> None:
     config = Adversarial.Config.model_validate({"critic": "cnn"})
-    with pytest.raises(ComponentError, match="the critic of loss 'adversarial': encoder 'cnn' takes channels"):
+    with pytest.raises(ComponentError, match="the critic of loss 'adversarial': encoder 'cnn' takes series"):
         Adversarial(config, (5,))
