@@ -95,10 +95,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--spin", type=int, action="append", default=[], metavar="N", help="other counts of turns")
+    parser.add_argument("--way", action="append", choices=WAYS, help="one of the ways of waiting; default: all of them")
     parser.add_argument("--flax", action="store_true")
     parser.add_argument("--out", type=Path, metavar="STEM", help="write STEM.json and STEM.md")
     arguments = parser.parse_args()
-    ways = WAYS | {f"{count:,} turns": {VARIABLE: str(count)} for count in arguments.spin}
+    ways = {name: WAYS[name] for name in arguments.way or WAYS}
+    ways |= {f"{count:,} turns": {VARIABLE: str(count)} for count in arguments.spin}
     results: dict[str, Any] = {}
     rows = []
     for batch in arguments.batch or [100, 1024]:

@@ -1,7 +1,9 @@
 # The public interface: each name with its home. genkit/__init__.py reads it.
 from .config import RunConfig as RunConfig
 from .errors import ComponentError as ComponentError, DataError as DataError, GenkitError as GenkitError
+from .evaluation.estimates import Estimate as Estimate, estimate as estimate
 from .evaluation.figures import evaluate as evaluate
+from .evaluation.scoring import Scores as Scores, score as score
 from .interfaces import (
     Augmentation as Augmentation,
     DataSource as DataSource,

@@ -91,6 +91,18 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     _strip(monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def bare_run() -> Callable[..., Run]:
+    """`run`, without pictures and without listeners, for fixtures of any scope."""
+
+    def strip_and_run(*arguments: Any, **options: Any) -> Run:
+        with pytest.MonkeyPatch.context() as patched:
+            _strip(patched)
+            return run(*arguments, **options)
+
+    return strip_and_run
+
+
 def _strip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "draw_all", lambda *_: [])
     installed()

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import runpy
 import shlex
 import subprocess
 from importlib import metadata
@@ -118,6 +119,32 @@ def test_the_configs_of_the_page_on_mnist_are_valid(command):
 
 
 @pytest.mark.slow
+def test_the_page_of_counts_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on a small file of the same layout, then the Python."""
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    counts = np.random.default_rng(0).poisson(2.0, (120, 6)).astype(np.int32) + 1
+    with h5py.File(tmp_path / "pbmc_chr21.h5", "w") as file:
+        group = file.create_group("matrix")
+        group["data"], group["indices"] = counts.ravel(), np.tile(np.arange(6), 120)
+        group["indptr"], group["shape"] = np.arange(0, 721, 6), (6, 120)
+        group["barcodes"] = np.array([f"cell{number}" for number in range(120)], "S")
+        group["features/id"] = group["features/name"] = np.array([f"gene{number}" for number in range(6)], "S")
+    rows = [f"cell{number},{'ab'[number % 2]}" for number in range(120)]
+    (tmp_path / "cells.csv").write_text("\n".join(["barcode,donor", *rows, ""]))
+    for command in commands("docs/counts.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/counts.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    genes = ",".join(f"gene{number}" for number in range(6))
+    assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == f"batch,{genes}"
+    assert (tmp_path / "drawn.csv").read_text().partition("\n")[0] == f"row,id,{genes}"
+
+
+@pytest.mark.slow
 def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
     """Each command, with one epoch on a small table of the same columns, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -141,16 +168,43 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
 
 
 @pytest.mark.slow
-def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
-    """Each command, with one epoch on small photos."""
+def test_the_page_of_anomalies_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small files of the same form, then the Python."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) % 10 == 0).astype(np.int64)
+    for name, width in (("38_thyroid", 6), ("6_cardio", 21)):
+        np.savez(tmp_path / f"{name}.npz", X=rng.normal(size=(300, width)) * (1 + 4 * y[:, None]), y=y)
+    np.savez(tmp_path / "new.npz", X=rng.normal(size=(20, 6)))
+    for command in commands("docs/anomalies.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/anomalies.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "new.csv").read_text().splitlines()) == 21
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 30 + 135
+
+
+@pytest.mark.slow
+def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
+    """Each command, with one epoch on small photos and few activations, then the Python."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    script = runpy.run_path(str(ROOT / "examples" / "transformer_activations.py"))
+    script["write"](tmp_path / "activations", steps=5, modules=("difflib",))
     (tmp_path / "photos").mkdir()
     for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
         Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
     for command in commands("docs/images-and-arrays.md"):
-        short = ["training.epochs=1", "prior.components=2"] if command[1] == "run" else []
+        fewer = ["prior.components=2"] if "vae-photos" in command[2] else []
+        short = ["training.epochs=1", *fewer] if command[1] == "run" else []
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/images-and-arrays.md"):
+        done = process("python", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 5
     assert (tmp_path / "rebuilt.png").stat().st_size > 0
     with (tmp_path / "codes.csv").open(newline="") as stream:
         ids = [row["id"] for row in csv.DictReader(stream)]

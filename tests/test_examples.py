@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -37,9 +38,13 @@ SERIES = {
     "vae-vowels": "JapaneseVowels_{}.ts",
 }
 """Those of series, with their files."""
+ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.npz", 0.98)}
+"""Those that look for anomalies, with their files of ADBench and an AUROC that one seed reaches."""
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
+MADE = {"sae-activations"}
+"""Those of files that a script makes."""
 CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
 WHOLE = "EXAMPLES" in os.environ
@@ -65,7 +70,7 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys()
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
@@ -151,6 +156,22 @@ def test_the_latents_of_vowels_tell_their_speakers(series_run, bare):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ANOMALIES)
+def test_anomalies_are_told_apart(name, bare, tmp_path):
+    file, least = ANOMALIES[name]
+    path = Path(os.environ.get("GENKIT_DATA", "")) / "tables" / file
+    if not path.is_file():
+        pytest.skip(f"needs tables/{file} of ADBench in the folder that GENKIT_DATA names")
+    trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    labels = {each: split.labels for each, split in trained.data.splits().items()}
+    assert not labels["train"].any()
+    assert not labels["validation"].any()
+    usual = sum(int((each == 0).sum()) for each in labels.values())
+    assert int((labels["test"] == 0).sum()) == round(usual / 2)
+    assert trained.evaluation.metrics["anomaly"]["auroc"] > least
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_what_lies_in_files_is_learned(name, bare, tmp_path):
     option, place, others, epochs = FILES[name]
@@ -162,6 +183,21 @@ def test_what_lies_in_files_is_learned(name, bare, tmp_path):
     assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
     assert trained.evaluation.active_units == trained.evaluation.latents
     assert trained.notes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*nested_tensor")
+def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_them(bare, tmp_path):
+    script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
+    script["write"](tmp_path, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
+    options = [f"data.path={tmp_path}/part-[0-6].npy", f"data.test_path={tmp_path}/part-7.npy"]
+    trained = run(EXAMPLES / "sae-activations.yaml", options, out=tmp_path / "run")
+    figures = trained.evaluation
+    assert figures.unexplained < (0.09 if WHOLE else 0.2)
+    assert figures.code.l0 < (20 if WHOLE else 40)
+    assert figures.code.dead < 0.2
+    characters = (tmp_path / "characters.txt").read_text()
+    assert len(characters) == sum(map(len, (trained.data.train.x, trained.data.validation.x, trained.data.test.x)))
 
 
 @pytest.mark.slow

@@ -49,7 +49,14 @@ DataOverrides = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix determines the format.")]
 OutOrPrint = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it is printed.")]
-SplitName = Annotated[str, typer.Option(help="Which split of the data to take: train, validation, test or all.")]
+SplitName = Annotated[
+    str | None,
+    typer.Option(
+        help="Which split of the data to take: train, validation, test or all; by default test, and all of a file that "
+        "the model has not seen.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 License = Annotated[
     str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")

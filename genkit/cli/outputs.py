@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+ROWS = 2**14
+"""The number of rows of a file of text that are written at once."""
+
 
 def write(path: Path, arrays: dict[str, Array]) -> None:
     """Write named arrays of the same length N, whole or not at all; an existing file is replaced.
@@ -214,14 +217,19 @@ def _safetensors(path: Path, arrays: dict[str, Array]) -> None:
 
 
 def _csv(path: Path, arrays: dict[str, Array]) -> None:
-    _write_csv(path, {name: column.tolist() for name, column in _columns(arrays).items()})
+    _write_csv(path, _columns(arrays))
 
 
-def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:
+def _write_csv(path: Path, columns: Mapping[str, list[Any] | Array]) -> None:
+    """Write columns of the same length, some rows at a time: Python's own numbers take several times the memory."""
+    count = max(map(len, columns.values()), default=0)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        for start in range(0, count, ROWS):
+            rows = (column[start : start + ROWS] for column in columns.values())
+            parts = (part.tolist() if isinstance(part, np.ndarray) else part for part in rows)
+            writer.writerows(zip(*parts, strict=True))
 
 
 def _parquet(path: Path, arrays: dict[str, Array]) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genkit.data.checks import check_range, check_values
+from genkit.data.classes import as_trained
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.scaling import Scaling
-from genkit.data.shuffling import window_of
+from genkit.data.splitting import divided, of_kept_classes
 from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
 from genkit.interfaces.columns import fits
+from genkit.interfaces.data import RESERVED
 from genkit.interfaces.reader import Reader
 from genkit.interfaces.signatures import check_signatures
 
@@ -43,7 +44,9 @@ def load(
     where = f"data '{config.name}'"
     raw = _read(config, schema)
     _check_splits(raw, where)
+    raw = raw if schema is None else as_trained(raw, schema)
     _check_columns(raw, config, where)
+    raw = of_kept_classes(raw, config, where)
     dataset = _dataset(raw, config, where)
     if config.standardize:
         dataset = _standardized(dataset, scaling, where)
@@ -52,7 +55,7 @@ def load(
 
 def _dataset(raw: RawData, config: DataSource.Config, where: str) -> Dataset:
     """The data in their splits, as the source gives them; raises DataError where they leave none to train on."""
-    train, validation, test, rows = _split(raw, config, where)
+    train, validation, test, rows = divided(raw, config, where)
     for name, split in (("training", train), ("validation", validation), ("test", test)):
         if split is not None and isinstance(split.x, Reader):
             check_values(split.x, f"{where}, {name} split")
@@ -215,7 +218,9 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
 
 
 def _check_side(name: str, values: Tensor, count: int, where: str) -> None:
-    if not isinstance(values, Tensor) or values.shape[:1] != (count,) or not name.isidentifier() or name == "labels":
+    if name in RESERVED:
+        raise DataError(f"{where}: no side data can be called '{name}'; give them another name")
+    if not isinstance(values, Tensor) or values.shape[:1] != (count,) or not name.isidentifier():
         raise DataError(f"{where}: the side data '{name}' must be a tensor ({count}, ...) under a name of Python's own")
     if values.dtype not in (torch.float32, torch.int64):
         raise DataError(
@@ -244,36 +249,3 @@ def _check_fits(values: Tensor | None, side: Side, where: str) -> None:
         raise DataError(f"{where} must have shape (N, *{side.shape}) in every split")
     if side.classes is not None and not 0 <= int(values.min()) <= int(values.max()) < side.classes:
         raise DataError(f"{where} are no indices of {side.classes} classes in every split")
-
-
-def _split(
-    raw: RawData, config: DataSource.Config, where: str
-) -> tuple[Split, Split | None, Split | None, dict[str, Tensor]]:
-    """The three splits, those that the source lacks from a seeded permutation, and their rows in the source."""
-    total = len(raw.train.x)
-    n_test = 0 if raw.test is not None else _count(config.test, total)
-    n_validation = 0 if raw.validation is not None else _count(config.validation, total)
-    if n_test + n_validation >= total:
-        raise DataError(
-            f"{where}: {n_validation} for validation and {n_test} for test leave none of {total} data to train on; "
-            "lower data.validation or data.test"
-        )
-    if n_test + n_validation == 0:
-        return raw.train, raw.validation, raw.test, {"train": torch.arange(total)}
-    order = torch.from_numpy(np.random.default_rng(config.split_seed).permutation(total))
-    ends = {"test": order[:n_test], "validation": order[n_test : n_test + n_validation]}
-    rows = {name: index for name, index in ends.items() if len(index)}
-    if window_of(raw.train.x, None) < total:  # those that are read are near each other
-        rows = {name: index.sort().values for name, index in rows.items()}
-    rows["train"] = order[n_test + n_validation :].sort().values
-    test, drawn, train = (_take(raw.train, rows.get(name, order[:0])) for name in ("test", "validation", "train"))
-    assert train is not None
-    return train, raw.validation or drawn, raw.test or test, rows
-
-
-def _count(share: float, total: int) -> int:
-    return int(share) if share >= 1 else round(share * total)
-
-
-def _take(split: Split, index: Tensor) -> Split | None:
-    return split.rows(index) if len(index) else None

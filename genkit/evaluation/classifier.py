@@ -98,10 +98,11 @@ def feature_network(data: Dataset, cache: Path | None = None) -> FeatureNetwork:
         cache: the folder of the cache, by default in the user's; if it cannot be written, nothing is cached.
     """
     train = _in_memory(data.train)
-    classes = 0 if train.labels is None else int(train.labels.max()) + 1
+    there = torch.zeros(0) if train.labels is None else train.labels.unique()
+    classes = int(there.max()) + 1 if len(there) > 1 else 0  # one class alone, as data.keep leaves, teaches nothing
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = FeatureNetwork(data.shape, classes if classes > 1 else 0)
+        network = FeatureNetwork(data.shape, classes)
         if network.last is None or train.labels is None:
             network.learn_scale(train.x)
             return network.eval()

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import Dataset, as_float
+from genkit.data.dataset import Dataset
 from genkit.errors import ComponentError, GenkitError, GenkitWarning, MetricError, in_a_line, place
 from genkit.evaluation.descriptions import Figure, wrong_figures
-from genkit.interfaces import Description, Forward, Metric, MetricData, MetricNeed, Pass, Split
-from genkit.interfaces.component import MASK
+from genkit.evaluation.passes import passes
+from genkit.interfaces import Description, Metric, MetricData, MetricNeed, Split
 from genkit.model.building import build_part, new_name
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
@@ -152,7 +152,14 @@ def measure_by(metric: Metric, model: Model, data: Dataset, split: str, seed: in
     model.fitting(held_out.x)
     if (reason := _lack(model, [held_out, data.train], metric, name)) is not None:
         raise MetricError(reason)
-    material = MetricData(held_out, data.train, data.classes, functools.partial(_passes, model, data, held_out))
+    material = MetricData(
+        held_out,
+        data.train,
+        data.classes,
+        functools.partial(passes, model, data, held_out),
+        functools.partial(_sampled, model, data.train),
+        model.schema.columns,
+    )
     try:
         with torch.random.fork_rng(), evaluating(model):
             torch.manual_seed(seed)
@@ -218,20 +225,12 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
-def _passes(model: Model, data: Dataset, split: Split, size: int) -> Iterator[Pass]:
-    for batch in data.untransformed().batches(split, size, names=model.inputs):
-        side = {name: values.to(model.device) for name, values in batch.side.items()}
-        yield functools.partial(_passed, model, as_float(batch.x.to(model.device)), side)
-
-
-def _passed(model: Model, x: Tensor, side: Mapping[str, Tensor], draws: int) -> Forward:
-    """One pass of x (B, *shape), in the data's own units; its log_prob is a density in these units."""
-    forward: Forward = model(model.transforms(x), draws, side)
-    if not model.transforms.lasting:
-        return forward
-    mask = side[MASK] if model.schema.is_padded else None
-    own = None if forward.log_prob is None else forward.log_prob + model.transforms.log_det(x, mask)
-    return forward._replace(log_prob=own)
+def _sampled(model: Model, train: Split, count: int) -> Split:
+    """Data drawn from a model, with the side data that it decodes, those of training data drawn at random."""
+    rows = torch.randint(len(train.x), (count,))
+    side = {name: values[rows] for name, values in train.named().items() if name in model.decoder_inputs}
+    x = model.sample(count, noise=True, **side)
+    return Split(x, side.pop("labels", None), side)
 
 
 def _lack(model: Model, splits: Iterable[Split], metric: Metric, name: str) -> str | None:

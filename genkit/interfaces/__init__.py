@@ -9,6 +9,7 @@ the batch dimension. Parts take their random numbers from `genkit.normal` and `g
 how many processes share a batch.
 """
 
+from genkit.interfaces.classes import class_indices
 from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
@@ -73,4 +74,5 @@ __all__ = [
     "TrainedModel",
     "Transform",
     "Whole",
+    "class_indices",
 ]

@@ -28,6 +28,15 @@ def _share(value: Any) -> Any:
     raise PydanticCustomError("share", "must be a share from 0 to below 1, or a whole number of data")
 
 
+Classes = tuple[int | str, ...]
+"""A config field: classes by name or number."""
+
+
+def one_class(value: Any) -> Any:
+    """A tuple: one class stands for a list of one."""
+    return (value,) if isinstance(value, int | str) else value
+
+
 Share = Annotated[
     Any,
     BeforeValidator(_share, json_schema_input_type=Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)]),
@@ -60,6 +69,10 @@ NAMES = "names"
 
 RELATIVE = "relative to the folder in which the run is started, and ~ is the home folder"
 """What the description of such an option says."""
+
+
+RESERVED = ("labels", "noise", "steps")
+"""Names that no further side data can have: those of the labels, and of options of a model's methods."""
 
 
 Step = Annotated[Transform.Config, ChosenByName("transform")]
@@ -149,6 +162,15 @@ class DataSource(Component, ABC):
         split_seed: Annotated[
             int, Field(ge=0, description="the seed that chooses the data held out; independent of the run's seed")
         ] = 0
+        keep: Annotated[
+            Classes,
+            BeforeValidator(one_class, json_schema_input_type=Classes | int | str),
+            Field(
+                description="the classes that are trained on, by name or number; test and validation are shares of "
+                "their data, and the data of all other classes are the test split's, or left out where the source has "
+                "a test split of its own; none: all classes"
+            ),
+        ] = ()
         binarize: Annotated[
             Literal["dynamic"] | None,
             Field(description="dynamic: each value is drawn anew from Bernoulli(value) whenever it is used"),

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Shape
 from genkit.interfaces.data import Split
 from genkit.interfaces.decoder import Decoder
@@ -77,19 +78,19 @@ class TrainedModel(Protocol):
     def device(self) -> torch.device:
         """The device of the parameters."""
 
-    def encode(self, x: Tensor | Split) -> Tensor:
+    def encode(self, x: Tensor | Split, /) -> Tensor:
         """The points that represent data: x (N, *shape) -> (N, *latent_shape); a split brings its side data along."""
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, /) -> Tensor:
         """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
 
-    def reconstruct(self, x: Tensor | Split) -> Tensor:
+    def reconstruct(self, x: Tensor | Split, /) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape)."""
 
     def draw(self, n: int) -> Tensor:
         """Draws from the prior: (n, *latent_shape)."""
 
-    def sample(self, n: int, noise: bool = False) -> Tensor:
+    def sample(self, n: int, /, noise: bool = False) -> Tensor:
         """Generated data (n, *shape): means of p(x|z) for z from the prior; with `noise`, draws from p(x|z)."""
 
 
@@ -111,6 +112,12 @@ class MetricData(NamedTuple):
 
     Their x is in the model's units, and their log_prob in the data's own, by the transforms' log|det J|.
     """
+    sampled: Callable[[int], Split]
+    """Takes a number of data, and gives as many draws from p(x|z) for z from the prior, in the data's own units.
+
+    What the model is conditioned on is that of training data drawn at random, and comes with them."""
+    columns: tuple[Column, ...] = ()
+    """The columns of a table, with their places in a datum; (): the data are no table."""
 
 
 MetricNeed = Literal["encoder", "density", "prior", "labels"]

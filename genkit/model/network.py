@@ -67,12 +67,13 @@ class Network(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
+        self.is_padded = self.schema.is_padded
         self.frozen: list[nn.Module] = []
         """The parts that are not fitted."""
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.is_padded else ())]
         self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
         self.decoder_inputs = self._names(asked, decoder, likelihood)
@@ -83,8 +84,7 @@ class Network(nn.Module):
         """The width C of the condition; 0: there is none."""
         self.batches = {work: Batches() for work in ("encode", "decode", "sample")}
         self.transforms, self.encoder_transforms = Chain(), Chain()
-        """What is between the data's own units, which a user gives and gets, and the model's, as in `forward`; and what
-        the data in the model's units go through on their way to the encoder alone."""
+        """What makes the model's units (as in `forward`) of the data's own, and of these what the encoder sees."""
         self.autocast: torch.dtype | None = None
         """The type in which encoder and decoder compute; None: float32, as all else always does."""
         self.config: RunConfig | None = None
@@ -117,13 +117,13 @@ class Network(nn.Module):
         """
         latent = params = log_prob = generated = None
         beside = self.beside(side)
-        keywords = beside.of(self.likelihood)
         if self.encoder is not None:
             latent = self._posterior(x, self.draws if draws is None else draws, beside)
             params = self.params(latent.z.flatten(0, 1), beside, len(latent.z)).unflatten(0, latent.z.shape[:2])
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
-            generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
+            params_drawn = self.params(self.draw(len(x)), beside)
+            generated = self.likelihood.mean(params_drawn, **beside.of(self.likelihood))
             generated = self.there(generated, beside)
         seen = self.there(x, beside)
         return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
@@ -166,12 +166,12 @@ class Network(nn.Module):
 
     def there(self, x: Tensor, beside: Beside) -> Tensor:
         """Data x (B, *shape), with 0 at the steps of series that are not there."""
-        return x * standing_beside(beside.side[MASK], x) if self.schema.is_padded else x
+        return x * standing_beside(beside.side[MASK], x) if self.is_padded else x
 
     def log_prob(self, x: Tensor, params: Tensor, beside: Beside) -> Tensor:
         """Log p(x|z) in nats: x (B, *shape), params (K, B, *params_shape) -> (K, B); of the steps that are there."""
         keywords = beside.of(self.likelihood)
-        if not self.schema.is_padded or not isinstance(self.likelihood, FactorizedLikelihood):
+        if not self.is_padded or not isinstance(self.likelihood, FactorizedLikelihood):
             plain: Tensor = self.likelihood.log_prob(x, params, **keywords)
             return plain
         return self.there(self.likelihood.log_density(x, params, **keywords), beside).flatten(2).sum(2)

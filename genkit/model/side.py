@@ -148,11 +148,13 @@ def _classes(name: str, value: Any, side: Side) -> Tensor:
     """Indices of classes; texts are their names."""
     assert side.classes is not None
     names = {text: index for index, text in enumerate(side.names or map(str, range(side.classes)))}
+    are_places = [*names] == [str(index) for index in range(side.classes)]
+    are_numbers = all(map(str.isdecimal, names)) and not are_places  # then a number in a text is a name, not a place
 
     def index_of(text: Any) -> Any:
         if isinstance(text, list | tuple):
             return [index_of(each) for each in text]
-        if isinstance(text, str) and text not in names and text.isdecimal():
+        if isinstance(text, str) and text not in names and text.isdecimal() and not are_numbers:
             return int(text)
         if isinstance(text, str) and text not in names:
             raise DataError(f"{name}: there is no class '{text}'; the model knows {', '.join([*names][:20])}")

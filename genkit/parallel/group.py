@@ -64,6 +64,15 @@ def restarted() -> bool:
     return started() and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
+def job() -> str | None:
+    """The name of the job that torchrun's processes belong to, `--rdzv-id`, however often it starts them; None: none.
+
+    A process is started again, without a failure of its own, where a machine joins that was lost.
+    """
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none") if started() else "none"
+    return None if name == "none" else name
+
+
 def local_rank() -> int:
     """The number of this process on its machine, from 0: the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0")) if started() else 0

@@ -18,6 +18,7 @@ from torch import Tensor
 from genkit.data.tables import EPOCH, table_of
 from genkit.interfaces import Column, Split
 from genkit.model.model import Model
+from genkit.model.side import own_side
 from genkit.pictures.latent_space import NAME
 from genkit.text import printable
 
@@ -42,7 +43,7 @@ def real_and_sampled(model: Model, split: Split, seed: int = 0) -> dict[str, Ten
     some = split.first(ROWS)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        sampled = model.sample(len(some.x), noise=True, **some.named())
+        sampled = model.sample(len(some.x), noise=True, **own_side(model.decoder_inputs, some.named()))
     return {"data": some.x[:], "samples": sampled}
 
 

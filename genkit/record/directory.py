@@ -33,7 +33,7 @@ class RunDirectory:
         self.environment = path / "environment.json"
         """The versions of the software, and the plugins of the run."""
         self.local = path / "local.json"
-        """The folder in which the run was started, where relative paths begin; it is never shared with others."""
+        """The folder in which the run was started, where relative paths begin, and its job; shared with nobody."""
         self.metrics = path / "metrics.jsonl"
         """One JSON object per epoch."""
         self.checkpoint = path / "checkpoint.safetensors"

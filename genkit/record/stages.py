@@ -32,6 +32,16 @@ class Stages:
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether a model is there, and no stage of the training that it is of is left to do."""
+        try:
+            return self.model.is_file() and list(strict_json.read(self.path)["done"]) == list(STAGES)
+        except FileNotFoundError:
+            return self.model.is_file()
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def mark(self, epoch: int, stage: str) -> None:
         """Record that a stage is done; raises RunError where the record cannot be written."""
         done = [*(each for each in self._own(epoch) if each != stage), stage]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from genkit.data.dataset import Dataset
+from genkit.data.dataset import Dataset, side_data
 from genkit.data.extent import same_values
 from genkit.data.steps import filled
 from genkit.errors import DataError, GenkitWarning, MetricError, RunError
@@ -178,7 +178,13 @@ class _Judge:
             return None
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return self.of(model.sample(self.count).cpu(), self._asked(model))
+            return self.of(model.sample(self.count, False, **self._numbers(model)).cpu(), self._asked(model))
+
+    def _numbers(self, model: Model) -> dict[str, Tensor]:
+        """The side data of the judging data that are numbers, such as the depth of cells, which take no turns."""
+        held_out = self.data.split("test")
+        names = [name for name in model.decoder_inputs if model.schema.side[name].classes is None]
+        return {name: self._some(values) for name, values in side_data(held_out, names).items()}
 
     def _asked(self, model: Model) -> Tensor | None:
         """The classes (N,) that the samples of a model were asked for; None where it takes none."""
@@ -197,7 +203,7 @@ class _Judge:
         """The features as text."""
         accuracy = self.network.accuracy(self.data.split("test"))
         if accuracy is None:
-            return f"{FEATURES} features of a random network, as the data have no labels"
+            return f"{FEATURES} features of a random network, as the training data have no classes to tell apart"
         return f"{FEATURES} features of a classifier of the data, right for {accuracy:.1%} of the test split"
 
 

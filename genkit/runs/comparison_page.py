@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH = 4.2
 """The width of a column in inches."""
+ROWS = "rows of a table, which are no images"
 NO_WAY = "no way back from a transform"
 
 
@@ -36,15 +37,17 @@ def draw(compared: Compared, path: Path) -> Path:
     grid = figure.subplots(rows, len(models), squeeze=False)
     last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
-        sampled = samples(model) if model.has_prior and model.decodes else None
-        instead = "no prior: nothing to sample from" if model.decodes else NO_WAY
+        rows_alone = bool(model.schema.columns)
+        sampled = samples(model) if model.has_prior and model.decodes and not rows_alone else None
+        instead = ROWS if rows_alone else "no prior: nothing to sample from" if model.decodes else NO_WAY
         _show(grid[0][column], sampled, _heading(entry), instead)
         if rows == 1:
             continue
-        rebuilds = model.encoder is not None and model.decodes
+        rebuilds = model.encoder is not None and model.decodes and not rows_alone
         pairs = reconstructions(model, held_out, count=32, columns=8) if rebuilds else None
         title = "" if pairs is None else "originals and, below each, reconstructions"
-        _show(grid[1][column], pairs, title, "no encoder: nothing to rebuild" if model.decodes else NO_WAY)
+        instead = ROWS if rows_alone else "no encoder: nothing to rebuild" if model.decodes else NO_WAY
+        _show(grid[1][column], pairs, title, instead)
         _latents(grid[2][column], model, compared, legend=column == last)
     return save(figure, path, cut=True)
 

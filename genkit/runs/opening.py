@@ -11,30 +11,32 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any
 
 from genkit import config
 from genkit.config import RunConfig
 from genkit.data.assumptions import doubts
 from genkit.data.checks import check_support
-from genkit.data.dataset import Dataset
+from genkit.data.classes import differing
+from genkit.data.dataset import Dataset, DataSignature
 from genkit.data.loading import load as load_data
 from genkit.data.paths import anchored
 from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
-from genkit.errors import ConfigError, GenkitError, GenkitWarning
+from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
 from genkit.files import atomic, strict_json
-from genkit.interfaces import Component
-from genkit.interfaces.data import NAMES
+from genkit.interfaces import DataSource
 from genkit.model.building import build
 from genkit.model.model import Model
+from genkit.parallel import group
 from genkit.record.directory import ROOT, RunDirectory
 from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import CODE_WORD, names_file
 from genkit.runs import threads
+from genkit.runs.asking import check_asked
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
@@ -118,26 +120,62 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
     Raises:
         ConfigError: an override changes something else than the data, or a file from elsewhere names files.
         RunError: the data of the config are not those of the training.
+        DataError: the model reads classes, and the data have others.
         GenkitError: the model or its data cannot be loaded.
     """
+    overrides = list(overrides)
+    model, data_config = model_and_data_config(path, overrides)
+    data = load_for(model, data_config)
+    if overrides:
+        warn_of(data.doubts)
+    else:
+        check_data(_signature(model), data.signature(data_config.name), path, accept_changes)
+    return model, data
+
+
+def model_and_data_config(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Model, DataSource.Config]:
+    """A trained model, and the options of its data, with overrides; raises ConfigError as `reopen` does."""
     model, overrides = weights.load(path), list(overrides)
     for assignment in overrides:
         if re.split(r"[.=\[]", assignment)[0] != "data":
             raise ConfigError(f"'{assignment}': only the data can be changed here: data=NAME or data.KEY=VALUE")
     assert model.config is not None
-    assert model.data is not None
     if not weights.is_of_run(path):
-        _check_asked(path, model.config.data, overrides)
+        check_asked(path, model.config.data, overrides)
     data_config = anchored(model.config.data, _folder_of(path))
     if overrides:  # what is typed here starts in the working directory
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
-    data = load_data(data_config, model.data.scaling, model.transforms, model.schema)
-    for doubt in data.doubts if overrides else ():
-        warnings.warn(doubt, GenkitWarning, stacklevel=3)
-    if not overrides:
-        check_data(model.data, data.signature(data_config.name), path, accept_changes)
-    return model, data
+    return model, data_config
+
+
+def load_for(model: Model, data_config: DataSource.Config) -> Dataset:
+    """Data as a trained model takes them: with its scaling, its transforms, its columns and its classes.
+
+    Raises:
+        DataError: the model reads classes, and the data have others; or as loading does.
+    """
+    data = load_data(data_config, _signature(model).scaling, model.transforms, model.schema)
+    read = {name: side for name, side in model.schema.side.items() if name in model.reads}
+    for name in differing(data.side, read):
+        trained = read[name].names or ()
+        others = ", ".join(each for each in data.side[name].names or () if each not in trained)
+        raise DataError(
+            f"data '{data_config.name}': the model reads '{name}', and was trained on the classes "
+            f"{', '.join(trained)}; leave {others} out of the data"
+        )
+    return data
+
+
+def _signature(model: Model) -> DataSignature:
+    assert model.data is not None
+    return model.data
+
+
+def warn_of(doubts: Iterable[str]) -> None:
+    """Warn (GenkitWarning) of what may be a mistake in data."""
+    for doubt in doubts:
+        warnings.warn(doubt, GenkitWarning, stacklevel=4)
 
 
 def _folder_of(path: str | Path) -> Path | None:
@@ -145,30 +183,6 @@ def _folder_of(path: str | Path) -> Path | None:
     if hub.is_address(path):
         return None
     return started_in(RunDirectory(Path(path) if Path(path).is_dir() else Path(path).parent))
-
-
-def _check_asked(path: str | Path, data: Component.Config, overrides: Iterable[str]) -> None:
-    """Refuse data that a model file from elsewhere names by text, such as paths, and no override; ConfigError."""
-    asked = {assignment.partition("=")[0].strip() for assignment in overrides}
-    for name, field in type(data).model_fields.items():
-        value, option = getattr(data, name), f"data.{field.alias or name}"
-        free = _is_free(field.annotation) and NAMES not in field.metadata
-        by_text = free and value != field.default and re.search("['\"]", repr(value))
-        if name != "name" and by_text and not asked & {"data", option}:
-            raise ConfigError(
-                f"{path}: says {option}={str(value)!r}, and what a model file from elsewhere names is read only if "
-                f"asked for; say what to read: {option}=..."
-            )
-
-
-def _is_free(annotation: Any) -> bool:
-    """Whether an option may hold any text, not only some words."""
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if isinstance(annotation, type) and issubclass(annotation, Component.Config):
-        return False  # a part is chosen by its name
-    parts = [part for part in get_args(annotation) if part not in (type(None), ...)]
-    return get_origin(annotation) is not Literal and (not parts or any(map(_is_free, parts)))
 
 
 def environment(run_config: RunConfig) -> dict[str, Any]:
@@ -204,7 +218,8 @@ def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirec
 
 def begin(directory: RunDirectory, run_config: RunConfig) -> None:
     """Write the config and the environment of a new run; raises RunError where they cannot be written."""
-    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd())}) + "\n")
+    job = {} if group.job() is None else {"job": group.job()}
+    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd()), **job}) + "\n")
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))  # from here on it is a run
     write_environment(directory, run_config)
     for name, source in registry().files.sources(run_config.plugins).items():
@@ -219,7 +234,7 @@ def write_environment(directory: RunDirectory, run_config: RunConfig) -> None:
 def unfinished_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory | None:
     """The latest directory of an unfinished run with exactly this config; None: there is none."""
     paths = [out] if out is not None else ROOT.glob(f"{run_config.name}*")
-    unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.model.is_file()]
+    unfinished = [each for each in map(RunDirectory, paths) if each.config.is_file() and not each.stages.is_finished]
     for directory in sorted(unfinished, key=lambda directory: directory.config.stat().st_mtime, reverse=True):
         with contextlib.suppress(GenkitError):  # it is another run: its parts are not here, or it is damaged
             if config_of(directory) == run_config:
@@ -243,8 +258,19 @@ def config_of(directory: RunDirectory) -> RunConfig:
 
 def started_in(directory: RunDirectory) -> Path | None:
     """The folder in which a run was started, where its relative paths begin; None: not recorded."""
+    folder = _recorded(directory, "started_in")
+    return None if folder is None else Path(folder)
+
+
+def job_of(directory: RunDirectory) -> str | None:
+    """The job of torchrun's in which a run was started; None: not recorded."""
+    return _recorded(directory, "job")
+
+
+def _recorded(directory: RunDirectory, key: str) -> str | None:
+    """A text of what a run records for its own machine."""
     try:
-        return Path(strict_json.read(directory.local)["started_in"])
+        return str(strict_json.read(directory.local)[key])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -36,7 +36,7 @@ from genkit.runs.placing import placed_lines
 from genkit.runs.preflight import check
 from genkit.runs.session import train
 from genkit.runs.starting import check_origin, start_from_trained
-from genkit.runs.together import joined, shared_directory
+from genkit.runs.together import joined, opened, shared_directory
 from genkit.sharing import weights
 from genkit.training import checkpoint
 from genkit.training.devices import check_precision, choose_device
@@ -107,7 +107,7 @@ def resume(
         RunError: the directory is no run's, is finished, is written by another process, or its data or config changed.
         ComponentError: a plugin that the run began with is missing, or too different; with the pip command.
     """
-    directory = RunDirectory.open(path)
+    directory = opened(path)
     overrides, since = [*overrides, *([] if epochs is None else [f"training.epochs={epochs}"])], Usage.now()
     with _locked(directory):
         point = checkpoint.read(directory.checkpoint)

@@ -49,8 +49,9 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
     first = None if group.answer_of_leader(session.ended(done), device) else done + 1
     group.wait()  # no process writes before all have read
     if not group.is_leader():
-        with own_random_state():
-            run.history = [] if first is None else list(session.loop.run(first))
+        run.history = []
+        with own_random_state(), contextlib.suppress(StoppedError):
+            run.history.extend(() if first is None else session.loop.run(first))
         group.leave_group()
         return run
     run.history = run.directory.cut_history(done)

@@ -18,12 +18,9 @@ from genkit.parallel import group
 from genkit.parallel.cores import Usage
 from genkit.record.directory import RunDirectory
 from genkit.registry.provenance import plugins_of
-from genkit.runs.opening import begin, unfinished_directory
+from genkit.runs.opening import begin, job_of, unfinished_directory
 from genkit.runs.threads import Threads, choose, computing_on, recorded_in
 from genkit.speed.pieces import import_compiler
-
-ANEW = "anew: "
-"""The start of the leading process's message where it begins a run, though a process of it was started again."""
 
 
 @contextlib.contextmanager
@@ -57,8 +54,19 @@ def joined(
             yield messages, threads
 
 
+def opened(path: str | Path) -> RunDirectory:
+    """The directory of a run that goes on, in each of its processes; raises RunError where it is not there."""
+    try:
+        return RunDirectory.open(path)
+    except RunError as error:
+        if group.is_leader():
+            raise
+        remedy = f"put config.yaml of the run into {path} there, or runs on a disk that all machines share"
+        raise RunError(f"on {platform.node()} {error}; {remedy}") from None
+
+
 def _check_same(run_config: RunConfig, model: Model, messages: group.Messages) -> None:
-    """Refuse what is not the same in all processes, such as data of other machines; raises RunError."""
+    """Refuse what is not the same in all processes, such as data of other machines; raises RunError in all of them."""
     if not group.started():
         return
     assert model.data is not None
@@ -67,52 +75,53 @@ def _check_same(run_config: RunConfig, model: Model, messages: group.Messages) -
         "data": [model.data.fingerprint, model.data.counts],
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "version of torch": torch.__version__,
+        "host": platform.node(),
     }
-    first = strict_json.loads(messages.broadcast_text("same", strict_json.dumps(own) if group.is_leader() else None))
-    other = [name for name, value in strict_json.loads(strict_json.dumps(own)).items() if first.get(name) != value]
-    if other:
-        raise RunError(
-            f"on {platform.node()} the {' and the '.join(other)} of the run are not those of its first process; start "
-            "the same command on all machines, with the same files"
-        )
+    first, *others = map(strict_json.loads, messages.gather_texts("same", strict_json.dumps(own)))
+    for rank, other in enumerate(others, 1):
+        wrong = [name for name in own if name != "host" and other[name] != first[name]]
+        if wrong:
+            raise RunError(
+                f"the {' and the '.join(wrong)} of process {rank}, on {other['host']}, are not those of the first, on "
+                f"{first['host']}; start the same command on all machines, with the same files"
+            )
 
 
 @contextlib.contextmanager
 def shared_directory(run_config: RunConfig, out: Path | None, messages: group.Messages) -> Iterator[RunDirectory]:
-    """A new directory for a run, which the leading process locks; the run's earlier one where torchrun restarts it.
+    """A new directory for a run, which the leading process locks; the run's earlier one where torchrun starts it again.
 
     Raises:
-        RunError: the directory is taken, or a process is started again whose first process has lost the run.
+        RunError: the directory is taken, or another process sees what the first one should go on with.
     """
     again = "again" in messages.gather_texts("start", "again" if group.restarted() else "first")
-    if group.is_leader():
-        with _directory(run_config, out, again) as (directory, is_new):
-            messages.broadcast_text("directory", f"{ANEW if again and is_new else ''}{directory.path}")
-            yield directory
+    earlier = _earlier(run_config, out, again)
+    kept = "" if earlier is None or not earlier.checkpoint.is_file() else f"{platform.node()}: {earlier.path}"
+    first, *others = messages.gather_texts("earlier", kept)
+    if any(others) and not first:
+        raise RunError(
+            f"{next(filter(None, others))}: has a checkpoint of this run, and the first process does not see it; put "
+            "runs on a disk that all machines share, or keep the first process on its machine, by --node-rank"
+        )
+    if not group.is_leader():
+        yield RunDirectory(Path(messages.broadcast_text("directory", None)))
         return
-    text = messages.broadcast_text("directory", None)
-    if text.startswith(ANEW):
-        _check_lost(unfinished_directory(run_config, out), Path(text.removeprefix(ANEW)))
-    yield RunDirectory(Path(text.removeprefix(ANEW)))
+    with _locked_directory(run_config, out, earlier) as directory:
+        messages.broadcast_text("directory", str(directory.path))
+        yield directory
+
+
+def _earlier(run_config: RunConfig, out: Path | None, again: bool) -> RunDirectory | None:
+    """The run that torchrun's processes were at before they were started again; None: there is none on this disk."""
+    earlier = unfinished_directory(run_config, out) if again or group.job() is not None else None
+    return earlier if earlier is not None and (again or job_of(earlier) == group.job()) else None
 
 
 @contextlib.contextmanager
-def _directory(run_config: RunConfig, out: Path | None, again: bool) -> Iterator[tuple[RunDirectory, bool]]:
-    """The directory of the run, and whether it is new."""
-    earlier = unfinished_directory(run_config, out) if again else None
+def _locked_directory(run_config: RunConfig, out: Path | None, earlier: RunDirectory | None) -> Iterator[RunDirectory]:
     directory = earlier or RunDirectory.claim(run_config.name, out)
     with locked(directory.path):
         if earlier is None:
             directory.check_empty()
             begin(directory, run_config)
-        yield directory, earlier is None
-
-
-def _check_lost(here: RunDirectory | None, new: Path) -> None:
-    """Refuse to begin anew where this process's disk has the run that the first process should go on with."""
-    if here is not None and here.checkpoint.is_file():
-        raise RunError(
-            f"on {platform.node()} {here.path} has a checkpoint of this run, and the first process, which begins "
-            f"{new} anew, does not see it: put runs on a disk that all machines share, or keep the first process where "
-            "it was, by --node-rank"
-        )
+        yield directory

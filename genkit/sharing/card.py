@@ -17,6 +17,7 @@ from torch import nn
 from genkit.data.dataset import DataSignature
 from genkit.evaluation.descriptions import LEGEND
 from genkit.files.markdown import code, escaped, fenced, table
+from genkit.interfaces import Side
 from genkit.model.model import Model
 from genkit.pictures.mosaic import is_image
 from genkit.record.directory import MODEL_FILE
@@ -96,6 +97,19 @@ def _summary(facts: Facts) -> str:
     return f"{start} It has {_size(model):,} parameters and was trained on {code(facts.data.source)}."
 
 
+def _beside(model: Model, names: Iterable[str]) -> str:
+    """Side data as further arguments of a call: the first class, or ones."""
+    return "".join(f", {name}={_example(model.schema.side[name])}" for name in names)
+
+
+def _example(side: Side) -> str:
+    """A value of side data in Python, the same for all data."""
+    value: Any = 1.0 if side.classes is None else 0
+    for length in reversed(side.shape):
+        value = [value] * length
+    return repr(value)
+
+
 def _use(facts: Facts, repository: str | None) -> str:
     model = facts.model
     install = pip_line(facts.plugins)
@@ -104,13 +118,17 @@ def _use(facts: Facts, repository: str | None) -> str:
     lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
     shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
     if model.has_prior:
-        lines += [f"x = model.sample(64)  # (64, {shape}), values from {low:g} to {high:g}"]
+        count = "64, noise=True" if model.likelihood.whole_numbers else "64"
+        numbers = [name for name in model.decoder_inputs if model.schema.side[name].classes is None]
+        lines += [
+            f"x = model.sample({count}{_beside(model, numbers)})  # (64, {shape}), values from {low:g} to {high:g}"
+        ]
     else:
         lines.insert(1, "import torch")
         lines += [f"x = torch.rand(64, {shape})  # in place of your own data, values from {low:g} to {high:g}"]
     if model.encoder is not None:
-        lines += ["z = model.encode(x)  # of these, or of your own data"]
-        lines += [f"x = model.decode(z)  # (64, {shape})"]
+        lines += [f"z = model.encode(x{_beside(model, model.encoder_inputs)})  # of these, or of your own data"]
+        lines += [f"x = model.decode(z{_beside(model, model.decoder_inputs)})  # (64, {shape})"]
     notes = [
         f"It needs {escaped(record.owner)}, which no distribution brings: register the same class first, with "
         "`genkit.register`."

@@ -59,6 +59,8 @@ def support(subject: Subject) -> None:
                     f"{name} gives values from {least:.3g} to {greatest:.3g}, outside its support {low:g} to {high:g}: "
                     "draw from p(x|z) itself, or state the support that it has",
                 )
+            whole = not case.part.whole_numbers or bool((drawn == drawn.round()).all())
+            require(whole, "sample gives fractions, and it says `whole_numbers`: draw whole numbers, or leave that out")
             require(case.part.log_prob(drawn[0], params)[0].isfinite().all(), "log_prob of a sample is not finite")
         sample, params = case.part.sample(params)[0], torch.full((1, 5, *case.part.params_shape), EXTREME)
         for sign in (1, -1):

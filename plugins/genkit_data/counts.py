@@ -17,7 +17,7 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.interfaces import Column, DataSource, RawData, Side, Split
 from genkit.interfaces.columns import laid_out
-from genkit.interfaces.data import FILE, NAMES, RELATIVE
+from genkit.interfaces.data import FILE, NAMES, RELATIVE, RESERVED
 from genkit.settings.base import nearest
 from genkit.text import printable
 from genkit_data.genes import in_cells, most_variable
@@ -28,7 +28,7 @@ from genkit_data.sparse import in_rows
 
 MOST = 10_000
 """The largest number of genes."""
-OWN = ("labels", "library", "batch")
+OWN = (*RESERVED, "library", "batch")
 """The names of side data that no covariate can have."""
 Names = Annotated[str, Field(min_length=1)]
 
@@ -119,7 +119,7 @@ class Counts(DataSource):
         return RawData(
             Split(in_rows(x[kept]), None if labels is None else labels[0], side),
             classes=self._names_of("labels") if labels is None else labels[1].names,
-            notes=(*matrix.notes, *notes, *_emptied(matrix, totals, kept)),
+            notes=(_extent(totals[kept], len(places)), *matrix.notes, *notes, *_emptied(matrix, totals, kept)),
             doubts=_no_counts(matrix, x),
             side={name: what for name, (_, what) in sides.items()},
             columns=self.trained or laid_out(Column(name=genes[place], kind="count") for place in places),
@@ -237,6 +237,12 @@ class Counts(DataSource):
                 listed = "" if trained is None else f": {printable(', '.join(trained[:NAMED]))}"
                 raise DataError(f"data.{option}: {matrix.where}: {cell}: its {printable(column)} {fault}{listed}")
         return torch.tensor([places[text] for text in texts]), Side((), len(names), names)
+
+
+def _extent(totals: Any, genes: int) -> str:
+    """A note on the size of the data and the depths of the cells (N,)."""
+    least, middle, greatest = totals.min(), np.median(totals), totals.max()
+    return f"{genes:,} genes in {len(totals):,} cells of {least:,.6g} to {greatest:,.6g} counts, median {middle:,.6g}"
 
 
 def _emptied(matrix: CountMatrix, totals: Any, kept: Any) -> tuple[str, ...]:

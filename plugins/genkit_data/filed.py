@@ -42,6 +42,8 @@ class Files(NamedTuple):
     """The option that names the files, for messages."""
     of_key: str = "data.key"
     """The option that names the array."""
+    joined: bool = False
+    """Whether all axes but the last count data: (sequences, positions, d) -> (N, d)."""
 
     def name(self, path: Path) -> str:
         """The name of the array in a file."""
@@ -101,14 +103,25 @@ Part = tuple[Data, np.dtype[Any]]
 def _resident(path: Path, files: Files, convert: Convert, opened: Opened) -> Part:
     array = opened.array(path, files.name(path), files.option, files.of_key)
     _check_numbers(array.dtype, f"{files.option}: {path}")
+    if files.joined:
+        array = array.reshape(_rows(array.shape, f"{files.option}: {path}"))
     return convert(array[:, np.newaxis] if array.ndim == 1 else array), array.dtype
 
 
 def _mapped(path: Path, files: Files, convert: Convert, opened: Opened) -> Part:
     place = located(path, files.name(path), files.option)
     _check_numbers(place.number, f"{files.option}: {path}")
+    if files.joined:
+        place = place._replace(shape=_rows(place.shape, f"{files.option}: {path}", place.order))
     kept = torch.uint8 if convert(np.empty((0, 1), place.number)).dtype == torch.uint8 else torch.float32
     return Mapped(place, convert, kept), place.number
+
+
+def _rows(shape: tuple[int, ...], where: str, order: str = "C") -> tuple[int, ...]:
+    """The shape (N, d) of data whose last axis is d; raises DataError where there is no such axis."""
+    if len(shape) < 2 or (len(shape) > 2 and order != "C"):
+        raise DataError(f"{where}: holds an array of shape {shape}, not (N, d) or (sequences, positions, d) in C order")
+    return math.prod(shape[:-1]), shape[-1]
 
 
 def _check_numbers(dtype: np.dtype[Any], where: str) -> None:

@@ -29,18 +29,31 @@ def residual_variances(x: Any) -> Any:
     has a variance near 1 (Lause, Berens & Kobak 2021, Genome Biology 22:258, doi 10.1186/s13059-021-02451-7).
     """
     cells, genes = x.shape
-    columns = x.tocsc()
-    of_cells = np.asarray(x.sum(1), np.float64).reshape(-1, 1)
-    of_genes = np.asarray(x.sum(0), np.float64).reshape(1, -1)
-    clip, variances = np.sqrt(cells), np.zeros(genes)
-    step = max(1, BLOCK // max(1, cells))
+    entries = x.tocsc()
+    of_cells = np.asarray(x.sum(1), np.float64).ravel()
+    of_genes = np.asarray(x.sum(0), np.float64).ravel() / max(of_cells.sum(), 1e-12)
+    totals, many = np.unique(of_cells, return_counts=True)  # zeros of cells of one total are alike
+    variances = np.zeros(genes)
+    step = max(1, BLOCK // max(len(totals), entries.nnz // genes))
     for start in range(0, genes, step):
-        block = slice(start, start + step)
-        mean = of_cells * of_genes[:, block] / max(of_genes.sum(), 1e-12)
-        spread = np.sqrt(np.maximum(mean + np.square(mean) / THETA, 1e-12))
-        residuals = (columns[:, block].toarray() - mean) / spread
-        variances[block] = np.clip(residuals, -clip, clip).var(0)
+        part = entries[:, start : start + step]
+        shares = of_genes[start : start + step]
+        columns = np.repeat(np.arange(len(shares)), np.diff(part.indptr))
+        zeros = _residuals(0, totals[:, None] * shares, cells)
+        means = of_cells[part.indices] * shares[columns]
+        own, instead = _residuals(part.data, means, cells), _residuals(0, means, cells)
+        first, second = (
+            (many @ zeros**power + np.bincount(columns, own**power - instead**power, minlength=len(shares))) / cells
+            for power in (1, 2)
+        )
+        variances[start : start + step] = second - np.square(first)
     return variances
+
+
+def _residuals(x: Any, mean: Any, cells: int) -> Any:
+    """The Pearson residuals of counts with these means, clipped by the number of cells."""
+    spread = np.sqrt(np.maximum(mean + np.square(mean) / THETA, 1e-12))
+    return np.clip((x - mean) / spread, -np.sqrt(cells), np.sqrt(cells))
 
 
 def most_variable(x: Any, places: Sequence[int], count: int) -> list[int]:

@@ -228,6 +228,8 @@ def _opened(config: HuggingFace.Config) -> Mapping[str, Any]:
     except ImportError:
         raise DataError("data 'huggingface' needs datasets; pip install 'genkit-torch[huggingface]'") from None
     path = Path(config.path).expanduser()
+    if not path.exists() and (path.is_absolute() or config.path.startswith(".") or config.path.count("/") > 1):
+        raise DataError(f"data.path: {path}: there is no such folder")  # and no name on the Hub
     try:
         if any((path / name).is_file() for name in SAVED):
             opened = datasets.load_from_disk(str(path))

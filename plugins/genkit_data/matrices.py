@@ -144,6 +144,8 @@ def _ten_x(path: Path, where: str, genome: str | None) -> CountMatrix:
 
 def _group_of(file: Any, where: str, genome: str | None) -> str:
     """The name of the group of a 10x file that holds the counts; raises DataError where there is none, or a choice."""
+    if "obs" in file and "var" in file:
+        raise DataError(f"{where}: is an AnnData file; call it {Path(file.filename).with_suffix('.h5ad').name}")
     groups = [name for name, item in file.items() if hasattr(item, "items") and "indptr" in item]
     if genome is not None and genome in groups:
         return genome
@@ -153,10 +155,9 @@ def _group_of(file: Any, where: str, genome: str | None) -> str:
         return str(groups[0])
     if groups:
         raise DataError(f"{where}: holds {len(groups)} matrices: {_listed(groups)}; data.genome={groups[0]} reads one")
-    other = "; an AnnData file is called .h5ad" if "obs" in file else ""
     raise DataError(
         f"{where}: holds no matrix of counts: it holds {_listed(file)}, and a 10x file has the group 'matrix', or one "
-        f"per genome, with data, indices and indptr{other}"
+        f"per genome, with data, indices and indptr"
     )
 
 
@@ -202,7 +203,8 @@ def _npz(path: Path, where: str) -> CountMatrix:
     with _reading(where, "a sparse matrix of scipy"):
         from scipy import sparse
 
-        x = _compressed(sparse.load_npz(path), where)
+        with path.open("rb") as stream:  # of a damaged file numpy closes none that it opened
+            x = _compressed(sparse.load_npz(stream), where)
     return CountMatrix(where, x, None, None)
 
 

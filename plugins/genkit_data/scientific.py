@@ -5,7 +5,6 @@ MATLAB writes its format 5 up to version 7, and HDF5 from 7.3 on, with the axes 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import DataError
-from genkit_data.sizes import check_array, check_memory
+from genkit_data import matlab
+from genkit_data.sizes import check_array
 
 Array = np.ndarray[Any, Any]
 Readers = dict[str, Callable[[], Array]]
@@ -24,19 +24,15 @@ MATLAB = ".mat"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 USER_BLOCK = 512
 """The bytes before the signature of HDF5 in a file of MATLAB."""
-DOUBLE = 8
-"""The most bytes that a number of MATLAB has."""
-OTHERS = ("struct", "object", "opaque", "function")
-"""The classes of MATLAB that are neither numbers nor text."""
 
 
-def hdf5(path: Path, where: str, matlab: bool = False) -> Readers:
+def hdf5(path: Path, where: str, of_matlab: bool = False) -> Readers:
     """The data sets of an HDF5 file by their paths in it, such as `train/x`.
 
     Args:
         path: the file.
         where: the option and the file, for messages.
-        matlab: whether MATLAB has written it.
+        of_matlab: whether MATLAB has written it.
 
     Raises:
         DataError: h5py is not installed.
@@ -47,7 +43,7 @@ def hdf5(path: Path, where: str, matlab: bool = False) -> Readers:
 
     def add(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#"):
-            readers[name] = partial(_dataset, path, name, where, matlab)
+            readers[name] = partial(_dataset, path, name, where, of_matlab)
 
     with h5py.File(path, "r") as file:
         file.visititems(add)  # neither soft nor external links
@@ -62,7 +58,7 @@ def _h5py(where: str) -> Any:
     return h5py
 
 
-def _dataset(path: Path, name: str, where: str, matlab: bool) -> Array:
+def _dataset(path: Path, name: str, where: str, of_matlab: bool) -> Array:
     h5py = _h5py(where)
     with h5py.File(path, "r") as file:
         item = file[name]
@@ -71,16 +67,16 @@ def _dataset(path: Path, name: str, where: str, matlab: bool) -> Array:
         check_array(item.shape, item.dtype, f"{where}, {name}")
         if h5py.check_string_dtype(item.dtype):
             return np.asarray(item.asstr()[()], np.str_)
-        if matlab and item.dtype == h5py.ref_dtype:
+        if of_matlab and item.dtype == h5py.ref_dtype:
             texts = [_characters(file[reference][()]) for reference in item[()].flatten()]
             return np.array(texts, np.str_)
         array: Array = item[()]
-        kind = item.attrs.get("MATLAB_class", b"") if matlab else b""
+        kind = item.attrs.get("MATLAB_class", b"") if of_matlab else b""
     if kind == b"char":
         return np.array([_characters(row) for row in array.T], np.str_)
     if kind == b"logical":
         array = array.astype(np.bool_)
-    return np.ascontiguousarray(array.T) if matlab else array
+    return np.ascontiguousarray(array.T) if of_matlab else array
 
 
 def _characters(codes: Array) -> str:
@@ -91,33 +87,5 @@ def mat(path: Path, where: str) -> Readers:
     """The variables of a file of MATLAB; raises ValueError where it is damaged."""
     with path.open("rb") as stream:
         stream.seek(USER_BLOCK)
-        if stream.read(len(SIGNATURE)) == SIGNATURE:
-            return hdf5(path, where, matlab=True)
-    from scipy import io
-
-    variables = _unless_damaged(partial(io.whosmat, path))
-    return {name: partial(_variable, path, name, shape, kind, where) for name, shape, kind in variables}
-
-
-def _variable(path: Path, name: str, shape: tuple[int, ...], kind: str, where: str) -> Array:
-    from scipy import io, sparse
-
-    check_memory(2 * DOUBLE * math.prod(shape), f"{where}, {name}")
-    value = _unless_damaged(partial(io.loadmat, path, variable_names=[name]))[name]
-    if sparse.issparse(value):
-        value = value.toarray()
-    if kind == "cell" and all(isinstance(each, np.ndarray) and each.dtype.kind == "U" for each in value.flat):
-        value = np.array(["".join(each.flat) for each in value.flat], np.str_)
-    if kind in OTHERS or value.dtype.hasobject:
-        raise ValueError(f"'{name}' is a {kind} of MATLAB, not numbers or text")
-    array: Array = np.char.rstrip(value) if value.dtype.kind == "U" else value
-    return array
-
-
-def _unless_damaged(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except MemoryError:
-        raise
-    except Exception as error:  # scipy's readers raise nearly anything for damaged files
-        raise ValueError(str(error) or type(error).__name__) from None
+        is_hdf5 = stream.read(len(SIGNATURE)) == SIGNATURE
+    return hdf5(path, where, of_matlab=True) if is_hdf5 else matlab.variables(path, where)

@@ -65,6 +65,9 @@ class Stored(Mapping[str, Array]):
         with self._damage():
             return read()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.readers
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.readers)
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from genkit import Description, Metric, MetricData, TrainedModel
+from genkit import Description, Metric, MetricData, TrainedModel, estimate
 from genkit.interfaces import NATS, Pass
 
 ROWS = 1024
@@ -70,15 +70,6 @@ class NLL(Metric):
 
     def _bounds(self, passed: Pass, chunk: int) -> Tensor:
         """The bound of each datum of a batch, (B,) in float64, from at most `chunk` draws at a time."""
-        total, left = None, self.config.draws
-        while left:
-            forward = passed(min(chunk, left))
-            left -= min(chunk, left)
-            assert forward.latent is not None
-            assert forward.latent.log_ratio is not None
-            assert forward.log_prob is not None
-            weights = (forward.log_prob - forward.latent.log_ratio).cpu().double()  # (K, B)
-            sums = weights.logsumexp(0)
-            total = sums if total is None else torch.logaddexp(total, sums)
-        assert total is not None
-        return math.log(self.config.draws) - total
+        bound = estimate(passed, self.config.draws, chunk).bound
+        assert bound is not None
+        return bound

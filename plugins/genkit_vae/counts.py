@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, DataError
 from genkit.interfaces import Likelihood, Shape, Side
 
 LARGEST = 80.0
@@ -87,13 +87,22 @@ class CountLikelihood(Likelihood, ABC):
             log_mass = torch.where(x == 0, torch.logaddexp(log_mass, F.logsigmoid(logits)), log_mass)
         return log_mass.flatten(2).sum(2)
 
+    def _check(self, library: Tensor | None) -> None:
+        """Refuse a total below 0, which a caller may give; in training and in exported programs there is none."""
+        if library is None or self.training or torch.compiler.is_compiling() or library.is_meta:
+            return
+        if bool((library < 0).any()):
+            raise DataError(f"library: the total of a datum is 0 or more, and not {float(library.min()):g}")
+
     def mean(self, params: Tensor, library: Tensor | None = None) -> Tensor:
         """(1 − π) μ: (..., *params_shape), totals (...) -> (..., *shape)."""
+        self._check(library)
         mean = self._log_mean(params, library).exp()
         return mean * torch.sigmoid(-self._logits(params)) if self.zero_inflated else mean
 
     def sample(self, params: Tensor, library: Tensor | None = None) -> Tensor:
         """Whole numbers: (..., *params_shape), totals (...) -> (..., *shape)."""
+        self._check(library)
         drawn = self.draw(self._log_mean(params, library).exp())
         return drawn * torch.bernoulli(torch.sigmoid(-self._logits(params))) if self.zero_inflated else drawn
 

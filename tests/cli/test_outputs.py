@@ -173,3 +173,10 @@ def test_csv_quotes_text_as_csv_does(tmp_path):
     outputs.write(tmp_path / "t.csv", {"z": np.arange(3), "name": names})
     with (tmp_path / "t.csv").open(newline="") as stream:
         assert [row[1] for row in csv.reader(stream)] == ["name", *names]
+
+
+def test_csv_of_more_rows_than_are_written_at_once(tmp_path):
+    count = 2 * outputs.ROWS + 3
+    outputs.write(tmp_path / "x.csv", {"x": np.arange(count), "name": np.array(["a"] * count)})
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    assert lines == ["x,name", *(f"{number},a" for number in range(count))]

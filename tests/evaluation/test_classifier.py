@@ -262,3 +262,12 @@ def test_by_default_the_users_own_cache_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / project)
     feature_network(dataset())
     assert [path.parent for path in files(tmp_path)] == [tmp_path / "genkit" / "features"]
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_one_class_alone_teaches_nothing(kept: int, untrainable: Any, tmp_path: Path) -> None:
+    untrainable()
+    whole = drawn(60, (1, 8, 8), 0)
+    assert whole.labels is not None
+    one = whole.rows((whole.labels == kept).nonzero().flatten())
+    assert feature_network(learning_from(one), tmp_path).last is None

@@ -50,6 +50,15 @@ def test_side_data_of_a_split_that_the_model_does_not_take_are_passed_over_and_n
         completed(Reader(), (), {"labels": [0, 1]}, 2)
 
 
+def test_a_text_is_no_place_where_all_classes_have_numbers_for_names():
+    reader = Reader("digit")
+    reader.schema = Schema((4,), {"digit": Side((), 2, ("3", "7"))})
+    assert completed(reader, ("digit",), {"digit": "7"}, 2)["digit"].tolist() == [1, 1]
+    assert completed(reader, ("digit",), {"digit": 0}, 1)["digit"].tolist() == [0]
+    with pytest.raises(DataError, match="there is no class '1'; the model knows 3, 7"):
+        completed(reader, ("digit",), {"digit": "1"}, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -7,9 +7,10 @@ import torch
 from matplotlib.container import BarContainer
 from matplotlib.patches import StepPatch
 
-from genkit.interfaces import Column
+from genkit.interfaces import Column, Schema, Side, Split
 from genkit.interfaces.columns import laid_out
-from genkit.pictures.marginals import marginals
+from genkit.pictures.marginals import marginals, real_and_sampled
+from tests.models import built
 
 COLUMNS = laid_out(
     [
@@ -44,3 +45,12 @@ def test_rare_categories_are_one_bar() -> None:
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert (len(labels), labels[:3], labels[-1]) == (12, ["c00", "c01", "c02"], "others")
     assert sum(patch.get_width() for patch in axes.patches) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("condition", [[], ["labels"]])
+def test_rows_with_labels_are_compared_whether_or_not_the_model_reads_these(condition: list[str]) -> None:
+    schema = Schema((6,), {"labels": Side(classes=2)}, columns=COLUMNS)
+    with torch.random.fork_rng():
+        model = built(schema, likelihood="mixed", condition=condition).eval()
+    tables = real_and_sampled(model, Split(ONE, torch.tensor([0, 1, 1, 0])))
+    assert {name: table.shape for name, table in tables.items()} == {"data": ONE.shape, "samples": ONE.shape}

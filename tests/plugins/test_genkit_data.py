@@ -21,7 +21,7 @@ from genkit.data import loading
 from genkit.data.dataset import SPLITS, as_float
 from genkit.errors import DataError
 from genkit.interfaces import RawData
-from genkit_data import MNIST, Arrays, Digits, idx
+from genkit_data import MNIST, Arrays, Digits, idx, stored
 from genkit_data.mnist import MIRRORS, PUBLISHED
 
 Array = np.ndarray[Any, Any]
@@ -258,6 +258,13 @@ def test_other_numbers_are_taken_as_they_are(tmp_path: Path, dtype: Any) -> None
     raw = arrays(saved(tmp_path / "data.npy", x=x))
     assert raw.train.x.tolist() == [[0, 1, 1], [1, 0, 1]]
     assert raw.train.x.dtype == torch.float32
+
+
+def test_an_array_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, original = [], stored._array
+    monkeypatch.setattr(stored, "_array", lambda *about: read.append(about) or original(*about))
+    arrays(saved(tmp_path / "data.npy", x=np.zeros((4, 2))))
+    assert len(read) == 1
 
 
 def test_one_number_a_datum_becomes_one_dimension(tmp_path: Path) -> None:

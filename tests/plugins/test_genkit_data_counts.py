@@ -11,6 +11,7 @@ from genkit.data.loading import load as load_data
 from genkit.errors import DataError
 from genkit_data import Counts
 from genkit_data.genes import residual_variances
+from genkit_data.sparse import SparseRows, in_rows
 
 h5py = pytest.importorskip("h5py")
 
@@ -88,7 +89,12 @@ def check_all(raw, names=SYMBOLS[:5], ids=BARCODES):
 
 
 def test_hdf5_of_10x_genomics_is_read_as_it_was_before_and_since_cell_ranger_3(tmp_path):
-    check_all(read(ten_x(tmp_path / "new.h5")))
+    raw = read(ten_x(tmp_path / "new.h5"))
+    check_all(raw)
+    totals = COUNTS.sum(1)
+    assert raw.notes[0] == (
+        f"5 genes in 12 cells of {totals.min()} to {totals.max()} counts, median {np.median(totals):.6g}"
+    )
     check_all(read(ten_x(tmp_path / "old.h5", "GRCh38")))
     ten_x(tmp_path / "old.h5", "mm10")
     check_all(read(tmp_path / "old.h5", genome="mm10"))
@@ -162,7 +168,7 @@ def test_the_variance_of_residuals_is_that_of_its_formula():
     x[0, 0] = 500
     mean = x.sum(1, keepdims=True) * x.sum(0) / x.sum()
     residuals = np.clip((x - mean) / np.sqrt(mean + mean**2 / 100), -np.sqrt(40), np.sqrt(40))
-    np.testing.assert_allclose(residual_variances(sparse.csr_matrix(x)), residuals.var(0))
+    np.testing.assert_allclose(residual_variances(sparse.csr_matrix(x)), residuals.var(0), rtol=1e-9)
 
 
 def test_cells_without_a_count_are_left_out_with_a_note(tmp_path):
@@ -174,6 +180,17 @@ def test_cells_without_a_count_are_left_out_with_a_note(tmp_path):
     assert any("left out: 2 of 12 cells without a count in these genes, the first 'AAAC02-1'" in n for n in raw.notes)
     with pytest.raises(DataError, match="no gene has a count"):
         read(ten_x(tmp_path / "none.h5", counts=0 * COUNTS))
+
+
+def test_sparse_rows_are_those_of_the_matrix_in_any_order():
+    matrix = sparse.random(50, 30, 0.1, format="csr", random_state=0)
+    reader, dense = SparseRows(matrix), torch.from_numpy(matrix.toarray()).float()
+    rows = torch.tensor([7, 0, 49, 7])
+    assert torch.equal(reader.read(rows), dense[rows])
+    assert torch.equal(reader[10:20], dense[10:20])
+    assert (reader[3:3].shape, reader.shape, len(reader)) == ((0, 30), (50, 30), 50)
+    assert reader.held == 8 * matrix.nnz + 4 * 51
+    assert isinstance(in_rows(matrix), torch.Tensor)
 
 
 def test_genes_of_one_name_are_told_apart_by_their_ids(tmp_path):
@@ -280,3 +297,47 @@ def test_a_trained_model_reads_the_genes_by_name_in_its_own_order(tmp_path):
         file["matrix/features/name"][0] = b"OTHER"
     with pytest.raises(DataError, match="lacks 1 of the 3 genes that the model was trained on: LYZ"):
         load_data(Counts.Config(path=str(tmp_path / "y.h5")), schema=first.schema)
+
+
+def test_a_trained_model_knows_its_batches_and_labels(tmp_path):
+    obs = {"kind": ["T", "B"] * 6, "donor": ["a"] * 6 + ["b"] * 6, "age": [30.0] * CELLS}
+    options = {"batch": "donor", "label": "kind", "covariates": ("age",)}
+    first = load_data(Counts.Config(path=str(anndata(tmp_path / "x.h5ad", obs=obs)), **options))
+    path = anndata(tmp_path / "y.h5ad", obs={"donor": ["b"] * CELLS, "age": [30.0] * CELLS})
+    other = load_data(Counts.Config(path=str(path), **options), schema=first.schema)
+    assert other.train.side["batch"].unique().tolist() == [1]
+    assert (other.train.labels, other.classes) == (None, ("B", "T"))
+    path = anndata(tmp_path / "z.h5ad", obs={"donor": ["c"] * CELLS, "age": [30.0] * CELLS})
+    with pytest.raises(DataError, match="cell 'AAAC00-1': its donor 'c' is none of the model's: a, b"):
+        load_data(Counts.Config(path=str(path), **options), schema=first.schema)
+
+
+def test_a_matrix_of_cells_by_genes_is_told_by_the_files_beside_it(tmp_path):
+    market(tmp_path)
+    io.mmwrite(tmp_path / "matrix.mtx", sparse.coo_matrix(COUNTS))
+    raw = read(tmp_path / "matrix.mtx")
+    check_all(raw)
+    assert any("cells × genes, by the files beside it" in note for note in raw.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.mtx", b"no matrix\n", "cannot be read as Matrix Market"),
+        ("x.npz", b"PK\x03\x04 broken", "cannot be read as a sparse matrix of scipy"),
+        ("x.h5ad", b"broken", "cannot be read as AnnData"),
+        ("x.txt", b"1 2 3", r"is none of \.h5, \.h5ad, \.mtx, \.mtx\.gz, \.npz"),
+    ],
+)
+def test_files_that_are_damaged_or_of_another_kind_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_a_file_that_is_not_there_and_an_anndata_by_another_name_are_told(tmp_path):
+    with pytest.raises(DataError, match="there is no such file"):
+        read(tmp_path / "x.h5")
+    path = anndata(tmp_path / "x.h5ad")
+    with pytest.raises(DataError, match=r"is an AnnData file; call it y\.h5ad"):
+        read(path.rename(tmp_path / "y.h5"))

@@ -202,6 +202,20 @@ def test_a_folder_that_is_no_data_set_and_a_damaged_one_are_named(tmp_path, spli
         load(split_up)
 
 
+@pytest.mark.parametrize("name", ["./saved", "/no/saved", "../saved", "~/no/such/folder", "a/b/saved"])
+def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(name, monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(DataError, match=r"data\.path: .*: there is no such folder"):
+        load(name)
+
+
+def test_a_name_is_looked_for_on_the_hub(monkeypatch):
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **more: asked.append((names, more)) or pictures())
+    assert len(load("ylecun/mnist", subset="small", revision="main").train.x) == 4
+    assert asked == [(("ylecun/mnist", "small"), {"revision": "main"})]
+
+
 def test_without_the_library_the_message_says_how_to_get_it(split_up, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"needs datasets; pip install 'genkit-torch\[huggingface\]'"):

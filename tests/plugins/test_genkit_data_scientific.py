@@ -1,5 +1,6 @@
 """Arrays in files of HDF5 and of MATLAB."""
 
+import struct
 import sys
 
 import numpy as np
@@ -90,6 +91,55 @@ def test_matlab_has_each_array_with_its_own_axes(tmp_path, write):
 @pytest.mark.parametrize("text", [["pear", "fig"], np.array(["pear", "fig "])], ids=["cells", "characters"])
 def test_matlab_has_text_in_cells_or_characters(tmp_path, write, text):
     assert stored(write(tmp_path / "data.mat", names=text))["names"].flatten().tolist() == ["pear", "fig"]
+
+
+KINDS = ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?"]
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_numbers_of_every_class_of_matlab_are_those_that_scipy_reads(tmp_path, compressed):
+    values = {f"x_{kind.strip('?')}": np.arange(24).reshape(2, 3, 4).astype(kind) for kind in KINDS}
+    values["s"] = np.array([[7.0]])  # so short that it stands beside its type
+    io.savemat(tmp_path / "data.mat", values, do_compression=compressed)
+    read, expected = stored(tmp_path / "data.mat"), io.loadmat(tmp_path / "data.mat")
+    assert set(read) == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(read[name], expected[name])
+        assert read[name].dtype == value.dtype
+
+
+def test_files_of_machines_with_the_other_order_of_bytes_are_read(tmp_path):
+    def element(kind, content):
+        return struct.pack(">II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+    parts = (6, struct.pack(">II", 6, 0)), (5, struct.pack(">ii", 2, 2)), (1, b"x"), (9, struct.pack(">4d", 1, 2, 3, 4))
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\1\0MI"
+    (tmp_path / "data.mat").write_bytes(header + element(14, b"".join(element(*part) for part in parts)))
+    np.testing.assert_array_equal(stored(tmp_path / "data.mat")["x"], [[1, 3], [2, 4]])
+
+
+def test_a_file_of_another_format_of_matlab_says_which_are_read(tmp_path):
+    io.savemat(tmp_path / "data.mat", {"x": X}, format="4")
+    with pytest.raises(DataError, match=r"is no file of MATLAB's format 5 or 7\.3; save it with -v7 or -v7\.3"):
+        load(tmp_path / "data.mat")
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("write", [hdf5, matlab_5, matlab_7_3])
+def test_damaged_files_are_errors_of_data_and_never_more(tmp_path, write):
+    path = write(tmp_path / ("data.h5" if write is hdf5 else "data.mat"), x=np.random.default_rng(0).random((20, 4)))
+    content = path.read_bytes()
+    refused = 0
+    for seed in range(60):
+        rng, damaged = np.random.default_rng(seed), bytearray(content)
+        for place in rng.integers(min(len(content), 2000), size=4):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            load(path)
+        except DataError:
+            refused += 1
+    assert refused > 3
 
 
 def test_a_sparse_matrix_of_matlab_is_dense(tmp_path):

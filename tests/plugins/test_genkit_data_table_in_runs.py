@@ -168,6 +168,46 @@ def test_codes_are_joined_back_by_row_and_id(trained, path, cli, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_scores_are_by_row_and_by_column(trained, path, cli, tmp_path):
+    real, where = read(path), trained.directory.path
+    odd = write(tmp_path / "odd.csv", [{**real[0], "fare": 900}, *real[1:6], {**real[6], "who": "twice"}])
+    answer = cli("score", where, f"data.path={odd}", "--out", tmp_path / "s.csv", "--false-alarms", "0.1")
+    assert answer.code == 0
+    scores = read(tmp_path / "s.csv")
+    assert [row["id"] for row in scores] == [*(f"p{number}" for number in range(6)), "twice"]
+    assert scores[0]["is_anomaly"] == "True"
+    assert [name for name in scores[0] if name.startswith("error_")] == [
+        *("error_port", "error_fare", "error_alone", "error_age")
+    ]
+    assert max(scores, key=lambda row: float(row["error_fare"]))["id"] == "p0"
+    figures = evaluate(*reopen(where), draws=16)
+    assert cli("score", where, "--out", tmp_path / "s.csv").code == 0
+    mean = np.mean([float(row["negative_elbo"]) for row in read(tmp_path / "s.csv")])
+    assert mean == pytest.approx(-figures.elbo, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"port": "X"}, "line 2, column 'port': 'X' is none of the categories of the training data: C, Q, S"),
+        ({"fare": None}, "lacks columns that the model was trained on: fare"),
+        ({"fare": ""}, "line 2, column 'fare': the value is missing, and none was in the training data"),
+        ({"fare": "dear"}, "line 2, column 'fare': 'dear' is no number"),
+    ],
+)
+def test_rows_that_the_model_cannot_read_are_not_scored(trained, path, cli, tmp_path, change, message):
+    rows_of_file = [{k: v for k, v in {**row, **change}.items() if v is not None} for row in read(path)[:2]]
+    bad = write(tmp_path / "bad.csv", rows_of_file)
+    answer = cli("score", trained.directory.path, f"data.path={bad}", "--out", tmp_path / "s.csv")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert message in answer.err
+    assert not (tmp_path / "s.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_reconstructions_are_rows(trained, path, cli, tmp_path):
     assert cli("reconstruct", trained.directory.path, "-n", 7, "--out", tmp_path / "r.csv").code == 0
     made, real = read(tmp_path / "r.csv"), read(path)

@@ -304,7 +304,7 @@ def test_any_encoder_can_be_the_critic(critic: str, form: str, r1: float) -> Non
 
 
 def test_a_critic_that_cannot_read_the_data_is_refused_with_the_reason() -> None:
-    with pytest.raises(ComponentError, match="encoder 'cnn' takes series"):
+    with pytest.raises(ComponentError, match=r"encoder 'cnn' takes series \(T, F\), images"):
         made((12,), loss=adversarial(critic="cnn"))
 
 

@@ -103,8 +103,9 @@ def test_chunks_of_draws_are_one_mean_of_weights(model):
 
     def passed(count):
         taken, left[0] = left[0][:count], left[0][count:]
-        latent = type("Latent", (), {"log_ratio": -taken})
-        return type("Forward", (), {"latent": latent, "log_prob": torch.zeros_like(taken)})
+        latent = type("Latent", (), {"log_ratio": -taken, "divergence": None})
+        likelihood = type("Likelihood", (), {"is_density": True})
+        return type("Forward", (), {"latent": latent, "log_prob": torch.zeros_like(taken), "likelihood": likelihood})
 
     expected = -(log_weights.double().logsumexp(0) - math.log(23))
     torch.testing.assert_close(metric._bounds(passed, 16), expected)

@@ -9,7 +9,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from genkit.data.transforming import Chain
 from genkit.errors import DataError
-from genkit_transforms import Log1pTransform, RangeTransform, StandardizeTransform
+from genkit_transforms import Log1pTransform, RangeTransform, RMSTransform, StandardizeTransform
 
 RNG = np.random.default_rng(0)
 TABLE = torch.from_numpy((RNG.normal(size=(200, 3)) * [1, 50, 1e-3] + [0, 1e4, 5]).astype(np.float32))
@@ -46,6 +46,24 @@ def test_features_and_channels_are_what_is_measured_alike():
     assert float(scaled.log_det(sequences)[3]) == pytest.approx(float(expected), abs=1e-3)
     means = fitted(StandardizeTransform.Config(), images)(images).mean((0, 2, 3))
     assert means.tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+
+
+def test_rms_makes_the_mean_squared_norm_the_number_of_dimensions():
+    x = torch.randn(500, 8, 3) * torch.tensor([1.0, 20.0, 0.1]) + 4
+    chain = fitted(RMSTransform.Config(), x)
+    y = chain(x)
+    assert float(y.double().flatten(1).square().sum(1).mean()) == pytest.approx(24, rel=1e-5)
+    scale = float(x.double().square().mean().sqrt())
+    expected = torch.distributions.AffineTransform(0, 1 / scale).log_abs_det_jacobian(x, y).flatten(1).sum(1)
+    torch.testing.assert_close(chain.log_det(x), expected)
+    cosines = torch.nn.functional.cosine_similarity(x.flatten(1), y.flatten(1))
+    torch.testing.assert_close(cosines, torch.ones(500))
+    torch.testing.assert_close(chain.inverse(y), x)
+
+
+def test_rms_leaves_zeros_as_they_are():
+    zeros = torch.zeros(4, 3)
+    assert torch.equal(fitted(RMSTransform.Config(), zeros)(zeros), zeros)
 
 
 def test_log1p_takes_counts_and_refuses_what_has_no_logarithm():

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from genkit.errors import ComponentError
+from genkit.errors import ComponentError, DataError
 from genkit.interfaces import Side
 from genkit_vae import NegativeBinomialLikelihood, PoissonLikelihood
 
-SIDE = {"library": Side()}
+NUMBER = Side()
 LIBRARY = torch.tensor([7.0, 300.0, 41.0, 9000.0])
 DRAWS = 10_000
 
@@ -23,12 +23,12 @@ def _seeded():
         yield
 
 
-def poisson(shape=(3,), side=SIDE, **options):
-    return PoissonLikelihood(PoissonLikelihood.Config(**options), shape, side)
+def poisson(shape=(3,), library=NUMBER, **options):
+    return PoissonLikelihood(PoissonLikelihood.Config(**options), shape, library)
 
 
-def negative_binomial(shape=(3,), side=SIDE, **options):
-    made = NegativeBinomialLikelihood(NegativeBinomialLikelihood.Config(**options), shape, side)
+def negative_binomial(shape=(3,), library=NUMBER, **options):
+    made = NegativeBinomialLikelihood(NegativeBinomialLikelihood.Config(**options), shape, library)
     torch.nn.init.normal_(made.log_theta)
     return made
 
@@ -70,10 +70,9 @@ def test_samples_have_mean_and_variance_of_scipy_and_the_depth_of_the_cell(make)
 
 @pytest.mark.parametrize("make", [poisson, negative_binomial])
 def test_without_libraries_the_decoder_gives_the_total_too(make):
-    likelihood, params = make(side={}), torch.randn(2, 4, 3)
+    likelihood, params = make(library=None), torch.randn(2, 4, 3)
     mean = params.double().exp().numpy()
     x = torch.tensor([[0.0, 1.0, 2.0], [5.0, 0.0, 0.0], [1.0, 1.0, 1.0], [9.0, 3.0, 0.0]])
-    assert likelihood.reads == ()
     np.testing.assert_allclose(
         likelihood.log_prob(x, params).detach(), reference(likelihood, mean).logpmf(x.numpy()).sum(-1), rtol=1e-4
     )
@@ -112,4 +111,13 @@ def test_libraries_may_be_columns_and_data_of_any_shape():
 @pytest.mark.parametrize("side", [Side(classes=3), Side((2,))])
 def test_a_library_that_is_no_number_is_refused(side):
     with pytest.raises(ComponentError, match="the total of each datum: one number"):
-        poisson(side={"library": side})
+        poisson(library=side)
+
+
+@pytest.mark.parametrize("make", [poisson, negative_binomial])
+def test_a_library_below_zero_is_refused_and_none_gives_no_counts(make):
+    likelihood, params = make().eval(), torch.randn(2, 3)
+    for method in (likelihood.mean, likelihood.sample):
+        with pytest.raises(DataError, match="library: the total of a datum is 0 or more, and not -5"):
+            method(params, library=torch.tensor([3.0, -5.0]))
+        assert not method(params, library=torch.zeros(2)).any()

@@ -165,7 +165,7 @@ def test_data_without_labels_are_compared_by_a_random_network(fresh: Callable[..
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((600, 1, 8, 8), dtype=np.float32))
     source, cache = f"data={{name: arrays, path: {tmp_path / 'x.npy'}}}", tmp_path / "features"
     found = compare([fresh("run")], [source], cache=cache).comparison
-    assert "random network, as the data have no labels" in found.features
+    assert "random network, as the training data have no classes to tell apart" in found.features
     assert (found.floor.classes, found.floor.class_shares) == (None, None)
     assert found.floor.count == 120
     assert not cache.exists()

@@ -29,7 +29,9 @@ OPTIONS = {
     ],
     "data/waves": [{"count": 30, "length": 8}],
 }
-NEED_FILES = {f"data/{name}" for name in ("arrays", "counts", "huggingface", "images", "mnist", "series", "table")}
+NEED_FILES = {
+    f"data/{name}" for name in ("activations", "arrays", "counts", "huggingface", "images", "mnist", "series", "table")
+}
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -63,6 +65,11 @@ def test_the_first_party_logger_keeps_the_contract(check):
 def test_arrays_keep_the_contract(tmp_path):
     np.savez(tmp_path / "made.npz", x=np.arange(24, dtype=np.uint8).reshape(6, 4), labels=["a", "b"] * 3)
     assert broken(PARTS["data/arrays"], {"name": "arrays", "path": str(tmp_path / "made.npz")}) == []
+
+
+def test_activations_keep_the_contract(tmp_path):
+    np.save(tmp_path / "made.npy", np.arange(24, dtype=np.float32).reshape(6, 4))
+    assert broken(PARTS["data/activations"], {"name": "activations", "path": str(tmp_path / "made.npy")}) == []
 
 
 def test_series_keep_the_contract(tmp_path):

@@ -253,7 +253,14 @@ class OneHotChannels(OneHot):
         return super().sample(params.movedim(-3, -1)).movedim(-1, -3)
 
 
+class Fractions(Good):
+    """Says that it takes whole numbers, and draws others."""
+
+    whole_numbers = True
+
+
 WRONG = [
+    (Fractions, "support", "sample gives fractions, and it says `whole_numbers`"),
     (ForEverything, "density", "state as support what has a density"),
     (OnTheCPU, "second device", "what sample() draws stays on the CPU"),
     (NoConstant, "density", "keep its normalizing constant"),

@@ -10,6 +10,7 @@ import typer
 
 from genkit.cli import tables
 from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, Metrics, RunPath, SplitName, app, say
+from genkit.cli.data import opened
 
 if TYPE_CHECKING:
     from genkit.interfaces import Description
@@ -26,7 +27,7 @@ WIDTH = 22
 def evaluate(
     run: RunPath,
     data: DataOverrides = None,
-    split: SplitName = "test",
+    split: SplitName = None,
     draws: Annotated[int, typer.Option(min=1, help="How many draws from q(z|x) per datum.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="The seed of the draws; by default the run's.")] = None,
     metric: Metrics = None,
@@ -38,12 +39,12 @@ def evaluate(
     from genkit.evaluation.metrics import descriptions, measure_each, named, usable
     from genkit.record.diagnosis import Signals, diagnose
     from genkit.runs.metrics import chosen, missed, unasked
-    from genkit.runs.opening import reopen
 
-    model, dataset = reopen(run, data or (), accept_changes)
+    model, dataset, split, are_new = opened(run, data, split, accept_changes)
     assert model.config is not None
     metrics = chosen(model.config, usable(model.config.metrics), metric or ())
-    metrics = (*metrics, *unasked(model, dataset, split, metrics))
+    if not are_new:  # what is fitted to data that are all measured says nothing of others
+        metrics = (*metrics, *unasked(model, dataset, split, metrics))
     seed = model.config.seed if seed is None else seed
     evaluation = figures_of(model, dataset, split, draws, seed)
     values, errors = measure_each(model, dataset, named(metrics), split, seed)

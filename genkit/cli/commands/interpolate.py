@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, fail, say
+from genkit.cli.data import opened
 
 
 @app.command(rich_help_panel=USE)
@@ -14,7 +15,7 @@ def interpolate(
     run: RunPath,
     out: Out,
     data: DataOverrides = None,
-    split: SplitName = "test",
+    split: SplitName = None,
     first: Annotated[
         int, typer.Option("--from", min=0, help="The number of the datum in the split to start from.")
     ] = 0,
@@ -27,10 +28,9 @@ def interpolate(
     from genkit.data.dataset import as_float
     from genkit.interfaces.component import MASK
     from genkit.model.side import own_side
-    from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
-    model, dataset = reopen(run, data or (), accept_changes)
+    model, dataset, split, _ = opened(run, data, split, accept_changes)
     chosen = dataset.split(split)
     x = chosen.x
     if max(first, last) >= len(x):

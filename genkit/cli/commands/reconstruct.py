@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, Seed, SplitName, app, say
+from genkit.cli.data import opened
 
 if TYPE_CHECKING:
     from genkit.data.dataset import Dataset
@@ -19,7 +20,7 @@ def reconstruct(
     run: RunPath,
     out: Out,
     data: DataOverrides = None,
-    split: SplitName = "test",
+    split: SplitName = None,
     n: Annotated[
         int | None, typer.Option("-n", "--n", min=1, help="How many of the first data of the split; by default all.")
     ] = None,
@@ -38,10 +39,9 @@ def reconstruct(
 
     from genkit.cli import outputs
     from genkit.pictures import plots
-    from genkit.runs.opening import reopen
 
     outputs.check_out(out, [".png"])
-    model, dataset = reopen(run, data or (), accept_changes)
+    model, dataset, split, _ = opened(run, data, split, accept_changes)
     torch.manual_seed(seed)
     if out.suffix == ".png":
         some = dataset.split(split).first(n)
