@@ -6,8 +6,9 @@ N data, T steps, F channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,10 +16,12 @@ from genkit.data.steps import blank
 from genkit.interfaces import Shape, Split
 from genkit.interfaces.component import MASK
 from genkit.model.model import Model
-from genkit.pictures.latent_space import NAME, Data, values
+from genkit.pictures.latent_space import Data, values
+from genkit.pictures.mosaic import bare_figure
 from genkit.text import printable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CHANNELS = 6
@@ -30,6 +33,10 @@ MOST = 12
 LINES = 20
 """The number of series that are drawn over each other."""
 COLOURS = ("black", "C1", "C0")
+LONGEST = 16
+"""The largest number of characters of a channel's name beside its plots."""
+LEFT, ABOVE, BELOW, HEIGHT = 0.9, 0.4, 0.42, 1.15
+"""The margins of a picture, and the height of a plot, in inches."""
 
 
 def is_series(shape: Shape) -> bool:
@@ -81,42 +88,112 @@ def panels(groups: Mapping[str, Tensor], channels: Sequence[str], heads: Sequenc
         channels: the names of the channels.
         heads: what stands above each datum, if anything.
     """
-    groups = {name: x[:MOST] for name, x in groups.items()}
-    count = len(next(iter(groups.values())))
-    figure, grid = _grid(channels, count, 1.7)
-    for column in range(count):
-        for row, axes in enumerate(grid[:, column]):
-            for colour, (name, x) in zip(COLOURS, groups.items(), strict=False):
-                axes.plot(x[column, :, row].numpy(), label=name, color=colour, linewidth=1)
-        if heads:
-            grid[0, column].set_title(printable(heads[column], NAME), fontsize=8)
-    if len(groups) > 1:
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=len(groups), fontsize=8)
+    lines = {
+        name: [
+            Line(row, column, values) for column, each in enumerate(x[:MOST]) for row, values in enumerate(_rows(each))
+        ]
+        for name, x in groups.items()
+    }
+    across = len(next(iter(groups.values()))[:MOST])
+    named = {name: colour for name, colour in zip(groups, COLOURS, strict=False) if len(groups) > 1}
+    figure, axes = _grid(lines, channels, across, 1.7, COLOURS)
+    _heads(axes, heads)
+    for place, (name, colour) in enumerate(reversed(named.items())):
+        axes.text(across - 0.02, -0.05 - 0.12 * place, name, color=colour, fontsize=8, ha="right", va="bottom")
     return figure
 
 
 def overlays(groups: Mapping[str, Tensor], channels: Sequence[str]) -> Figure:
     """A plot for each channel (down) of each group (across), with all of the group's series over each other."""
-    figure, grid = _grid(channels, len(groups), 4.2)
-    for column, (name, x) in enumerate(groups.items()):
-        grid[0, column].set_title(f"{name} ({len(x)} series)", fontsize=9)
-        for row, axes in enumerate(grid[:, column]):
-            axes.plot(x[:, :, row].T.numpy(), linewidth=0.7, alpha=0.5, color=f"C{column}")
+    lines = {
+        name: [Line(row, column, values) for each in x for row, values in enumerate(_rows(each))]
+        for column, (name, x) in enumerate(groups.items())
+    }
+    figure, axes = _grid(lines, channels, len(groups), 4.2, ("C0", "C1", "C2"), thin=True)
+    _heads(axes, [f"{name} ({len(x)} series)" for name, x in groups.items()])
     return figure
 
 
-def _grid(channels: Sequence[str], across: int, width: float) -> tuple[Figure, Any]:
-    """A figure with a row of plots per channel, that share their scales, and the plots (rows, across)."""
-    from matplotlib.figure import Figure
+class Line(NamedTuple):
+    """The values (T,) of a channel of a series, and the plot that they are in."""
+
+    row: int
+    column: int
+    values: Any
+
+
+def _rows(series: Tensor) -> Any:
+    """The channels (F, T) of a series (T, F) that are shown."""
+    return series.T[:CHANNELS].double().numpy()
+
+
+def _grid(
+    lines: Mapping[str, Sequence[Line]],
+    channels: Sequence[str],
+    across: int,
+    width: float,
+    colours: Sequence[str],
+    thin: bool = False,
+) -> tuple[Figure, Axes]:
+    """Plots in rows, one per channel with a scale of its own, as cells of 1 by 1 in one pair of axes.
+
+    A pair of axes per plot would take a hundred times as long.
+    """
+    from matplotlib.collections import LineCollection
 
     rows = min(len(channels), CHANNELS)
-    figure = Figure(figsize=(width * across + 0.6, 1.2 * rows + 0.7), dpi=100, layout="constrained")
-    grid = figure.subplots(rows, across, sharex=True, sharey="row", squeeze=False)
-    for row, axes in enumerate(grid[:, 0]):
-        axes.set_ylabel(printable(channels[row], NAME), fontsize=8)
-    for axes in grid.flat:
-        axes.tick_params(labelsize=7)
-    more = f" (the first {rows} of {len(channels)} channels)" if len(channels) > rows else ""
-    figure.supxlabel(f"step{more}", fontsize=8)
-    return figure, grid
+    size = (LEFT + width * across + 0.1, ABOVE + HEIGHT * rows + BELOW)
+    figure = bare_figure(size)
+    axes = figure.add_axes((LEFT / size[0], BELOW / size[1], width * across / size[0], HEIGHT * rows / size[1]))
+    axes.set(xlim=(0, across), ylim=(rows, 0))
+    axes.set_axis_off()
+    corners = np.array([(0.02, 0.04), (0.98, 0.04), (0.98, 0.96), (0.02, 0.96), (0.02, 0.04)])
+    frames = [corners + np.array([column, row]) for row in range(rows) for column in range(across)]
+    axes.add_collection(LineCollection(frames, linewidths=0.6, colors="grey"))
+    limits = [_limits(lines, row) for row in range(rows)]
+    for (name, of_group), colour in zip(lines.items(), colours, strict=False):
+        segments = [_segment(line, *limits[line.row]) for line in of_group]
+        style = {"linewidths": 0.6, "alpha": 0.6} if thin else {"linewidths": 1.0}
+        axes.add_collection(LineCollection(segments, colors=colour, label=name, **style))
+    steps = max(len(line.values) for of_group in lines.values() for line in of_group)
+    _margins(axes, channels, limits, width, steps)
+    return figure, axes
+
+
+def _limits(lines: Mapping[str, Sequence[Line]], row: int) -> tuple[float, float]:
+    """The least and the greatest value in a row of plots."""
+    values = np.concatenate([line.values for of_group in lines.values() for line in of_group if line.row == row])
+    there = values[np.isfinite(values)]
+    return (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
+
+
+def _segment(line: Line, low: float, high: float) -> Any:
+    """The points (T, 2) of a line in its cell, from the first step to the last."""
+    count = len(line.values)
+    x = np.linspace(0.05, 0.95, count) if count > 1 else np.full(1, 0.5)
+    y = 0.9 - 0.8 * (line.values - low) / max(high - low, 1e-12)
+    return np.stack([line.column + x, line.row + y], 1)
+
+
+def _margins(
+    axes: Axes, channels: Sequence[str], limits: Sequence[tuple[float, float]], width: float, steps: int
+) -> None:
+    """Write the channels with their scales to the left of the plots, and the steps below them."""
+    for row, (low, high) in enumerate(limits):
+        name = printable(channels[row], LONGEST)
+        axes.text(-0.62 / width, row + 0.5, name, fontsize=8, rotation=90, ha="center", va="center")
+        for value, y in ((high, 0.1), (low, 0.9)):
+            axes.text(-0.04 / width, row + y, f"{value:.3g}", fontsize=7, ha="right", va="center")
+    bottom = len(limits) + 0.02
+    for step, x in ((0, 0.05), (steps - 1, 0.95)):
+        axes.text(x, bottom, str(step), fontsize=7, ha="center", va="top")
+    axes.text(0.5, bottom, "step", fontsize=8, ha="center", va="top")
+    if len(channels) > len(limits):
+        more = f"the first {len(limits)} of {len(channels)} channels"
+        axes.text(0, bottom + 0.16, more, fontsize=8, ha="left", va="top")
+
+
+def _heads(axes: Axes, heads: Sequence[str]) -> None:
+    """Write what stands above the columns of plots."""
+    for column, head in enumerate(heads[:MOST]):
+        axes.text(column + 0.5, -0.02, printable(head, LONGEST + 10), fontsize=8, ha="center", va="bottom")

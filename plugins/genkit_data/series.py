@@ -239,7 +239,7 @@ class Series(DataSource):
         if all(own is None for own in labels):
             return None
         listed = next((names for _, names in files if names is not None), None)
-        return tuple(listed or sorted({label for own in labels for label in own or ()}))
+        return tuple(listed or _in_order({label for own in labels for label in own or ()}))
 
     def _indices(self, labels: list[str] | None, classes: tuple[str, ...] | None, where: str) -> Tensor | None:
         """The labels as indices (N,) of the classes; raises DataError where there is no such class."""
@@ -253,3 +253,11 @@ class Series(DataSource):
                     f"{printable(', '.join(classes[:NAMED]))}"
                 )
         return torch.tensor([places[label] for label in labels])
+
+
+def _in_order(names: set[str]) -> list[str]:
+    """Names of classes in their order, that of numbers where all of them are numbers."""
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)

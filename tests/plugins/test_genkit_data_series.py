@@ -82,9 +82,9 @@ def test_sktime_text_becomes_padded_series_with_their_classes(series):
     ids=["padded", "starts", "starts and end"],
 )
 def test_arrays_become_the_same_series(series, arrays):
-    raw = series({**arrays, "labels": np.array([5, 4, 5])}, ".npz")
+    raw = series({**arrays, "labels": np.array([10, 9, 10])}, ".npz")
     assert values_of(raw.train) == [[[1], [2], [3]], [[7]], [[9], [10]]]
-    assert raw.classes == ("4", "5")
+    assert raw.classes == ("9", "10")
     assert raw.train.labels.tolist() == [1, 0, 1]
 
 
