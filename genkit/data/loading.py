@@ -18,6 +18,7 @@ from genkit.data.transforming import Chain
 from genkit.errors import DataError, GenkitError, in_a_line, place
 from genkit.interfaces import DataSource, RawData, Schema, Shape, Side, Split
 from genkit.interfaces.columns import fits
+from genkit.interfaces.data import RESERVED
 from genkit.interfaces.reader import Reader
 from genkit.interfaces.signatures import check_signatures
 
@@ -217,7 +218,9 @@ def _check(split: Split, where: str, classes: tuple[str, ...] | None) -> None:
 
 
 def _check_side(name: str, values: Tensor, count: int, where: str) -> None:
-    if not isinstance(values, Tensor) or values.shape[:1] != (count,) or not name.isidentifier() or name == "labels":
+    if name in RESERVED:
+        raise DataError(f"{where}: no side data can be called '{name}'; give them another name")
+    if not isinstance(values, Tensor) or values.shape[:1] != (count,) or not name.isidentifier():
         raise DataError(f"{where}: the side data '{name}' must be a tensor ({count}, ...) under a name of Python's own")
     if values.dtype not in (torch.float32, torch.int64):
         raise DataError(

@@ -71,6 +71,10 @@ RELATIVE = "relative to the folder in which the run is started, and ~ is the hom
 """What the description of such an option says."""
 
 
+RESERVED = ("labels", "noise", "steps")
+"""Names that no further side data can have: those of the labels, and of options of a model's methods."""
+
+
 Step = Annotated[Transform.Config, ChosenByName("transform")]
 
 

@@ -78,19 +78,19 @@ class TrainedModel(Protocol):
     def device(self) -> torch.device:
         """The device of the parameters."""
 
-    def encode(self, x: Tensor | Split) -> Tensor:
+    def encode(self, x: Tensor | Split, /) -> Tensor:
         """The points that represent data: x (N, *shape) -> (N, *latent_shape); a split brings its side data along."""
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, /) -> Tensor:
         """The mean of p(x|z): z (N, *latent_shape) -> (N, *shape)."""
 
-    def reconstruct(self, x: Tensor | Split) -> Tensor:
+    def reconstruct(self, x: Tensor | Split, /) -> Tensor:
         """`decode(encode(x))`: (N, *shape) -> (N, *shape)."""
 
     def draw(self, n: int) -> Tensor:
         """Draws from the prior: (n, *latent_shape)."""
 
-    def sample(self, n: int, noise: bool = False) -> Tensor:
+    def sample(self, n: int, /, noise: bool = False) -> Tensor:
         """Generated data (n, *shape): means of p(x|z) for z from the prior; with `noise`, draws from p(x|z)."""
 
 

@@ -41,7 +41,7 @@ class Model(Network):
         """Whether it gives data: each of its transforms can be inverted."""
         return self.transforms.inverts
 
-    def encode(self, x: Tensor | np.ndarray[Any, Any] | Split, **side: Any) -> Tensor:
+    def encode(self, x: Tensor | np.ndarray[Any, Any] | Split, /, **side: Any) -> Tensor:
         """The points in latent space that represent data: x (N, *shape) -> (N, *latent_shape).
 
         The point is the posterior mean, never a draw: the same x always gives the same point. uint8 is read as x / 255.
@@ -68,7 +68,7 @@ class Model(Network):
 
         return self._streamed(means, len(inputs), "encode")
 
-    def decode(self, z: Tensor | np.ndarray[Any, Any], noise: bool = False, **side: Any) -> Tensor:
+    def decode(self, z: Tensor | np.ndarray[Any, Any], /, noise: bool = False, **side: Any) -> Tensor:
         """The mean of p(x|z), brought back by the transforms: z (N, *latent_shape) -> (N, *shape).
 
         With `noise`, draws from p(x|z). Steps of series that are not there, by their mask or `lengths=20`, are NaN.
@@ -88,12 +88,12 @@ class Model(Network):
 
         return self._blank(self._streamed(means, len(z), "decode"), values)
 
-    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, noise: bool = False, **side: Any) -> Tensor:
+    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, /, noise: bool = False, **side: Any) -> Tensor:
         """`decode(encode(x), noise)`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
         data, side = _apart(self.inputs, x, side)
         return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side, noise)
 
-    def sample(self, n: int, noise: bool = False, **side: Any) -> Tensor:
+    def sample(self, n: int, /, noise: bool = False, **side: Any) -> Tensor:
         """Generate n data (n, *shape): the means of p(x|z) for z from the prior; with `noise`, draws from p(x|z).
 
         Side data are as `encode` takes them; classes that are left out take turns, and series have the lengths of the
@@ -102,7 +102,7 @@ class Model(Network):
         parts = list(self.sampled(n, noise, **side))
         return torch.cat(parts) if parts else torch.empty(0, *self.shape, device=self.device)
 
-    def sampled(self, n: int, noise: bool = False, **side: Any) -> Iterator[Tensor]:
+    def sampled(self, n: int, /, noise: bool = False, **side: Any) -> Iterator[Tensor]:
         """The data of `sample` in batches (<= 1024, *shape): memory does not grow with n."""
         if n < 0:
             raise DataError(f"sample cannot make {n} data")
@@ -128,7 +128,7 @@ class Model(Network):
             raise DataError(f"table takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         return table_of(x, self.schema.columns)
 
-    def interpolate(self, first: Tensor, last: Tensor, steps: int = 11, **side: Any) -> Tensor:
+    def interpolate(self, first: Tensor, last: Tensor, /, steps: int = 11, **side: Any) -> Tensor:
         """A path between two data x (*shape), decoded from points in equal steps between their codes.
 
         Side data are as `encode` takes them, the same for the whole path; a mask (2, T) is that of the two series, and

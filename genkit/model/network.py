@@ -67,12 +67,13 @@ class Network(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.shape = tuple(shape)
         self.schema = schema or Schema(self.shape)
+        self.is_padded = self.schema.is_padded
         self.frozen: list[nn.Module] = []
         """The parts that are not fitted."""
         self.draws = max((loss.draws for loss in losses.values()), default=1)
         self.generates = any("generated" in loss.needs for loss in losses.values())
         self.critics = {name: loss for name, loss in losses.items() if isinstance(loss, LearnedLoss)}
-        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.schema.is_padded else ())]
+        asked = [*(() if conditions is None else conditions.side), *((MASK,) if self.is_padded else ())]
         self.encoder_inputs = self._names(asked, encoder, sampler)
         """The side data that encoding takes beside data."""
         self.decoder_inputs = self._names(asked, decoder, likelihood)
@@ -116,13 +117,13 @@ class Network(nn.Module):
         """
         latent = params = log_prob = generated = None
         beside = self.beside(side)
-        keywords = beside.of(self.likelihood)
         if self.encoder is not None:
             latent = self._posterior(x, self.draws if draws is None else draws, beside)
             params = self.params(latent.z.flatten(0, 1), beside, len(latent.z)).unflatten(0, latent.z.shape[:2])
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
-            generated = self.likelihood.mean(self.params(self.draw(len(x)), beside), **keywords)
+            params_drawn = self.params(self.draw(len(x)), beside)
+            generated = self.likelihood.mean(params_drawn, **beside.of(self.likelihood))
             generated = self.there(generated, beside)
         seen = self.there(x, beside)
         return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
@@ -165,12 +166,12 @@ class Network(nn.Module):
 
     def there(self, x: Tensor, beside: Beside) -> Tensor:
         """Data x (B, *shape), with 0 at the steps of series that are not there."""
-        return x * standing_beside(beside.side[MASK], x) if self.schema.is_padded else x
+        return x * standing_beside(beside.side[MASK], x) if self.is_padded else x
 
     def log_prob(self, x: Tensor, params: Tensor, beside: Beside) -> Tensor:
         """Log p(x|z) in nats: x (B, *shape), params (K, B, *params_shape) -> (K, B); of the steps that are there."""
         keywords = beside.of(self.likelihood)
-        if not self.schema.is_padded or not isinstance(self.likelihood, FactorizedLikelihood):
+        if not self.is_padded or not isinstance(self.likelihood, FactorizedLikelihood):
             plain: Tensor = self.likelihood.log_prob(x, params, **keywords)
             return plain
         return self.there(self.likelihood.log_density(x, params, **keywords), beside).flatten(2).sum(2)

@@ -69,7 +69,8 @@ def _is_of_training(model: Model, data_config: DataSource.Config) -> bool:
     if model.data.fingerprint is None:
         return False
     try:
-        return load_for(model, data_config).fingerprint() == model.data.fingerprint
+        data = load_for(model, data_config)
+        return data.counts() == model.data.counts and data.fingerprint() == model.data.fingerprint
     except DataError:  # they cannot be split as those of the training, or cannot be read, which is said later
         return False
 
@@ -81,6 +82,7 @@ def own_data(path: str | Path, reopened: Reopened, accept_changes: bool = False)
         GenkitError: they cannot be read, or have changed since.
     """
     signature, data = reopened.model.data, reopened.data
-    if signature is not None and signature.fingerprint == data.fingerprint():
+    assert signature is not None
+    if data.counts() == signature.counts and data.fingerprint() == signature.fingerprint:
         return data
     return reopen(path, (), accept_changes)[1]

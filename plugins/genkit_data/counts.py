@@ -17,7 +17,7 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.interfaces import Column, DataSource, RawData, Side, Split
 from genkit.interfaces.columns import laid_out
-from genkit.interfaces.data import FILE, NAMES, RELATIVE
+from genkit.interfaces.data import FILE, NAMES, RELATIVE, RESERVED
 from genkit.settings.base import nearest
 from genkit.text import printable
 from genkit_data.genes import in_cells, most_variable
@@ -28,7 +28,7 @@ from genkit_data.sparse import in_rows
 
 MOST = 10_000
 """The largest number of genes."""
-OWN = ("labels", "library", "batch")
+OWN = (*RESERVED, "library", "batch")
 """The names of side data that no covariate can have."""
 Names = Annotated[str, Field(min_length=1)]
 

@@ -223,3 +223,23 @@ def test_noise_before_the_encoder_alone_makes_a_denoising_autoencoder(tmp_path):
     assert torch.equal(model(x).x, x)
     model.eval()
     assert torch.equal(model.encode(x), model.encode(x))
+
+
+def test_covariates_may_be_called_as_the_arguments_of_a_model_are(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    matrix = sparse.csr_matrix(counts()[:60])
+    with h5py.File(tmp_path / "x.h5", "w") as stream:
+        group = stream.create_group("matrix")
+        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
+        group["shape"], group["barcodes"] = matrix.shape[::-1], np.array([f"c{row}" for row in range(60)], "S")
+        group["features/id"] = group["features/name"] = np.array([f"g{place}" for place in range(GENES)], "S")
+    rows = [f"c{row},{row / 60},{row % 7},{'ab'[row % 2]}" for row in range(60)]
+    (tmp_path / "cells.csv").write_text("\n".join(["cell,x,n,z", *rows, ""]))
+    source = {"name": "counts", "path": str(tmp_path / "x.h5"), "annotations": str(tmp_path / "cells.csv")}
+    source["covariates"] = ["x", "n", "z"]
+    data, model = prepare(config_of("", data=source, condition=["x", "n", "z"]))
+    sampled = model.sample(3, noise=True, library=50, x=0.5, n=3, z="b")
+    assert sampled.shape == (3, GENES)
+    split = data.split("test")
+    assert model.reconstruct(split).shape == split.x.shape
+    assert model.interpolate(split.x[0], split.x[1], library=50, x=0.5, n=3, z="a").shape == (11, GENES)
