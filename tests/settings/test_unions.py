@@ -20,6 +20,8 @@ class Group(Settings):
     rate: Annotated[float, Field(gt=0)] | bool = 1.0
     average: Inner | float = 0.5
     words: dict[str, int] | list[str] | str = ""
+    keep: tuple[int | str, ...] | None = None
+    sizes: dict[str, list[Literal["all"] | int]] = Field({})
 
 
 def faults(cls, **values):
@@ -51,10 +53,17 @@ def test_a_value_of_no_form_is_one_fault_that_names_them_all(option, value, mess
         ("average", {"decay": "x"}, ("average", "decay")),
         ("average", {"decya": 1}, ("average", "decya")),
         ("words", {"a": "b"}, ("words", "a")),
+        ("keep", ["a", 1, 2.5], ("keep", 2)),
+        ("sizes", {"a": ["all", "none"]}, ("sizes", "a", 1)),
     ],
 )
 def test_a_fault_inside_a_value_keeps_its_place(option, value, place):
     assert [where for where, _ in faults(Group, **{option: value})] == [place]
+
+
+def test_an_item_of_no_form_names_them_all():
+    assert faults(Group, keep=[None]) == [(("keep", 0), "Input should be a whole number or a text")]
+    assert faults(Group, keep=3) == [(("keep",), "Input should be a valid tuple")]
 
 
 def test_other_faults_of_the_group_stay():
