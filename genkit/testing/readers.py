@@ -16,7 +16,7 @@ SOME = 64
 """The number of data that are read one by one."""
 
 
-@promise(DataSource, after=("signatures",))
+@promise(DataSource, after=("shapes",))
 def readers(subject: Subject) -> None:
     """A reader gives the same data in any order, repeated, in parts, and to several threads at once."""
     some = [(name, split.x) for name, split in splits_of(subject) if isinstance(split.x, Reader)]
