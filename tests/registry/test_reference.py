@@ -60,7 +60,7 @@ def test_what_it_says_of_a_kind_and_of_a_part():
     assert "A need is one of `encoder`, `kl`, `log_ratio`, `log_q`, `unit_interval`, `generated`." in section("Loss")
     assert "It needs: encoder, kl." in section("loss/kl")
     arrays = section("data/arrays")
-    assert "| `path` | `string` | needed | the file: .npy, .npz or .safetensors; relative to the folder" in arrays
+    assert "| `path` | `string \\| list of string` | needed | the file: .npy, .npz, .safetensors" in arrays
     assert "| `labels` | `string \\| null` | `null` |" in arrays
     assert "No options." in section("likelihood/bernoulli")
 
