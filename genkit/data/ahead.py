@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from genkit.parallel.cores import usable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS = 2
-"""The number of threads that read."""
+MOST = 4
+"""The largest number of threads that read."""
 AHEAD = 4
 """The number of results that are read before they are used; they are in memory meanwhile."""
+
+
+def threads() -> int:
+    """The number of threads that read: one for every four cores, as all of them compute as well; 1 to 4."""
+    return min(MOST, max(1, len(usable()) // 4))
 
 
 def read_ahead(items: Iterable[Item], read: Callable[[Item], Result]) -> Iterator[tuple[Item, Result]]:
@@ -22,7 +29,7 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], Result]) -> Iterato
     An error of `read` is raised where its result is due.
     """
     pending: deque[tuple[Item, Future[Result]]] = deque()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="genkit-reader") as pool:
+    with ThreadPoolExecutor(threads(), thread_name_prefix="genkit-reader") as pool:
         try:
             for item in items:
                 pending.append((item, pool.submit(read, item)))
