@@ -14,6 +14,7 @@ from genkit.interfaces import DataSource, RawData, Split
 from genkit.interfaces.data import FILE, NAMES, RELATIVE, Files, Step
 from genkit.settings.base import several
 from genkit_data import filed
+from genkit_data.mapped import StaysInFiles
 from genkit_data.opened import Opened
 from genkit_data.shards import matching
 from genkit_transforms.norms import RMSTransform
@@ -46,13 +47,7 @@ class Activations(DataSource):
             Field(description="the files of the test data; null: they are a share of those of `path`"),
         ] = None
         key: Annotated[str, NAMES, Field(description="the array's name in a file that has several")] = "x"
-        mapped: Annotated[
-            bool | None,
-            Field(
-                description="whether data stay in their files (.npy or .safetensors), and are read batch by batch; "
-                "null: where they would take more than a quarter of the free memory"
-            ),
-        ] = None
+        mapped: StaysInFiles = None
         transform: Annotated[
             tuple[Step, ...],
             BeforeValidator(several, json_schema_input_type=tuple[Step, ...] | Step),

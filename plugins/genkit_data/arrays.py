@@ -17,6 +17,7 @@ from genkit.interfaces.data import FILE, NAMES, RELATIVE, Files
 from genkit_data import filed
 from genkit_data.coding import Array
 from genkit_data.factors import Labels, labels_of
+from genkit_data.mapped import StaysInFiles
 from genkit_data.opened import Opened
 from genkit_data.shards import matching
 from genkit_data.stored import NPY, SUFFIXES
@@ -96,13 +97,7 @@ class Arrays(DataSource):
             tuple[float, float] | None,
             Field(description="the least and the greatest value, which become 0 and 1; null: values stay as they are"),
         ] = None
-        mapped: Annotated[
-            bool | None,
-            Field(
-                description="whether data stay in their files (.npy or .safetensors), and are read batch by batch; "
-                "null: where they would take more than a quarter of the free memory"
-            ),
-        ] = None
+        mapped: StaysInFiles = None
 
         @model_validator(mode="after")
         def _factors_have_names(self) -> Arrays.Config:

@@ -9,10 +9,11 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from genkit.errors import DataError
@@ -22,6 +23,15 @@ from genkit_data.sizes import check_file
 Array = np.ndarray[Any, Any]
 Read = Callable[[Array], Tensor]
 """Takes rows of a file (B, *shape), and gives them as the model takes them: float32, or uint8."""
+
+StaysInFiles = Annotated[
+    bool | None,
+    Field(
+        description="whether data stay in their files (.npy or .safetensors), and are read batch by batch; null: where "
+        "they would take more than a quarter of the free memory"
+    ),
+]
+"""A config field: whether data are mapped."""
 
 SUFFIXES = (".npy", ".safetensors")
 """The endings of files whose arrays lie in one piece."""
