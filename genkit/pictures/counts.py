@@ -66,7 +66,7 @@ def neighbours(model: Model, split: Split, classes: tuple[str, ...] | None) -> F
     z = model.encode(some).flatten(1).cpu().numpy()
     name, labels, names = _classes(model, some, classes)
     figure, axes = _row(
-        "held-out cells placed by their nearest neighbours among the posterior means", 2 - (labels is None)
+        "held-out cells, placed by the nearest neighbours\nof their posterior means", 2 - (labels is None)
     )
     points = embedded(z)
     totals = np.log10(some.x[:].sum(1).clamp_min(1).cpu().numpy())
