@@ -120,3 +120,9 @@ class Codebook(nn.Module):
         self.is_started.copy_(self.is_started.maximum(seen.to(self.is_started)))
         self.counts.zero_()
         self.sums.zero_()
+
+
+def handed_on(book: Codebook, vectors: Tensor, codes: Tensor) -> dict[str, Tensor]:
+    """What loss terms read: vectors and their codes, which are learned_codes too where gradients teach them."""
+    both = {"vectors": vectors, "codes": codes}
+    return both if book.follows else {**both, "learned_codes": codes}

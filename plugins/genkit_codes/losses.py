@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from genkit import Forward, Loss, Shape
+from genkit import Forward, Loss, Shape, batch_mean
 from genkit.errors import ComponentError
 
 
@@ -61,3 +62,42 @@ def handed_on(forward: Forward, term: str, name: str) -> Tensor:
             "`Latent.extra` has them, as that of a learned codebook does"
         )
     return forward.latent.extra[name]
+
+
+class Entropy(Loss):
+    """n · (E[H(q(k|v))] - γ H(E[q(k|v)])): each vector is sure of its code, and all codes are used alike.
+
+    q(k|v) is the softmax of -|v - e_k|² / τ over the K codes e_k, v a vector of a datum with n places; the means are
+    over all vectors of the batch. Yu et al. 2023 (arXiv:2310.05737, equation 5), with γ = 1. It lies between
+    -γ n ln K and n ln K nats.
+
+    Args:
+        config: the weight, γ and τ.
+        shape: any shape.
+    """
+
+    over = "batch"
+    checked_with = {"partners": {"sampler": {"name": "lfq", "bits": 3}}}  # noqa: RUF012
+
+    class Config(Loss.Config):
+        """Options of the entropy term."""
+
+        name: Literal["entropy"] = "entropy"
+        diversity: Annotated[
+            float, Field(ge=0, description="the factor γ of the entropy of the batch, which is made larger")
+        ] = 1.0
+        temperature: Annotated[
+            float, Field(gt=0, description="the temperature τ, by which squared distances are divided")
+        ] = 1.0
+
+    def __init__(self, config: Config, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.diversity, self.temperature = config.diversity, config.temperature
+
+    def forward(self, forward: Forward) -> Tensor:
+        """() nats, a statistic of the batch."""
+        log_q = (handed_on(forward, "entropy", "scores") * (2 / self.temperature)).log_softmax(-1)
+        each = batch_mean(-(log_q.exp() * log_q).sum(-1)).sum()
+        of_all = torch.special.entr(batch_mean(log_q.exp().mean(1))).sum()
+        difference: Tensor = each - self.diversity * log_q.shape[1] * of_all
+        return difference

@@ -1,6 +1,6 @@
 """What samplers with codes have in common.
 
-B data, K codes, n places of a datum, D numbers of a vector.
+B data, K codes, n places of a datum, Q codes at each of them, D numbers of a vector.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Quantized(NamedTuple):
     """Vectors, and the codes that stand for them."""
 
     codes: Tensor
-    """(B, n, D)"""
+    """(B, n, Q·D)"""
     indices: Tensor
-    """(B, n, ...), int64."""
+    """(B, n) or (B, n, Q), int64."""
     through: Tensor
-    """(B, n, D): what gradients of the codes are handed on to, as they are."""
+    """(B, n, Q·D): what gradients of the codes are handed on to, as they are."""
     extra: Mapping[str, Tensor] = MappingProxyType({})
     """Further tensors (B, ...) for loss terms."""
 
@@ -46,7 +46,7 @@ class Quantizer(CodeSampler):
         features: (C,), (n, C) or maps (C, H, W), which become the vectors by one linear layer.
         width: the number D.
         size: the number K.
-        levels: the indices at each place: (), or (Q,) for Q of them.
+        levels: the number Q of codes at each place, side by side; None: one, and indices have no axis for it.
     """
 
     class Config(CodeSampler.Config):
@@ -59,12 +59,13 @@ class Quantizer(CodeSampler):
     own_prior = "uniform"
 
     def __init__(
-        self, config: Config, features: Shape | None, width: int, size: int, levels: tuple[int, ...] = ()
+        self, config: Config, features: Shape | None, width: int, size: int, levels: int | None = None
     ) -> None:
         super().__init__(config, features)
-        self.layout = Layout(features, width, config.positions)
+        self.layout = Layout(features, width, config.positions, levels or 1)
         self.latent_shape, self.codebook_size = self.layout.latent_shape, size
-        self.positions, self.depth = (*self.layout.places, *levels), len(levels)
+        self.positions = self.layout.places if levels is None else (*self.layout.places, levels)
+        self.depth = len(self.positions) - len(self.layout.places)
         self.register_buffer("origin", torch.zeros(()), persistent=False)
 
     origin: Tensor
@@ -84,11 +85,11 @@ class Quantizer(CodeSampler):
 
     @abstractmethod
     def nearest(self, vectors: Tensor) -> Tensor:
-        """The indices (..., n, *levels) of the codes of vectors (..., n, D)."""
+        """The indices of codes: (..., n, Q·D) -> (..., n) or (..., n, Q)."""
 
     @abstractmethod
     def look_up(self, indices: Tensor) -> Tensor:
-        """The codes (..., n, D) of indices (..., n, *levels)."""
+        """The codes of indices: (..., n) or (..., n, Q) -> (..., n, Q·D)."""
 
     def forward(self, features: Tensor, draws: int = 1) -> Latent:
         """features (B, *features) -> z (K, B, *latent_shape), the same K times, and kl (B, G), ln K for each position.
@@ -111,7 +112,7 @@ class Quantizer(CodeSampler):
 
     def indices(self, z: Tensor) -> Tensor:
         """The indices of the codes whose vectors are z."""
-        flat = self.nearest(self.layout.vectors(z))
+        flat = self.nearest(self.layout.codes(z))
         unfolded: Tensor = flat.unflatten(-1 - self.depth, self.layout.places)
         return unfolded
 

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from genkit import Shape
-from genkit_codes.codebook import Codebook, LearnedConfig
+from genkit_codes.codebook import Codebook, LearnedConfig, handed_on
 from genkit_codes.quantizer import Quantized, Quantizer
 
 
@@ -56,8 +56,7 @@ class VQSampler(Quantizer):
         if self.training:
             self.codebook.observe(vectors, indices)
         codes = self.look_up(indices)
-        extra = {"vectors": vectors, "codes": codes, "scores": scores}
-        return Quantized(codes, indices, vectors, extra if self.codebook.follows else {**extra, "learned_codes": codes})
+        return Quantized(codes, indices, vectors, {**handed_on(self.codebook, vectors, codes), "scores": scores})
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """The index of the nearest code."""

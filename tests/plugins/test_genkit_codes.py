@@ -67,7 +67,7 @@ def test_latents_have_the_places_of_the_features(features: Any, positions: int, 
     assert torch.equal(indices, latent.extra["indices"].expand(2, 5, *places))
     assert torch.equal(sampler.embed(indices), latent.z)
     assert indices.dtype == torch.int64
-    flat = sampler.layout.vectors(latent.mean).reshape(-1, 3)
+    flat = sampler.layout.codes(latent.mean).reshape(-1, 3)
     assert {tuple(row) for row in flat.tolist()} <= {tuple(row) for row in sampler.codebook.codes.tolist()}
 
 
