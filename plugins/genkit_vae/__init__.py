@@ -7,6 +7,7 @@ from genkit_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genkit_vae.losses import KL, Reconstruction
 from genkit_vae.mixed import MixedLikelihood
 from genkit_vae.samplers import GaussianSampler
+from genkit_vae.scales import ScaledLikelihood
 
 __all__ = [
     "KL",
@@ -17,6 +18,7 @@ __all__ = [
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "Reconstruction",
+    "ScaledLikelihood",
 ]
 
 
