@@ -231,6 +231,8 @@ def test_the_commands_of_the_page_of_posteriors_are_of_valid_configs(command):
     if command[1] == "run":
         path, *changes = command[2 : command.index("--out") if "--out" in command else None]
         assert as_config(ROOT / path, changes).name == Path(path).stem
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)

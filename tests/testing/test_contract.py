@@ -32,7 +32,6 @@ OPTIONS = {
     "sampler/batch_topk": [{"latent": 8, "k": 2}],
     "sampler/jumprelu": [{"latent": 8}],
     "sampler/gated": [{"latent": 8}],
-    "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
     "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
