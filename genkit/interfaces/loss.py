@@ -6,7 +6,7 @@ B data, K draws.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
@@ -64,8 +64,10 @@ class Loss(Part, ABC):
     """
 
     kind = "loss"
-    needs: ClassVar[tuple[Need, ...]] = ("encoder",)
-    """What the term reads from a pass; a model that lacks it is refused when it is built."""
+    needs: tuple[Need, ...] = ("encoder",)
+    """What the term reads from a pass; a model that lacks it is refused when it is built.
+
+    A term whose options change it sets it in `__init__`."""
     draws: int = 1
     """The number of draws from q(z|x) that the term needs; the model draws as many as the largest of them."""
 
