@@ -233,6 +233,19 @@ def test_the_commands_of_the_page_of_posteriors_are_of_valid_configs(command):
         assert as_config(ROOT / path, changes).name == Path(path).stem
 
 
+@pytest.mark.parametrize("block", blocks("yaml", "docs/disentanglement.md"))
+def test_the_terms_and_metrics_of_the_page_of_disentanglement_make_models(block):
+    changes = [line.replace(": ", "=", 1) for line in block.splitlines()]
+    config = as_config(ROOT / "examples" / "vae-beta.yaml", changes)
+    assert genkit.build(config, (1, 16, 16)).losses.keys() >= {"reconstruction"}
+
+
+@pytest.mark.parametrize("command", commands("docs/disentanglement.md"), ids=" ".join)
+def test_the_commands_of_the_page_of_disentanglement_are_of_valid_configs(command):
+    assert command[1] == "run"
+    assert as_config(ROOT / command[2], command[3:]).name == Path(command[2]).stem
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)

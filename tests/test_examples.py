@@ -18,17 +18,24 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
     "sparse-autoencoder": 40,
+    "vae-beta": 15,
+    "vae-capacity": 25,
     "vae-conditional": 30,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
+    "vae-dip": 10,
+    "vae-factor": 20,
     "vae-few": 80,
     "vae-full-covariance": 40,
     "vae-gan": 25,
+    "vae-info": 60,
     "vae-laplace": 40,
     "vae-mnist": 1,
     "vae-rnn": 12,
+    "vae-tc": 15,
     "vae-waves": 8,
+    "wae": 20,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
