@@ -28,6 +28,7 @@ CODES = {
     "vae-laplace": 40,
     "vae-mnist": 1,
     "vae-rnn": 12,
+    "vae-sphere": 40,
     "vae-waves": 8,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
