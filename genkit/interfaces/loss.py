@@ -48,9 +48,9 @@ def _detached(value: Tensor | None) -> Tensor | None:
     return None if value is None else value.detach()
 
 
-Need = Literal["encoder", "kl", "log_ratio", "log_q", "unit_interval", "generated"]
+Need = Literal["encoder", "kl", "log_ratio", "log_q", "unit_interval", "generated", "prior"]
 """What a term can need: an encoder; a KL; a density against the prior; log q(z|x) alone; latents from 0 to 1; data
-generated from the prior."""
+generated from the prior; a prior to draw latents from."""
 ENCODER_NEEDS: frozenset[Need] = frozenset({"encoder", "kl", "log_ratio", "log_q", "unit_interval"})
 """The needs that only a model with an encoder can meet."""
 
