@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -21,6 +23,10 @@ OPTIONS = {
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/gaussian": [{}, {"latent": 3, "covariance": "full"}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
+    "sampler/flow": [{"form": "planar"}, {"form": "iaf"}, {"form": "spline", "hidden": [8], "transforms": 1}],
+    "prior/flow": [{"form": "affine"}, {"form": "spline", "hidden": [8], "transforms": 1}],
+    "prior/fitted_flow": [{"form": "affine", "hidden": [8], "transforms": 1, "steps": 10}],
+    "prior/flow_matching": [{"hidden": [8], "steps": 10, "solver_steps": 2}],
     "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}, {"scale": "per_value"}, {"scale": "decoder"}],
     "likelihood/laplace": [{"scale": "decoder"}],
     "likelihood/student_t": [{"degrees": "learned"}],
@@ -43,6 +49,7 @@ OPTIONS = {
 NEED_FILES = {
     f"data/{name}" for name in ("activations", "arrays", "counts", "huggingface", "images", "mnist", "series", "table")
 }
+NEED_ZUKO = {"sampler/flow", "prior/flow", "prior/fitted_flow"} if find_spec("zuko") is None else set()
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -51,7 +58,7 @@ PARTS = {
 }
 MADE = [
     pytest.param(PARTS[name], {"name": name.partition("/")[2], **options}, id=f"{name}-{number}")
-    for name in sorted(PARTS.keys() - NEED_FILES)
+    for name in sorted(PARTS.keys() - NEED_FILES - NEED_ZUKO)
     for number, options in enumerate(OPTIONS.get(name, [{}]))
 ]
 
