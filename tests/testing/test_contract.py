@@ -13,13 +13,18 @@ from genkit_gan import Adversarial
 from genkit_rnn import RNNDecoder, RNNEncoder
 
 OPTIONS = {
-    "encoder/cnn": [{"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"}, {"dense": [6]}],
+    "encoder/cnn": [
+        {"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"},
+        {"dense": [6]},
+        {"maps": True},
+    ],
     "decoder/cnn": [{"layers": [{"channels": 4, "stride": 2}, {}], "normalization": "group"}],
     "encoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "batch", "dropout": 0.5}, {"hidden": [8]}],
     "decoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "layer", "dropout": 0.5}, {"hidden": [8]}],
     "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
+    "prior/autoregressive": [{"width": 8, "heads": 2, "epochs": 1}],
     "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
     "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
