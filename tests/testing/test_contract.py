@@ -15,7 +15,11 @@ from genkit_gan import Adversarial
 from genkit_rnn import RNNDecoder, RNNEncoder
 
 OPTIONS = {
-    "encoder/cnn": [{"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"}, {"dense": [6]}],
+    "encoder/cnn": [
+        {"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"},
+        {"dense": [6]},
+        {"maps": True},
+    ],
     "decoder/cnn": [{"layers": [{"channels": 4, "stride": 2}, {}], "normalization": "group"}],
     "encoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "batch", "dropout": 0.5}, {"hidden": [8]}],
     "decoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "layer", "dropout": 0.5}, {"hidden": [8]}],
@@ -38,6 +42,8 @@ OPTIONS = {
     "sampler/batch_topk": [{"latent": 8, "k": 2}],
     "sampler/jumprelu": [{"latent": 8}],
     "sampler/gated": [{"latent": 8}],
+    "prior/autoregressive": [{"width": 8, "heads": 2, "epochs": 1}],
+    "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
     "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
