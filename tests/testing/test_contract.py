@@ -50,6 +50,11 @@ OPTIONS = {
     "loss/adversarial": [
         {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
     ],
+    "loss/dip": [{}, {"form": "II"}],
+    "loss/mmd": [{"scales": [1]}, {"scales": [1], "kernel": "rbf"}],
+    "metric/dci": [{"trees": 2}],
+    "metric/factor_score": [{"votes": 20, "data": 8}],
+    "data/sprites": [{"positions": 3, "lengths": 2, "angles": 2}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {
