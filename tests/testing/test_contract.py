@@ -50,7 +50,6 @@ OPTIONS = {
     "sampler/jumprelu": [{"latent": 8}],
     "sampler/gated": [{"latent": 8}],
     "prior/autoregressive": [{"width": 8, "heads": 2, "epochs": 1}],
-    "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
     "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
