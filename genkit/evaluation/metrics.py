@@ -20,7 +20,7 @@ from genkit.data.dataset import Dataset
 from genkit.errors import ComponentError, GenkitError, GenkitWarning, MetricError, in_a_line, place
 from genkit.evaluation.descriptions import Figure, wrong_figures
 from genkit.evaluation.passes import passes
-from genkit.interfaces import Description, Metric, MetricData, MetricNeed, Split
+from genkit.interfaces import CodeSampler, Description, Metric, MetricData, MetricNeed, Split
 from genkit.model.building import build_part, new_name
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
@@ -252,6 +252,8 @@ def _missing(need: MetricNeed, model: Model, splits: Iterable[Split]) -> str | N
         return f"a density of x, and {likelihood} is none"
     if need == "prior" and not model.has_prior and model.prior is None:  # one that is fitted comes after training
         return f"a prior to draw from, and {sampler} has none"
+    if need == "codes" and not isinstance(model.sampler, CodeSampler):
+        return f"a sampler with codes, and {sampler} has none"
     if need == "labels" and any(split.labels is None for split in splits):
         return "labels, and the data have none"
     if need == "factors":
