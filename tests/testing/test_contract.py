@@ -61,6 +61,7 @@ OPTIONS = {
     "metric/dci": [{"trees": 2}],
     "metric/factor_score": [{"votes": 20, "data": 8}],
     "data/sprites": [{"positions": 3, "lengths": 2, "angles": 2}],
+    "loss/latent_critic": [{"critic": {"name": "mlp", "hidden": [8]}}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {
