@@ -25,7 +25,7 @@ from genkit.sharing.export import export
 WHOLE = os.environ.get("MATRIX")
 """The file for the table of all pairs; None: some pairs are tried, and there is no table."""
 SHAPE = (1, 8, 8)
-VARIANTS = {"point": [{"latent": 8}]}
+VARIANTS = {"gaussian": [{}, {"covariance": "full"}], "point": [{"latent": 8}]}
 """Options of posteriors that are kinds of their own: a list for each name."""
 WITHOUT_KL = {"point"}
 """The samplers that have no KL, with whichever prior."""

@@ -20,6 +20,7 @@ OPTIONS = {
     "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/gaussian": [{}, {"latent": 3, "covariance": "full"}],
+    "sampler/ladder": [{"groups": [2, 1], "hidden": 4}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
     "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
