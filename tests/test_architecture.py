@@ -22,7 +22,7 @@ SHIPPED = [*CORE, *sorted((ROOT / "plugins").rglob("*.py"))]
 
 # Words of the language of configs and of machine learning at large, supports among them, that are also names of
 # components.
-COMMON = {"data", "gaussian", "activations", "arrays", "noise", "range", "series", "sphere", "table"}
+COMMON = {"data", "gaussian", "activations", "arrays", "categorical", "noise", "range", "series", "sphere", "table"}
 
 
 def strings(path):

@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+import genkit
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder, Latent
 from genkit.registry.registry import installed, registry
@@ -230,6 +231,13 @@ def test_the_commands_of_the_page_of_posteriors_are_of_valid_configs(command):
     if command[1] == "run":
         path, *changes = command[2 : command.index("--out") if "--out" in command else None]
         assert as_config(ROOT / path, changes).name == Path(path).stem
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
+def test_the_likelihoods_of_their_page_make_models(block):
+    text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
+    config = as_config(ROOT / "examples" / "vae-digits.yaml", [text])
+    assert genkit.build(config, (1, 8, 8)).likelihood.is_density
 
 
 @pytest.mark.slow

@@ -147,6 +147,8 @@ def density_beside_the_sampler(subject: Subject) -> None:
     """The mean of p(z)/q(z|x) over draws of the partner's q(z|x) is 1: the prior is a density on the same set."""
     usable = False
     for model in models(subject):
+        if model.sampler.support == "codes":
+            raise NotApplicable("the posterior of its partner is a point mass")
         x: Any = data_of(model, 2)
         latent = model.eval().posterior(x, DRAWS, sides_of(model, x))
         prior = model.prior

@@ -1,4 +1,4 @@
-"""Priors: the standard normal and Laplace, a mixture learned with the model, and one that is fitted after training."""
+"""Priors: the standard normal and Laplace, mixtures that are learned with the model, and one fitted after training."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
@@ -6,11 +6,12 @@ from genkit_priors.fitted import GaussianMixturePrior
 from genkit_priors.laplace import LaplacePrior
 from genkit_priors.learned import MixturePrior
 from genkit_priors.normal import NormalPrior
+from genkit_priors.vamp import VampPrior
 
-__all__ = ["GaussianMixturePrior", "LaplacePrior", "MixturePrior", "NormalPrior"]
+__all__ = ["GaussianMixturePrior", "LaplacePrior", "MixturePrior", "NormalPrior", "VampPrior"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Four priors."""
-    return [NormalPrior, LaplacePrior, MixturePrior, GaussianMixturePrior]
+    """Five priors."""
+    return [NormalPrior, LaplacePrior, MixturePrior, VampPrior, GaussianMixturePrior]

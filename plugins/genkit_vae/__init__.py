@@ -8,6 +8,7 @@ from genkit_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genkit_vae.losses import KL, Reconstruction
 from genkit_vae.mixed import MixedLikelihood
 from genkit_vae.samplers import GaussianSampler
+from genkit_vae.scales import ScaledLikelihood
 
 __all__ = [
     "KL",
@@ -19,6 +20,7 @@ __all__ = [
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "Reconstruction",
+    "ScaledLikelihood",
 ]
 
 

@@ -1,0 +1,18 @@
+"""Discrete latents: codebooks, their loss terms and priors."""
+
+from genkit.interfaces import Component
+from genkit.registry.hooks import hookimpl
+from genkit_codes.fsq import FSQSampler
+from genkit_codes.lfq import LFQSampler
+from genkit_codes.losses import Commitment, Entropy
+from genkit_codes.rvq import RVQSampler
+from genkit_codes.uniform import UniformPrior
+from genkit_codes.vq import VQSampler
+
+__all__ = ["Commitment", "Entropy", "FSQSampler", "LFQSampler", "RVQSampler", "UniformPrior", "VQSampler"]
+
+
+@hookimpl
+def components() -> list[type[Component]]:
+    """Four samplers, two loss terms and a prior."""
+    return [VQSampler, RVQSampler, FSQSampler, LFQSampler, Commitment, Entropy, UniformPrior]
