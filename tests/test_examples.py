@@ -25,6 +25,7 @@ CODES = {
     "vae-few": 80,
     "vae-full-covariance": 40,
     "vae-gan": 25,
+    "vae-ladder": 40,
     "vae-laplace": 40,
     "vae-mnist": 1,
     "vae-rnn": 12,

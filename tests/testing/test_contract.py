@@ -26,6 +26,7 @@ OPTIONS = {
     "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/gaussian": [{}, {"latent": 3, "covariance": "full"}],
+    "sampler/ladder": [{"groups": [2, 1], "hidden": 4}],
     "encoder/tcn": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 3, "dropout": 0.3}],
     "decoder/tcn": [{"channels": 6}],
     "decoder/autoregressive": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 1, "hidden": 0.3}],
