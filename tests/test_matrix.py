@@ -27,6 +27,11 @@ WHOLE = os.environ.get("MATRIX")
 SHAPE = (1, 8, 8)
 VARIANTS = {"point": [{"latent": 8}]}
 """Options of posteriors that are kinds of their own: a list for each name."""
+QUICK = {
+    "fitted_flow": {"steps": 20, "hidden": [8]},
+    "flow_matching": {"steps": 20, "hidden": [8], "solver_steps": 2},
+}
+"""Options of priors whose fit takes long."""
 WITHOUT_KL = {"point"}
 """The samplers that have no KL, with whichever prior."""
 
@@ -54,7 +59,7 @@ def _config(sampler, prior, **training):
         "data": {"name": "digits", "validation": 0.1},
         "encoder": {"name": "mlp", "hidden": [32]},
         "sampler": {"name": name, **options},
-        "prior": prior,
+        "prior": prior if prior is None else {"name": prior, **QUICK.get(prior, {})},
         "decoder": {"name": "mlp", "hidden": [32]},
         "likelihood": "bernoulli",
         "loss": ["reconstruction", *([] if name in WITHOUT_KL else ["kl"])],
