@@ -121,6 +121,8 @@ class CodeSampler(Sampler):
     """The number K of codes at each position; set in `__init__`."""
     positions: Shape
     """The shape of one datum's indices; set in `__init__`."""
+    codebooks: int = 1
+    """The number of codebooks; where there are several, the last axis of the indices goes through them."""
 
     @abstractmethod
     def indices(self, z: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ def together_saved_and_alone(subject: Subject) -> None:
 @promise(*modules.MODULES, after=("together", "compiled"), applies=is_paired)
 def together_compiled(subject: Subject) -> None:
     """With its partners it compiles to one graph, terms included, which gives the same as eager."""
-    model = models(subject)[0].eval()
+    model = models(subject)[0].train(issubclass(subject.component, FittedPrior))  # whether it is fitted is a value
     x = data_of(model)
     side = sides_of(model, x)
     whole = traced_whole(lambda x, *values: terms_of(model, x, dict(zip(side, values, strict=True))), modules.BACKEND)

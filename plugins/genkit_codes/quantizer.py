@@ -65,6 +65,7 @@ class Quantizer(CodeSampler):
         self.layout = Layout(features, width, config.positions, levels or 1)
         self.latent_shape, self.codebook_size = self.layout.latent_shape, size
         self.positions = self.layout.places if levels is None else (*self.layout.places, levels)
+        self.codebooks = levels or 1
         self.depth = len(self.positions) - len(self.layout.places)
         self.register_buffer("origin", torch.zeros(()), persistent=False)
 

@@ -45,12 +45,12 @@ class RVQSampler(Quantizer):
 
     def __init__(self, config: Config, features: Shape | None) -> None:
         super().__init__(config, features, config.latent, config.size, config.levels)
-        self.codebooks = nn.ModuleList(Codebook(config) for _ in range(config.levels))
+        self.levels = nn.ModuleList(Codebook(config) for _ in range(config.levels))
 
     @property
     def books(self) -> list[Codebook]:
         """The codebooks by level."""
-        return [book for book in self.codebooks if isinstance(book, Codebook)]
+        return [book for book in self.levels if isinstance(book, Codebook)]
 
     def stepped(self, step: int, epoch: float) -> None:
         """Let the codebooks follow the vectors of the step."""

@@ -83,8 +83,8 @@ def _check(model: Whole) -> None:
     if not isinstance(model.sampler, DensitySampler):
         name = model.sampler.Config.model_fields["name"].default
         raise ComponentError(
-            f"it is a mixture of posteriors q(z|u), and sampler '{name}' has no density at any z; choose another "
-            "sampler, or prior: mixture"
+            f"it is a mixture of posteriors q(z|u), and sampler '{name}' has no density at any z; choose sampler: "
+            "gaussian, or prior: mixture"
         )
     reads = {name for part in (model.encoder, model.sampler) for name in (*part.reads, *part.may_read)}
     if model.condition_size or model.schema.is_padded or reads & model.schema.side.keys():

@@ -15,13 +15,24 @@ from genkit_gan import Adversarial
 from genkit_rnn import RNNDecoder, RNNEncoder
 
 OPTIONS = {
-    "encoder/cnn": [{"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"}, {"dense": [6]}],
+    "encoder/cnn": [
+        {"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"},
+        {"dense": [6]},
+        {"maps": True},
+    ],
     "decoder/cnn": [{"layers": [{"channels": 4, "stride": 2}, {}], "normalization": "group"}],
     "encoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "batch", "dropout": 0.5}, {"hidden": [8]}],
     "decoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "layer", "dropout": 0.5}, {"hidden": [8]}],
     "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/gaussian": [{}, {"latent": 3, "covariance": "full"}],
+    "encoder/tcn": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 3, "dropout": 0.3}],
+    "decoder/tcn": [{"channels": 6}],
+    "decoder/autoregressive": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 1, "hidden": 0.3}],
+    "encoder/resnet": [{"channels": [4, 6]}],
+    "decoder/resnet": [{"channels": [4, 6]}],
+    "encoder/transformer": [{"width": 8, "patch": 2}],
+    "decoder/transformer": [{"width": 8, "patch": 2, "dropout": 0.2}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
     "sampler/flow": [{"form": "planar"}, {"form": "iaf"}, {"form": "spline", "hidden": [8], "transforms": 1}],
     "prior/flow": [{"form": "affine"}, {"form": "spline", "hidden": [8], "transforms": 1}],
@@ -38,12 +49,18 @@ OPTIONS = {
     "sampler/batch_topk": [{"latent": 8, "k": 2}],
     "sampler/jumprelu": [{"latent": 8}],
     "sampler/gated": [{"latent": 8}],
+    "prior/autoregressive": [{"width": 8, "heads": 2, "epochs": 1}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
     "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
     "loss/adversarial": [
         {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
     ],
+    "loss/dip": [{}, {"form": "II"}],
+    "loss/mmd": [{"scales": [1]}, {"scales": [1], "kernel": "rbf"}],
+    "metric/dci": [{"trees": 2}],
+    "metric/factor_score": [{"votes": 20, "data": 8}],
+    "data/sprites": [{"positions": 3, "lengths": 2, "angles": 2}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {
