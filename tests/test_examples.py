@@ -17,19 +17,26 @@ from genkit.runs.running import run
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
+    "autoencoder-flow-matching": 15,
     "sparse-autoencoder": 40,
     "vae-conditional": 30,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
     "vae-few": 80,
+    "vae-flow-prior": 25,
     "vae-full-covariance": 40,
     "vae-gan": 25,
     "vae-ladder": 40,
+    "vae-iaf": 25,
+    "vae-iwae": 20,
     "vae-laplace": 40,
+    "vae-mixture-prior": 25,
     "vae-mnist": 1,
     "vae-rnn": 12,
     "vae-sphere": 40,
+    "vae-spline": 25,
+    "vae-vamp": 25,
     "vae-waves": 8,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
