@@ -21,7 +21,7 @@ CORE = sorted((ROOT / "genkit").rglob("*.py"))
 SHIPPED = [*CORE, *sorted((ROOT / "plugins").rglob("*.py"))]
 
 # Words of the language of configs and of machine learning at large that are also names of components.
-COMMON = {"data", "gaussian", "activations", "arrays", "noise", "range", "series", "table"}
+COMMON = {"data", "gaussian", "activations", "arrays", "categorical", "noise", "range", "series", "table"}
 
 
 def strings(path):

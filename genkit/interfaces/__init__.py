@@ -15,7 +15,7 @@ from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
 from genkit.interfaces.decoder import Decoder
 from genkit.interfaces.encoder import Encoder
-from genkit.interfaces.likelihood import FactorizedLikelihood, Likelihood
+from genkit.interfaces.likelihood import FactorizedLikelihood, Likelihood, channel_axis, per_value, with_channels
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.part import Attached, Follower, Part, Whole
@@ -75,5 +75,8 @@ __all__ = [
     "TrainedModel",
     "Transform",
     "Whole",
+    "channel_axis",
     "class_indices",
+    "per_value",
+    "with_channels",
 ]
