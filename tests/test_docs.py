@@ -264,6 +264,13 @@ def test_the_page_of_codes_works_in_its_order(tmp_path, environment, process):
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("block", blocks("yaml", "docs/networks.md"))
+def test_the_networks_of_their_page_make_models(block):
+    parts = [line.replace(": ", "=", 1) for line in block.splitlines()]
+    config = as_config(ROOT / "examples" / "vae-digits.yaml", parts)
+    assert genkit.build(config, (1, 8, 8)).encode(torch.zeros(2, 1, 8, 8)).shape == (2, 2)
+
+
 @pytest.mark.slow
 def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
     """Each command, with one epoch on small series of the same form, then the Python."""

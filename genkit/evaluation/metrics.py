@@ -28,6 +28,8 @@ from genkit.model.network import evaluating
 
 Values = dict[str, dict[str, float]]
 """The figures of each metric by their keys."""
+SEVERAL = 2
+"""The least number of classes of a datum that are factors."""
 ABOVE = "metrics."
 """The prefix of the keys of metrics' figures, as in `metrics.NAME.KEY`."""
 
@@ -254,7 +256,19 @@ def _missing(need: MetricNeed, model: Model, splits: Iterable[Split]) -> str | N
         return f"a sampler with codes, and {sampler} has none"
     if need == "labels" and any(split.labels is None for split in splits):
         return "labels, and the data have none"
+    if need == "factors":
+        few = next((each for each in (split.classified() for split in splits) if len(each) < SEVERAL), None)
+        return None if few is None else _no_factors(few)
     return None
+
+
+def _no_factors(names: Iterable[str]) -> str:
+    only = next(iter(names), None)
+    has = "have no classes" if only is None else f"have {only} alone"
+    return (
+        f"factors, several classes per datum (labels, and side data of classes), and the data {has}: of labels with "
+        "several columns data.factors names these"
+    )
 
 
 def _has_density(model: Model) -> bool:

@@ -13,7 +13,7 @@ from genkit.interfaces.classes import class_indices
 from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
-from genkit.interfaces.decoder import Decoder
+from genkit.interfaces.decoder import AutoregressiveDecoder, Decoder
 from genkit.interfaces.encoder import Encoder
 from genkit.interfaces.likelihood import FactorizedLikelihood, Likelihood, channel_axis, per_value, with_channels
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
@@ -39,6 +39,7 @@ __all__ = [
     "NATS",
     "Attached",
     "Augmentation",
+    "AutoregressiveDecoder",
     "ChosenByName",
     "CodeSampler",
     "Column",

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from genkit.config import RunConfig
 from genkit.errors import ComponentError
-from genkit.interfaces import ENCODER_NEEDS, FittedPrior, Latent, Loss, Prior, Sampler
+from genkit.interfaces import ENCODER_NEEDS, AutoregressiveDecoder, Decoder, FittedPrior, Latent, Loss, Prior, Sampler
 
 
-def check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss], prior: Prior | None) -> None:
+def check_needs(
+    config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss], prior: Prior | None, decoder: Decoder
+) -> None:
     """Refuse a term that needs what the model lacks, a prior that does not fit, and an encoder that no term reads."""
     if config.encoder is None and config.encoder_transform:
         raise ComponentError("encoder_transform is of no use: the config has no encoder; leave it out")
@@ -30,6 +32,11 @@ def check_needs(config: RunConfig, sampler: Sampler, losses: Mapping[str, Loss],
         )
     for name, loss in losses.items():
         _check_term(config, name, loss, sampler, generates)
+        if "generated" in loss.needs and isinstance(decoder, AutoregressiveDecoder):
+            raise ComponentError(
+                f"loss '{name}' needs generated data in each step of training, and decoder '{config.decoder.name}' "
+                "generates them value by value; choose another decoder"
+            )
     if config.encoder is not None and not any(set(loss.needs) & ENCODER_NEEDS for loss in losses.values()):
         terms = ", ".join(f"'{name}'" for name in losses)
         raise ComponentError(f"encoder '{config.encoder.name}' is read by no loss term ({terms}); leave it out")

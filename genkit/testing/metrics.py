@@ -32,6 +32,7 @@ WITHOUT: Mapping[MetricNeed, str] = {
     "density": "a density of q(z|x)",
     "prior": "a prior to draw from",
     "labels": "labels",
+    "factors": "several classes per datum",
 }
 """What each need is, in words."""
 
@@ -57,7 +58,7 @@ def needs(subject: Subject) -> None:
             continue
         for shape in _shapes(subject):
             try:
-                _measured(subject, _model(subject, shape, need), _data(shape, labels=need != "labels"))
+                _measured(subject, _model(subject, shape, need), _data(shape, need))
             except ContractError as error:
                 message = f"without {what} it fails, and does not name '{need}' in `needs`: {error}"
                 raise ContractError(message) from None
@@ -158,13 +159,16 @@ def _model(subject: Subject, shape: Shape, lacks: MetricNeed | None = None) -> M
     return model
 
 
-def _data(shape: Shape, labels: bool = True) -> Dataset:
-    """Random data with values from 0 to 1, of two classes where they have labels."""
+def _data(shape: Shape, lacks: MetricNeed | None = None) -> Dataset:
+    """Random data with values from 0 to 1, labels of two classes, and two further factors, which may lack something."""
     x = torch.rand(COUNT, *shape, generator=torch.Generator().manual_seed(0))
-    classes = torch.arange(COUNT) % 2 if labels else None
+    places = torch.arange(COUNT)
+    labels = None if lacks == "labels" else places % 2
+    side = {} if lacks == "factors" else {"third": places % 3, "half": places // 2 % 2}
+    whole = Split(x, labels, side)
     rest = COUNT // 3
-    train, test = (Split(x[rows], classes if classes is None else classes[rows]) for rows in _rows(rest))
-    return Dataset(train, None, test, ("even", "odd") if labels else None, False)
+    train, test = (whole.rows(places[rows]) for rows in _rows(rest))
+    return Dataset(train, None, test, None if labels is None else ("even", "odd"), False)
 
 
 def _rows(rest: int) -> tuple[slice, slice]:

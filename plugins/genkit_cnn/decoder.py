@@ -136,11 +136,11 @@ def _channels_of_map(config: CNNDecoder.Config, latent_shape: Shape, sizes: Shap
     """The channels of z that is a map of these sizes; raises ComponentError where it is none, or need not be made."""
     if config.dense or config.channels is not None:
         raise ComponentError("decoder 'cnn': with maps, z is the first map: leave out dense and channels")
-    channels, *found = latent_shape[::-1] if is_series else latent_shape
-    if tuple(found) != sizes:
-        shown, given = ("×".join(map(str, each)) or "none" for each in (sizes, found))
+    channels, *places = latent_shape[::-1] if is_series else latent_shape
+    if tuple(places) != sizes:
+        wanted, shown = ("×".join(map(str, each)) or "none" for each in (sizes, places))
         raise ComponentError(
-            f"decoder 'cnn': its first map has the places {shown}, and z of shape {latent_shape} has {given}; let the "
+            f"decoder 'cnn': its first map has the places {wanted}, and z of shape {latent_shape} has {shown}; let the "
             "encoder keep its maps (maps: true) and make them as much smaller as the decoder makes them larger"
         )
     return channels

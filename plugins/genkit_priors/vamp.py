@@ -78,10 +78,13 @@ class VampPrior(Prior):
 
 def _check(model: Whole) -> None:
     """Refuse a model in which pseudo-inputs have no posterior; raises ComponentError."""
-    if model.encoder is None or not isinstance(model.sampler, DensitySampler):
+    if model.encoder is None:
+        raise ComponentError("it is a mixture of posteriors q(z|u), and there is no encoder; choose prior: mixture")
+    if not isinstance(model.sampler, DensitySampler):
+        name = model.sampler.Config.model_fields["name"].default
         raise ComponentError(
-            "it is a mixture of posteriors q(z|u), and there is no encoder, or a sampler without a density at any z; "
-            "choose sampler: gaussian, or a prior of its own: mixture"
+            f"it is a mixture of posteriors q(z|u), and sampler '{name}' has no density at any z; choose sampler: "
+            "gaussian, or prior: mixture"
         )
     reads = {name for part in (model.encoder, model.sampler) for name in (*part.reads, *part.may_read)}
     if model.condition_size or model.schema.is_padded or reads & model.schema.side.keys():
