@@ -250,6 +250,30 @@ def test_the_likelihoods_of_their_page_make_models(block):
     assert genkit.build(config, (1, 8, 8)).likelihood.is_density
 
 
+@pytest.mark.parametrize("block", blocks("yaml", "docs/codes.md"))
+def test_the_parts_of_the_page_of_codes_make_models(block):
+    changes = [block.strip().replace(": ", "=", 1), "loss=reconstruction"]
+    config = as_config(ROOT / "examples" / "vq-digits.yaml", changes)
+    model = genkit.build(config, (1, 8, 8))
+    assert model.prior.positions == model.sampler.positions
+
+
+@pytest.mark.slow
+def test_the_page_of_codes_works_in_its_order(tmp_path, environment, process):
+    """The commands of the first run, with one epoch, then the Python; the others are of valid configs."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for command in commands("docs/codes.md"):
+        if "vq-digits" not in command[2]:
+            assert command[1] == "compare" or as_config(ROOT / command[2], command[3:])
+            continue
+        few = ["training.epochs=1", "prior.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *few, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/codes.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/networks.md"))
 def test_the_networks_of_their_page_make_models(block):
     parts = [line.replace(": ", "=", 1) for line in block.splitlines()]

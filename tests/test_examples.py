@@ -18,7 +18,10 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
     "autoencoder-flow-matching": 15,
+    "fsq-digits": 15,
+    "fsq-mnist": 1,
     "sparse-autoencoder": 40,
+    "vae-categorical": 25,
     "vae-conditional": 30,
     "vae-deconv": 3,
     "vae-dense": 15,
@@ -38,10 +41,14 @@ CODES = {
     "vae-spline": 25,
     "vae-vamp": 25,
     "vae-waves": 8,
+    "vq-digits": 15,
+    "vq-mnist": 1,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
+CODED = {"fsq-digits", "fsq-mnist", "vq-digits", "vq-mnist"}
+"""Those with a prior over codes, which is fitted after training."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
 SERIES = {
@@ -73,8 +80,10 @@ def live(tmp_path_factory):
         if name not in runs:
             few = [f"training.epochs={epochs}", "training.steps=null", "training.compile=false"]
             options = [] if WHOLE else few
-            if name == "vae-mnist":
+            if name.endswith("-mnist"):
                 options.append(f"data.root={os.environ['GENKIT_MNIST']}")
+            if name in CODED and not WHOLE:
+                options.append("prior.epochs=1")
             out = tmp_path_factory.mktemp("examples") / name
             runs[name] = run(EXAMPLES / f"{name}.yaml", options, out=out)
         return runs[name]
@@ -90,7 +99,7 @@ def test_each_example_is_among_them():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CODES)
 def test_the_latents_carry_what_the_data_hold(name, live, bare):
-    if name == "vae-mnist" and "GENKIT_MNIST" not in os.environ:
+    if name.endswith("-mnist") and "GENKIT_MNIST" not in os.environ:
         pytest.skip("needs the files of MNIST")
     trained = live(name, CODES[name])
     figures = trained.evaluation
