@@ -22,10 +22,14 @@ CODES = {
     "fsq-mnist": 1,
     "sparse-autoencoder": 40,
     "vae-categorical": 25,
+    "vae-beta": 15,
+    "vae-capacity": 25,
     "vae-conditional": 30,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
+    "vae-dip": 10,
+    "vae-factor": 20,
     "vae-few": 80,
     "vae-flow-prior": 25,
     "vae-full-covariance": 40,
@@ -33,6 +37,7 @@ CODES = {
     "vae-ladder": 40,
     "vae-iaf": 25,
     "vae-iwae": 20,
+    "vae-info": 60,
     "vae-laplace": 40,
     "vae-mixture-prior": 25,
     "vae-mnist": 1,
@@ -43,6 +48,9 @@ CODES = {
     "vae-waves": 8,
     "vq-digits": 15,
     "vq-mnist": 1,
+    "vae-tc": 15,
+    "vae-waves": 8,
+    "wae": 20,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
