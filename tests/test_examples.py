@@ -18,14 +18,20 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
     "sparse-autoencoder": 40,
+    "vae-autoregressive": 8,
     "vae-conditional": 30,
+    "vae-continuous-bernoulli": 25,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
     "vae-few": 80,
     "vae-gan": 25,
+    "vae-logistic": 12,
     "vae-mnist": 1,
+    "vae-resnet": 4,
     "vae-rnn": 12,
+    "vae-tcn": 5,
+    "vae-transformer": 8,
     "vae-waves": 8,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
