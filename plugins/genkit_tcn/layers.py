@@ -60,7 +60,9 @@ class CausalConvolution(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The weights (channels, inputs, kernel)."""
-        weight: Tensor = self.direction * (self.size / torch.linalg.vector_norm(self.direction, dim=(1, 2), keepdim=True))
+        weight: Tensor = self.direction * (
+            self.size / torch.linalg.vector_norm(self.direction, dim=(1, 2), keepdim=True)
+        )
         return weight
 
     def forward(self, x: Tensor) -> Tensor:

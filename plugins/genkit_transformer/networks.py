@@ -104,7 +104,7 @@ class TransformerEncoder(Encoder):
 
 
 class TransformerDecoder(Decoder):
-    """z as a token before those of the places, through layers of attention: z (B, *latent_shape) -> (B, *out_shape).
+    """z at each place and as a token before them, through layers of attention: z (B, *latent_shape) -> (B, *out_shape).
 
     One pass computes all patches or steps. Steps that are not there are attended to by none.
 
@@ -138,6 +138,6 @@ class TransformerDecoder(Decoder):
     def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
         """z (B, *latent_shape), perhaps with a mask (B, T) -> parameters of p(x|z) (B, *out_shape)."""
         first = self.first(z.flatten(1)).unsqueeze(1)
-        tokens = first.new_zeros(()).expand(first.shape[0], self.tokens.count, first.shape[2])
+        tokens = first.expand(-1, self.tokens.count, -1)
         states = self.stack(first, tokens, mask if self.masked else None)
         return self.tokens.joined(self.last(states[:, 1:]))
