@@ -21,7 +21,7 @@ from genkit.interfaces.metric import NATS, Description, Metric, MetricData, Metr
 from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
 from genkit.interfaces.reader import Reader
-from genkit.interfaces.sampler import DensitySampler, Latent, Sampler, Support
+from genkit.interfaces.sampler import CodeSampler, DensitySampler, Latent, Sampler, Support
 from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
 
@@ -41,6 +41,7 @@ __all__ = [
     "Augmentation",
     "AutoregressiveDecoder",
     "ChosenByName",
+    "CodeSampler",
     "Column",
     "Component",
     "DataSource",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from genkit.config import RunConfig
 from genkit.errors import ComponentError
@@ -47,6 +47,11 @@ def _check_term(config: RunConfig, name: str, loss: Loss, sampler: Sampler, gene
         raise ComponentError(f"loss '{name}' needs an encoder, and the config has none: say which encoder it uses")
     if "generated" in loss.needs and not generates:
         raise ComponentError(f"loss '{name}' needs a sampler with a prior; sampler '{config.sampler.name}' has none")
+    if "prior" in loss.needs and not generates:
+        raise ComponentError(
+            f"loss '{name}' needs a prior to draw latents from; sampler '{config.sampler.name}' has none: name one "
+            "that is not fitted after training (prior: normal)"
+        )
     low, high = sampler.bounds
     if "unit_interval" in loss.needs and not (low >= 0 and high <= 1):
         raise ComponentError(
@@ -55,11 +60,15 @@ def _check_term(config: RunConfig, name: str, loss: Loss, sampler: Sampler, gene
         )
 
 
-def check_density(config: RunConfig, prior: Prior, latent: Latent) -> None:
-    """Refuse a prior for a sampler without the density that it needs; raises ComponentError."""
+def check_density(config: RunConfig, prior: Prior, latent: Latent, losses: Iterable[Loss]) -> None:
+    """Refuse a prior for a sampler without the density that it needs; raises ComponentError.
+
+    One that is fitted after training needs none, nor one without parameters whose draws a term compares latents with.
+    """
     assert config.prior is not None
     without_kl = latent.kl is None and latent.log_ratio is None
-    if latent.log_q is None and not (isinstance(prior, FittedPrior) and without_kl):
+    is_drawn = any("prior" in loss.needs for loss in losses) and not any(True for _ in prior.parameters())
+    if latent.log_q is None and not (without_kl and (isinstance(prior, FittedPrior) or is_drawn)):
         raise ComponentError(
             f"prior '{config.prior.name}' needs a sampler that gives the density of its draws (log_q); sampler "
             f"'{config.sampler.name}' gives none: leave the prior out, or choose another sampler"

@@ -61,12 +61,14 @@ def _with_prior(model: Model, prior: Prior, latent: Latent) -> Latent:
     """What the sampler gives, with the config's prior; raises ComponentError where the two do not go together."""
     assert model.config is not None
     assert model.config.prior is not None
-    check_density(model.config, prior, latent)
-    if not model.has_own_prior or latent.log_q is None:
+    check_density(model.config, prior, latent, model.losses.values())  # type: ignore[arg-type]
+    if not model.has_own_prior:
         return latent
     who = f"prior '{model.config.prior.name}'"
-    log_prob = _attempt(who, latent.z.shape[:2], prior.log_prob, latent.z)
     _attempt(f"{who} (sample)", (3, *model.sampler.latent_shape), prior.sample, 3)
+    if latent.log_q is None:
+        return latent
+    log_prob = _attempt(who, latent.z.shape[:2], prior.log_prob, latent.z)
     return latent._replace(kl=None, log_ratio=latent.log_q - log_prob)
 
 

@@ -221,8 +221,14 @@ class Loop:
             if not total.pending and count() == 1 and not total.finite:
                 raise NotFiniteError({})
         self.step += 1
+        if self.followers:
+            self._follow()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the parts that follow training know of a step that is done."""
         for part in self.followers:
-            part.stepped(trainer.taken, self.epoch - 1 + self.step / self.steps)
+            part.stepped(self.trainer.taken, self.epoch - 1 + self.step / self.steps)
 
     def _step(self, batches: Iterator[Batch], weights: torch.Tensor) -> tuple[Figures, int]:
         """A step of the trainer with the batches that it takes; the figures, and the number of their data."""
