@@ -124,7 +124,7 @@ class Network(nn.Module):
             params = flat.unflatten(0, latent.z.shape[:2])
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
-            generated = self.there(self.decoded(self.draw(len(x)), side), beside)
+            generated = self.there(self._decoded(self.draw(len(x)), beside), beside)
         seen = self.there(x, beside)
         return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
 
@@ -234,7 +234,9 @@ class Network(nn.Module):
         A decoder that generates in steps gives the mean of each step given the means before it, which is no mean of
         p(x|z), or draws each step given the draws before it, which is a draw from p(x|z).
         """
-        beside = self.beside(side)
+        return self._decoded(z, self.beside(side), noise)
+
+    def _decoded(self, z: Tensor, beside: Beside, noise: bool = False) -> Tensor:
         value_of, keywords = self.likelihood.sample if noise else self.likelihood.mean, beside.of(self.likelihood)
         if not isinstance(self.decoder, AutoregressiveDecoder):
             return value_of(self.params(z, beside), **keywords)

@@ -32,7 +32,7 @@ OPTIONS = {
     "decoder/autoregressive": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 1, "hidden": 0.3}],
     "encoder/resnet": [{"channels": [4, 6]}],
     "decoder/resnet": [{"channels": [4, 6]}],
-    "encoder/transformer": [{"width": 8, "patch": 2}],
+    "encoder/transformer": [{"width": 8, "patch": 2}, {"width": 8, "patch": 2, "features": "summary"}],
     "decoder/transformer": [{"width": 8, "patch": 2, "dropout": 0.2}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
     "sampler/flow": [{"form": "planar"}, {"form": "iaf"}, {"form": "spline", "hidden": [8], "transforms": 1}],
