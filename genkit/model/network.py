@@ -115,18 +115,19 @@ class Network(nn.Module):
         Here and in `posterior` and `decoded`, x is in the model's units, which the transforms make of the data's own.
         `side` holds the side data that the model `reads`, (B, ...) each.
         """
-        latent = params = log_prob = generated = None
+        latent = params = log_prob = generated = drawn = None
         beside = self.beside(side)
         if self.encoder is not None:
             latent = self._posterior(x, self.draws if draws is None else draws, beside)
             params = self.params(latent.z.flatten(0, 1), beside, len(latent.z)).unflatten(0, latent.z.shape[:2])
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
-            params_drawn = self.params(self.draw(len(x)), beside)
+            drawn = self.draw(len(x))
+            params_drawn = self.params(drawn, beside)
             generated = self.likelihood.mean(params_drawn, **beside.of(self.likelihood))
             generated = self.there(generated, beside)
         seen = self.there(x, beside)
-        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
+        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition, drawn)
 
     def _names(self, names: Iterable[str], *parts: Component | None) -> tuple[str, ...]:
         """Names of side data, with those that the parts read, and of those that there are that they may read."""

@@ -30,7 +30,13 @@ OPTIONS = {
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
     "loss/adversarial": [
         {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
+    ]
+    + [{"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "r2": 1.0, "spectral_norm": True}],
+    "loss/joint_adversarial": [
+        {"critic": {"name": "mlp", "hidden": [8]}},
+        {"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "spectral_norm": True},
     ],
+    "metric/loss_recovered": [{"network": "rest.onnx", "activations": "x.npy", "targets": "y.npy"}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {
