@@ -18,7 +18,7 @@ NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile cura
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
 UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
 
-.PHONY: help install run test quick lint format bench newest faults examples lock clean
+.PHONY: help install run test quick lint format bench newest faults examples matrix lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -71,6 +71,9 @@ faults: $(TEST) ## kills, full disks, generated and hostile files: FAULTS=10000 
 
 examples: $(TEST) ## every example to its end, in about a quarter of an hour: each has to live
 	EXAMPLES=1 $(BIN)/python -m pytest -m "" tests/test_examples.py
+
+matrix: $(TEST) ## every posterior with every prior, compiled and exported too: benchmarks/results/matrix.md
+	MATRIX=benchmarks/results/matrix.md $(BIN)/python -m pytest -m "" tests/test_matrix.py
 
 newest: ## all tests on the newest torch there is, in an environment of its own
 	$(PYTHON) -m venv $(NEWEST)

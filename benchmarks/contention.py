@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ from genkit.speed.waiting import VARIABLE
 
 BUSY, AT_ONCE = 2, 4
 WARM = 50
+SECONDS, SETTLING = 0.6, 20
+"""The time, and the number of steps, in which the threads of contestants notice what other work there is."""
 WAYS = {
     "genkit": {},
     "threads as torch leaves them": {VARIABLE: "300000"},
@@ -51,14 +54,22 @@ def load(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 def turn(team: Sequence[Contestant], busy: Sequence[subprocess.Popen[bytes]], count: int) -> dict[str, float]:
     """The seconds per step of one contestant alone, beside busy processes, and of all of a team at once."""
-    alone = team[0].ask("steps", count).seconds
+
+    def settled(contestant: Contestant) -> float:
+        """The seconds of the steps, after others in which threads notice what other work there is."""
+        contestant.ask("steps", max(SETTLING, count // 4))
+        return contestant.ask("steps", count).seconds
+
+    time.sleep(SECONDS)
+    alone = settled(team[0])
     for process in busy:
         process.send_signal(signal.SIGCONT)
-    beside = team[0].ask("steps", count).seconds
+    time.sleep(SECONDS)
+    beside = settled(team[0])
     for process in busy:
         process.send_signal(signal.SIGSTOP)
     with ThreadPoolExecutor(len(team)) as pool:
-        answers = list(pool.map(lambda each: each.ask("steps", count).seconds, team))
+        answers = list(pool.map(settled, team))
     return {"alone": alone / count, "beside": beside / count, "at once": sum(answers) / len(answers) / count}
 
 

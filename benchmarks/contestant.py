@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.peers.protocol import serve
 from genkit.data.dataset import Dataset
 from genkit.runs.opening import as_config, prepare
+from genkit.speed.crowding import waiting_by_load
 from genkit.training.devices import choose_device
 from genkit.training.epochs import fit
 from genkit.training.seeds import own_random_state, seed_everything
@@ -134,7 +135,8 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--variant", choices=VARIANTS, default="eager")
     arguments = parser.parse_args()
-    serve(Contestant(arguments.config, arguments.overrides, arguments.variant))
+    with waiting_by_load():
+        serve(Contestant(arguments.config, arguments.overrides, arguments.variant))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from .evaluation.figures import evaluate as evaluate
 from .evaluation.scoring import Scores as Scores, score as score
 from .interfaces import (
     Augmentation as Augmentation,
+    CodeSampler as CodeSampler,
+    AutoregressiveDecoder as AutoregressiveDecoder,
     DataSource as DataSource,
     Decoder as Decoder,
     DensitySampler as DensitySampler,

@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "genkit").rglob("*.py"))
 SHIPPED = [*CORE, *sorted((ROOT / "plugins").rglob("*.py"))]
 
-# Words of the language of configs and of machine learning at large that are also names of components.
-COMMON = {"data", "gaussian", "activations", "arrays", "noise", "range", "series", "table"}
+# Words of the language of configs and of machine learning at large, supports among them, that are also names of
+# components.
+COMMON = {"data", "gaussian", "activations", "arrays", "categorical", "noise", "range", "series", "sphere", "table"}
 
 
 def strings(path):

@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+import genkit
 from genkit.errors import GenkitError
 from genkit.interfaces import Encoder, Latent
 from genkit.registry.registry import installed, registry
@@ -217,6 +218,33 @@ def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
 def test_the_data_of_the_page_of_images_are_valid_configs(block):
     text = " ".join(block.split()).replace("data: ", "data=", 1)
     assert as_config(ROOT / "examples" / "vae-photos.yaml", [text]).data.name in block
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/posteriors.md"))
+def test_the_samplers_of_the_page_of_posteriors_are_valid_configs(block):
+    changes = [" ".join(line.split()).replace(": ", "=", 1) for line in block.splitlines()]
+    assert as_config(ROOT / "examples" / "vae-digits.yaml", changes).sampler.name in block
+
+
+@pytest.mark.parametrize("command", commands("docs/posteriors.md"), ids=" ".join)
+def test_the_commands_of_the_page_of_posteriors_are_of_valid_configs(command):
+    if command[1] == "run":
+        path, *changes = command[2 : command.index("--out") if "--out" in command else None]
+        assert as_config(ROOT / path, changes).name == Path(path).stem
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
+def test_the_likelihoods_of_their_page_make_models(block):
+    text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
+    config = as_config(ROOT / "examples" / "vae-digits.yaml", [text])
+    assert genkit.build(config, (1, 8, 8)).likelihood.is_density
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/networks.md"))
+def test_the_networks_of_their_page_make_models(block):
+    parts = [line.replace(": ", "=", 1) for line in block.splitlines()]
+    config = as_config(ROOT / "examples" / "vae-digits.yaml", parts)
+    assert genkit.build(config, (1, 8, 8)).encode(torch.zeros(2, 1, 8, 8)).shape == (2, 2)
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ from genkit.interfaces.reader import Data
 
 FAR = 10.0
 """How far data may lie outside the range of the training data, in widths of that range, before a warning says so."""
+BETWEEN = 0.01
+"""How far from a level, in steps, a value may lie: float32 cannot hold all levels exactly."""
 
 
 def check_values(x: Data, where: str) -> None:
@@ -58,9 +60,31 @@ def _check_within(limits: Range, support: Range, who: str) -> None:
 
 def check_support(x: Data, likelihood: Likelihood | type[Likelihood], who: str, transforms: Chain) -> None:
     """Refuse data without a density under a likelihood; raises DataError. Arguments as for `check_range`."""
+    check_masses(x, likelihood, who, transforms)
+    check_range(x, *likelihood.support, who, transforms)
+
+
+def check_masses(x: Data, likelihood: Likelihood | type[Likelihood], who: str, transforms: Chain) -> None:
+    """Refuse values between those that alone have a mass; raises DataError. Arguments as for `check_range`."""
     if likelihood.whole_numbers:
         check_counts(x, who, transforms)
-    check_range(x, *likelihood.support, who, transforms)
+    elif likelihood.levels is not None:
+        check_levels(x, likelihood.levels, likelihood.support, who, transforms)
+
+
+def check_levels(x: Data, levels: int, support: Range, who: str, transforms: Chain) -> None:
+    """Refuse data between the levels of a range; raises DataError with the first. Arguments as for `check_range`."""
+    low, high = support
+    step = (high - low) / (levels - 1)
+    for block in transforms.blocks(x):
+        places = (block - low) / step
+        odd = ((places - places.round()).abs() > BETWEEN) & block.isfinite()
+        if bool(odd.any()):
+            raise DataError(
+                f"{who} takes {levels} values, in steps of {step:.6g} from {low:g} to {high:g}, and the data have "
+                f"{float(block[odd][0]):.6g}: state the levels and the range that the data have (levels, range), or "
+                "choose a likelihood of real numbers"
+            )
 
 
 def check_counts(x: Data, who: str, transforms: Chain) -> None:

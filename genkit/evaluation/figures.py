@@ -198,14 +198,14 @@ class _Sums:
 
     def add(self, model: Model, own: Tensor, forward: Forward, side: Mapping[str, Tensor]) -> None:
         """Add the pass of a batch with its side data; `own` is the batch (B, *shape) in the data's own units."""
-        assert forward.latent is not None
-        assert forward.log_prob is not None
+        assert forward.latent is not None and forward.log_prob is not None  # noqa: PT018
         dtype = model.sum_dtype
         x, mean = forward.x.to(dtype), forward.latent.mean
         beside = model.beside(side)
-        params, keywords = model.params(mean, beside), beside.of(model.likelihood)
+        params, keywords = model.params(mean, beside, x=forward.x), beside.of(model.likelihood)
         mask = side[MASK] if model.schema.is_padded else None
-        reconstructions = model.likelihood.mean(params, **keywords).to(dtype)
+        means = model.likelihood.mean(params, **keywords).to(dtype)
+        reconstructions = model.decoded(mean, side).to(dtype) if model.in_steps else means
         self.reconstruction -= float(forward.log_prob.to(dtype).mean(0).sum())
         if model.transforms.lasting:
             self.log_det = (self.log_det or 0.0) + float(model.transforms.log_det(own, mask).to(dtype).sum())
@@ -217,12 +217,12 @@ class _Sums:
         self.values = math.prod(model.shape)
         if mask is not None:
             self._add_there(standing_beside(mask, x).sum(0).cpu())
-            x, reconstructions = model.there(x, beside), model.there(reconstructions, beside)
+            x, means, reconstructions = (model.there(each, beside) for each in (x, means, reconstructions))
             own = model.there(own, beside)
         if model.schema.columns:  # squares of columns in different units, some of them missing, add up to nothing
             return
-        self.misfit += float((x - reconstructions).square().sum())
-        self.noise += _noise(model, params, beside, reconstructions)
+        self.misfit += float((x - means).square().sum())
+        self.noise += _noise(model, params, beside, means)
         if model.transforms.inverts:
             own_means = model.there(model.transforms.inverse(reconstructions.to(own.dtype)), beside)
             self._add_errors(own.to(dtype), own_means.to(dtype))

@@ -20,7 +20,7 @@ from genkit.data.dataset import Dataset
 from genkit.errors import ComponentError, GenkitError, GenkitWarning, MetricError, in_a_line, place
 from genkit.evaluation.descriptions import Figure, wrong_figures
 from genkit.evaluation.passes import passes
-from genkit.interfaces import Description, Metric, MetricData, MetricNeed, Split
+from genkit.interfaces import CodeSampler, Description, Metric, MetricData, MetricNeed, Split
 from genkit.model.building import build_part, new_name
 from genkit.model.conditions import placeholders
 from genkit.model.model import Model
@@ -28,6 +28,8 @@ from genkit.model.network import evaluating
 
 Values = dict[str, dict[str, float]]
 """The figures of each metric by their keys."""
+SEVERAL = 2
+"""The least number of classes of a datum that are factors."""
 ABOVE = "metrics."
 """The prefix of the keys of metrics' figures, as in `metrics.NAME.KEY`."""
 
@@ -250,9 +252,23 @@ def _missing(need: MetricNeed, model: Model, splits: Iterable[Split]) -> str | N
         return f"a density of x, and {likelihood} is none"
     if need == "prior" and not model.has_prior and model.prior is None:  # one that is fitted comes after training
         return f"a prior to draw from, and {sampler} has none"
+    if need == "codes" and not isinstance(model.sampler, CodeSampler):
+        return f"a sampler with codes, and {sampler} has none"
     if need == "labels" and any(split.labels is None for split in splits):
         return "labels, and the data have none"
+    if need == "factors":
+        few = next((each for each in (split.classified() for split in splits) if len(each) < SEVERAL), None)
+        return None if few is None else _no_factors(few)
     return None
+
+
+def _no_factors(names: Iterable[str]) -> str:
+    only = next(iter(names), None)
+    has = "have no classes" if only is None else f"have {only} alone"
+    return (
+        f"factors, several classes per datum (labels, and side data of classes), and the data {has}: of labels with "
+        "several columns data.factors names these"
+    )
 
 
 def _has_density(model: Model) -> bool:

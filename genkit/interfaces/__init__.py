@@ -13,15 +13,15 @@ from genkit.interfaces.classes import class_indices
 from genkit.interfaces.columns import Column
 from genkit.interfaces.component import Component, Schema, Shape, Side
 from genkit.interfaces.data import DataSource, RawData, Share, Split
-from genkit.interfaces.decoder import Decoder
+from genkit.interfaces.decoder import AutoregressiveDecoder, Decoder
 from genkit.interfaces.encoder import Encoder
-from genkit.interfaces.likelihood import FactorizedLikelihood, Likelihood
+from genkit.interfaces.likelihood import FactorizedLikelihood, Likelihood, channel_axis, per_value, with_channels
 from genkit.interfaces.loss import ENCODER_NEEDS, Forward, LearnedLoss, Loss, Need
 from genkit.interfaces.metric import NATS, Description, Metric, MetricData, MetricNeed, Pass, TrainedModel
 from genkit.interfaces.part import Attached, Follower, Part, Whole
 from genkit.interfaces.prior import FittedPrior, Prior
 from genkit.interfaces.reader import Reader
-from genkit.interfaces.sampler import DensitySampler, Latent, Sampler, Support
+from genkit.interfaces.sampler import CodeSampler, DensitySampler, Latent, Sampler, Support
 from genkit.interfaces.transform import Augmentation, Transform
 from genkit.settings.base import ChosenByName
 
@@ -39,7 +39,9 @@ __all__ = [
     "NATS",
     "Attached",
     "Augmentation",
+    "AutoregressiveDecoder",
     "ChosenByName",
+    "CodeSampler",
     "Column",
     "Component",
     "DataSource",
@@ -74,5 +76,8 @@ __all__ = [
     "TrainedModel",
     "Transform",
     "Whole",
+    "channel_axis",
     "class_indices",
+    "per_value",
+    "with_channels",
 ]

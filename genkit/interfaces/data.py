@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import Tensor
@@ -102,6 +103,10 @@ class Split(NamedTuple):
         side = {name: values[index] for name, values in self.side.items()}
         x = Selected(self.x, index) if isinstance(self.x, Reader) else self.x[index]
         return Split(x, None if self.labels is None else self.labels[index], side)
+
+    def classified(self) -> dict[str, Tensor]:
+        """The labels and the further side data that are one class per datum, (N,) each, by name."""
+        return {name: each for name, each in self.named().items() if each.ndim == 1 and each.dtype == torch.int64}
 
     def named(self) -> dict[str, Tensor]:
         """All side data by name, labels among them."""

@@ -6,7 +6,7 @@ B data, K draws.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
@@ -50,9 +50,9 @@ def _detached(value: Tensor | None) -> Tensor | None:
     return None if value is None else value.detach()
 
 
-Need = Literal["encoder", "kl", "log_ratio", "log_q", "unit_interval", "generated"]
+Need = Literal["encoder", "kl", "log_ratio", "log_q", "unit_interval", "generated", "prior"]
 """What a term can need: an encoder; a KL; a density against the prior; log q(z|x) alone; latents from 0 to 1; data
-generated from the prior."""
+generated from the prior; a prior to draw latents from."""
 ENCODER_NEEDS: frozenset[Need] = frozenset({"encoder", "kl", "log_ratio", "log_q", "unit_interval"})
 """The needs that only a model with an encoder can meet."""
 
@@ -66,8 +66,10 @@ class Loss(Part, ABC):
     """
 
     kind = "loss"
-    needs: ClassVar[tuple[Need, ...]] = ("encoder",)
-    """What the term reads from a pass; a model that lacks it is refused when it is built."""
+    needs: tuple[Need, ...] = ("encoder",)
+    """What the term reads from a pass; a model that lacks it is refused when it is built.
+
+    A term whose options change it sets it in `__init__`."""
     draws: int = 1
     """The number of draws from q(z|x) that the term needs; the model draws as many as the largest of them."""
 

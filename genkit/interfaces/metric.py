@@ -120,8 +120,10 @@ class MetricData(NamedTuple):
     """The columns of a table, with their places in a datum; (): the data are no table."""
 
 
-MetricNeed = Literal["encoder", "density", "prior", "labels"]
-"""What a metric can need: an encoder; densities of q(z|x) and p(x|z); a prior to draw from; labels in both splits."""
+MetricNeed = Literal["encoder", "density", "prior", "labels", "factors", "codes"]
+"""What a metric can need: an encoder; densities of q(z|x) and p(x|z); a prior to draw from; labels in both splits;
+several classes per datum (the labels, and side data of classes) in both splits; a sampler with codes (a
+`CodeSampler`)."""
 
 
 class Metric(Component, ABC):

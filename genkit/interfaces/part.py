@@ -33,6 +33,9 @@ class Whole(Protocol):
     def posterior(self, x: Tensor, draws: int, side: Mapping[str, Tensor]) -> Any:
         """The `Latent` of data x (B, *shape) with their side data."""
 
+    def draw(self, n: int) -> Tensor:
+        """Draws from the prior p(z), the config's or the sampler's own: (n, *latent_shape)."""
+
 
 class Part(Component, nn.Module, ABC):
     """A component that is part of a model. It may have `attach` and `stepped` besides its passes."""

@@ -16,7 +16,7 @@ from genkit.interfaces.component import Component, Shape
 from genkit.interfaces.part import Part
 
 Support = Literal["reals", "unit_interval", "sphere", "simplex", "codes"]
-"""The set in which latents lie: R^D, [0, 1]^D, the unit sphere, the probabilities of D classes, indices of codes."""
+"""The set in which latents lie: R^D, [0, 1]^D, the unit sphere, the probabilities of D classes, vectors of codes."""
 
 
 class Latent(NamedTuple):
@@ -103,3 +103,31 @@ class DensitySampler(Sampler):
         of dimensions that are independent, those of an exact `kl`. Leading dimensions broadcast: z of shape
         (K, B, 1, *latent_shape) and the posteriors of N data give (K, B, N, G).
         """
+
+
+class CodeSampler(Sampler):
+    """A sampler whose latents are codes: z holds the vectors of the codes, at some positions of each datum.
+
+    q(z|x) is a point mass, so that log q(z|x) is 0, and a prior is a distribution over the indices of the codes, which
+    it learns of in `attach(model)`.
+
+    Args:
+        config: the sampler's options.
+        features: the shape of one datum's features; None: the model has no encoder, and only `prior` is used.
+    """
+
+    support = "codes"
+    codebook_size: int
+    """The number K of codes at each position; set in `__init__`."""
+    positions: Shape
+    """The shape of one datum's indices; set in `__init__`."""
+    codebooks: int = 1
+    """The number of codebooks; where there are several, the last axis of the indices goes through them."""
+
+    @abstractmethod
+    def indices(self, z: Tensor) -> Tensor:
+        """The indices of codes: z (..., *latent_shape) -> (..., *positions), int64 from 0 to K - 1."""
+
+    @abstractmethod
+    def embed(self, indices: Tensor) -> Tensor:
+        """The vectors of codes, which `indices` gives back: (..., *positions) -> z (..., *latent_shape)."""

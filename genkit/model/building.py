@@ -75,7 +75,7 @@ def _assembled(config: RunConfig, schema: Schema) -> Model:
     prior: Prior | None = None
     if config.prior is not None and config.prior.name != sampler.own_prior:
         prior = build_part(config.prior, latent_shape, **keywords(config.prior, schema))
-    check_needs(config, sampler, losses, prior)
+    check_needs(config, sampler, losses, prior, decoder)
     return Model(encoder, sampler, decoder, likelihood, losses, shape, prior, conditions, schema)
 
 

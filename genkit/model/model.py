@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.data.checks import check_counts, check_fit, check_values
+from genkit.data.checks import check_fit, check_masses, check_values
 from genkit.data.dataset import as_float
 from genkit.data.steps import blank, held
 from genkit.data.tables import table_of
@@ -169,8 +169,8 @@ class Model(Network):
         x = self._shaped(x)
         name = type(self.likelihood).__name__ if self.config is None else self.config.likelihood.name
         recorded = None if self.data is None else self.data.range
-        if self.likelihood.whole_numbers and not x.dtype.is_complex:
-            check_counts(x, f"likelihood '{name}'", self.transforms)
+        if not x.dtype.is_complex:
+            check_masses(x, self.likelihood, f"likelihood '{name}'", self.transforms)
         check_fit(x, self.likelihood.support, recorded, f"likelihood '{name}'", self.transforms)
         return x
 

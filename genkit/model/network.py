@@ -18,6 +18,7 @@ from genkit.data.steps import beside as standing_beside
 from genkit.data.transforming import Chain
 from genkit.errors import ConfigError
 from genkit.interfaces import (
+    AutoregressiveDecoder,
     Component,
     Decoder,
     Encoder,
@@ -119,13 +120,12 @@ class Network(nn.Module):
         beside = self.beside(side)
         if self.encoder is not None:
             latent = self._posterior(x, self.draws if draws is None else draws, beside)
-            params = self.params(latent.z.flatten(0, 1), beside, len(latent.z)).unflatten(0, latent.z.shape[:2])
+            flat = self.params(latent.z.flatten(0, 1), beside, len(latent.z), x)
+            params = flat.unflatten(0, latent.z.shape[:2])
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
             drawn = self.draw(len(x))
-            params_drawn = self.params(drawn, beside)
-            generated = self.likelihood.mean(params_drawn, **beside.of(self.likelihood))
-            generated = self.there(generated, beside)
+            generated = self.there(self.decoded(drawn, side), beside)
         seen = self.there(x, beside)
         return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition, drawn)
 
@@ -158,7 +158,7 @@ class Network(nn.Module):
     def _posterior(self, x: Tensor, draws: int, beside: Beside) -> Latent:
         encoder = self.encoder
         assert encoder is not None
-        features = self._through(encoder, self.widened(x, beside), beside.of(encoder))
+        features = self._through(encoder, self.widened(x, beside), **beside.of(encoder))
         latent: Latent = self.sampler(features, draws, **beside.of(self.sampler))
         if draws == 0 or latent.log_q is None or not self.has_own_prior:
             return latent
@@ -185,19 +185,28 @@ class Network(nn.Module):
         flat = beside.condition is not None and self.encoder is not None and self.encoder.flat
         return widen(x.flatten(1) if flat else x, beside.condition)
 
-    def params(self, z: Tensor, beside: Beside, draws: int = 1) -> Tensor:
-        """The decoder's output for z (K · B, *latent_shape), with K = `draws`."""
+    def params(self, z: Tensor, beside: Beside, draws: int = 1, x: Tensor | None = None) -> Tensor:
+        """The decoder's output for z (K · B, *latent_shape), with K = `draws`.
+
+        A decoder that generates in steps reads the data x (B, *shape) themselves.
+        """
+        seen = () if x is None or not self.in_steps else (self.there(x, beside).repeat(draws, *[1] * (x.ndim - 1)),)
         if draws != 1:
             beside = beside.repeated(draws)
-        return self._through(self.decoder, widen(z, beside.condition), beside.of(self.decoder))
+        return self._through(self.decoder, widen(z, beside.condition), *seen, **beside.of(self.decoder))
 
-    def _through(self, network: nn.Module, x: Tensor, keywords: Mapping[str, Tensor]) -> Tensor:
+    def _through(self, network: nn.Module, *inputs: Tensor, **keywords: Tensor) -> Tensor:
         if self.autocast is None:
-            plain: Tensor = network(x, **keywords)
+            plain: Tensor = network(*inputs, **keywords)
             return plain
-        with torch.autocast(x.device.type, self.autocast):
-            output: Tensor = network(x, **keywords)
+        with torch.autocast(inputs[0].device.type, self.autocast):
+            output: Tensor = network(*inputs, **keywords)
         return output.float()
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether the decoder generates data step by step, and reads those before in training."""
+        return isinstance(self.decoder, AutoregressiveDecoder)
 
     @property
     def has_own_prior(self) -> bool:
@@ -221,10 +230,20 @@ class Network(nn.Module):
         return self.sampler.prior(n)
 
     def decoded(self, z: Tensor, side: Mapping[str, Tensor] = NOTHING, noise: bool = False) -> Tensor:
-        """The means of p(x|z), or draws from it, for z (B, *latent_shape) with their side data: (B, *shape)."""
+        """The means of p(x|z), or draws from it, for z (B, *latent_shape) with their side data: (B, *shape).
+
+        A decoder that generates in steps gives the mean of each step given the means before it, which is no mean of
+        p(x|z), or draws each step given the draws before it, which is a draw from p(x|z).
+        """
         beside = self.beside(side)
-        value_of = self.likelihood.sample if noise else self.likelihood.mean
-        return value_of(self.params(z, beside), **beside.of(self.likelihood))
+        value_of, keywords = self.likelihood.sample if noise else self.likelihood.mean, beside.of(self.likelihood)
+        if not isinstance(self.decoder, AutoregressiveDecoder):
+            return value_of(self.params(z, beside), **keywords)
+        x = z.new_zeros(z.shape[0], *self.shape)
+        for step in range(self.decoder.steps):
+            given_before = self.params(z, beside, x=x)
+            x = torch.where(self.decoder.order == step, value_of(given_before, **keywords), x)
+        return x
 
     @property
     def device(self) -> torch.device:

@@ -80,7 +80,8 @@ def describe(model: Model) -> list[Row]:
             if part is not None:
                 shape = model.sampler.latent_shape if name == "prior" else (model.condition_size,)
                 tracer.rows.append(Row(name, type(part).__name__, shape, _all(part)))
-        tracer.trace("decoder", model.decoder, widen(z, beside.condition), **beside.of(model.decoder))
+        seen = (x,) if model.in_steps else ()
+        tracer.trace("decoder", model.decoder, widen(z, beside.condition), *seen, **beside.of(model.decoder))
         tracer.rows.append(Row("likelihood", type(model.likelihood).__name__, model.shape, _all(model.likelihood)))
         forward = model(x, side=side).detached()
         for name, critic in model.critics.items():
@@ -98,13 +99,13 @@ class _Tracer:
         self.last_output: Tensor | None = None
         self.counted: set[nn.Module] = set()
 
-    def trace(self, part: str, module: nn.Module, input: Any, **side: Tensor) -> Any:
+    def trace(self, part: str, module: nn.Module, *inputs: Any, **side: Tensor) -> Any:
         handles = []
         for name, layer in _layers(module):
             if layer is not self.silent:
                 handles.append(layer.register_forward_hook(self._hook(f"{part}.{name}".rstrip("."), layer)))
         try:
-            return module(input, **side)
+            return module(*inputs, **side)
         finally:
             for handle in handles:
                 handle.remove()

@@ -46,7 +46,8 @@ def try_parts(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> None:
     draws, params_shape = z.shape[0], model.likelihood.params_shape
     decoder, wide = f"decoder '{config.decoder.name}'", widen(z.flatten(0, 1), beside.repeated(draws).condition)
     keywords = beside.repeated(draws).of(model.decoder)
-    flat = _attempt(decoder, (draws * count, *params_shape), model.decoder, wide, **keywords)
+    seen = (model.there(x, beside).repeat(draws, *[1] * (x.ndim - 1)),) if model.in_steps else ()
+    flat = _attempt(decoder, (draws * count, *params_shape), model.decoder, wide, *seen, **keywords)
     params = flat.unflatten(0, (draws, count))
     likelihood, keywords = f"likelihood '{config.likelihood.name}'", beside.of(model.likelihood)
     log_prob = _attempt(likelihood, (draws, count), model.log_prob, x, params, beside)
@@ -60,12 +61,14 @@ def _with_prior(model: Model, prior: Prior, latent: Latent) -> Latent:
     """What the sampler gives, with the config's prior; raises ComponentError where the two do not go together."""
     assert model.config is not None
     assert model.config.prior is not None
-    check_density(model.config, prior, latent)
-    if not model.has_own_prior or latent.log_q is None:
+    check_density(model.config, prior, latent, model.losses.values())  # type: ignore[arg-type]
+    if not model.has_own_prior:
         return latent
     who = f"prior '{model.config.prior.name}'"
-    log_prob = _attempt(who, latent.z.shape[:2], prior.log_prob, latent.z)
     _attempt(f"{who} (sample)", (3, *model.sampler.latent_shape), prior.sample, 3)
+    if latent.log_q is None:
+        return latent
+    log_prob = _attempt(who, latent.z.shape[:2], prior.log_prob, latent.z)
     return latent._replace(kl=None, log_ratio=latent.log_q - log_prob)
 
 
@@ -137,7 +140,7 @@ def _values(model: Model, x: Tensor, beside: Beside) -> tuple[Tensor, Latent, Te
     assert model.encoder is not None
     features = model.encoder(model.widened(x, beside), **beside.of(model.encoder))
     latent: Latent = model.sampler(features, 1, **beside.of(model.sampler))
-    params = model.decoder(widen(latent.z[0], beside.condition), **beside.of(model.decoder))
+    params = model.params(latent.z[0], beside, x=x)
     log_prob = model.log_prob(x, params.unsqueeze(0), beside)[0]
     return features, latent, params, log_prob
 

@@ -22,6 +22,7 @@ from genkit.files.markdown import table
 from genkit.interfaces import (
     INTERFACES,
     Augmentation,
+    CodeSampler,
     Component,
     DensitySampler,
     Description,
@@ -43,7 +44,7 @@ from genkit.registry.registry import installed
 from genkit.settings.schedules import Cosine, Plateau, Ramp, Steps
 
 COMMAND = "GENKIT_PLUGINS=none genkit plugins reference --out docs/reference.md"
-DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, DensitySampler, LearnedLoss, Augmentation)
+DESCRIBED: tuple[type[Component], ...] = (*INTERFACES, DensitySampler, CodeSampler, LearnedLoss, Augmentation)
 SCHEDULES = (Ramp, Cosine, Steps, Plateau)
 PASSED = (Latent, Forward, Split, RawData, MetricData, Description)
 """The values that parts pass to each other."""

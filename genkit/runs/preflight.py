@@ -91,7 +91,7 @@ def check(config: RunConfig, probe: bool = True) -> Report:
     with own_random_state():
         seed_everything(config.seed, 0)
         model = _attempt(report, lambda: _meta_model(config, data.schema))
-        _attempt(report, lambda: _check_support(config, data))
+        _attempt(report, lambda: _check_support(config, data, model))
         _attempt(report, lambda: encoder_transforms(config, data))
         if model is None:
             return report
@@ -123,9 +123,9 @@ def _estimate(config: RunConfig, data: Dataset, device: torch.device, probe: boo
         report.seconds = None if seconds is None else seconds * batches
 
 
-def _check_support(config: RunConfig, data: Dataset) -> None:
+def _check_support(config: RunConfig, data: Dataset, model: Model | None) -> None:
     """Refuse data outside the likelihood's support; raises DataError with the first split that has some."""
-    likelihood: Any = config.likelihood.component
+    likelihood: Any = config.likelihood.component if model is None else model.likelihood
     for name, split in _splits(data).items():
         check_support(split.x, likelihood, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
 

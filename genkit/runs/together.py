@@ -20,6 +20,7 @@ from genkit.record.directory import RunDirectory
 from genkit.registry.provenance import plugins_of
 from genkit.runs.opening import begin, job_of, unfinished_directory
 from genkit.runs.threads import Threads, choose, computing_on, recorded_in
+from genkit.speed.crowding import waiting_by_load
 from genkit.speed.pieces import import_compiler
 
 
@@ -50,7 +51,7 @@ def joined(
         number = None if directory is None else recorded_in(directory)
         recorded = int(messages.broadcast_text("recorded", str(number or 0) if group.is_leader() else None)) or None
         threads = choose(run_config.training.threads, since, recorded, messages)
-        with computing_on(threads.number):
+        with computing_on(threads.number), waiting_by_load():
             yield messages, threads
 
 

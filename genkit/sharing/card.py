@@ -118,7 +118,7 @@ def _use(facts: Facts, repository: str | None) -> str:
     lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
     shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
     if model.has_prior:
-        count = "64, noise=True" if model.likelihood.whole_numbers else "64"
+        count = "64, noise=True" if model.likelihood.whole_numbers or model.likelihood.levels else "64"
         numbers = [name for name in model.decoder_inputs if model.schema.side[name].classes is None]
         lines += [
             f"x = model.sample({count}{_beside(model, numbers)})  # (64, {shape}), values from {low:g} to {high:g}"

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genkit.interfaces import Attached, Decoder, Forward, Latent, Shape
+from genkit.interfaces import Attached, AutoregressiveDecoder, Decoder, Forward, Latent, Shape
 from genkit.model.model import Model
 from genkit.testing.passes import joined_again, random_pass, tensors_of
 from genkit.testing.supply import Supply, on
@@ -97,10 +97,13 @@ class NetworkCase(Case):
         return self.shape if isinstance(self.part, Decoder) else getattr(self.part, "out_shape", None)
 
     def main(self, count: int, seed: int = 0) -> Tensors:
-        """Values from 0 to 1 for an encoder, normal ones for a decoder: (B, *shape)."""
+        """Values from 0 to 1 for an encoder, normal ones for a decoder, and data where it reads them: (B, *shape)."""
         generator = torch.Generator().manual_seed(seed)
         draw = torch.randn if isinstance(self.part, Decoder) else torch.rand
-        return (draw(count, *self.arguments[0], generator=generator),)
+        first = draw(count, *self.arguments[0], generator=generator)
+        if not isinstance(self.part, AutoregressiveDecoder):
+            return (first,)
+        return first, torch.rand(count, *self.shape, generator=generator)
 
     def outputs(self, part: Any, main: Tensors, side: Keywords) -> Tensors:
         """The output (B, *out_shape)."""

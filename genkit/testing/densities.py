@@ -52,6 +52,8 @@ def _drawn(subject: Subject) -> Iterator[Drawn]:
 def _weighted(subject: Subject) -> Iterator[tuple[Drawn, int, Tensor]]:
     """Draws, the number of a datum, and the weights p/q of its draws (N,), if these are even enough to average."""
     usable = False
+    if subject.component.support == "codes":
+        raise NotApplicable("its posterior is a point mass, whose draws are not all of the prior's codes")
     for drawn in _drawn(subject):
         if drawn.log_ratio is None:
             raise NotApplicable("it has no log_ratio")

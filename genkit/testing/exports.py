@@ -39,13 +39,12 @@ class _Reading(nn.Module):
         self.part = case.part.eval()
         self.case = (case,)  # not a module of this one
 
-    def forward(self, first: Tensor, *side: Tensor) -> Tensor:
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
         case = self.case[0]
-        named = dict(zip(case.supply.sides, side, strict=True))
         if isinstance(case, LikelihoodCase):
-            mean: Tensor = self.part.mean(first, **named)
+            mean: Tensor = self.part.mean(first, **dict(zip(case.supply.sides, others, strict=True)))
             return mean
-        return case.settled(self.part, first, *side)[0]
+        return case.settled(self.part, first, *others)[0]
 
 
 class _Watch(TorchFunctionMode):
@@ -70,8 +69,8 @@ def _callers() -> list[str]:
 
 
 def _inputs(case: Case, count: int) -> tuple[Tensor, ...]:
-    first, side = case.main(count)[0], case.supply.drawn(count)
-    return (first, *side.values())
+    main = case.main(count)
+    return (*(main[:1] if isinstance(case, LikelihoodCase) else main), *case.supply.drawn(count).values())
 
 
 @promise(Encoder, Decoder, Sampler, Likelihood, after=("shapes", "eval determinism", "batch independence", "compiled"))

@@ -19,8 +19,9 @@ from genkit.evaluation.metrics import measure_by
 from genkit.interfaces import Metric, MetricNeed, Shape, Split
 from genkit.model.model import Model
 from genkit.testing.check import promise
-from genkit.testing.passes import tiny_model
+from genkit.testing.passes import OPTIONS, tiny_model
 from genkit.testing.subject import SHAPES, ContractError, NotApplicable, Subject, generators, require
+from genkit.testing.tiny_codes import TinyCodes
 
 COUNT = 60
 """The number of data, a third of them in the test split."""
@@ -31,6 +32,7 @@ WITHOUT: Mapping[MetricNeed, str] = {
     "density": "a density of q(z|x)",
     "prior": "a prior to draw from",
     "labels": "labels",
+    "factors": "several classes per datum",
 }
 """What each need is, in words."""
 
@@ -56,7 +58,7 @@ def needs(subject: Subject) -> None:
             continue
         for shape in _shapes(subject):
             try:
-                _measured(subject, _model(shape, need), _data(shape, labels=need != "labels"))
+                _measured(subject, _model(subject, shape, need), _data(shape, need))
             except ContractError as error:
                 message = f"without {what} it fails, and does not name '{need}' in `needs`: {error}"
                 raise ContractError(message) from None
@@ -66,14 +68,14 @@ def needs(subject: Subject) -> None:
 def values(subject: Subject) -> None:
     """It gives at least one of its figures, each a finite number."""
     for shape in _shapes(subject):
-        require(bool(_measured(subject, _model(shape), _data(shape))), "it gives no figure")
+        require(bool(_measured(subject, _model(subject, shape), _data(shape))), "it gives no figure")
 
 
 @promise(Metric, after=("values",))
 def repetition(subject: Subject) -> None:
     """The same seed gives the same figures, whatever was drawn before; the random generators stay as they were."""
     for shape in _shapes(subject):
-        model, data = _model(shape), _data(shape)
+        model, data = _model(subject, shape), _data(shape)
         random.random(), np.random.random_sample()  # so that a metric that seeds them shows
         states = generators()
         one = _measured(subject, model, data)
@@ -94,7 +96,7 @@ def repetition(subject: Subject) -> None:
 def model_is_kept(subject: Subject) -> None:
     """The model and the data are the same after it: weights, mode, values and labels."""
     for shape in _shapes(subject):
-        model, data = _model(shape), _data(shape)
+        model, data = _model(subject, shape), _data(shape)
         state = {name: value.clone() for name, value in model.state_dict().items()}
         copies = [split.x[:].clone() for split in data.splits().values()]
         model.train()
@@ -128,7 +130,7 @@ def _shapes(subject: Subject) -> list[Shape]:
 def _is_refused(subject: Subject, shape: Shape) -> bool:
     """Whether the metric refuses a shape by an error of genkit's own."""
     try:
-        measure_by(_built(subject), _model(shape), _data(shape), "test", 0, subject.config.name)
+        measure_by(_built(subject), _model(subject, shape), _data(shape), "test", 0, subject.config.name)
     except MetricError as error:
         return isinstance(error.__cause__, GenkitError)
     return False
@@ -141,9 +143,12 @@ def _measured(subject: Subject, model: Model, data: Dataset) -> dict[str, float]
         raise ContractError(str(error)) from error
 
 
-def _model(shape: Shape, lacks: MetricNeed | None = None) -> Model:
-    """A small model, which may lack something."""
-    model = tiny_model(shape)
+def _model(subject: Subject, shape: Shape, lacks: MetricNeed | None = None) -> Model:
+    """A small model, which may lack something; it has codes where the metric needs some."""
+    has_codes = "codes" in subject.component.needs
+    model = tiny_model(shape, TinyCodes.latent_shape) if has_codes else tiny_model(shape)
+    if has_codes:
+        model.sampler = TinyCodes(OPTIONS, (6,))
     model.generates = False
     if lacks == "encoder":
         model.encoder = None
@@ -154,13 +159,16 @@ def _model(shape: Shape, lacks: MetricNeed | None = None) -> Model:
     return model
 
 
-def _data(shape: Shape, labels: bool = True) -> Dataset:
-    """Random data with values from 0 to 1, of two classes where they have labels."""
+def _data(shape: Shape, lacks: MetricNeed | None = None) -> Dataset:
+    """Random data with values from 0 to 1, labels of two classes, and two further factors, which may lack something."""
     x = torch.rand(COUNT, *shape, generator=torch.Generator().manual_seed(0))
-    classes = torch.arange(COUNT) % 2 if labels else None
+    places = torch.arange(COUNT)
+    labels = None if lacks == "labels" else places % 2
+    side = {} if lacks == "factors" else {"third": places % 3, "half": places // 2 % 2}
+    whole = Split(x, labels, side)
     rest = COUNT // 3
-    train, test = (Split(x[rows], classes if classes is None else classes[rows]) for rows in _rows(rest))
-    return Dataset(train, None, test, ("even", "odd") if labels else None, False)
+    train, test = (whole.rows(places[rows]) for rows in _rows(rest))
+    return Dataset(train, None, test, None if labels is None else ("even", "odd"), False)
 
 
 def _rows(rest: int) -> tuple[slice, slice]:

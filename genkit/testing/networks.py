@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.errors import in_a_line, place
-from genkit.interfaces import Decoder, Encoder, Shape
+from genkit.interfaces import AutoregressiveDecoder, Decoder, Encoder, Shape
 from genkit.testing.check import promise
 from genkit.testing.subject import ContractError, Subject, close, require
 
@@ -28,7 +28,7 @@ def shapes(subject: Subject) -> None:
         )
         for training in (False, True):
             for count in COUNTS[training:]:  # batch normalization cannot train on one datum
-                output = _run(case, case.inputs(count)[0], training)
+                output = _run(case, case.main(count), training)
                 _check_output(output, (count, *out_shape), f"for {count} data of shape {case.arguments[0]} it gives")
                 require(
                     case.part.training == training,
@@ -36,12 +36,13 @@ def shapes(subject: Subject) -> None:
                     "stay off, or on, for good",
                 )
         for value in (0.0, 1.0):
-            output = _run(case, torch.full_like(case.inputs(2)[0], value), False)
+            output = _run(case, tuple(torch.full_like(each, value) for each in case.main(2)), False)
             finite = output.isfinite().all()
             require(finite, f"for data that are all {value:g} it gives values that are not finite: {CONSTANT}")
             _check_slopes(case.part, output, f"for data that are all {value:g}")
         if isinstance(case.part, Decoder):
-            far = _run(case, FAR * case.inputs(5)[0], False)
+            z, *data = case.main(5)
+            far = _run(case, (FAR * z, *data), False)
             require(far.isfinite().all(), f"for z of {FAR:g} standard deviations it gives values that are not finite")
 
 
@@ -71,19 +72,48 @@ def _check_output(output: Any, wanted: Shape, what: str) -> None:
 def strides(subject: Subject) -> None:
     """Input that does not lie in one piece in memory gives the same; layers of convolutions pass such tensors on."""
     for case in subject.cases():
-        x = case.inputs(3)[0]
-        turned = tuple(reversed(range(x.ndim)))
-        scattered = x.permute(turned).contiguous().permute(turned)
+        inputs = case.main(3)
         require(
-            close(_run(case, scattered, False), _run(case, x, False)),
+            close(_run(case, tuple(map(_scattered, inputs)), False), _run(case, inputs, False)),
             "input that does not lie in one piece in memory gives other values: use flatten or reshape, not view",
         )
 
 
-def _run(case: Any, x: Tensor, training: bool) -> Tensor:
-    part = case.part.train(training)
+def _scattered(x: Tensor) -> Tensor:
+    """The same values, in another order in memory."""
+    turned = tuple(reversed(range(x.ndim)))
+    return x.permute(turned).contiguous().permute(turned)
+
+
+@promise(AutoregressiveDecoder, after=("shapes", "eval determinism"))
+@torch.no_grad()
+def earlier_steps_alone(subject: Subject) -> None:
+    """The parameters of a step follow z and the values of earlier steps, and no others."""
+    for case in subject.cases():
+        order, steps = case.part.order, case.part.steps
+        plain = tuple(order.shape) == case.shape and not order.is_floating_point()
+        require(
+            plain and int(order.min()) >= 0 and int(order.max()) == steps - 1,
+            f"its order {tuple(order.shape)} must give a step, from 0 to steps - 1 = {steps - 1}, to each value of a "
+            f"datum of shape {case.shape}",
+        )
+        z, x = case.main(3)
+        before, reads = _run(case, (z, x), False), False
+        for step in {0, steps // 2, steps - 1}:
+            after = _run(case, (z, torch.where(order >= step, x + 1, x)), False)
+            require(
+                close(after[:, order <= step], before[:, order <= step]),
+                f"the parameters of step {step} change with values of x at that step or later, which it lacks when it "
+                "generates: mask them, or shift x by a step",
+            )
+            reads = reads or not close(after, before)
+        require(reads or steps == 1, "its output follows z alone, and no value of x: that is a plain genkit.Decoder")
+
+
+def _run(case: Any, inputs: tuple[Tensor, ...], training: bool) -> Tensor:
+    part, x = case.part.train(training), inputs[0]
     try:
-        output: Tensor = part(x)
+        output: Tensor = part(*inputs)
     except Exception as error:
         lies = "" if x.is_contiguous() else ", which do not lie in one piece (use flatten or reshape, not view)"
         mode = "training" if training else "eval"

@@ -125,7 +125,7 @@ def together_saved_and_alone(subject: Subject) -> None:
 @promise(*modules.MODULES, after=("together", "compiled"), applies=is_paired)
 def together_compiled(subject: Subject) -> None:
     """With its partners it compiles to one graph, terms included, which gives the same as eager."""
-    model = models(subject)[0].eval()
+    model = models(subject)[0].train(issubclass(subject.component, FittedPrior))  # whether it is fitted is a value
     x = data_of(model)
     side = sides_of(model, x)
     whole = traced_whole(lambda x, *values: terms_of(model, x, dict(zip(side, values, strict=True))), modules.BACKEND)
@@ -147,6 +147,8 @@ def density_beside_the_sampler(subject: Subject) -> None:
     """The mean of p(z)/q(z|x) over draws of the partner's q(z|x) is 1: the prior is a density on the same set."""
     usable = False
     for model in models(subject):
+        if model.sampler.support == "codes":
+            raise NotApplicable("the posterior of its partner is a point mass")
         x: Any = data_of(model, 2)
         latent = model.eval().posterior(x, DRAWS, sides_of(model, x))
         prior = model.prior

@@ -87,8 +87,10 @@ class Partners:
             reads = (*self.condition, *(name for _, each in config.components() for name in each.component.reads))
             usual = {name: likely(name, shape)[0] for name in reads}
             model = build(config, Schema(shape, {**usual, **self.sides, **sides}, TRAINING_DATA))
+        if own is not None:
+            return model
         model.generates = model.has_prior
-        return model.eval() if own is None else model  # in training a sampler may leave out what no term here needs
+        return model.eval()  # in training a sampler may leave out what no term here needs
 
     def _config(self, latent: Shape, features: Shape, own: Component.Config | None) -> RunConfig:
         chosen = {kind: configs[0] for kind, configs in self.configs.items() if kind != "loss"}

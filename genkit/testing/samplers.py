@@ -215,7 +215,7 @@ def prior_alone(subject: Subject) -> None:
     for part in (case.part, subject.built(None)):
         for count in (1, 7):
             drawn = part.prior(count)
-            shape = (count, *case.part.latent_shape)
+            shape = (count, *part.latent_shape)
             require(tuple(drawn.shape) == shape, f"prior({count}) is {tuple(drawn.shape)}, and must be {shape}")
             require(
                 drawn.isfinite().all() and drawn.dtype == torch.float32, "the prior gives no finite float32 numbers"

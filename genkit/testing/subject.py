@@ -25,12 +25,13 @@ from genkit.interfaces import (
     Metric,
     Prior,
     Sampler,
+    Schema,
     Shape,
     Transform,
 )
 from genkit.model.model import Model
 from genkit.testing.cases import Case, LikelihoodCase, LossCase, NetworkCase, PriorCase, SamplerCase
-from genkit.testing.partners import Partners, Surroundings
+from genkit.testing.partners import TRAINING_DATA, Partners, Surroundings
 from genkit.testing.passes import D
 from genkit.testing.settings import config_of
 from genkit.testing.supply import Supply, first_supply, supplied
@@ -178,7 +179,10 @@ class Subject:
         key = ("supply", arguments)
         if key not in self.kept:
             self.kept[key] = first_supply(
-                self.component, arguments[0], self.partners.sides, lambda each: each(self.config, *arguments)
+                self.component,
+                arguments[0],
+                self.partners.sides,
+                lambda each: each(self.config, *arguments, **self.facts(*arguments)),
             )
         supply: Supply = self.kept[key]
         return supply
@@ -186,7 +190,13 @@ class Subject:
     def built(self, *arguments: Any, config: Component.Config | None = None) -> Any:
         """The component, built for shapes, by default with its own options; side data that it reads are supplied."""
         shapes = tuple(each for each in arguments if each is not None) or FEATURES[:1]
-        return supplied(self.component, self.supply(*shapes))(config or self.config, *arguments)
+        part = supplied(self.component, self.supply(*shapes))
+        return part(config or self.config, *arguments, **self.facts(*shapes))
+
+    def facts(self, *arguments: Shape) -> dict[str, Any]:
+        """The facts about the data that the component asks for, where it is built for these shapes."""
+        shape = DATA if self.kind in (Sampler, Prior) else arguments[-1]
+        return Schema(shape, training_data=TRAINING_DATA).answers(self.component)
 
     def surroundings(self, arguments: tuple[Shape, ...], latent: Shape) -> Surroundings:
         """What a model around the component is made for."""

@@ -89,8 +89,8 @@ def supplied(component: type[Any], supply: Supply) -> type[Any]:
     if not supply.sides:
         return component
 
-    def build(self: Any, config: Component.Config, *arguments: Any) -> None:
-        component.__init__(self, config, *arguments, **supply.sides)
+    def build(self: Any, config: Component.Config, *arguments: Any, **facts: Any) -> None:
+        component.__init__(self, config, *arguments, **supply.sides, **facts)
 
     members: dict[str, Any] = {"__init__": build, "__doc__": component.__doc__, "__module__": component.__module__}
     for name, tensor in ({} if issubclass(component, Prior) else TENSORS).items():

@@ -47,7 +47,8 @@ class CNNDecoder(Decoder):
     """Dense layers, a first map, convolutions: z (B, *latent_shape) -> (B, C, n, ...).
 
     The size of the first map is computed backwards from the size of the data, so that the last layer gives exactly
-    that size, odd or not. After the last layer there is neither normalization nor activation.
+    that size, odd or not. After the last layer there is neither normalization nor activation. With `maps`, z is the
+    first map itself, (C, n, ...), or (T, C) of series.
 
     Args:
         config: the layers.
@@ -77,6 +78,9 @@ class CNNDecoder(Decoder):
             int | None,
             Field(ge=1, description="the number of channels of the first map; null: as many as the first layer"),
         ] = None
+        maps: Annotated[
+            bool, Field(description="whether z is the first map, with its places, instead of one vector")
+        ] = False
         normalization: Normalize = "none"
         activation: Function = "relu"
         init: Initialization = "torch"
@@ -86,13 +90,13 @@ class CNNDecoder(Decoder):
         out_channels, *ends = maps_of("decoder 'cnn'", out_shape, channels_first)
         layers = _with_channels(config.layers, out_channels)
         sizes = _sizes(config.layers, tuple(ends))
-        channels = config.channels or layers[0].channels
-        parts: list[nn.Module] = [nn.Flatten()]
-        width = math.prod(latent_shape)
-        for wider in (*config.dense, channels * math.prod(sizes[0])):
-            parts += [nn.Linear(width, wider), activation(config.activation)]
-            width = wider
-        parts.append(nn.Unflatten(1, (channels, *sizes[0])))
+        is_series = len(out_shape) == 2 and not channels_first
+        if config.maps:
+            channels = _channels_of_map(config, latent_shape, sizes[0], is_series)
+            parts: list[nn.Module] = [StepsFirst()] if is_series else []
+        else:
+            channels = config.channels or layers[0].channels
+            parts = _first_map(config, latent_shape, (channels, *sizes[0]))
         for number, layer in enumerate(layers):
             convolution: Convolution | Deconvolution
             with naming(f"decoder 'cnn': layers[{number}]"):
@@ -107,7 +111,7 @@ class CNNDecoder(Decoder):
                 else:
                     parts.append(convolution)
             channels = layer.channels
-        if len(out_shape) == 2 and not channels_first:
+        if is_series:
             parts.append(StepsFirst())
         self.layers = nn.Sequential(*parts)
         initialize(self.layers, config.init)
@@ -116,6 +120,30 @@ class CNNDecoder(Decoder):
         """z (B, *latent_shape) -> parameters of p(x|z) (B, *out_shape)."""
         params: Tensor = self.layers(z)
         return params
+
+
+def _first_map(config: CNNDecoder.Config, latent_shape: Shape, shape: Shape) -> list[nn.Module]:
+    """The layers that make a map (B, *shape) of z."""
+    parts: list[nn.Module] = [nn.Flatten()]
+    width = math.prod(latent_shape)
+    for wider in (*config.dense, math.prod(shape)):
+        parts += [nn.Linear(width, wider), activation(config.activation)]
+        width = wider
+    return [*parts, nn.Unflatten(1, shape)]
+
+
+def _channels_of_map(config: CNNDecoder.Config, latent_shape: Shape, sizes: Shape, is_series: bool) -> int:
+    """The channels of z that is a map of these sizes; raises ComponentError where it is none, or need not be made."""
+    if config.dense or config.channels is not None:
+        raise ComponentError("decoder 'cnn': with maps, z is the first map: leave out dense and channels")
+    channels, *places = latent_shape[::-1] if is_series else latent_shape
+    if tuple(places) != sizes:
+        wanted, shown = ("×".join(map(str, each)) or "none" for each in (sizes, places))
+        raise ComponentError(
+            f"decoder 'cnn': its first map has the places {wanted}, and z of shape {latent_shape} has {shown}; let the "
+            "encoder keep its maps (maps: true) and make them as much smaller as the decoder makes them larger"
+        )
+    return channels
 
 
 def _with_channels(layers: tuple[DecoderLayer, ...], channels: int) -> list[Layer]:

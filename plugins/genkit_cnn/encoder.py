@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genkit.activations import activation
+from genkit.errors import ComponentError
 from genkit.interfaces import Encoder, Shape
 from genkit_cnn.layers import (
     Convolution,
@@ -27,6 +28,8 @@ from genkit_cnn.layers import (
 
 class CNNEncoder(Encoder):
     """Convolutions, then dense layers: x (B, C, n, ...) -> (B, dense[-1]), or the flattened maps without dense layers.
+
+    With `maps`, the features are the maps themselves, (B, C, n, ...), or (B, T, C) of series.
 
     Args:
         config: the layers.
@@ -51,6 +54,9 @@ class CNNEncoder(Encoder):
             tuple[Layer, ...], Field(min_length=1, description="the convolutions, from the data to the features")
         ] = (Layer(channels=32, stride=2), Layer(channels=64, stride=2))
         dense: Dense = ()
+        maps: Annotated[
+            bool, Field(description="whether the features are the maps, with their places, instead of one vector")
+        ] = False
         normalization: Normalize = "none"
         activation: Function = "relu"
         init: Initialization = "torch"
@@ -64,16 +70,24 @@ class CNNEncoder(Encoder):
                 convolution = Convolution(layer, channels, tuple(sizes))
                 parts += block(layer, convolution, channels, config.normalization, config.activation)
             channels, sizes = layer.channels, [*convolution.sizes]
-        parts.append(nn.Flatten())
-        width = channels * math.prod(sizes)
-        for wider in config.dense:
-            parts += [nn.Linear(width, wider), activation(config.activation)]
-            width = wider
-        self.out_shape = (width,)
+        if config.maps:
+            if config.dense:
+                raise ComponentError("encoder 'cnn': dense layers leave no maps; leave out dense, or maps")
+            self.out_shape: Shape = (channels, *sizes)
+            if len(shape) == 2 and not channels_first:
+                self.out_shape = self.out_shape[::-1]
+                parts.append(StepsFirst())
+        else:
+            parts.append(nn.Flatten())
+            width = channels * math.prod(sizes)
+            for wider in config.dense:
+                parts += [nn.Linear(width, wider), activation(config.activation)]
+                width = wider
+            self.out_shape = (width,)
         self.layers = nn.Sequential(*parts)
         initialize(self.layers, config.init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, *shape) -> features (B, width)."""
+        """x (B, *shape) -> features (B, *out_shape)."""
         features: Tensor = self.layers(x)
         return features

@@ -1,15 +1,17 @@
-"""Priors: the standard normal, a mixture that is learned with the model, and one that is fitted after training."""
+"""Priors: the standard normal and Laplace, mixtures that are learned with the model, and one fitted after training."""
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
 from genkit_priors.fitted import GaussianMixturePrior
+from genkit_priors.laplace import LaplacePrior
 from genkit_priors.learned import MixturePrior
 from genkit_priors.normal import NormalPrior
+from genkit_priors.vamp import VampPrior
 
-__all__ = ["GaussianMixturePrior", "MixturePrior", "NormalPrior"]
+__all__ = ["GaussianMixturePrior", "LaplacePrior", "MixturePrior", "NormalPrior", "VampPrior"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Three priors."""
-    return [NormalPrior, MixturePrior, GaussianMixturePrior]
+    """Five priors."""
+    return [NormalPrior, LaplacePrior, MixturePrior, VampPrior, GaussianMixturePrior]

@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genkit.errors import ComponentError, DataError
-from genkit.interfaces import Likelihood, Shape, Side
+from genkit.interfaces import FactorizedLikelihood, Shape, Side
 
 LARGEST = 80.0
 """The largest log-mean: float32 holds exp(80), which no count comes near."""
 
 
-class CountLikelihood(Likelihood, ABC):
+class CountLikelihood(FactorizedLikelihood, ABC):
     """p(x|z) = Π_g p(x_g; μ_g) over whole numbers, with the means μ from the decoder's output h.
 
     Where the data have the side data `library`, the total l of each datum, μ = l · softmax(h): the latents say which
@@ -43,7 +43,7 @@ class CountLikelihood(Likelihood, ABC):
     support = (0.0, math.inf)
     whole_numbers = True
 
-    class Config(Likelihood.Config):
+    class Config(FactorizedLikelihood.Config):
         """Options of every likelihood of counts."""
 
         zero_inflated: Annotated[
@@ -78,14 +78,14 @@ class CountLikelihood(Likelihood, ABC):
         """The logits of the share of zeros, (..., *params_shape) -> (..., *shape)."""
         return params.select(-1 - len(self.shape), 1)
 
-    def log_prob(self, x: Tensor, params: Tensor, library: Tensor | None = None) -> Tensor:
-        """x (B, *shape), the decoder's output (K, B, *params_shape), totals (B,) or (B, 1) -> (K, B) nats."""
+    def log_density(self, x: Tensor, params: Tensor, library: Tensor | None = None) -> Tensor:
+        """x (B, *shape), the decoder's output (K, B, *params_shape), totals (B,) or (B, 1) -> (K, B, *shape) nats."""
         log_mass = self.log_mass(x, self._log_mean(params, library))
         if self.zero_inflated:
             logits = self._logits(params)
             log_mass = log_mass - F.softplus(logits)  # log (1 − π) p(x)
             log_mass = torch.where(x == 0, torch.logaddexp(log_mass, F.logsigmoid(logits)), log_mass)
-        return log_mass.flatten(2).sum(2)
+        return log_mass
 
     def _check(self, library: Tensor | None) -> None:
         """Refuse a total below 0, which a caller may give; in training and in exported programs there is none."""

@@ -699,3 +699,54 @@ def test_the_usual_initialization_draws_what_it_drew() -> None:
     usual = encoder((1, 8, 8), LAYERS[0])
     torch.manual_seed(3)
     assert torch.equal(nn.Conv2d(1, 64, 3, 1, 1).weight, only(usual, nn.Conv2d).weight)
+
+
+# Maps with their places
+
+
+def encoder_of_maps(shape, **options):
+    layers = ({"channels": 4, "stride": 2}, {"channels": 6, "stride": 2})
+    return CNNEncoder(CNNEncoder.Config.model_validate({"layers": layers, "maps": True, **options}), shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "out_shape"), [((3, 31, 17), (6, 8, 5)), ((30, 3), (8, 6)), ((1, 8, 9, 7), (6, 2, 3, 2))]
+)
+def test_maps_are_the_features_before_they_are_flattened(shape, out_shape):
+    torch.manual_seed(0)
+    maps, x = encoder_of_maps(shape), torch.randn(2, *shape)
+    flat = encoder_of_maps(shape, maps=False)
+    flat.load_state_dict(maps.state_dict())
+    assert maps.out_shape == out_shape
+    features = maps(x)
+    assert features.shape == (2, *out_shape)
+    in_place = features.transpose(1, 2) if len(shape) == 2 else features
+    assert torch.equal(in_place.flatten(1), flat(x))
+
+
+@pytest.mark.parametrize(("out_shape", "latent"), [((3, 31, 17), (5, 8, 5)), ((30, 3), (8, 5))])
+def test_a_decoder_of_maps_keeps_their_places(out_shape, latent):
+    torch.manual_seed(0)
+    layers = ({"channels": 4, "stride": 2}, {"stride": 2})
+    decoder = CNNDecoder(CNNDecoder.Config(layers=layers, maps=True), latent, out_shape)
+    z = torch.zeros(1, *latent, requires_grad=True)
+    x = decoder(z)
+    assert x.shape == (1, *out_shape)
+    corner = x[0, 0, 0] if len(out_shape) == 2 else x[0, :, 0, 0]
+    corner.sum().backward()
+    reached = z.grad[0].ne(0)
+    assert reached.any()
+    far = reached[4:] if len(out_shape) == 2 else reached[:, 4:]
+    assert not far.any()
+
+
+def test_maps_that_do_not_fit_are_refused():
+    layers = ({"channels": 4, "stride": 2}, {"stride": 2})
+    with pytest.raises(ComponentError, match=r"first map has the places 8×5, and z of shape \(5, 7, 5\) has 7×5"):
+        CNNDecoder(CNNDecoder.Config(layers=layers, maps=True), (5, 7, 5), (3, 31, 17))
+    with pytest.raises(ComponentError, match=r"first map has the places 8×5, and z of shape \(5,\) has none"):
+        CNNDecoder(CNNDecoder.Config(layers=layers, maps=True), (5,), (3, 31, 17))
+    with pytest.raises(ComponentError, match="z is the first map: leave out dense and channels"):
+        CNNDecoder(CNNDecoder.Config(layers=layers, maps=True, dense=(3,)), (5, 8, 5), (3, 31, 17))
+    with pytest.raises(ComponentError, match="encoder 'cnn': dense layers leave no maps; leave out dense, or maps"):
+        encoder_of_maps((3, 31, 17), dense=(3,))

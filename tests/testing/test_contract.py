@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -13,18 +15,41 @@ from genkit_gan import Adversarial
 from genkit_rnn import RNNDecoder, RNNEncoder
 
 OPTIONS = {
-    "encoder/cnn": [{"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"}, {"dense": [6]}],
+    "encoder/cnn": [
+        {"layers": [{"channels": 4, "stride": 2}], "normalization": "batch"},
+        {"dense": [6]},
+        {"maps": True},
+    ],
     "decoder/cnn": [{"layers": [{"channels": 4, "stride": 2}, {}], "normalization": "group"}],
     "encoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "batch", "dropout": 0.5}, {"hidden": [8]}],
     "decoder/mlp": [{"hidden": []}, {"hidden": [8, 6], "normalization": "layer", "dropout": 0.5}, {"hidden": [8]}],
     "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
+    "sampler/gaussian": [{}, {"latent": 3, "covariance": "full"}],
+    "encoder/tcn": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 3, "dropout": 0.3}],
+    "decoder/tcn": [{"channels": 6}],
+    "decoder/autoregressive": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 1, "hidden": 0.3}],
+    "encoder/resnet": [{"channels": [4, 6]}],
+    "decoder/resnet": [{"channels": [4, 6]}],
+    "encoder/transformer": [{"width": 8, "patch": 2}],
+    "decoder/transformer": [{"width": 8, "patch": 2, "dropout": 0.2}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
+    "sampler/flow": [{"form": "planar"}, {"form": "iaf"}, {"form": "spline", "hidden": [8], "transforms": 1}],
+    "prior/flow": [{"form": "affine"}, {"form": "spline", "hidden": [8], "transforms": 1}],
+    "prior/fitted_flow": [{"form": "affine", "hidden": [8], "transforms": 1, "steps": 10}],
+    "prior/flow_matching": [{"hidden": [8], "steps": 10, "solver_steps": 2}],
+    "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}, {"scale": "per_value"}, {"scale": "decoder"}],
+    "likelihood/laplace": [{"scale": "decoder"}],
+    "likelihood/student_t": [{"degrees": "learned"}],
+    "likelihood/categorical": [{"levels": 5}, {"levels": 17, "range": [0, 1]}],
+    "likelihood/discretized_logistic": [{"levels": 9, "components": 3}],
+    "likelihood/zero_inflated": [{"of": "poisson"}, {"of": {"name": "discretized_logistic", "levels": 5}}],
+    "likelihood/masked": [{"of": "gaussian"}],
     "sampler/topk": [{"latent": 8, "k": 2}],
     "sampler/batch_topk": [{"latent": 8, "k": 2}],
     "sampler/jumprelu": [{"latent": 8}],
     "sampler/gated": [{"latent": 8}],
-    "likelihood/gaussian": [{}, {"scale": 0.1}, {"scale": "learned"}],
+    "prior/autoregressive": [{"width": 8, "heads": 2, "epochs": 1}],
     "likelihood/poisson": [{}, {"zero_inflated": True}],
     "likelihood/negative_binomial": [{}, {"zero_inflated": True}],
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
@@ -36,12 +61,18 @@ OPTIONS = {
         {"critic": {"name": "mlp", "hidden": [8]}},
         {"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "spectral_norm": True},
     ],
+    "loss/dip": [{}, {"form": "II"}],
+    "loss/mmd": [{"scales": [1]}, {"scales": [1], "kernel": "rbf"}],
+    "metric/dci": [{"trees": 2}],
+    "metric/factor_score": [{"votes": 20, "data": 8}],
+    "data/sprites": [{"positions": 3, "lengths": 2, "angles": 2}],
     "metric/loss_recovered": [{"network": "rest.onnx", "activations": "x.npy", "targets": "y.npy"}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {
     f"data/{name}" for name in ("activations", "arrays", "counts", "huggingface", "images", "mnist", "series", "table")
 }
+NEED_ZUKO = {"sampler/flow", "prior/flow", "prior/fitted_flow"} if find_spec("zuko") is None else set()
 PARTS = {
     f"{component.kind}/{component.Config.model_fields['name'].default}": component
     for plugin in installed().plugins
@@ -50,7 +81,7 @@ PARTS = {
 }
 MADE = [
     pytest.param(PARTS[name], {"name": name.partition("/")[2], **options}, id=f"{name}-{number}")
-    for name in sorted(PARTS.keys() - NEED_FILES)
+    for name in sorted(PARTS.keys() - NEED_FILES - NEED_ZUKO)
     for number, options in enumerate(OPTIONS.get(name, [{}]))
 ]
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from genkit import batch_mean, normal
 from genkit.errors import ComponentError
-from genkit.interfaces import Decoder, Encoder
+from genkit.interfaces import AutoregressiveDecoder, Decoder, Encoder
 
 Width = Annotated[int, Field(ge=1, description="of the features")]
 
@@ -540,3 +540,59 @@ class OnlyLarge(Good):
 
 def test_larger_data_are_tried_where_none_of_the_small_are_taken(failures):
     assert failures(OnlyLarge) == {}
+
+
+class Leaking(AutoregressiveDecoder):
+    """It reads the values that it is to give."""
+
+    class Config(AutoregressiveDecoder.Config):
+        name: Literal["of-test"] = "of-test"
+
+    def __init__(self, config, latent_shape, out_shape, shape=None):
+        super().__init__(config, latent_shape, out_shape)
+        self.out_shape, self.steps = out_shape, math.prod(out_shape)
+        self.register_buffer("order", torch.arange(self.steps).view(out_shape), persistent=False)
+        self.layer = nn.Linear(math.prod(latent_shape), self.steps)
+
+    def forward(self, z, x):
+        return self.layer(z.flatten(1)).unflatten(1, self.out_shape) + self.read(x.flatten(1)).unflatten(1, x.shape[1:])
+
+    def read(self, x):
+        return x
+
+
+class Shifting(Leaking):
+    """It reads the value before."""
+
+    def read(self, x):
+        return F.pad(x, (1, 0))[:, :-1]
+
+
+class Blind(Leaking):
+    """It reads no value."""
+
+    def read(self, x):
+        return torch.zeros_like(x)
+
+
+class OutOfOrder(Shifting):
+    """Its order is another than that in which it reads."""
+
+    def __init__(self, config, latent_shape, out_shape, shape=None):
+        super().__init__(config, latent_shape, out_shape)
+        self.steps += 1
+
+
+@pytest.mark.parametrize(
+    ("component", "message"),
+    [
+        (Leaking, "change with values of x at that step or later"),
+        (Blind, "follows z alone"),
+        (OutOfOrder, "must give a step, from 0 to steps - 1"),
+        (Shifting, None),
+    ],
+)
+def test_a_decoder_reads_earlier_steps_alone(component, message, failures):
+    found = failures(component, without={"compiled", "exported for any batch", "gradients"})
+    assert [*found] == ([] if message is None else ["earlier steps alone"])
+    assert message is None or message in found["earlier steps alone"]

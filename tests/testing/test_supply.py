@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -229,3 +229,32 @@ def test_an_argument_of_the_class_that_there_is_not_is_refused_with_the_nearest(
 
     with pytest.raises(ComponentError, match=r"checked_with of Misspelt: 'partner'; did you mean 'partners'"):
         checks(Misspelt)
+
+
+class CountsData(Loss):
+    """The reconstruction of all training data, as a share of them; it draws from the prior."""
+
+    class Config(Loss.Config):
+        name: Literal["of-test"] = "of-test"
+
+    needs = ("encoder", "prior")
+    asks = ("training_data", "columns")
+    checked_with: ClassVar[dict[str, object]] = {"partners": {"sampler": "gaussian"}}
+
+    def __init__(self, config, shape, training_data, columns):
+        super().__init__(config, shape)
+        assert columns == ()
+        self.count = training_data
+
+    def attach(self, model):
+        self.draw = model.draw
+
+    def forward(self, forward):
+        drawn = self.draw(forward.x.shape[0])
+        return -forward.log_prob.mean(0) * (self.count / 100) + 0 * drawn.sum(1)
+
+
+def test_a_part_gets_the_facts_that_it_asks_for_and_draws_from_the_prior():
+    results = {check.name: check.result() for check in checks(CountsData)}
+    assert {name: each for name, each in results.items() if each.status == "FAILED"} == {}
+    assert results["together compiled"].status == results["shared batch"].status == "ok"
