@@ -56,6 +56,11 @@ OPTIONS = {
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
     "loss/adversarial": [
         {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
+    ]
+    + [{"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "r2": 1.0, "spectral_norm": True}],
+    "loss/joint_adversarial": [
+        {"critic": {"name": "mlp", "hidden": [8]}},
+        {"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "spectral_norm": True},
     ],
     "loss/dip": [{}, {"form": "II"}],
     "loss/mmd": [{"scales": [1]}, {"scales": [1], "kernel": "rbf"}],
@@ -63,6 +68,7 @@ OPTIONS = {
     "metric/factor_score": [{"votes": 20, "data": 8}],
     "data/sprites": [{"positions": 3, "lengths": 2, "angles": 2}],
     "loss/latent_critic": [{"critic": {"name": "mlp", "hidden": [8]}}],
+    "metric/loss_recovered": [{"network": "rest.onnx", "activations": "x.npy", "targets": "y.npy"}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {
