@@ -241,6 +241,8 @@ def test_the_parts_of_the_page_of_flows_and_priors_make_models(block):
     config = as_config(ROOT / "examples" / "vae-digits.yaml", [block.strip().replace(": ", "=", 1)])
     passed = genkit.build(config, (1, 8, 8))(torch.rand(3, 1, 8, 8))
     assert passed.latent.log_ratio.isfinite().all()
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/disentanglement.md"))
 def test_the_terms_and_metrics_of_the_page_of_disentanglement_make_models(block):
     changes = [line.replace(": ", "=", 1) for line in block.splitlines()]

@@ -83,8 +83,8 @@ class TotalCorrelation(Loss):
         pairs = self.log_q(latent.z.unsqueeze(2), mean, extra)  # (K, B, N, G): own draws, all posteriors
         if pairs.shape[3] < 2:
             raise ComponentError(
-                "loss 'tc': the posterior's density is no product over latent dimensions (its log_q has one column), and the "
-                "total correlation needs one: choose a posterior with independent dimensions"
+                "loss 'tc': the posterior's density is no product over latent dimensions (its log_q has one column), "
+                "and the total correlation needs one: choose a posterior with independent dimensions"
             )
         log_weights = self.log_weights(pairs)
         joint = (pairs.sum(3) + log_weights).logsumexp(2)

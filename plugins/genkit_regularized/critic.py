@@ -64,7 +64,8 @@ class LatentCritic(LearnedLoss):
         """(B,) nats, the mean over draws."""
         assert forward.latent is not None
         z = forward.latent.z
-        return F.softplus(-self.judge(z.flatten(0, 1))).unflatten(0, z.shape[:2]).mean(0)
+        each = F.softplus(-self.judge(z.flatten(0, 1)))
+        return each.view(z.shape[:2]).mean(0)
 
     def critic_loss(self, forward: Forward) -> Tensor:
         """(B,): the cross-entropy of a draw from the prior and the first draw of each datum."""

@@ -5,11 +5,10 @@ B data, K draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from genkit import ComponentError, Forward, Loss, normal
@@ -52,12 +51,10 @@ class DecoderNorm(Loss):
         """Options of the norm of the decoder."""
 
         name: Literal["decoder_norm"] = "decoder_norm"
-        weight: Annotated[float, Field(gt=0, description="the factor in the objective")] = 1e-4  # type: ignore[assignment]
 
     def attach(self, model: Whole) -> None:
         """Keep the decoder's parameters."""
-        decoder = model.decoder
-        self.parameters_of_decoder = lambda: tuple(decoder.parameters())
+        self.parameters_of_decoder: Callable[[], Iterator[Tensor]] = model.decoder.parameters
 
     def forward(self, forward: Forward) -> Tensor:
         """(): the sum of the squares."""
@@ -92,7 +89,7 @@ class DecoderSlope(Loss):
         decoder = model.decoder
         if decoder.reads or isinstance(decoder, AutoregressiveDecoder):
             raise ComponentError("it takes the slope of decoders that read latents alone; choose another decoder")
-        self.decode = lambda z, condition: decoder(widen(z, condition))
+        self.decode: Callable[[Tensor], Tensor] = decoder.forward
 
     def forward(self, forward: Forward) -> Tensor:
         """(B,): the estimate of each datum, at its first draw."""
@@ -100,7 +97,7 @@ class DecoderSlope(Loss):
         with torch.enable_grad():
             z = forward.latent.z[0]
             z = z if z.requires_grad else z.detach().requires_grad_()
-            params = self.decode(z, forward.condition)
+            params = self.decode(widen(z, forward.condition))
             direction = normal(*params.shape, batch=0, like=params)
             (slope,) = torch.autograd.grad((params * direction).sum(), z, create_graph=True)
         return slope.flatten(1).square().sum(1)
