@@ -11,6 +11,7 @@ import runpy
 import shlex
 import subprocess
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -509,3 +510,23 @@ def test_docstring_examples_run():
                 assert result.failed == 0, test.name
                 tried += result.attempted
     assert tried > 0
+
+
+NAMED = re.findall(r"`([^`]*=[^`]*)`", "\n".join(re.findall(r"^\|.*", (ROOT / "docs" / "models.md").read_text(), re.M)))
+
+
+@pytest.mark.parametrize("options", NAMED)
+def test_the_models_of_the_page_of_names_can_be_built(options):
+    if re.search("form: (iaf|affine)|fitted_flow", options) and find_spec("zuko") is None:
+        pytest.skip("needs zuko, of the extra flows")
+    config = as_config(ROOT / "examples" / "vae-digits.yaml", shlex.split(options))
+    size = 28 if "data.size=28" in options else 8
+    model = genkit.build(config, (1, size, size))
+    assert model(torch.rand(4, 1, size, size)).params is not None
+
+
+def test_the_examples_of_the_page_of_names_are_there():
+    text = (ROOT / "docs" / "models.md").read_text()
+    names = set(re.findall(r"`((?:vae|vq|fsq|gan|sae|autoencoder|wae)(?:-[a-z0-9-]+)?)`", text)) - {"wae"}
+    assert names
+    assert [name for name in sorted(names) if not (ROOT / "examples" / f"{name}.yaml").is_file()] == []
