@@ -243,6 +243,13 @@ def test_the_parts_of_the_page_of_flows_and_priors_make_models(block):
     assert passed.latent.log_ratio.isfinite().all()
 
 
+def test_the_floor_of_the_page_of_flows_and_priors_is_as_stated(finished):
+    code = blocks("python", "docs/flows-and-priors.md")[0].replace("runs/vae-vamp", str(finished.directory.path))
+    namespace = {}
+    exec(code, namespace)
+    assert f"−{-namespace['floor']:.2f}" in (ROOT / "docs" / "flows-and-priors.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
