@@ -256,6 +256,11 @@ def test_the_commands_of_the_page_of_disentanglement_are_of_valid_configs(comman
     assert as_config(ROOT / command[2], command[3:]).name == Path(command[2]).stem
 
 
+@pytest.mark.parametrize("command", commands("docs/likelihoods.md") + commands("docs/networks.md"), ids=" ".join)
+def test_the_runs_of_the_pages_on_likelihoods_and_networks_are_valid(command):
+    assert as_config(ROOT / command[2], [word for word in command[3:] if "=" in word]).name in command[2]
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
