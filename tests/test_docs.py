@@ -262,6 +262,11 @@ def test_the_floor_of_the_page_of_flows_and_priors_is_as_stated(finished):
     assert f"−{-namespace['floor']:.2f}" in (ROOT / "docs" / "flows-and-priors.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("command", commands("docs/likelihoods.md") + commands("docs/networks.md"), ids=" ".join)
+def test_the_runs_of_the_pages_on_likelihoods_and_networks_are_valid(command):
+    assert as_config(ROOT / command[2], [word for word in command[3:] if "=" in word]).name in command[2]
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
