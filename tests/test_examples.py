@@ -32,7 +32,14 @@ CODES = {
     "vae-waves": 8,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
-GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
+GANS = {
+    "gan": (30, 10),
+    "gan-ali": (25, 6),
+    "gan-conditional": (60, 6),
+    "gan-conv": (8, 6),
+    "gan-r3": (20, 8),
+    "vae-gan": (25, 6),
+}
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
