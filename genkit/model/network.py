@@ -125,7 +125,7 @@ class Network(nn.Module):
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
             drawn = self.draw(len(x))
-            generated = self.there(self.decoded(drawn, side), beside)
+            generated = self.there(self._decoded(drawn, beside), beside)
         seen = self.there(x, beside)
         return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition, drawn)
 
@@ -235,7 +235,9 @@ class Network(nn.Module):
         A decoder that generates in steps gives the mean of each step given the means before it, which is no mean of
         p(x|z), or draws each step given the draws before it, which is a draw from p(x|z).
         """
-        beside = self.beside(side)
+        return self._decoded(z, self.beside(side), noise)
+
+    def _decoded(self, z: Tensor, beside: Beside, noise: bool = False) -> Tensor:
         value_of, keywords = self.likelihood.sample if noise else self.likelihood.mean, beside.of(self.likelihood)
         if not isinstance(self.decoder, AutoregressiveDecoder):
             return value_of(self.params(z, beside), **keywords)
