@@ -274,6 +274,24 @@ def test_the_likelihoods_of_their_page_make_models(block):
     assert genkit.build(config, (1, 8, 8)).likelihood.is_density
 
 
+@pytest.mark.parametrize("block", blocks("yaml", "docs/dictionaries.md"))
+def test_the_dictionaries_of_their_page_make_models(block):
+    parts = [line.replace(": ", "=", 1) for line in block.splitlines()]
+    config = as_config(ROOT / "examples" / "sae-topk.yaml", parts)
+    assert genkit.build(config, (16,)).eval().encode(torch.zeros(2, 16)).shape == (2, 512)
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/critics.md"))
+def test_the_critics_of_their_page_make_models(block):
+    config = as_config(ROOT / "examples" / "gan.yaml", [line.replace(": ", "=", 1) for line in block.splitlines()])
+    assert genkit.build(config, (1, 8, 8)).critics
+
+
+@pytest.mark.parametrize("command", commands("docs/dictionaries.md"), ids=" ".join)
+def test_the_commands_of_the_page_of_dictionaries_are_of_examples(command):
+    assert command[1] != "run" or as_config(ROOT / command[2]).name == Path(command[2]).stem
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/codes.md"))
 def test_the_parts_of_the_page_of_codes_make_models(block):
     changes = [block.strip().replace(": ", "=", 1), "loss=reconstruction"]

@@ -67,6 +67,14 @@ IN_STEPS = {"vae-autoregressive": (6, -100.0, -88.0)}
 """Those whose decoder gives data step by step, with a number of epochs, the ELBO that they reach then, and in the end:
 more than `vae-logistic`, whose likelihood is the same, does."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
+GANS = {
+    "gan": (30, 10),
+    "gan-ali": (25, 6),
+    "gan-conditional": (60, 6),
+    "gan-conv": (8, 6),
+    "gan-r3": (20, 8),
+    "vae-gan": (25, 6),
+}
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
 ACTIVE = {"vae-categorical": 0.25}
 """The least share of active units, where it is not a half: of the classes of a variable, some stay unused."""
