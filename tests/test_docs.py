@@ -255,6 +255,8 @@ def test_the_terms_and_metrics_of_the_page_of_disentanglement_make_models(block)
 def test_the_commands_of_the_page_of_disentanglement_are_of_valid_configs(command):
     assert command[1] == "run"
     assert as_config(ROOT / command[2], command[3:]).name == Path(command[2]).stem
+
+
 def test_the_floor_of_the_page_of_flows_and_priors_is_as_stated(finished):
     code = blocks("python", "docs/flows-and-priors.md")[0].replace("runs/vae-vamp", str(finished.directory.path))
     namespace = {}
