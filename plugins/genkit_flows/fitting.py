@@ -37,7 +37,7 @@ class NetworkPrior(FittedPrior):
     class Config(FittedPrior.Config):
         """Options of the fit."""
 
-        steps: Annotated[int, Field(ge=1, description="how many steps of Adam fit the network")] = 2000
+        steps: Annotated[int, Field(ge=1, description="how many steps of Adam fit the network")] = 1000
         batch_size: Annotated[int, Field(ge=1, description="how many latents each step takes")] = 256
         lr: Annotated[float, Field(gt=0, description="the rate of the first step, which falls to 0")] = 2e-3
 
