@@ -67,11 +67,16 @@ class GaussianSampler(DensitySampler):
             self._add_triangle(config.latent, features)
 
     def _add_triangle(self, size: int, features: Shape | None) -> None:
-        """Add the head of the D (D − 1) / 2 numbers below the diagonal, and their places in a matrix (D · D,)."""
+        """Add the head of the D (D − 1) / 2 numbers below the diagonal, and their places in a matrix (D · D,).
+
+        The D numbers of the diagonal lie behind them, and a 0 behind these.
+        """
         count = size * (size - 1) // 2
-        places = torch.full((size, size), count)  # the place of a 0 behind the numbers
+        places = torch.full((size, size), count + size)
         rows, columns = torch.tril_indices(size, size, -1)
         places[rows, columns] = torch.arange(count)
+        diagonal = torch.arange(size)
+        places[diagonal, diagonal] = count + diagonal
         self.register_buffer("places", places.flatten(), persistent=False)
         if features is not None:
             self.lower = nn.Linear(math.prod(features), count)
@@ -84,7 +89,7 @@ class GaussianSampler(DensitySampler):
         """Features (B, *features) -> z (K, B, D), mean (B, D), kl (B, D), log_ratio and log_q (K, B).
 
         In training log_q is None where nothing needs it. `extra` has log_var (B, D). With a full covariance kl is
-        (B, 1), and `extra` has the factor L (B, D, D).
+        (B, 1), and `extra` has the factor L (B, D, D) too.
         """
         flat = features.flatten(1)
         mean, log_var = self.mean(flat), self.log_var(flat)
@@ -104,14 +109,14 @@ class GaussianSampler(DensitySampler):
     def _correlated(self, mean: Tensor, log_var: Tensor, lower: Tensor, eps: Tensor) -> Latent:
         """The posteriors with a full covariance: lower (B, D (D − 1) / 2), eps (K, B, D)."""
         size = mean.shape[1]
-        below = F.pad(lower, (0, 1)).index_select(1, self.places).unflatten(1, (size, size))
-        factor = below + torch.diag_embed(torch.exp(log_var / 2))
+        numbers = F.pad(torch.cat([lower, torch.exp(log_var / 2)], 1), (0, 1))
+        factor = numbers.index_select(1, self.places).unflatten(1, (size, size))
         z = mean + torch.einsum("bij,kbj->kbi", factor, eps)
         squares, logs = factor.square().sum((1, 2)), log_var.sum(1)
         kl = (mean.square().sum(1) + squares - size - logs) / 2
         log_q = -(eps.square().sum(2) + logs + size * math.log(2 * math.pi)) / 2
         log_ratio = (z.square() - eps.square()).sum(2) / 2 - logs / 2
-        return Latent(z, mean, kl.unsqueeze(1), log_ratio, log_q, {"factor": factor})
+        return Latent(z, mean, kl.unsqueeze(1), log_ratio, log_q, {"log_var": log_var, "factor": factor})
 
     def prior(self, n: int) -> Tensor:
         """N draws from N(0, I): (n, D)."""
@@ -124,7 +129,6 @@ class GaussianSampler(DensitySampler):
             identity = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand_as(factor)
             inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
             squares = torch.einsum("...ij,...j->...i", inverse, z - mean).square()
-            logs = factor.diagonal(dim1=-2, dim2=-1).log()
-            return -(squares / 2 + logs + math.log(2 * math.pi) / 2).sum(-1, keepdim=True)
+            return -(squares + extra["log_var"] + math.log(2 * math.pi)).sum(-1, keepdim=True) / 2
         log_var = extra["log_var"]
         return -((z - mean).square() * torch.exp(-log_var) + log_var + math.log(2 * math.pi)) / 2
