@@ -17,6 +17,8 @@ from genkit_flows.flow import Flow
 
 BINS = 8
 """The number of bins of a spline."""
+START = 0.1
+"""The factor of the first weights of the last layers, so that a flow starts near the identity."""
 STEEPEST = 1e-3
 """The least slope of a transformation; the greatest is its inverse."""
 
@@ -56,6 +58,10 @@ class AutoregressiveFlow(Flow):
         orders = (torch.arange(size), torch.arange(size).flip(0))
         each = (build(size, context, order=orders[number % 2], hidden_features=hidden) for number in range(transforms))
         self.layers = nn.ModuleList(each)
+        with torch.no_grad():
+            for layer in self.layers if size > 1 or context else ():  # else it has no network
+                for parameter in layer.get_submodule("hyper")[-1].parameters():  # type: ignore[index]
+                    parameter.mul_(START)
 
     def forward(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """noise (*, D), context (*, H) or None -> z (*, D) and log|det dz/dnoise| (*)."""

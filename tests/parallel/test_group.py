@@ -25,6 +25,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ["data.size=8", "training.epochs=2", "training.batch_size=101"]
 VARIANTS = {
     "free bits": ["vae-digits", "loss.kl.free_bits=0.5", "training.epochs=1"],
+    "bound": [
+        "vae-digits",
+        "sampler={name: flow, form: planar}",
+        "prior=vamp",
+        "loss={name: iwae, draws: 3, estimator: dreg}",
+        "training.epochs=1",
+    ],
     "vae": ["vae-digits", "data.binarize=dynamic", "training.clip_norm=5.0"],
     "gan": ["gan", "decoder.hidden=[16]"],
     "wasserstein": ["gan", "loss.adversarial.form=wasserstein", "loss.adversarial.r1=0", "training.epochs=1"],
