@@ -1,15 +1,18 @@
 """Train a two-layer transformer on the source code of Python's standard library, and write its activations to shards.
 
-    python examples/transformer_activations.py FOLDER
+    python examples/transformer_activations.py FOLDER [--network]
 
 The transformer reads characters and predicts the next one. FOLDER/part-*.npy are the outputs (N, 64) of its first layer
 for text that it was not trained on, one for each character; these are in FOLDER/characters.txt, line ends as spaces.
-The example sae-activations.yaml learns a dictionary of them. Two cores take about a minute.
+The examples sae-activations.yaml, sae-topk.yaml and others learn dictionaries of them. Two cores take about a minute.
+With --network (it needs the extra `onnx`) FOLDER/rest.onnx is what comes after the first layer, FOLDER/sequences.npy
+(N, 64, 64) are the activations of the last shard, and FOLDER/targets.npy (N, 64) the characters to predict: the metric
+`loss_recovered` reads them.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import sysconfig
 from pathlib import Path
 
@@ -37,20 +40,37 @@ class Transformer(nn.Module):
         )
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, SYMBOLS))
 
-    def outputs(self, text: Tensor) -> list[Tensor]:
-        """The outputs (B, T, 64) of each layer."""
-        x = self.symbols(text) + self.places.weight[: text.shape[1]]
-        mask = nn.Transformer.generate_square_subsequent_mask(text.shape[1])
-        outputs = []
-        for layer in self.layers:
-            x = layer(x, src_mask=mask, is_causal=True)
-            outputs.append(x)
-        return outputs
+    def first(self, text: Tensor) -> Tensor:
+        """The outputs (B, T, 64) of the first layer."""
+        return _through(self.layers[0], self.symbols(text) + self.places.weight[: text.shape[1]])
+
+    def rest(self, x: Tensor) -> Tensor:
+        """The logits, from outputs (B, T, 64) of the first layer."""
+        logits: Tensor = self.head(_through(self.layers[1], x))
+        return logits
 
     def forward(self, text: Tensor) -> Tensor:
         """The logits."""
-        logits: Tensor = self.head(self.outputs(text)[-1])
-        return logits
+        return self.rest(self.first(text))
+
+
+def _through(layer: nn.Module, x: Tensor) -> Tensor:
+    """The outputs (B, T, 64) of a layer, in which a place sees those before it."""
+    mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+    outputs: Tensor = layer(x, src_mask=mask, is_causal=True)
+    return outputs
+
+
+class Rest(nn.Module):
+    """What comes after the first layer: its outputs (B, T, 64) -> logits (B, T, 128)."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits."""
+        return self.model.rest(x)
 
 
 def text_of(modules: tuple[str, ...] = MODULES) -> Tensor:
@@ -77,7 +97,9 @@ def train(text: Tensor, steps: int) -> Transformer:
     return model.eval()
 
 
-def write(folder: Path, steps: int = 1000, shards: int = 8, modules: tuple[str, ...] = MODULES) -> None:
+def write(
+    folder: Path, steps: int = 1000, shards: int = 8, modules: tuple[str, ...] = MODULES, network: bool = False
+) -> None:
     """Train on the first half of the text, and write the activations of the other half."""
     folder.mkdir(parents=True, exist_ok=True)
     text = text_of(modules)
@@ -86,11 +108,27 @@ def write(folder: Path, steps: int = 1000, shards: int = 8, modules: tuple[str, 
     stretches = text[half : len(text) - (len(text) - half) % LENGTH].view(-1, LENGTH)
     for number, part in enumerate(stretches.tensor_split(shards)):
         with torch.no_grad():
-            activations = torch.cat([model.outputs(some)[0] for some in part.split(BATCH)])
+            activations = torch.cat([model.first(some) for some in part.split(BATCH)])
         np.save(folder / f"part-{number}.npy", activations.flatten(0, 1).numpy())
+    if network:
+        np.save(folder / "sequences.npy", activations[:-1].numpy())  # the last one has nothing after it
+        np.save(folder / "targets.npy", torch.cat([part[:-1, 1:], part[1:, :1]], 1).numpy())
+        export(model, folder / "rest.onnx")
     characters = "".join(map(chr, stretches.flatten().tolist()))
     (folder / "characters.txt").write_text(characters.replace("\n", " "), encoding="ascii")
 
 
+def export(model: Transformer, file: Path) -> None:
+    """Write what comes after the first layer as an ONNX file, for any number of sequences."""
+    example, batch = torch.zeros(3, LENGTH, WIDTH), {0: torch.export.Dim("B")}
+    torch.onnx.export(
+        Rest(model), (example,), file, dynamo=True, dynamic_shapes=(batch,), external_data=False, verbose=False
+    )
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "activations"))
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("folder", nargs="?", default="activations", type=Path)
+    arguments.add_argument("--network", action="store_true")
+    options = arguments.parse_args()
+    write(options.folder, network=options.network)

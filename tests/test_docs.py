@@ -250,11 +250,48 @@ def test_the_floor_of_the_page_of_flows_and_priors_is_as_stated(finished):
     assert f"−{-namespace['floor']:.2f}" in (ROOT / "docs" / "flows-and-priors.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("block", blocks("yaml", "docs/disentanglement.md"))
+def test_the_terms_and_metrics_of_the_page_of_disentanglement_make_models(block):
+    changes = [line.replace(": ", "=", 1) for line in block.splitlines()]
+    config = as_config(ROOT / "examples" / "vae-beta.yaml", changes)
+    assert genkit.build(config, (1, 16, 16)).losses.keys() >= {"reconstruction"}
+
+
+@pytest.mark.parametrize("command", commands("docs/disentanglement.md"), ids=" ".join)
+def test_the_commands_of_the_page_of_disentanglement_are_of_valid_configs(command):
+    assert command[1] == "run"
+    assert as_config(ROOT / command[2], command[3:]).name == Path(command[2]).stem
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
     config = as_config(ROOT / "examples" / "vae-digits.yaml", [text])
     assert genkit.build(config, (1, 8, 8)).likelihood.is_density
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/codes.md"))
+def test_the_parts_of_the_page_of_codes_make_models(block):
+    changes = [block.strip().replace(": ", "=", 1), "loss=reconstruction"]
+    config = as_config(ROOT / "examples" / "vq-digits.yaml", changes)
+    model = genkit.build(config, (1, 8, 8))
+    assert model.prior.positions == model.sampler.positions
+
+
+@pytest.mark.slow
+def test_the_page_of_codes_works_in_its_order(tmp_path, environment, process):
+    """The commands of the first run, with one epoch, then the Python; the others are of valid configs."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for command in commands("docs/codes.md"):
+        if "vq-digits" not in command[2]:
+            assert command[1] == "compare" or as_config(ROOT / command[2], command[3:])
+            continue
+        few = ["training.epochs=1", "prior.epochs=1"] if command[1] == "run" else []
+        done = process(*command, *few, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    for code in blocks("python", "docs/codes.md"):
+        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("block", blocks("yaml", "docs/networks.md"))

@@ -17,30 +17,53 @@ from genkit.runs.running import run
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
+    "autoencoder-adversarial": 10,
     "autoencoder-flow-matching": 15,
+    "autoencoder-rae": 8,
+    "fsq-digits": 15,
+    "fsq-mnist": 1,
     "sparse-autoencoder": 40,
+    "vae-autoregressive": 8,
+    "vae-beta": 15,
+    "vae-capacity": 25,
+    "vae-categorical": 25,
     "vae-conditional": 30,
+    "vae-continuous-bernoulli": 25,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
+    "vae-dip": 10,
+    "vae-factor": 20,
     "vae-few": 80,
     "vae-flow-prior": 60,
     "vae-full-covariance": 40,
     "vae-gan": 25,
     "vae-iaf": 60,
+    "vae-info": 60,
     "vae-iwae": 20,
+    "vae-ladder": 40,
     "vae-laplace": 40,
+    "vae-logistic": 12,
     "vae-mixture-prior": 60,
     "vae-mnist": 1,
+    "vae-resnet": 4,
     "vae-rnn": 12,
     "vae-sphere": 40,
     "vae-spline": 60,
+    "vae-tc": 15,
+    "vae-tcn": 5,
+    "vae-transformer": 8,
     "vae-vamp": 40,
     "vae-waves": 8,
+    "vq-digits": 15,
+    "vq-mnist": 1,
+    "wae": 20,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
+CODED = {"fsq-digits", "fsq-mnist", "vq-digits", "vq-mnist"}
+"""Those with a prior over codes, which is fitted after training."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
 SERIES = {
@@ -53,8 +76,8 @@ ANOMALIES = {"vae-cardio": ("6_cardio.npz", 0.94), "vae-thyroid": ("38_thyroid.n
 FILES = {"vae-photos": ("data.root", "images", ["data.cache=false"], 10)}
 """Those of other files: the option that names these, their place in the folder that GENKIT_DATA names, further options,
 and a number of epochs."""
-MADE = {"sae-activations"}
-"""Those of files that a script makes."""
+MADE = {"sae-activations": 20, "sae-topk": 16.5, "sae-batch-topk": 18, "sae-jumprelu": 40, "sae-gated": 40}
+"""Those of files that a script makes, with the number of active units that they have at most after their training."""
 CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
 PROTOCOLS = {"vae-mnist-gaussian", "vae-mnist-sphere"}
@@ -72,8 +95,10 @@ def live(tmp_path_factory):
         if name not in runs:
             few = [f"training.epochs={epochs}", "training.steps=null", "training.compile=false"]
             options = [] if WHOLE else few
-            if name == "vae-mnist":
+            if name.endswith("-mnist"):
                 options.append(f"data.root={os.environ['GENKIT_MNIST']}")
+            if name in CODED and not WHOLE:
+                options.append("prior.epochs=1")
             out = tmp_path_factory.mktemp("examples") / name
             runs[name] = run(EXAMPLES / f"{name}.yaml", options, out=out)
         return runs[name]
@@ -82,14 +107,14 @@ def live(tmp_path_factory):
 
 
 def test_each_example_is_among_them():
-    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE | PROTOCOLS
+    others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE.keys() | PROTOCOLS
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CODES)
 def test_the_latents_carry_what_the_data_hold(name, live, bare):
-    if name == "vae-mnist" and "GENKIT_MNIST" not in os.environ:
+    if name.endswith("-mnist") and "GENKIT_MNIST" not in os.environ:
         pytest.skip("needs the files of MNIST")
     trained = live(name, CODES[name])
     figures = trained.evaluation
@@ -197,18 +222,27 @@ def test_what_lies_in_files_is_learned(name, bare, tmp_path):
     assert trained.notes() == []
 
 
+@pytest.fixture(scope="module")
+def activations(tmp_path_factory):
+    """A folder with the activations of a transformer."""
+    script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
+    folder = tmp_path_factory.mktemp("activations")
+    script["write"](folder, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*nested_tensor")
-def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_them(bare, tmp_path):
-    script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
-    script["write"](tmp_path, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
-    options = [f"data.path={tmp_path}/part-[0-6].npy", f"data.test_path={tmp_path}/part-7.npy"]
-    trained = run(EXAMPLES / "sae-activations.yaml", options, out=tmp_path / "run")
+@pytest.mark.parametrize("name", MADE)
+def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_them(name, bare, tmp_path, activations):
+    options = [f"data.path={activations}/part-[0-6].npy", f"data.test_path={activations}/part-7.npy"]
+    few = [] if WHOLE or name == "sae-activations" else ["training.epochs=2", "training.batch_size=256"]
+    trained = run(EXAMPLES / f"{name}.yaml", [*options, *few], out=tmp_path / "run")
     figures = trained.evaluation
-    assert figures.unexplained < (0.09 if WHOLE else 0.2)
-    assert figures.code.l0 < (20 if WHOLE else 40)
+    assert figures.unexplained < (0.12 if WHOLE else 0.25)
+    assert figures.code.l0 < (MADE[name] if WHOLE else 100)
     assert figures.code.dead < 0.2
-    characters = (tmp_path / "characters.txt").read_text()
+    characters = (activations / "characters.txt").read_text()
     assert len(characters) == sum(map(len, (trained.data.train.x, trained.data.validation.x, trained.data.test.x)))
 
 

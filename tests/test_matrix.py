@@ -40,6 +40,7 @@ VARIANTS = {
 """Options of posteriors that are kinds of their own: a list for each name."""
 NEED_ZUKO = {FlowSampler, FlowPrior, FittedFlowPrior} if find_spec("zuko") is None else set()
 QUICK = {
+    "autoregressive": {"epochs": 1},
     "fitted_flow": {"steps": 20, "hidden": [8]},
     "flow_matching": {"steps": 20, "hidden": [8], "solver_steps": 2},
 }
@@ -76,7 +77,7 @@ def _config(sampler, prior, terms=None, **training):
         "data": {"name": "digits", "validation": 0.1},
         "encoder": {"name": "mlp", "hidden": [32]},
         "sampler": {"name": name, **options},
-        "prior": prior if prior is None else {"name": prior, **QUICK.get(prior, {})},
+        "prior": None if prior is None else {"name": prior, **QUICK.get(prior, {})},
         "decoder": {"name": "mlp", "hidden": [32]},
         "likelihood": "bernoulli",
         "loss": terms or _terms(name),

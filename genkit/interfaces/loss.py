@@ -36,12 +36,14 @@ class Forward(NamedTuple):
     """The likelihood that reads `params`; its `support` bounds the values of the data."""
     condition: Tensor | None = None
     """(B, C): what the config's `condition` says of each datum; None: the model has no condition."""
+    drawn: Tensor | None = None
+    """(B, *latent_shape): the draws z from the prior that `generated` is decoded from; None as for `generated`."""
 
     def detached(self) -> Forward:
         """The same numbers, without gradients back into the model."""
         latent = None if self.latent is None else self.latent.detached()
         rest = (_detached(self.params), _detached(self.log_prob), _detached(self.generated))
-        return Forward(self.x, latent, *rest, self.likelihood, _detached(self.condition))
+        return Forward(self.x, latent, *rest, self.likelihood, _detached(self.condition), _detached(self.drawn))
 
 
 def _detached(value: Tensor | None) -> Tensor | None:

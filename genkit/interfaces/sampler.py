@@ -44,9 +44,13 @@ class Latent(NamedTuple):
     @property
     def divergence(self) -> Tensor | None:
         """KL(q(z|x) || p(z)) in nats, (B, G): `kl`, its mean over draws, or the mean of `log_ratio`; None: no KL."""
+        if self.kl is not None and self.kl.ndim == 2:
+            return self.kl
+        if len(self.z) == 0:
+            return None
         if self.kl is not None:
-            return self.kl.mean(0) if self.kl.ndim == 3 else self.kl
-        return None if self.log_ratio is None or len(self.log_ratio) == 0 else self.log_ratio.mean(0).unsqueeze(1)
+            return self.kl.mean(0)
+        return None if self.log_ratio is None else self.log_ratio.mean(0).unsqueeze(1)
 
     def detached(self) -> Latent:
         """The same numbers, without gradients."""

@@ -21,6 +21,7 @@ from genkit.interfaces import Reader, Shape, Split
 from genkit.interfaces.component import MASK
 from genkit.interfaces.reader import Data
 from genkit.model.network import Network, evaluating
+from genkit.model.paths import between
 from genkit.model.side import check_names, completed, own_side, rows_of, with_mask
 
 
@@ -131,6 +132,7 @@ class Model(Network):
     def interpolate(self, first: Tensor, last: Tensor, /, steps: int = 11, **side: Any) -> Tensor:
         """A path between two data x (*shape), decoded from points in equal steps between their codes.
 
+        The path is a straight line, or, where latents lie on the sphere, a great circle.
         Side data are as `encode` takes them, the same for the whole path; a mask (2, T) is that of the two series, and
         the path has the steps of either.
 
@@ -148,7 +150,7 @@ class Model(Network):
             own = {**of_encoder, **({} if masks is None else {MASK: masks})}
             start, stop = self.encode(torch.stack([first, last]), **own)
             fraction = torch.linspace(0, 1, steps, device=start.device).view(-1, *[1] * start.ndim)
-            return torch.lerp(start, stop, fraction)
+            return between(start, stop, fraction, self.sampler.support)
 
         return self._decoded_again(path, side)
 

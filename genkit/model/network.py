@@ -116,7 +116,7 @@ class Network(nn.Module):
         Here and in `posterior` and `decoded`, x is in the model's units, which the transforms make of the data's own.
         `side` holds the side data that the model `reads`, (B, ...) each.
         """
-        latent = params = log_prob = generated = None
+        latent = params = log_prob = generated = drawn = None
         beside = self.beside(side)
         if self.encoder is not None:
             latent = self._posterior(x, self.draws if draws is None else draws, beside)
@@ -124,9 +124,10 @@ class Network(nn.Module):
             params = flat.unflatten(0, latent.z.shape[:2])
             log_prob = self.log_prob(x, params, beside)
         if self.generates:
-            generated = self.there(self.decoded(self.draw(len(x)), side), beside)
+            drawn = self.draw(len(x))
+            generated = self.there(self._decoded(drawn, beside), beside)
         seen = self.there(x, beside)
-        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition)
+        return Forward(seen, latent, params, log_prob, generated, self.likelihood, beside.condition, drawn)
 
     def _names(self, names: Iterable[str], *parts: Component | None) -> tuple[str, ...]:
         """Names of side data, with those that the parts read, and of those that there are that they may read."""
@@ -234,7 +235,9 @@ class Network(nn.Module):
         A decoder that generates in steps gives the mean of each step given the means before it, which is no mean of
         p(x|z), or draws each step given the draws before it, which is a draw from p(x|z).
         """
-        beside = self.beside(side)
+        return self._decoded(z, self.beside(side), noise)
+
+    def _decoded(self, z: Tensor, beside: Beside, noise: bool = False) -> Tensor:
         value_of, keywords = self.likelihood.sample if noise else self.likelihood.mean, beside.of(self.likelihood)
         if not isinstance(self.decoder, AutoregressiveDecoder):
             return value_of(self.params(z, beside), **keywords)

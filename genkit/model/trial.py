@@ -52,8 +52,8 @@ def try_parts(model: Model, x: Tensor, side: Mapping[str, Tensor]) -> None:
     likelihood, keywords = f"likelihood '{config.likelihood.name}'", beside.of(model.likelihood)
     log_prob = _attempt(likelihood, (draws, count), model.log_prob, x, params, beside)
     mean = _attempt(f"{likelihood} (mean)", (draws, count, *model.shape), model.likelihood.mean, params, **keywords)
-    generated = mean[0] if model.generates else None
-    forward = Forward(x, latent, params, log_prob, generated, model.likelihood, beside.condition)
+    generated, drawn = (mean[0], z[0]) if model.generates else (None, None)
+    forward = Forward(x, latent, params, log_prob, generated, model.likelihood, beside.condition, drawn)
     _check_terms(model, forward if latent is not None else forward._replace(params=None, log_prob=None), beside)
 
 

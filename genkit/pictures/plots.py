@@ -23,6 +23,7 @@ from genkit.interfaces import Split
 from genkit.interfaces.columns import are_counts
 from genkit.interfaces.component import MASK
 from genkit.model.model import Model
+from genkit.model.paths import onto
 from genkit.pictures import counts, series
 from genkit.pictures.column_pairs import pairs
 from genkit.pictures.latent_space import (
@@ -190,6 +191,7 @@ def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
     steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
     across, up = latent_quantiles(model, data, steps).unbind(1)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
+    z = onto(z, model.sampler.support)
     return mosaic(model.decode(z, False, **beside_first(model, data)), side, model.limits, gap=3)
 
 
@@ -205,6 +207,7 @@ def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> P
     grid = z[0].repeat(len(order), columns, 1)
     for row, latent in enumerate(order):
         grid[row, :, latent] = quantiles[:, latent]
+    grid = onto(grid, model.sampler.support)
     return mosaic(model.decode(grid.flatten(0, 1), False, **beside_first(model, data)), columns, model.limits)
 
 

@@ -121,13 +121,13 @@ class SamplerCase(Case):
         """Mean, KL, two draws (B, K, *latent_shape) and their log-ratio (B, K)."""
         latent = part(*main, 2, **side)
         drawn = (latent.z, latent.log_ratio)
-        return (*_some(latent.mean, latent.kl), *(value.transpose(0, 1) for value in _some(*drawn)))
+        return (*_some(latent.mean, _by_datum(latent.kl)), *(value.transpose(0, 1) for value in _some(*drawn)))
 
     def settled(self, part: Any, *inputs: Tensor) -> Tensors:
         """Mean and KL."""
         main, side = self.apart(inputs)
         latent = part(*main, 0, **side)
-        return _some(latent.mean, latent.kl)
+        return _some(latent.mean, _by_datum(latent.kl))
 
     def posterior(self, count: int, draws: int, spread: float = 1.0) -> Latent:
         """The posteriors of `count` data whose features have the standard deviation `spread`."""
@@ -231,6 +231,11 @@ class LossCase(Case):
         if not torch.compiler.is_compiling():
             self.model.to(main[-1].device, main[-1].dtype)
         return joined_again(self.names, main, self.model.likelihood)
+
+
+def _by_datum(kl: Tensor | None) -> Tensor | None:
+    """A KL with the data along its first dimension: (B, G), or of each draw (B, K, G)."""
+    return kl.transpose(0, 1) if kl is not None and kl.ndim == 3 else kl
 
 
 def _some(*values: Tensor | None) -> Tensors:

@@ -31,11 +31,22 @@ class Drawn(NamedTuple):
     z: Tensor
     """(N, B, D)"""
     kl: Tensor | None
-    """(B, D) or (B, 1)"""
+    """(B, G), or (N, B, G) of each draw"""
     log_ratio: Tensor | None
     """(N, B)"""
     prior: Tensor | None
     """(N, D); None without a prior"""
+
+    @property
+    def columns(self) -> Tensor:
+        """The KL of each group of dimensions, (B, G): where it is one of each draw, its mean."""
+        assert self.kl is not None
+        return self.kl.mean(0) if self.kl.ndim == 3 else self.kl
+
+    @property
+    def total_kl(self) -> Tensor:
+        """The KL, (B,)."""
+        return self.columns.sum(1)
 
 
 def _drawn(subject: Subject) -> Iterator[Drawn]:
@@ -98,7 +109,7 @@ def kl(subject: Subject) -> None:
     """The KL is the mean of log_ratio over draws from q."""
     for drawn in _drawn(subject):
         if drawn.kl is not None:
-            least = float(drawn.kl.sum(1).min())
+            least = float(drawn.total_kl.min())
             require(
                 least > -ROUNDING,
                 f"the KL is {least:.4f} nats, and no KL is below 0: check its sign and its constants (where it is "
@@ -106,11 +117,11 @@ def kl(subject: Subject) -> None:
             )
         if drawn.kl is None or drawn.log_ratio is None:
             raise NotApplicable("it has no KL" if drawn.kl is None else "it has no log_ratio to average")
-        total, estimate = drawn.kl.sum(1), drawn.log_ratio.mean(0)
+        total, estimate = drawn.total_kl, drawn.log_ratio.mean(0)
         constant = "; it is 0 whatever the features: something clamps it" if not total.any() else ""
         sign = "; its sign is wrong" if bool((total < 0).all()) else ""
         require(
-            not off(drawn.log_ratio, total),
+            not off(drawn.log_ratio - drawn.kl.sum(-1) + total, total),
             f"the KL is {total[0]:.4f} nats, and the mean of log q - log p over {DRAWS:,} draws {estimate[0]:.4f}"
             f"{constant}{sign}: check its sign, log-variance against variance and standard deviation, sums over the "
             "dimensions (no mean), and that nothing clamps it",
@@ -137,7 +148,7 @@ def _compare(drawn: Drawn, datum: int, z: Tensor, prior: Tensor) -> None:
     normal, standard = (torch.distributions.Normal(draws.mean(0), draws.std(0)) for draws in (z, prior))
     slack = ROUNDING * (1 + wanted.abs()) + SIGMAS * _error(normal, standard)
     if drawn.kl is not None:
-        columns = drawn.kl[datum].double()
+        columns = drawn.columns[datum].double()
         require(
             abs(float(columns.sum() - wanted)) < float(slack.sum()) + z.shape[1] ** 2 / DRAWS,  # of the covariance
             f"the KL is {columns.sum():.3f} nats, and between Gaussians of the moments of its draws {wanted:.3f}",

@@ -36,7 +36,7 @@ NAME: Literal["genkit-testing"] = "genkit-testing"
 OPTIONS = Component.Config(name=NAME)
 EXTRA = "extra."
 """The beginning of the names of tensors that a sampler hands on beside the usual ones."""
-OF_A_PASS = ("params", "log_prob", "generated", "condition")
+OF_A_PASS = ("params", "log_prob", "generated", "condition", "drawn")
 """The tensors of a pass that are neither data nor latents."""
 OF_DRAWS = {"z", "log_ratio", "log_q", "params", "log_prob"}
 """The tensors whose first dimension is that of the draws."""
@@ -265,7 +265,7 @@ def lacking(needs: tuple[Need, ...]) -> list[Need]:
 def without(passed: Forward, need: Need) -> Forward:
     """The pass of a model that lacks one thing."""
     if need == "generated":
-        return passed._replace(generated=None)
+        return passed._replace(generated=None, drawn=None)
     if need == "encoder":
         return passed._replace(latent=None, params=None, log_prob=None)
     assert passed.latent is not None
@@ -277,7 +277,7 @@ def without(passed: Forward, need: Need) -> Forward:
 
 def widened(passed: Forward, axis: int, likelihood: Likelihood) -> Forward:
     """The pass with a copy beside each datum, along one of its axes, and beside each code; all its draws are equal."""
-    axes = {"z": -1, "mean": -1, "kl": -1, "x": axis + 1, "generated": axis + 1, "params": axis + 2}
+    axes = {"z": -1, "mean": -1, "drawn": -1, "kl": -1, "x": axis + 1, "generated": axis + 1, "params": axis + 2}
 
     def change(name: str, value: Tensor, _: int) -> Tensor:
         if name in ("log_ratio", "log_q", "log_prob"):

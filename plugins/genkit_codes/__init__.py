@@ -6,6 +6,7 @@ from genkit_codes.autoregressive import AutoregressivePrior
 from genkit_codes.fsq import FSQSampler
 from genkit_codes.lfq import LFQSampler
 from genkit_codes.losses import Commitment, Entropy
+from genkit_codes.relaxed import BernoulliSampler, CategoricalSampler
 from genkit_codes.rvq import RVQSampler
 from genkit_codes.uniform import UniformPrior
 from genkit_codes.usage import CodeUsage
@@ -13,6 +14,8 @@ from genkit_codes.vq import VQSampler
 
 __all__ = [
     "AutoregressivePrior",
+    "BernoulliSampler",
+    "CategoricalSampler",
     "CodeUsage",
     "Commitment",
     "Entropy",
@@ -26,15 +29,7 @@ __all__ = [
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """Four samplers, two loss terms, two priors and a metric."""
-    return [
-        VQSampler,
-        RVQSampler,
-        FSQSampler,
-        LFQSampler,
-        Commitment,
-        Entropy,
-        UniformPrior,
-        AutoregressivePrior,
-        CodeUsage,
-    ]
+    """Six samplers, two loss terms, two priors and a metric."""
+    quantizers = (VQSampler, RVQSampler, FSQSampler, LFQSampler)
+    relaxed = (CategoricalSampler, BernoulliSampler)
+    return [*quantizers, *relaxed, Commitment, Entropy, UniformPrior, AutoregressivePrior, CodeUsage]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -94,8 +95,9 @@ class Codebook(nn.Module):
     def observe(self, vectors: Tensor, indices: Tensor) -> None:
         """Count the vectors (B, n, D) of a batch under their codes (B, n), for the next `update`."""
         every, of = gather(vectors).flatten(0, 1), gather(indices).flatten()
-        self.counts.index_add_(0, of, torch.ones_like(every[:, 0]))
-        self.sums.index_add_(0, of, every)
+        members = F.one_hot(of, self.counts.shape[0]).to(every)
+        self.counts += members.sum(0)
+        self.sums += members.T @ every
         chance = torch.rand_like(self.counts)  # the same in all processes, as their seeds are
         self.candidates.copy_(every[(chance * every.shape[0]).long().clamp_max(every.shape[0] - 1)])
 

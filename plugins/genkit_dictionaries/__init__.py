@@ -5,6 +5,7 @@ from genkit.registry.hooks import hookimpl
 from genkit_dictionaries.decoder import DictionaryDecoder
 from genkit_dictionaries.encoder import CentredEncoder
 from genkit_dictionaries.losses import L0, Auxiliary, GateL1, GateReconstruction, Matryoshka
+from genkit_dictionaries.metrics import LossRecovered
 from genkit_dictionaries.samplers import BatchTopKSampler, TopKSampler
 from genkit_dictionaries.thresholds import GatedSampler, JumpReLUSampler
 
@@ -18,6 +19,7 @@ __all__ = [
     "GateReconstruction",
     "GatedSampler",
     "JumpReLUSampler",
+    "LossRecovered",
     "Matryoshka",
     "TopKSampler",
 ]
@@ -25,6 +27,7 @@ __all__ = [
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """An encoder, four samplers, a decoder and five loss terms."""
+    """An encoder, four samplers, a decoder, five loss terms and a metric."""
     samplers: list[type[Component]] = [TopKSampler, BatchTopKSampler, JumpReLUSampler, GatedSampler]
-    return [CentredEncoder, *samplers, DictionaryDecoder, L0, Auxiliary, Matryoshka, GateL1, GateReconstruction]
+    losses: list[type[Component]] = [L0, Auxiliary, Matryoshka, GateL1, GateReconstruction]
+    return [CentredEncoder, *samplers, DictionaryDecoder, *losses, LossRecovered]

@@ -35,12 +35,13 @@ class TotalCorrelation(Loss):
 
     | estimator | weight of q(z|x) of the datum itself | of each other datum |
     |---|---|---|
+    | weighted | 1 / N | 1 / N |
     | stratified | 1 / M | (M − 1) / (M (N − 1)) |
-    | weighted | 1 / (M N) | 1 / (M N) |
 
+    `weighted` is equation 3 without its constant (G − 1) log M, which has no gradient: it takes the batch for all data.
     `stratified` is the stratified sampling of appendix C, with the mean over all orders of the batch in place of one
-    order: its q(z) has no bias, and is exact where the batch is all data. `weighted` is equation 3: its gradients do
-    not depend on M, and its value is too high, by (G − 1) log M where the batch is all data.
+    order: its q(z) has no bias, but its logarithm does, and varies much where q(z) is a sum of few sharp posteriors.
+    Both are exact where the batch is all data.
 
     Args:
         config: the weight and the estimator.
@@ -50,9 +51,6 @@ class TotalCorrelation(Loss):
 
     over = "batch"
     asks = ("training_data",)
-    expected_failures: ClassVar[Mapping[str, str]] = {
-        "batch size": "the estimate of q(z) depends on the batch, its expectation does not"
-    }
     checked_with: ClassVar[Mapping[str, Any]] = {"partners": {"sampler": {"name": "gaussian", "latent": 3}}}
 
     class Config(Loss.Config):
@@ -60,9 +58,9 @@ class TotalCorrelation(Loss):
 
         name: Literal["tc"] = "tc"
         estimator: Annotated[
-            Literal["stratified", "weighted"],
+            Literal["weighted", "stratified"],
             Field(description="how the batch stands for the training data in the estimate of log q(z)"),
-        ] = "stratified"
+        ] = "weighted"
 
     def __init__(self, config: Config, shape: Shape, training_data: int | None) -> None:
         super().__init__(config, shape)
@@ -85,8 +83,8 @@ class TotalCorrelation(Loss):
         pairs = self.log_q(latent.z.unsqueeze(2), mean, extra)  # (K, B, N, G): own draws, all posteriors
         if pairs.shape[3] < 2:
             raise ComponentError(
-                "the posterior's density is not a product over latent dimensions (its log_q has one column), and the "
-                "total correlation needs one: choose a posterior with independent dimensions"
+                "loss 'tc': the posterior's density is no product over latent dimensions (its log_q has one column), "
+                "and the total correlation needs one: choose a posterior with independent dimensions"
             )
         log_weights = self.log_weights(pairs)
         joint = (pairs.sum(3) + log_weights).logsumexp(2)
@@ -99,6 +97,6 @@ class TotalCorrelation(Loss):
         total = count if self.training_data is None else self.training_data
         own = own_rows(torch.eye(count, dtype=pairs.dtype, device=pairs.device))
         if self.estimator == "weighted":
-            return torch.zeros_like(own) - math.log(total * count)
+            return torch.zeros_like(own) - math.log(count)
         others = max(total - 1, 1) / (total * max(count - 1, 1))
         return own * -math.log(total) + (1 - own) * math.log(others)

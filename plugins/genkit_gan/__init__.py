@@ -2,12 +2,13 @@
 
 from genkit.interfaces import Component
 from genkit.registry.hooks import hookimpl
+from genkit_gan.joint import JointAdversarial
 from genkit_gan.losses import Adversarial
 
-__all__ = ["Adversarial"]
+__all__ = ["Adversarial", "JointAdversarial"]
 
 
 @hookimpl
 def components() -> list[type[Component]]:
-    """A loss term."""
-    return [Adversarial]
+    """Two loss terms."""
+    return [Adversarial, JointAdversarial]

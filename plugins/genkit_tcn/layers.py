@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 Channels = Annotated[int, Field(ge=1, description="the number of channels of each block")]
 Kernel = Annotated[int, Field(ge=2, description="the length of the kernels, in steps")]
@@ -38,7 +38,10 @@ def enough_blocks(kernel: int, steps: int) -> int:
 
 
 class CausalConvolution(nn.Module):
-    """x (B, C, T) -> (B, channels, T), with zeros before the first step; its weights are normalized by weight norm.
+    """x (B, C, T) -> (B, channels, T), with zeros before the first step.
+
+    The weights of each output are a direction times a size, fitted apart (Salimans & Kingma 2016, arXiv:1602.07868,
+    equation 2), as in the paper of the blocks below.
 
     Args:
         inputs: the input channels.
@@ -49,13 +52,22 @@ class CausalConvolution(nn.Module):
 
     def __init__(self, inputs: int, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
-        self.before = (kernel - 1) * dilation
-        self.conv = weight_norm(nn.Conv1d(inputs, channels, kernel, dilation=dilation))
+        start = nn.Conv1d(inputs, channels, kernel)
+        self.dilation, self.before = dilation, (kernel - 1) * dilation
+        self.direction, self.bias = start.weight, start.bias
+        self.size = nn.Parameter(torch.linalg.vector_norm(start.weight.detach(), dim=(1, 2), keepdim=True))
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights (channels, inputs, kernel)."""
+        weight: Tensor = self.direction * (
+            self.size / torch.linalg.vector_norm(self.direction, dim=(1, 2), keepdim=True)
+        )
+        return weight
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        output: Tensor = self.conv(F.pad(x, (self.before, 0)))
-        return output
+        return F.conv1d(F.pad(x, (self.before, 0)), self.weight, self.bias, dilation=self.dilation)
 
 
 class CausalBlock(nn.Module):

@@ -64,10 +64,11 @@ def _reads_mask(shape: Shape, mask: Side | None) -> bool:
 
 
 class TransformerEncoder(Encoder):
-    """Patches of an image, or steps of a series, through layers of attention: x (B, *shape) -> (B, width).
+    """Patches of an image, or steps of a series, through layers of attention: x (B, *shape) -> (B, *out_shape).
 
-    The features are those of a token of its own, which attends to all others (Dosovitskiy et al. 2021,
-    arXiv:2010.11929). Places are learned. Steps that are not there, by the mask of series, are attended to by none.
+    The features are those of all tokens, (N, width), or those of one more, which attends to all others (Dosovitskiy et
+    al. 2021, arXiv:2010.11929). Places are learned. Steps that are not there, by the mask of series, are attended to by
+    none, and have features of 0.
 
     Args:
         config: the sizes.
@@ -77,7 +78,7 @@ class TransformerEncoder(Encoder):
     Example:
         >>> encoder = TransformerEncoder(TransformerEncoder.Config(width=32, patch=7), shape=(1, 28, 28))
         >>> encoder(torch.zeros(5, 1, 28, 28)).shape
-        torch.Size([5, 32])
+        torch.Size([5, 16, 32])
     """
 
     may_read = ("mask",)
@@ -86,6 +87,10 @@ class TransformerEncoder(Encoder):
         """Options of the transformer encoder."""
 
         name: Literal["transformer"] = "transformer"
+        features: Annotated[
+            Literal["tokens", "summary"],
+            Field(description="tokens: the features of all patches or steps; summary: those of one more token"),
+        ] = "tokens"
 
     def __init__(self, config: Config, shape: Shape, mask: Side | None = None) -> None:
         super().__init__(config, shape)
@@ -93,18 +98,22 @@ class TransformerEncoder(Encoder):
         self.first = nn.Linear(self.tokens.size, config.width)
         self.summary = nn.Parameter(0.02 * torch.randn(1, 1, config.width))
         self.stack = Stack(config, self.tokens.count)
-        self.out_shape = (config.width,)
+        self.summarizes = config.features == "summary"
+        self.out_shape = (config.width,) if self.summarizes else (self.tokens.count, config.width)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (B, *shape), perhaps with a mask (B, T) -> features (B, width)."""
+        """x (B, *shape), perhaps with a mask (B, T) -> features (B, *out_shape)."""
         tokens = self.first(self.tokens.cut(x))
         summary = self.summary.expand(tokens.shape[0], -1, -1)
-        states: Tensor = self.stack(summary, tokens, mask if self.masked else None)
-        return states[:, 0]
+        mask = mask if self.masked else None
+        states: Tensor = self.stack(summary, tokens, mask)
+        if self.summarizes:
+            return states[:, 0]
+        return states[:, 1:] if mask is None else states[:, 1:] * (mask > 0).to(states.dtype).unsqueeze(2)
 
 
 class TransformerDecoder(Decoder):
-    """z as a token before those of the places, through layers of attention: z (B, *latent_shape) -> (B, *out_shape).
+    """z at each place and as a token before them, through layers of attention: z (B, *latent_shape) -> (B, *out_shape).
 
     One pass computes all patches or steps. Steps that are not there are attended to by none.
 
@@ -138,6 +147,6 @@ class TransformerDecoder(Decoder):
     def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
         """z (B, *latent_shape), perhaps with a mask (B, T) -> parameters of p(x|z) (B, *out_shape)."""
         first = self.first(z.flatten(1)).unsqueeze(1)
-        tokens = first.new_zeros(()).expand(first.shape[0], self.tokens.count, first.shape[2])
+        tokens = first.expand(-1, self.tokens.count, -1)
         states = self.stack(first, tokens, mask if self.masked else None)
         return self.tokens.joined(self.last(states[:, 1:]))

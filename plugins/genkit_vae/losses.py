@@ -35,10 +35,10 @@ class Reconstruction(Loss):
 class KL(Loss):
     """KL(q(z|x) || p(z)) (Kingma & Welling 2014, arXiv:1312.6114, equation 8).
 
-    Its weight is the beta of the beta-VAE (Higgins et al. 2017). With `free_bits`, the batch mean of each
-    dimension counts for at least that many nats: Σ_d max(free_bits, mean_b KL_bd) (Kingma et al. 2016,
-    arXiv:1606.04934, equation 15, with one dimension per group). The term is then a statistic of the batch, and no
-    longer the KL itself.
+    Its weight is the beta of the beta-VAE (Higgins et al. 2017). With `free_bits`, the batch mean of each group of
+    dimensions counts for at least that many nats: Σ_g max(free_bits, mean_b KL_bg) (Kingma et al. 2016,
+    arXiv:1606.04934, equation 15). Independent dimensions are a group each; the sampler says which groups there are.
+    The term is then a statistic of the batch, and no longer the KL itself.
 
     Args:
         config: the weight and the free bits.
@@ -53,7 +53,11 @@ class KL(Loss):
         name: Literal["kl"] = "kl"
         free_bits: Annotated[
             float,
-            Field(ge=0, description="the nats of each latent dimension below which its KL is not reduced further"),
+            Field(
+                ge=0,
+                description="the nats of each latent dimension, or of each group that the sampler has, below which its "
+                "KL is not reduced further",
+            ),
         ] = 0.0
 
     def __init__(self, config: Config, shape: Shape) -> None:

@@ -43,6 +43,7 @@ def test_a_kl_per_draw_is_averaged_over_the_draws(variant: Any) -> None:
     passed = model(torch.rand(5, 1, 8, 8), 4)
     assert passed.latent.kl.shape == (4, 5, 2)
     torch.testing.assert_close(passed.latent.divergence, passed.latent.kl.mean(0))
+    assert model(torch.rand(5, 1, 8, 8), 0).latent.divergence is None
     torch.testing.assert_close(model.losses["kl"](passed), passed.latent.log_ratio.mean(0))
 
 

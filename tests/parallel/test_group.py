@@ -42,6 +42,7 @@ VARIANTS = {
         "training.optimizer=sgd",
     ],
     "sparse": ["sparse-autoencoder"],
+    "codes": ["vq-digits", "prior=null", "training.optimizer=sgd", "training.optimizer.lr=0.01"],
     "kept": [
         "vae-digits",
         "training={epochs: null, steps: 15, batch_size: 50, accumulate: 2, ema: 0.9, keep: best, stop: {}}",

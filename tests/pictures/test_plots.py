@@ -130,6 +130,17 @@ def test_traversals_move_one_latent_a_row_the_most_varying_first() -> None:
     np.testing.assert_allclose(z, expected, atol=0.04)
 
 
+@pytest.mark.parametrize(("draw", "latent"), [(plots.manifold, 2), (plots.traversals, 3)])
+def test_pictures_of_latents_on_a_sphere_show_points_of_the_sphere(
+    draw: Any, latent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seen = built((1, 1, 3), sampler={"name": "vmf", "latent": latent}), []
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda z, *rest, **side: seen.append(z) or decode(z, *rest, **side))
+    draw(model, torch.rand(20, 1, 1, 3))
+    torch.testing.assert_close(seen[0].norm(dim=1), torch.ones(len(seen[0])))
+
+
 # Figures
 
 

@@ -23,14 +23,22 @@ def _seeded() -> Any:
 
 def test_a_causal_convolution_is_a_sum_over_steps_at_its_dilation() -> None:
     layer, x = CausalConvolution(2, 3, 3, 4), torch.randn(5, 2, 11)
-    weight = layer.conv.weight
-    expected = layer.conv.bias.view(1, 3, 1).expand(5, 3, 11).clone()
+    weight = layer.weight
+    expected = layer.bias.view(1, 3, 1).expand(5, 3, 11).clone()
     for step in range(11):
         for tap in range(3):
             before = step - 4 * (2 - tap)
             if before >= 0:
                 expected[:, :, step] += x[:, :, before] @ weight[:, :, tap].T
     torch.testing.assert_close(layer(x), expected)
+
+
+def test_weights_start_as_those_of_a_convolution_and_have_their_size_apart() -> None:
+    layer = CausalConvolution(2, 3, 3, 1)
+    torch.testing.assert_close(layer.weight, layer.direction)
+    layer.direction.data.mul_(7)
+    layer.size.data.fill_(2.0)
+    torch.testing.assert_close(layer.weight.flatten(1).norm(dim=1), torch.full((3,), 2.0))
 
 
 def test_a_block_adds_its_input_to_two_convolutions() -> None:

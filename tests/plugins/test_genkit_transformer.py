@@ -60,14 +60,17 @@ def test_patches_are_those_of_unfold_and_are_joined_again() -> None:
     assert torch.equal(series.joined(series.cut(steps)), steps)
 
 
-def test_steps_that_are_not_there_change_nothing() -> None:
-    encoder = TransformerEncoder(TransformerEncoder.Config(width=8), (6, 2), Side((6,))).eval()
+@pytest.mark.parametrize("features", ["tokens", "summary"])
+def test_steps_that_are_not_there_change_nothing(features: str) -> None:
+    encoder = TransformerEncoder(TransformerEncoder.Config(width=8, features=features), (6, 2), Side((6,))).eval()
     x, mask = torch.randn(3, 6, 2), torch.tensor([[1.0, 1, 0, 1, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
-    features = encoder(x, mask=mask)
+    codes = encoder(x, mask=mask)
+    assert codes.shape == (3, *encoder.out_shape) == ((3, 6, 8) if features == "tokens" else (3, 8))
     other = torch.where(mask.unsqueeze(2) > 0, x, 9.0)
-    torch.testing.assert_close(encoder(other, mask=mask), features)
-    assert features.isfinite().all()
-    assert not torch.allclose(encoder(other, mask=torch.ones(3, 6))[0], features[0])
+    torch.testing.assert_close(encoder(other, mask=mask), codes)
+    assert codes.isfinite().all()
+    assert features == "summary" or not codes[mask == 0].any()
+    assert not torch.allclose(encoder(other, mask=torch.ones(3, 6))[0], codes[0])
     decoder = TransformerDecoder(TransformerDecoder.Config(width=8), (2,), (6, 2), Side((6,))).eval()
     z = torch.randn(3, 2)
     whole, some = decoder(z, mask=torch.ones(3, 6)), decoder(z, mask=mask)
@@ -86,7 +89,7 @@ def test_series_with_a_mask_make_a_model_whose_codes_follow_what_is_there() -> N
 
 
 def test_each_token_has_a_place() -> None:
-    encoder = TransformerEncoder(TransformerEncoder.Config(width=8), (6, 2)).eval()
+    encoder = TransformerEncoder(TransformerEncoder.Config(width=8, features="summary"), (6, 2)).eval()
     x = torch.randn(3, 6, 2)
     assert not torch.allclose(encoder(x), encoder(x.flip(1)))
     nn.init.zeros_(encoder.stack.places)

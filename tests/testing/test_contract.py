@@ -26,12 +26,13 @@ OPTIONS = {
     "encoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru", "bidirectional": True}],
     "decoder/rnn": [{"hidden": 6}, {"hidden": 6, "layers": 2, "cell": "gru"}],
     "sampler/gaussian": [{}, {"latent": 3, "covariance": "full"}],
+    "sampler/ladder": [{"groups": [2, 1], "hidden": 4}],
     "encoder/tcn": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 3, "dropout": 0.3}],
     "decoder/tcn": [{"channels": 6}],
     "decoder/autoregressive": [{"channels": 6}, {"channels": 6, "kernel": 2, "blocks": 1, "hidden": 0.3}],
     "encoder/resnet": [{"channels": [4, 6]}],
     "decoder/resnet": [{"channels": [4, 6]}],
-    "encoder/transformer": [{"width": 8, "patch": 2}],
+    "encoder/transformer": [{"width": 8, "patch": 2}, {"width": 8, "patch": 2, "features": "summary"}],
     "decoder/transformer": [{"width": 8, "patch": 2, "dropout": 0.2}],
     "sampler/point": [{"latent": 4}, {"latent": 4, "activation": "sigmoid"}, {"latent": 4, "top_k": 2}],
     "sampler/flow": [{"form": "planar"}, {"form": "iaf"}, {"form": "spline", "hidden": [8], "transforms": 1}],
@@ -55,12 +56,19 @@ OPTIONS = {
     "loss/kl": [{}, {"weight": {"from": 0, "to": 1, "epochs": 5}}],
     "loss/adversarial": [
         {"critic": {"name": "mlp", "hidden": [8]}, "form": form} for form in ("non_saturating", "hinge", "wasserstein")
+    ]
+    + [{"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "r2": 1.0, "spectral_norm": True}],
+    "loss/joint_adversarial": [
+        {"critic": {"name": "mlp", "hidden": [8]}},
+        {"critic": {"name": "mlp", "hidden": [8]}, "form": "relativistic", "r1": 1.0, "spectral_norm": True},
     ],
     "loss/dip": [{}, {"form": "II"}],
     "loss/mmd": [{"scales": [1]}, {"scales": [1], "kernel": "rbf"}],
     "metric/dci": [{"trees": 2}],
     "metric/factor_score": [{"votes": 20, "data": 8}],
     "data/sprites": [{"positions": 3, "lengths": 2, "angles": 2}],
+    "loss/latent_critic": [{"critic": {"name": "mlp", "hidden": [8]}}],
+    "metric/loss_recovered": [{"network": "rest.onnx", "activations": "x.npy", "targets": "y.npy"}],
     "data/waves": [{"count": 30, "length": 8}],
 }
 NEED_FILES = {

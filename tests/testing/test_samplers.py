@@ -252,6 +252,33 @@ class LightInTraining(Good):
         return super().kl(mean, log_var) * (0.1 if self.training else 1)
 
 
+class Chained(Good):
+    """The second half of the dimensions depends on the draws of the first, and so does its KL, one of each draw."""
+
+    factor = 1.0
+
+    def __init__(self, config, features):
+        super().__init__(config, features)
+        self.latent_shape = (2 * config.latent,)
+        self.link = nn.Linear(config.latent, config.latent)
+
+    def forward(self, features, draws=1):
+        mean, log_var = self.heads(features.flatten(1)).chunk(2, 1)
+        eps = normal(draws, mean.shape[0], 2 * mean.shape[1], batch=1, like=mean).chunk(2, -1)
+        first = self.drawn(mean, log_var, eps[0])
+        second = self.link(first) + torch.exp(log_var / 2) * eps[1]
+        of_second = (self.link(first).square() + log_var.exp() - 1 - log_var).sum(-1) / 2
+        kl = torch.stack([super().kl(mean, log_var).sum(1).expand(draws, -1), of_second * self.factor], -1)
+        ratio = super().log_ratio(first, mean, log_var, eps[0]) + super().log_ratio(second, mean, log_var, eps[1])
+        return Latent(torch.cat([first, second], -1), torch.cat([mean, self.link(mean)], -1), kl, ratio)
+
+
+class HalfChained(Chained):
+    """The same with half of the KL of the second half."""
+
+    factor = 0.5
+
+
 class NegativeCategorical(Good):
     """Has -KL of a categorical posterior, and no density."""
 
@@ -431,6 +458,7 @@ WRONG = [
     (FixedPrior, "prior alone", "the same draws at every call"),
     (SaysNoPrior, "prior alone", "has_prior is False, and features None passes"),
     (FlatKL, "shapes", "for 1 data and 0 draws kl is (1,), and must be (1, G), a column for each of G groups"),
+    (HalfChained, "kl", "nats, and the mean of log q - log p"),
     (LightInTraining, "kl", "nats, and the mean of log q - log p"),
     (NegativeCategorical, "kl", "no KL is below 0: check its sign"),
     (MeanIsLogVariance, "mean of the draws", "it is the posterior mean"),
@@ -456,7 +484,7 @@ def test_a_right_sampler_passes(failures):
     assert failures(Good, Good.Config(latent=16)) == {}
 
 
-@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads, CentredTogether, Anywhere])
+@pytest.mark.parametrize("component", [OnTheCircle, ZeroHeads, NormalizedHeads, CentredTogether, Anywhere, Chained])
 def test_a_right_sampler_of_another_form_passes(failures, component):
     assert failures(component) == {}
 
