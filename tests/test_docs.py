@@ -11,6 +11,7 @@ import runpy
 import shlex
 import subprocess
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -243,13 +244,6 @@ def test_the_parts_of_the_page_of_flows_and_priors_make_models(block):
     assert passed.latent.log_ratio.isfinite().all()
 
 
-def test_the_floor_of_the_page_of_flows_and_priors_is_as_stated(finished):
-    code = blocks("python", "docs/flows-and-priors.md")[0].replace("runs/vae-vamp", str(finished.directory.path))
-    namespace = {}
-    exec(code, namespace)
-    assert f"−{-namespace['floor']:.2f}" in (ROOT / "docs" / "flows-and-priors.md").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("block", blocks("yaml", "docs/disentanglement.md"))
 def test_the_terms_and_metrics_of_the_page_of_disentanglement_make_models(block):
     changes = [line.replace(": ", "=", 1) for line in block.splitlines()]
@@ -263,11 +257,41 @@ def test_the_commands_of_the_page_of_disentanglement_are_of_valid_configs(comman
     assert as_config(ROOT / command[2], command[3:]).name == Path(command[2]).stem
 
 
+def test_the_floor_of_the_page_of_flows_and_priors_is_as_stated(finished):
+    code = blocks("python", "docs/flows-and-priors.md")[0].replace("runs/vae-vamp", str(finished.directory.path))
+    namespace = {}
+    exec(code, namespace)
+    assert f"−{-namespace['floor']:.2f}" in (ROOT / "docs" / "flows-and-priors.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", commands("docs/likelihoods.md") + commands("docs/networks.md"), ids=" ".join)
+def test_the_runs_of_the_pages_on_likelihoods_and_networks_are_valid(command):
+    assert as_config(ROOT / command[2], [word for word in command[3:] if "=" in word]).name in command[2]
+
+
 @pytest.mark.parametrize("block", blocks("yaml", "docs/likelihoods.md"))
 def test_the_likelihoods_of_their_page_make_models(block):
     text = block.split("  #")[0].strip().replace("likelihood: ", "likelihood=", 1)
     config = as_config(ROOT / "examples" / "vae-digits.yaml", [text])
     assert genkit.build(config, (1, 8, 8)).likelihood.is_density
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/dictionaries.md"))
+def test_the_dictionaries_of_their_page_make_models(block):
+    parts = [line.replace(": ", "=", 1) for line in block.splitlines()]
+    config = as_config(ROOT / "examples" / "sae-topk.yaml", parts)
+    assert genkit.build(config, (16,)).eval().encode(torch.zeros(2, 16)).shape == (2, 512)
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "docs/critics.md"))
+def test_the_critics_of_their_page_make_models(block):
+    config = as_config(ROOT / "examples" / "gan.yaml", [line.replace(": ", "=", 1) for line in block.splitlines()])
+    assert genkit.build(config, (1, 8, 8)).critics
+
+
+@pytest.mark.parametrize("command", commands("docs/dictionaries.md"), ids=" ".join)
+def test_the_commands_of_the_page_of_dictionaries_are_of_examples(command):
+    assert command[1] != "run" or as_config(ROOT / command[2]).name == Path(command[2]).stem
 
 
 @pytest.mark.parametrize("block", blocks("yaml", "docs/codes.md"))
@@ -516,3 +540,23 @@ def test_docstring_examples_run():
                 assert result.failed == 0, test.name
                 tried += result.attempted
     assert tried > 0
+
+
+NAMED = re.findall(r"`([^`]*=[^`]*)`", "\n".join(re.findall(r"^\|.*", (ROOT / "docs" / "models.md").read_text(), re.M)))
+
+
+@pytest.mark.parametrize("options", NAMED)
+def test_the_models_of_the_page_of_names_can_be_built(options):
+    if re.search("form: (iaf|affine)|fitted_flow", options) and find_spec("zuko") is None:
+        pytest.skip("needs zuko, of the extra flows")
+    config = as_config(ROOT / "examples" / "vae-digits.yaml", shlex.split(options))
+    size = 28 if "data.size=28" in options else 8
+    model = genkit.build(config, (1, size, size))
+    assert model(torch.rand(4, 1, size, size)).params is not None
+
+
+def test_the_examples_of_the_page_of_names_are_there():
+    text = (ROOT / "docs" / "models.md").read_text()
+    names = set(re.findall(r"`((?:vae|vq|fsq|gan|sae|autoencoder|wae)(?:-[a-z0-9-]+)?)`", text)) - {"wae"}
+    assert names
+    assert [name for name in sorted(names) if not (ROOT / "examples" / f"{name}.yaml").is_file()] == []

@@ -20,15 +20,14 @@ CODES = {
     "autoencoder-adversarial": 10,
     "autoencoder-flow-matching": 15,
     "autoencoder-rae": 8,
-    "fsq-digits": 15,
+    "fsq-digits": 50,
     "fsq-mnist": 1,
     "sparse-autoencoder": 40,
-    "vae-autoregressive": 8,
     "vae-beta": 15,
     "vae-capacity": 25,
-    "vae-categorical": 25,
+    "vae-categorical": 30,
     "vae-conditional": 30,
-    "vae-continuous-bernoulli": 25,
+    "vae-continuous-bernoulli": 15,
     "vae-deconv": 3,
     "vae-dense": 15,
     "vae-digits": 60,
@@ -51,7 +50,7 @@ CODES = {
     "vae-sphere": 40,
     "vae-spline": 60,
     "vae-tc": 15,
-    "vae-tcn": 5,
+    "vae-tcn": 3,
     "vae-transformer": 8,
     "vae-vamp": 40,
     "vae-waves": 8,
@@ -60,10 +59,25 @@ CODES = {
     "wae": 20,
 }
 """The examples that have an encoder, with the number of epochs after which they live."""
+IN_STEPS = {"vae-autoregressive": (6, -100.0, -88.0)}
+"""Those whose decoder gives data step by step, with a number of epochs, the ELBO that they reach then, and in the end:
+more than `vae-logistic`, whose likelihood is the same, does."""
 GANS = {"gan": (30, 10), "gan-conditional": (60, 6), "gan-conv": (8, 6), "vae-gan": (25, 6)}
+GANS = {
+    "gan": (30, 10),
+    "gan-ali": (25, 6),
+    "gan-conditional": (60, 6),
+    "gan-conv": (8, 6),
+    "gan-r3": (20, 8),
+    "vae-gan": (25, 6),
+}
 """Those with a critic, with a number of epochs, and of how many classes what they generate is after these."""
+ACTIVE = {"vae-categorical": 0.25}
+"""The least share of active units, where it is not a half: of the classes of a variable, some stay unused."""
 CODED = {"fsq-digits", "fsq-mnist", "vq-digits", "vq-mnist"}
 """Those with a prior over codes, which is fitted after training."""
+LONG = {"fsq-mnist", "vq-mnist"}
+"""Those that are trained to their end or not at all."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
 """Those of tables, with their files."""
 SERIES = {
@@ -108,7 +122,7 @@ def live(tmp_path_factory):
 
 def test_each_example_is_among_them():
     others = TABLES.keys() | FILES.keys() | CELLS.keys() | SERIES.keys() | ANOMALIES.keys() | MADE.keys() | PROTOCOLS
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | others
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == CODES.keys() | GANS.keys() | IN_STEPS.keys() | others
 
 
 @pytest.mark.slow
@@ -116,11 +130,23 @@ def test_each_example_is_among_them():
 def test_the_latents_carry_what_the_data_hold(name, live, bare):
     if name.endswith("-mnist") and "GENKIT_MNIST" not in os.environ:
         pytest.skip("needs the files of MNIST")
+    if name in LONG and not WHOLE:
+        pytest.skip("an epoch of it takes long: `make examples` trains it")
     trained = live(name, CODES[name])
     figures = trained.evaluation
-    assert figures.active_units >= math.ceil(figures.latents / 2) or figures.code is not None
+    least = math.ceil(figures.latents * ACTIVE.get(name, 0.5))
+    assert figures.active_units >= least or figures.code is not None
     assert figures.unexplained < 0.9
     assert {note.rule for note in trained.notes()} & {"collapsed latents", "dead units"} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_STEPS)
+def test_steps_follow_those_before_and_the_latents(name, live, bare):
+    epochs, soon, in_the_end = IN_STEPS[name]
+    figures = live(name, epochs).evaluation
+    assert figures.elbo > (in_the_end if WHOLE else soon)
+    assert figures.active_units >= math.ceil(figures.latents / 2)
 
 
 @pytest.mark.slow

@@ -123,13 +123,13 @@ def _network(path: str) -> Any:
         raise DataError(f"{path}: there is no such file; export the network behind the activations to ONNX")
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        (given,) = session.get_inputs()
+        (entry,) = session.get_inputs()
     except Exception as error:
         raise DataError(f"{path}: is no ONNX network with one input: {error}") from error
 
     def outputs(x: Tensor) -> Tensor:
         try:
-            return torch.from_numpy(session.run(None, {given.name: x.numpy()})[0])
+            return torch.from_numpy(session.run(None, {entry.name: x.numpy()})[0])
         except Exception as error:
             raise DataError(f"{path}: does not take activations {tuple(x.shape)}: {error}") from error
 

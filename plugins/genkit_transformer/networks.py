@@ -44,7 +44,7 @@ class Stack(nn.Module):
 
     def __init__(self, sizes: Sizes, count: int) -> None:
         super().__init__()
-        self.places = nn.Parameter(0.02 * torch.randn(1 + count, sizes.width))
+        self.places = nn.Parameter(torch.randn(1 + count, sizes.width) / math.sqrt(sizes.width))
         self.layers = nn.ModuleList(Layer(sizes.width, sizes.heads, sizes.dropout) for _ in range(sizes.layers))
         self.norm = nn.LayerNorm(sizes.width)
 
@@ -96,7 +96,7 @@ class TransformerEncoder(Encoder):
         super().__init__(config, shape)
         self.tokens, self.masked = Tokens("encoder 'transformer'", shape, config.patch), _reads_mask(shape, mask)
         self.first = nn.Linear(self.tokens.size, config.width)
-        self.summary = nn.Parameter(0.02 * torch.randn(1, 1, config.width))
+        self.summary = nn.Parameter(torch.randn(1, 1, config.width) / math.sqrt(config.width))
         self.stack = Stack(config, self.tokens.count)
         self.summarizes = config.features == "summary"
         self.out_shape = (config.width,) if self.summarizes else (self.tokens.count, config.width)

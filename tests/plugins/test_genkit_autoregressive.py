@@ -14,7 +14,9 @@ from torch.distributions import Normal
 
 from genkit.errors import ComponentError
 from genkit.evaluation.estimates import estimate
+from genkit.interfaces import Schema, Side
 from genkit.model.model import Model
+from genkit.model.summary import describe
 from genkit.runs.running import resume, run
 from genkit.sharing.export import export
 from genkit_autoregressive import CausalDecoder
@@ -128,6 +130,23 @@ def test_several_draws_read_the_data_each() -> None:
         torch.testing.assert_close(passed.params[k, b], one[0])
 
 
+def test_a_condition_and_a_mask_go_with_steps_and_its_layers_are_described() -> None:
+    schema = Schema((6, 2), {"labels": Side((), 3), "mask": Side((6,))})
+    model = built(schema, decoder={"name": "autoregressive", "channels": 8}, condition="labels")
+    mask = torch.tensor([[1.0] * 4 + [0.0] * 2, [1.0] * 6])
+    x, labels = torch.randn(2, 6, 2), torch.tensor([0, 2])
+    side = {"mask": mask, "labels": labels}
+    other = torch.where(mask.unsqueeze(2) > 0, x, 7.0)
+    torch.manual_seed(0)
+    once = model(x, 3, side).log_prob
+    torch.manual_seed(0)
+    torch.testing.assert_close(model(other, 3, side).log_prob, once)
+    z = torch.zeros(2, 2)
+    assert not torch.equal(model.decode(z, **side)[1], model.decode(z, mask=mask, labels=1)[1])
+    assert model.decode(z, **side)[0, 4:].isnan().all()
+    assert sum(row.parameters for row in describe(model)) == sum(each.numel() for each in model.parameters())
+
+
 def test_steps_that_are_hidden_in_training_are_so_from_the_others_alone() -> None:
     decoder = CausalDecoder(CausalDecoder.Config(channels=8, hidden=1.0), (2,), (5, 3))
     z, x = torch.randn(4, 2), torch.randn(4, 5, 3)
@@ -192,6 +211,9 @@ def test_the_elbo_of_an_autoregression_is_its_exact_likelihood(bare: None, tmp_p
     first, rest = Normal(0.0, 1.0).log_prob(x[:, 0]), Normal(RHO * x[:, :-1], math.sqrt(1 - RHO**2)).log_prob(x[:, 1:])
     exact = float(first.sum(1).mean() + rest.sum((1, 2)).mean())
     assert trained.evaluation.elbo == pytest.approx(exact, abs=0.25)
+    errors = (x - trained.model.reconstruct(x)).square().sum()
+    unexplained = float(errors / (x - x.mean(0)).square().sum())
+    assert trained.evaluation.unexplained == pytest.approx(unexplained, rel=1e-4)
     independent = float(Normal(0.0, 1.0).log_prob(x).sum((1, 2)).mean())
     assert independent < exact - 5
     drawn = trained.model.sample(4000, noise=True)[..., 0]
