@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
@@ -45,7 +45,7 @@ class Velocity(nn.Module):
     def with_divergence(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The velocities (*, D) and Σ_i ∂v_i/∂x_i (*); the derivatives of all units by x take D times their memory."""
         units = self._units(x, t)
-        weights: list[Tensor] = [layer.weight for layer in self.layers]  # type: ignore[misc]
+        weights = [cast(nn.Linear, layer).weight for layer in self.layers]
         slopes = weights[0].T * (1 - units[0].square()).unsqueeze(-2)  # (*, D, H): ∂unit/∂x
         for weight, unit in zip(weights[1:], units[1:], strict=True):
             slopes = slopes @ weight.T * (1 - unit.square()).unsqueeze(-2)

@@ -31,6 +31,7 @@ VARIANTS = {
         "prior=vamp",
         "loss={name: iwae, draws: 3, estimator: dreg}",
         "training.epochs=1",
+        "training.compile=false",
     ],
     "vae": ["vae-digits", "data.binarize=dynamic", "training.clip_norm=5.0"],
     "gan": ["gan", "decoder.hidden=[16]"],
