@@ -84,7 +84,7 @@ def test_the_wheels_find_all_that_they_require_and_are_those_that_run(site: Path
     assert rows["backbones"]["components"] == ["encoder/backbone"]
     assert rows["mlflow"]["distribution"] == "genkit-mlflow"
     assert rows["mlflow"]["events"] == ["listener"]
-    assert not [row["name"] for row in rows.values() if row["problems"]]
+    assert not [problem for row in rows.values() for problem in row["problems"]]
 
 
 def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, digits: Path) -> None:

@@ -17,7 +17,7 @@ from genkit.runs.running import run
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
     "autoencoder": 8,
-    "autoencoder-adversarial": 10,
+    "autoencoder-adversarial": 30,
     "autoencoder-flow-matching": 15,
     "autoencoder-rae": 8,
     "fsq-digits": 50,

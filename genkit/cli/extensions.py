@@ -43,7 +43,8 @@ def commands(own: Sequence[str]) -> list[Command]:
     owners: dict[str, str] = {}
     each: list[Command] = []
     for distribution, entry, source in sorted(located(GROUP), key=lambda one: (one.entry.name, one.distribution)):
-        if wanted.allows(distribution, entry.name):
+        is_shadowed = owners.get(entry.name) == distribution  # by the same distribution, earlier on the path
+        if wanted.allows(distribution, entry.name) and not is_shadowed:
             version = "" if distribution == UNKNOWN else source.version
             each.append(Command(distribution, version, entry, _refusal(entry.name, own, owners)))
             owners.setdefault(entry.name, distribution)
@@ -60,8 +61,9 @@ def _refusal(name: str, own: Sequence[str], owners: Mapping[str, str]) -> str:
 
 
 def own_names(app: typer.Typer) -> list[str]:
-    """The names of genkit's own commands, before those of plugins are added."""
-    names = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]  # type: ignore[union-attr]
+    """The names of genkit's own commands, without those of plugins."""
+    own = [command for command in app.registered_commands if getattr(command.callback, "__module__", "") != __name__]
+    names = [command.name or command.callback.__name__.replace("_", "-") for command in own]  # type: ignore[union-attr]
     return names + [group.name or "" for group in app.registered_groups]
 
 
@@ -72,8 +74,9 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     if asked in own:
         return
     anything = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    added = {command.name for command in app.registered_commands}
     for command in commands(own):
-        if not command.problem:
+        if not command.problem and command.entry.name not in added:
             text = f"A command of {command.distribution}."
             app.command(command.entry.name, help=text, rich_help_panel=panel, context_settings=anything)(
                 _calling(command)

@@ -22,15 +22,15 @@ def wrong_attribute(component: type[Component], interface: type[Component]) -> s
         value = inspect.getattr_static(component, name, None)
         if value is None or hasattr(value, "__get__"):
             continue
-        if (what := _fault(name, hint, value)) is not None:
+        if (what := _fault(name, hint, value, hasattr(interface, name))) is not None:
             return f"{component.__qualname__} says {name} = {value!r:.80}: {what}"
     return None
 
 
-def _fault(name: str, hint: Any, value: Any) -> str | None:
-    """What is wrong with the value of an attribute of a type; None: nothing."""
-    of_class = get_origin(hint) is ClassVar
-    kind = get_args(hint)[0] if of_class else hint
+def _fault(name: str, hint: Any, value: Any, has_default: bool) -> str | None:
+    """What is wrong with the value of an attribute of a type, which may have a default; None: nothing."""
+    of_class = get_origin(hint) is ClassVar or has_default
+    kind = get_args(hint)[0] if get_origin(hint) is ClassVar else hint
     inner = get_args(kind)
     if get_origin(kind) is Literal:
         return None if value in inner else f"write one of {_listed(inner)}"

@@ -1,6 +1,7 @@
 """Commands that plugins bring."""
 
 import json
+import os
 
 import pytest
 
@@ -117,3 +118,25 @@ def test_they_are_listed_with_what_keeps_them_from_being_called(with_plugin):
     assert "told_plugin:NOTHING is no function" in problems
     assert "commands: breaks, " in with_plugin("plugins").stdout
     assert "told-plugin" not in with_plugin("plugins", plugins="none").stdout
+
+
+def test_the_commands_of_plugins_are_added_once_and_are_none_of_genkits_own():
+    from genkit.cli import application, extensions
+    from genkit.cli.app import PLUGINS
+
+    app = application()
+    for _ in range(2):
+        extensions.add_to(app, PLUGINS, ["--help"])
+    assert [command.name for command in app.registered_commands].count("saelens") == 1
+    assert "saelens" not in extensions.own_names(app)
+    assert "run" in extensions.own_names(app)
+
+
+def test_a_distribution_that_is_there_twice_has_its_commands_once(with_plugin, tmp_path):
+    copy = tmp_path / "copy" / "told_plugin-0.9.dist-info"
+    copy.mkdir(parents=True)
+    (copy / "METADATA").write_text("Metadata-Version: 2.1\nName: told-plugin\nVersion: 0.9\n")
+    (copy / "entry_points.txt").write_text("[genkit.commands]\ntell = no_such_module:run\n")
+    done = with_plugin("tell", "x", PYTHONPATH=f"{tmp_path}{os.pathsep}{copy.parent}")
+    assert done.returncode == 0
+    assert done.stdout == "told x\n"

@@ -26,8 +26,9 @@ def alone(monkeypatch):
     monkeypatch.setattr(registry(), "wanted", Selection.of("none", "test"))
 
 
-def section(title):
-    return reference().split(f"\n### {title}\n")[1].split("\n#")[0]
+def section(title, page=None):
+    """A section of a page, by default of the reference as it is."""
+    return (page or reference()).split(f"\n### {title}\n")[1].split("\n#")[0]
 
 
 def test_the_committed_page_is_current(alone):
@@ -39,10 +40,10 @@ def test_it_has_every_hook_kind_and_part(alone):
     for hook in ("components", *RUN_HOOKS):
         assert f"| `{hook}(" in page
     for interface in INTERFACES:
-        assert f"of the kind `{interface.kind}`" in section(interface.__name__)
+        assert f"of the kind `{interface.kind}`" in section(interface.__name__, page)
     for plugin in installed().plugins:
         for component in plugin.components if plugin.distribution == FIRST_PARTY else ():
-            shown = section(f"{component.kind}/{name_of(component)}")
+            shown = section(f"{component.kind}/{name_of(component)}", page)
             for name, option in component.Config.model_fields.items():
                 assert name == "name" or f"| `{option.alias or name}` |" in shown
 
@@ -57,7 +58,9 @@ def test_what_it_says_of_a_kind_and_of_a_part():
     assert (
         "| `bounds: tuple[float, float]` | The least and the greatest value that `Latent.mean` can take. |" in sampler
     )
-    assert "A need is one of `encoder`, `kl`, `log_ratio`, `log_q`, `unit_interval`, `generated`." in section("Loss")
+    assert "A need is one of `encoder`, `kl`, `log_ratio`, `log_q`, `unit_interval`, `generated`, `prior`." in section(
+        "Loss"
+    )
     assert "It needs: encoder, kl." in section("loss/kl")
     arrays = section("data/arrays")
     assert "| `path` | `string \\| list of string` | needed | the file: .npy, .npz, .safetensors" in arrays
@@ -73,7 +76,9 @@ def test_it_has_every_option_of_a_run_of_ramps_and_of_optimizers():
             assert f"| `{option.alias or name}` |" in shown
     assert "| `batch_size` | `integer` | `128` | how many data one step sees |" in training
     assert "| `training` | `TrainingConfig` | `{}` | how the model is fitted |" in run
-    assert "| `encoder` | `cnn \\| mlp \\| rnn \\| null` | `null` |" in run
+    assert (
+        "| `encoder` | `centred \\| cnn \\| mlp \\| resnet \\| rnn \\| tcn \\| transformer \\| null` | `null` |" in run
+    )
     assert "| `loss` | `list of adversarial \\|" in run
     assert "| `nesterov` | `boolean` | `false` |" in section("optimizer/sgd")
     assert "| `betas` | `list of number` | `[0.9, 0.999]` | the decay rates of" in section("optimizer/adam")

@@ -128,8 +128,9 @@ def test_a_listener_is_checked_with_its_plugin(cli):
 
 
 def test_options_of_one_of_several_parts_bear_its_name(tmp_path):
-    reports = examine("gan", ["loss/adversarial.critic={name: mlp, hidden: [4]}"])
-    assert [report.part for report in reports] == ["plugin gan", "loss/adversarial"]
+    options = [f"loss/{name}.critic={{name: mlp, hidden: [4]}}" for name in ("adversarial", "joint_adversarial")]
+    reports = examine("gan", options)
+    assert [report.part for report in reports] == ["plugin gan", "loss/adversarial", "loss/joint_adversarial"]
     assert not any(report.broken or report.problem for report in reports)
     with pytest.raises(ComponentError, match=r"'vae' has sampler/gaussian, .*; write KIND/NAME.KEY=VALUE"):
         examine("vae", ["free_bits=1"])

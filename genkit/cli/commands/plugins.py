@@ -34,12 +34,15 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
             "components": [f"{component.kind}/{name_of(component)}" for component in plugin.components],
             "events": plugin.events,
             "commands": [],
+            "packages": {component.__module__.partition(".")[0] for component in plugin.components},
             "problems": plugin.problems,
             "notes": [*plugin.notes, *(f"left out by {source}" for left, source in left_out if left is plugin)],
         }
         for plugin in installed().plugins
     ]
     _add_commands(rows)
+    for row in rows:
+        row.pop("packages", None)
     if as_json:
         tables.print_json(rows)
     else:
@@ -47,15 +50,17 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _add_commands(rows: list[dict[str, Any]]) -> None:
-    """Add the commands of each distribution, and why they cannot be called, to the row of its first plugin.
+    """Add the commands of each distribution, and why they cannot be called, to the row of the plugin of their package.
 
-    A distribution without a plugin gets a row of its own.
+    It is the first of the distribution where none is; a distribution without a plugin gets a row of its own.
     """
     from genkit.cli import extensions
     from genkit.errors import ComponentError
 
     for command in extensions.commands(extensions.own_names(app)):
-        row = next((row for row in rows if row["distribution"] == command.distribution), None)
+        package = command.entry.module.partition(".")[0]
+        same = [row for row in rows if row["distribution"] == command.distribution]
+        row = next((row for row in same if package in row.get("packages", ())), next(iter(same), None))
         if row is None:
             names = {"name": command.distribution, "distribution": command.distribution, "version": command.version}
             row = names | {label: [] for label in LABELS}
