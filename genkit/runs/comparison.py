@@ -28,6 +28,7 @@ from genkit.interfaces.reader import Data, taken
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
 from genkit.record.directory import MODEL_FILE, RunDirectory
+from genkit.runs.assignments import Overrides, assignments
 from genkit.runs.metrics import chosen
 from genkit.runs.opening import reopen
 
@@ -84,7 +85,7 @@ class Compared:
 
 def compare(
     paths: Sequence[str | Path],
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     count: int = MOST,
     seed: int = 0,
     cache: Path | None = None,
@@ -108,6 +109,7 @@ def compare(
     """
     if not paths or len({_run_of(path).resolve() for path in paths}) < len(paths):
         raise RunError("compare takes at least one run, and each of them once")
+    overrides = assignments(overrides)
     pairs = [reopen(path, overrides) for path in paths]
     data = pairs[0][1]
     for path, (model, other) in zip(paths, pairs, strict=True):
