@@ -105,17 +105,18 @@ def resume(
     Args:
         path: the run's directory.
         epochs: the number of epochs in all; None: the number in the config.
-        listeners, until: as for `run`.
-        overrides, options: as for `run`; they hold from here on, and the run records them.
+        listeners: as for `run`.
+        overrides: as for `run`; they hold from here on, and the run records them.
         accept_changes: whether to warn of changed data and a changed config instead of refusing them.
+        until: as for `run`.
+        options: as for `run`.
 
     Raises:
         RunError: the directory is no run's, is finished, is written by another process, or its data or config changed.
         ComponentError: a plugin that the run began with is missing, or too different; with the pip command.
     """
-    directory = opened(path)
-    length = [] if epochs is None else [f"training.epochs={epochs}"]
-    overrides, since = [*assignments(overrides, options), *length], Usage.now()
+    directory, since = opened(path), Usage.now()
+    overrides = assignments(overrides, options if epochs is None else {**options, "epochs": epochs})
     with _locked(directory):
         point = checkpoint.read(directory.checkpoint)
         header = None if point is None else weights.header_of(point.path, point.metadata)
@@ -124,9 +125,7 @@ def resume(
         _check_unfinished(directory, stand, asked=bool(overrides))
         warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
         device, (data, model) = _device(run_config), prepare(run_config, started_in(directory))
-        if header is not None:
-            asked = any(each.startswith("data") for each in overrides)
-            changes.check_data(header.data, model.data, directory.path, accept_changes or asked)
+        _check_data(directory, header, model, accept_changes or any(each.startswith("data") for each in overrides))
         _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
             _record(directory, run_config, stand, overrides + _other_plugins(header, run_config))
@@ -147,6 +146,12 @@ def _resumed_config(
         recorded = config.parse(header.config, installed, changes.overrides_of(directory), str(directory.checkpoint))
         changes.check_config(recorded, run_config, directory, accept)
     return as_config(run_config, overrides)
+
+
+def _check_data(directory: RunDirectory, header: weights.Header | None, model: Model, accept: bool) -> None:
+    """Refuse data that are not those of the checkpoint with this header."""
+    if header is not None:
+        changes.check_data(header.data, model.data, directory.path, accept)
 
 
 def _other_plugins(header: weights.Header | None, run_config: RunConfig) -> list[str]:
