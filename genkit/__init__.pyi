@@ -2,7 +2,7 @@
 from .config import RunConfig as RunConfig
 from .errors import ComponentError as ComponentError, DataError as DataError, GenkitError as GenkitError
 from .evaluation.estimates import Estimate as Estimate, estimate as estimate
-from .evaluation.figures import Evaluation as Evaluation
+from .evaluation.evaluations import Evaluation as Evaluation
 from .evaluation.scoring import Scores as Scores
 from .interfaces import (
     Augmentation as Augmentation,

@@ -32,6 +32,13 @@ class Model(Network):
     was put together in Python.
     """
 
+    def __repr__(self) -> str:
+        """The parts in the order in which data pass them, and the number of parameters; a part shows its layers."""
+        parts = (self.encoder, self.sampler, self.prior, self.decoder, self.likelihood, *self.losses.values())
+        names = ", ".join(type(part).__name__ for part in parts if part is not None)
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"Model({names}; shape={self.shape}, latent={self.sampler.latent_shape}, {count:,} parameters)"
+
     @property
     def limits(self) -> tuple[float, float]:
         """The least and the greatest value of the data, for pictures; 0 and 1 where `data` is None."""

@@ -18,7 +18,7 @@ from genkit.data.steps import held
 from genkit.errors import DataError, GenkitError, MetricError
 from genkit.evaluation import figures, scoring
 from genkit.evaluation.figures import Evaluation
-from genkit.evaluation.metrics import measure_each, named, usable
+from genkit.evaluation.metrics import descriptions, measure_each, named, usable
 from genkit.evaluation.scoring import Scores
 from genkit.interfaces import Metric, Reader, Split
 from genkit.interfaces.component import MASK
@@ -72,7 +72,7 @@ def evaluate(
     each = named(configs)
     values, errors = measure_each(trained, dataset, each, taken, seed)
     missed(errors, () if metrics is None else each)
-    return replace(evaluation, metrics=values, split=name or "all")
+    return replace(evaluation, metrics=values, described=descriptions(configs), split=name or "all")
 
 
 def score(
