@@ -55,8 +55,12 @@ class RunDirectory:
         self.code = path / "code"
         """Copies of the plugins in one file that the run began with, for people: nothing runs them from there."""
         self.pictures = path / "pictures"
+        """The folder of the pictures."""
         self.stages = Stages(path / "stages.json", self.model)
         """The stages of the run that are done."""
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
 
     @classmethod
     def claim(cls, name: str, out: Path | None = None) -> RunDirectory:
