@@ -20,6 +20,7 @@ from genkit.record.diagnosis import Note, Signals
 from genkit.record.diagnosis import diagnose as notes_of
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.verdict import Verdict, verdict
 from genkit.registry.provenance import PluginRecord
 from genkit.sharing import hub, weights
 
@@ -50,9 +51,16 @@ class Facts:
 
     def notes(self) -> list[Note]:
         """What the rules of the diagnosis say."""
+        return notes_of(self._signals())
+
+    def verdict(self) -> Verdict:
+        """Whether the model is alive, in words."""
+        return verdict(self._signals())
+
+    def _signals(self) -> Signals:
         evaluation = None if self.evaluation is None else EVALUATION.validate_python(self.evaluation)
         keeps_best = self.config.training.keep == "best"
-        return notes_of(Signals(self.history, evaluation, self.data, keeps_best=keeps_best))
+        return Signals(self.history, evaluation, self.data, keeps_best=keeps_best)
 
 
 def gather(source: str | Path) -> Facts:
