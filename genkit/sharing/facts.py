@@ -73,10 +73,16 @@ def gather(source: str | Path) -> Facts:
     model = weights.load(source)
     assert model.config is not None
     assert model.data is not None
-    plugins = weights.read_header(weights.locate(source)).plugins
     if hub.is_address(source) or not Path(source).is_dir():
-        return Facts(model, model.config, model.data, plugins)
-    run = RunDirectory(Path(source))
+        return Facts(model, model.config, model.data, weights.read_header(weights.locate(source)).plugins)
+    return of_run(RunDirectory(Path(source)), model)
+
+
+def of_run(run: RunDirectory, model: Model) -> Facts:
+    """The facts about a run whose model is at hand; raises RunError where a file of the run is damaged."""
+    assert model.config is not None
+    assert model.data is not None
+    plugins = weights.read_header(run.model).plugins
     evaluation, environment = _read(run.evaluation, _Evaluated), _read(run.environment, _Environment)
     pictures = tuple(sorted(run.pictures.glob("*.png")))
     return Facts(model, model.config, model.data, plugins, evaluation, run.history(), environment, pictures)
