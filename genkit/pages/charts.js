@@ -51,6 +51,7 @@
       Object.assign(this, { x: data.x, lines: data.lines, label: data.x_label, hidden: new Set(), log: false });
       this.title = figure.querySelector("h3").textContent;
       this.place = this.x.length - 1;
+      this.moved = false; // until the cursor moves, the legend has the last value of each line
       this.from = this.start();
       this.to = this.x.length - 1;
       const box = document.createElement("div");
@@ -179,7 +180,12 @@
 
     move(place) {
       this.place = Math.min(Math.max(place, this.from), this.to);
+      this.moved = true;
       this.point();
+    }
+
+    value(line) {
+      return this.moved ? line.y[this.place] : line.y.findLast((y) => y !== null);
     }
 
     across(x) {
@@ -253,12 +259,14 @@
         this.drag.setAttribute("x", ends[0]);
         this.drag.setAttribute("width", ends[1] - ends[0]);
       }
-      this.where.textContent = `${this.label} ${shown(x)}`;
+      this.cursor.setAttribute("visibility", this.moved ? "visible" : "hidden");
+      const where = this.moved ? `${this.label} ${shown(x)}` : "last";
+      this.where.textContent = where;
       this.outputs.forEach((output, index) => {
-        output.textContent = shown(this.lines[index].y[this.place]);
+        output.textContent = shown(this.value(this.lines[index]));
       });
-      const said = this.lines.map((line) => `${line.name} ${shown(line.y[this.place])}`).join(", ");
-      const ends = { now: x, min: this.x[this.from], max: this.x[this.to], text: `${this.label} ${shown(x)}: ${said}` };
+      const said = this.lines.map((line) => `${line.name} ${shown(this.value(line))}`).join(", ");
+      const ends = { now: x, min: this.x[this.from], max: this.x[this.to], text: `${where}: ${said}` };
       for (const [name, value] of Object.entries(ends)) this.plot.setAttribute(`aria-value${name}`, String(value));
     }
   }

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from genkit.errors import RunError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER = 24
@@ -43,3 +48,12 @@ def picture(source: Path | bytes, title: str, alt: str, caption: str = "") -> Pi
         raise RunError(f"{name}: is no .png, or damaged; draw it again")
     width, height = struct.unpack(">II", data[16:HEADER])
     return Picture(title, f"data:image/png;base64,{base64.b64encode(data).decode()}", width, height, alt, caption)
+
+
+def picture_of(pixels: np.ndarray[Any, Any], title: str, alt: str, caption: str = "") -> Picture:
+    """A picture of pixels (H, W, 3), each a byte."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return picture(stream.getvalue(), title, alt, caption)
