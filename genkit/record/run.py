@@ -9,9 +9,10 @@ from genkit.data.dataset import Dataset
 from genkit.evaluation.descriptions import Figure
 from genkit.evaluation.figures import Evaluation
 from genkit.model.model import Model
-from genkit.record.diagnosis import Note, Signals, diagnose
+from genkit.record.diagnosis import Note, diagnose
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.signals import Signals
 from genkit.speed.compiled import Plan
 
 
