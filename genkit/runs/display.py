@@ -79,9 +79,10 @@ class Pace:
 
     def left(self, now: float, epochs: float) -> float | None:
         """The estimated seconds to the end of `epochs` epochs; None: there were no two reports yet."""
-        if not self.samples:
+        samples = tuple(self.samples)  # they may be added to in another thread
+        if not samples:
             return None
-        (start, first), (last, done) = self.samples[0], self.samples[-1]
+        (start, first), (last, done) = samples[0], samples[-1]
         if done <= first or last <= start:
             return None
         return max(0.0, (epochs - done) * (last - start) / (done - first) - (now - last))

@@ -18,16 +18,16 @@ def shown(finished, terminal=False, width=150, **options):
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, force_interactive=terminal, width=width, **options)
     display = TrainingDisplay(console)
-    display.live.auto_refresh = False
+    display.screen.live.auto_refresh = False
     whole, run = finished.history, replace(finished, history=[], evaluation=None)
     display.run_started(run)
     for record in whole:
         weights = {"reconstruction": 1.0, "kl": 1.0}
         display.step_ended(run, Progress(record.epoch, 3, 10, 20, 1234.0, weights, record.train))
-        display.live.refresh()
+        display.screen.live.refresh()
         run.history.append(record)
         display.epoch_ended(run, record)
-        display.live.refresh()
+        display.screen.live.refresh()
     run.evaluation = finished.evaluation
     display.run_ended(run)
     display.run_stopped(run)
@@ -111,10 +111,10 @@ def test_without_a_terminal_there_is_a_plain_line_per_epoch(finished):
 
 def test_a_resumed_run_shows_the_epochs_before(finished):
     display = TrainingDisplay(Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=79))
-    display.live.auto_refresh = False
+    display.screen.live.auto_refresh = False
     display.run_started(finished)
-    display.live.refresh()
-    lines = screen(display.console.file.getvalue(), 79)
+    display.screen.live.refresh()
+    lines = screen(display.screen.console.file.getvalue(), 79)
     assert "going on after epoch 3 of 3" in lines
     losses = [record.train.loss for record in finished.history]
     assert losses == sorted(losses, reverse=True)
@@ -148,10 +148,10 @@ def test_the_display_of_a_run_that_is_left_says_so(finished):
     display.run_stopped(finished)
     (head,) = [line for line in screen(console.file.getvalue(), 79) if "epoch " in line and "━" in line]
     assert re.search(r"━─+  stopped$", head)
-    assert not display.live.is_started
+    assert not display.screen.live.is_started
 
 
 @pytest.mark.parametrize("options", [{"quiet": True}, {"force_interactive": False}])
 def test_there_is_no_display_where_nobody_looks(options):
     console = Console(file=io.StringIO(), force_terminal=True, **{"force_interactive": True, **options})
-    assert not TrainingDisplay(console).is_live
+    assert not TrainingDisplay(console).screen.is_live
