@@ -11,9 +11,10 @@ from genkit.evaluation.descriptions import Figure
 from genkit.evaluation.evaluations import Evaluation
 from genkit.evaluation.figure_tables import shown
 from genkit.model.model import Model
-from genkit.record.diagnosis import Note, Signals, diagnose
+from genkit.record.diagnosis import Note, diagnose
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.signals import Signals
 from genkit.record.verdict import Verdict, verdict
 from genkit.speed.compiled import Plan
 

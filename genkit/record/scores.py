@@ -43,6 +43,9 @@ class Scores:
     """KL(q(z|x) || p(z)); None without an encoder, or where the sampler has none."""
     elbo: float | None
     """The evidence lower bound, -reconstruction - kl, whatever the weights (Kingma & Welling 2014, arXiv:1312.6114)."""
+    active_units: int | None = None
+    """The latent dimensions of held-out data that are active, as in an evaluation; None without an encoder, or for the
+    training data, whose model changes from batch to batch."""
 
 
 @dataclass(frozen=True)
