@@ -157,7 +157,7 @@ interfaces
 speed
 parallel
 settings
-files
+files examples
 errors activations
 text
 """

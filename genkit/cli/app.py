@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
+from genkit.cli import sources
 from genkit.text import printable
 from genkit.training.signals import handled
 
@@ -35,9 +36,21 @@ TRAIN, INSPECT, USE, SHARE, PLUGINS = "Train", "Inspect and compare", "Use a tra
 PANELS = (TRAIN, INSPECT, USE, SHARE, PLUGINS)
 """The groups of commands in the help, in order; each command names its group."""
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config of a run, a YAML file.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        help="The config of a run: a YAML file, or the name of an example, such as vae-digits.",
+        callback=sources.config_of,
+    ),
+]
 RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's directory, a model.safetensors, or hf://USER/REPO.")
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run by its directory, its name in runs/, or `last`; a model.safetensors; or hf://USER/REPO.",
+        callback=sources.run_of,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

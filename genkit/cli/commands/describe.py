@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import tables
+from genkit.cli import sources, tables
 from genkit.cli.app import INSPECT, Json, Overrides, app, fail, say
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ def describe(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="CONFIG|RUN", help="A YAML config, a run's directory, a model.safetensors, or hf://USER/REPO."
+            metavar="CONFIG|RUN",
+            help="A YAML config or an example; a run's directory, its name or `last`; a model.safetensors; or "
+            "hf://USER/REPO.",
+            callback=sources.source_of,
         ),
     ],
     overrides: Overrides = None,

@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from genkit.cli import sources
 from genkit.cli.app import BROKEN, INSPECT, app, at_once, say
 
 
 @app.command(rich_help_panel=INSPECT)
 def reproduce(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A finished run: its directory, its name in runs/, or `last`.",
+            callback=sources.run_of,
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The directory of the repetition; by default it is removed afterwards.")
     ] = None,

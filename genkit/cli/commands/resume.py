@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from genkit.cli import sources
 from genkit.cli.app import TRAIN, AcceptChanges, Overrides, app, at_once
 
 
 @app.command(rich_help_panel=TRAIN)
 def resume(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of an interrupted run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="An interrupted run: its directory, its name in runs/, or `last`.",
+            callback=sources.run_of,
+        ),
+    ],
     overrides: Overrides = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="How many epochs in all; by default the number in the run's config.")
