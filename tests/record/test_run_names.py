@@ -10,7 +10,9 @@ from genkit.record.run_names import names, run_path, runs_of
 def runs(tmp_path, monkeypatch):
     """Three runs in runs/, of which `vae-digits-2` was started last, and a folder that is none."""
     monkeypatch.chdir(tmp_path)
-    for age, (folder, name) in enumerate({"vae-digits-2": "vae-digits", "vae-digits": "vae-digits", "gan": "gan"}.items()):
+    for age, (folder, name) in enumerate(
+        {"vae-digits-2": "vae-digits", "vae-digits": "vae-digits", "gan": "gan"}.items()
+    ):
         directory = tmp_path / "runs" / folder
         directory.mkdir(parents=True)
         (directory / "config.yaml").write_text(f"name: {name}\nseed: 0\n")

@@ -67,7 +67,8 @@ def _copied(name: str, out: Path | None) -> Path:
     one = example(name)
     if one is None:
         near = nearest(name, names())
-        fail(f"'{printable(name)}': there is no such example; {near if near.startswith('did') else 'see genkit examples'}")
+        hint = near if near.startswith("did you mean") else "`genkit examples` lists all"
+        fail(f"'{printable(name)}': there is no such example; {hint}")
     path = Path(f"{one.name}.yaml") if out is None else out
     if path.exists() or path.is_symlink():
         fail(f"{path}: is there already; choose another file with --out")
