@@ -17,7 +17,7 @@ from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
 from genkit.settings.training import Init, TrainingConfig
 from genkit.settings.tree import elsewhere
-from genkit.settings.yaml import Document, dotted
+from genkit.settings.yaml import LISTS, Document, dotted
 
 Term = Annotated[Loss.Config, ChosenByName("loss")]
 Terms = Annotated[
@@ -168,10 +168,6 @@ def parse(
 ) -> RunConfig:
     """A config from plain values; raises ConfigError as `load` does, with `source` in place of the file."""
     return validated(Document(source, dict(values)), look_up, overrides)
-
-
-LISTS = ("loss", "metrics")
-"""The keys at which one part stands for a list of one."""
 
 
 def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from genkit.cli import sources
+from genkit.cli import completion, sources
 from genkit.text import printable
 from genkit.training.signals import handled
 
@@ -42,6 +42,7 @@ ConfigPath = Annotated[
         metavar="CONFIG",
         help="The config of a run: a YAML file, or the name of an example, such as vae-digits.",
         callback=sources.config_of,
+        autocompletion=completion.configs,
     ),
 ]
 RunPath = Annotated[
@@ -50,15 +51,24 @@ RunPath = Annotated[
         metavar="RUN",
         help="A run by its directory, its name in runs/, or `last`; a model.safetensors; or hf://USER/REPO.",
         callback=sources.run_of,
+        autocompletion=completion.runs,
     ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Options that replace the config's, such as training.epochs=5."),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Options that replace the config's, such as training.epochs=5.",
+        autocompletion=completion.assignments,
+    ),
 ]
 DataOverrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="data.KEY=VALUE", help="Options of the data that replace the run's, such as data.root=DIR."),
+    typer.Argument(
+        metavar="data.KEY=VALUE",
+        help="Options of the data that replace the run's, such as data.root=DIR.",
+        autocompletion=completion.data_assignments,
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix determines the format.")]
 OutOrPrint = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it is printed.")]
@@ -68,6 +78,7 @@ SplitName = Annotated[
         help="Which split of the data to take: train, validation, test or all; by default test, and all of a file that "
         "the model has not seen.",
         show_default=False,
+        autocompletion=completion.splits,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
@@ -84,6 +95,7 @@ Metrics = Annotated[
         metavar="NAME[.KEY=VALUE]",
         help="A metric beside those of the config, such as nll, or an option of one, such as nll.draws=500; may be "
         "repeated.",
+        autocompletion=completion.metrics,
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of the draws.")]

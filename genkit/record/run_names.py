@@ -10,9 +10,12 @@ from pathlib import Path
 from genkit import examples
 from genkit.errors import RunError
 from genkit.examples import config_path
-from genkit.record.directory import CONFIG_FILE, ROOT
 from genkit.text import printable
 
+ROOT = Path("runs")
+"""The folder of runs, in the working directory."""
+CONFIG_FILE = "config.yaml"
+"""The file of a run's resolved config; a folder with it is a run's."""
 LAST = "last"
 """The word for the run that was started last."""
 CONFIGS = (".yaml", ".yml")

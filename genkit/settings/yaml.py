@@ -23,6 +23,8 @@ from genkit.settings.bounded import DEEPEST, loaded
 from genkit.text import printable
 
 Location = tuple[str | int, ...]
+LISTS = ("loss", "metrics")
+"""The keys at which one part stands for a list of one."""
 LARGEST = 2**20
 """The largest size of a config in bytes."""
 LONGEST = 200

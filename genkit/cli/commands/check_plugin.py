@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import tables
+from genkit.cli import completion, tables
 from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail, say, say_way
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def check_plugin(
         typer.Argument(
             metavar="NAME",
             help="A distribution, a plugin, one part, such as encoder/mlp, or a file, such as ./mine.py.",
+            autocompletion=completion.parts,
         ),
     ],
     options: Annotated[

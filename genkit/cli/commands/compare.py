@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import sources, tables
+from genkit.cli import completion, sources, tables
 from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, say
 from genkit.text import printable
 
@@ -33,6 +33,7 @@ def compare(
             metavar="RUN|data.KEY=VALUE",
             help="Runs on the same data, and options of the data that replace those of every run.",
             callback=sources.runs_of,
+            autocompletion=completion.runs,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The page of pictures to write (.png).")] = Path("compare.png"),

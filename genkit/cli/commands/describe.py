@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import sources, tables
+from genkit.cli import completion, sources, tables
 from genkit.cli.app import INSPECT, Json, Overrides, app, fail, say
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def describe(
             help="A YAML config or an example; a run's directory, its name or `last`; a model.safetensors; or "
             "hf://USER/REPO.",
             callback=sources.source_of,
+            autocompletion=completion.sources,
         ),
     ],
     overrides: Overrides = None,

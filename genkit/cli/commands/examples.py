@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import tables
+from genkit.cli import completion, tables
 from genkit.cli.app import TRAIN, Json, app, fail, say
 from genkit.text import printable
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=TRAIN)
 def examples(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The example to copy; none: list all.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="The example to copy; none: list all.",
+            show_default=False,
+            autocompletion=completion.examples,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; by default NAME.yaml here.", show_default=False)

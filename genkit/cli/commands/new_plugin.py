@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli import extensions
+from genkit.cli import completion, extensions
 from genkit.cli.app import PLUGINS, app, fail, say
 
 SCAFFOLD = Path(__file__).parents[2] / "scaffold"
@@ -24,7 +24,10 @@ def new_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The name of the new distribution, such as genkit-wavelet.")
     ],
-    kind: Annotated[str, typer.Option(help=f"The kind of its part: {_choices('kinds/*.py')}.")] = "encoder",
+    kind: Annotated[
+        str,
+        typer.Option(help=f"The kind of its part: {_choices('kinds/*.py')}.", autocompletion=completion.kinds),
+    ] = "encoder",
     out: Annotated[Path | None, typer.Option("--out", help="The folder to write; by default NAME.")] = None,
     license: Annotated[str, typer.Option(help=f"Its license: {_choices('licenses/*.txt')}.")] = "MIT",
     author: Annotated[str | None, typer.Option(help="Its author: 'Name' or 'Name <address>'.")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genkit.cli import tables
+from genkit.cli import completion, tables
 from genkit.cli.app import PLUGINS, Json, OutOrPrint, app, say
 
 plugins = typer.Typer(invoke_without_command=True, help="List the installed plugins, or show one of their parts.")
@@ -79,7 +79,14 @@ def _add_commands(rows: list[dict[str, Any]]) -> None:
 
 @plugins.command()
 def show(
-    part: Annotated[str, typer.Argument(metavar="KIND/NAME", help="The part, such as encoder/mlp.")],
+    part: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND/NAME",
+            help="The part, such as encoder/mlp; a name alone shows the parts of every kind with that name.",
+            autocompletion=completion.parts,
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Show a part: its documentation, its distribution, and its options with their defaults."""

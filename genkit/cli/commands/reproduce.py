@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli import sources
+from genkit.cli import completion, sources
 from genkit.cli.app import BROKEN, INSPECT, app, at_once, say
 
 
@@ -19,6 +19,7 @@ def reproduce(
             metavar="RUN",
             help="A finished run: its directory, its name in runs/, or `last`.",
             callback=sources.run_of,
+            autocompletion=completion.runs,
         ),
     ],
     out: Annotated[

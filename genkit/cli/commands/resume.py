@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli import sources
+from genkit.cli import completion, sources
 from genkit.cli.app import TRAIN, AcceptChanges, Overrides, app, at_once
 
 
@@ -19,6 +19,7 @@ def resume(
             metavar="RUN",
             help="An interrupted run: its directory, its name in runs/, or `last`.",
             callback=sources.run_of,
+            autocompletion=completion.runs,
         ),
     ],
     overrides: Overrides = None,
