@@ -24,7 +24,7 @@ def main() -> None:
     """
     wait_briefly()
     app = application()
-    from genkit.cli import extensions
+    from genkit.cli import extensions, guesses
     from genkit.cli.app import INTERRUPTED, PLUGINS, any_terminal, fail, say_way, warning_lines
     from genkit.errors import GenkitError
     from genkit.training.signals import end_or_remember, handled
@@ -34,6 +34,7 @@ def main() -> None:
     try:
         with warning_lines(), handled(end_or_remember):
             extensions.add_to(app, PLUGINS, sys.argv[1:])
+            guesses.check(app, sys.argv[1:])
             app()
     except KeyboardInterrupt:  # before the command had begun
         raise SystemExit(INTERRUPTED) from None

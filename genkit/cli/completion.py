@@ -84,7 +84,8 @@ def data_assignments(context: typer.Context, incomplete: str) -> list[Item]:
 def _assignments(context: typer.Context, incomplete: str, group: str) -> list[Item]:
     from genkit.cli import options
 
-    values = options.values_of(_config_before(context))
+    named = [value for value in context.params.values() if isinstance(value, Path)]
+    values = options.values_of(options.config_named(named[0])) if named else {}
     each = {option.path: option for option in options.options(values) if _is_within(option.path, group)}
     key, equals, start = incomplete.partition("=")
     typed = _key_before(context, each)  # where the shell takes KEY, = and VALUE for three words
@@ -114,24 +115,6 @@ def _values(option: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _config_before(context: typer.Context) -> Path:
-    """The config of the config or the run that the command line names."""
-    from genkit.errors import GenkitError
-    from genkit.examples import config_path
-    from genkit.record.run_names import CONFIG_FILE, run_path
-
-    named = [value for value in context.params.values() if isinstance(value, Path)]
-    if not named:
-        return Path()
-    with contextlib.suppress(GenkitError):
-        path = run_path(named[0])
-        if path.is_dir():
-            return path / CONFIG_FILE
-        if path.suffix in MODELS:
-            return path.with_name(CONFIG_FILE)
-    return config_path(named[0])
 
 
 def _key_before(context: typer.Context, keys: Iterable[str]) -> str | None:

@@ -5,13 +5,15 @@ It has genkit's own parts alone. Completion and hints on the command line use it
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genkit.examples import SCHEMA, folder
+from genkit.examples import SCHEMA, config_path, folder
+from genkit.record.run_names import CONFIG_FILE, run_path
 
 Node = Mapping[str, Any]
 """A JSON Schema."""
@@ -45,6 +47,19 @@ def parts() -> list[str]:
     """All parts as KIND/NAME."""
     titles = [str(node.get("title", "")) for node in schema().get("$defs", {}).values()]
     return sorted(title.replace(" ", "/", 1) for title in titles if " " in title)
+
+
+def config_named(word: str | Path) -> Path:
+    """The config that a word means: that of a run, of a model file beside it, or a config itself."""
+    from genkit.errors import GenkitError
+
+    with contextlib.suppress(GenkitError):
+        path = run_path(word)
+        if path.is_dir():
+            return path / CONFIG_FILE
+        if path.is_file():
+            return path.with_name(CONFIG_FILE)
+    return config_path(word)
 
 
 def values_of(config: Path) -> dict[str, Any]:

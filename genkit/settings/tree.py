@@ -19,18 +19,28 @@ MOST = 3
 def elsewhere(
     key: str, settings: type[Settings], values: Mapping[str, Any], choices: Choices, exactly: bool = False
 ) -> list[str]:
-    """The paths of the options that are called `key`, the shallowest of each group.
+    """The paths of the options that are called `key`, as `called` chooses them.
 
     Args:
         key: the last name of an option.
         settings: the settings of the whole config.
         values: the values of the config, which choose its parts.
         choices: the parts that there are.
+        exactly: as for `called`.
+    """
+    return called(key, list(paths(settings, values, choices)), exactly)
+
+
+def called(key: str, each: Sequence[Path], exactly: bool = False) -> list[str]:
+    """The paths that end in `key`, the shallowest of each group, dotted.
+
+    Args:
+        key: the last name of an option.
+        each: the paths of all options.
         exactly: whether to leave out the options of a similar name, which are taken where none has this one.
     """
-    each = list(paths(settings, values, choices))
     names = sorted({path[-1] for path in each})
-    words = [name for name in names if key in name.split("_")]
+    words = [name for name in names if key in name.split("_")] + [word for word in key.split("_") if word in names]
     similar = [] if exactly else [*difflib.get_close_matches(key, names, n=1, cutoff=0.8), *words[:1]]
     for name in (key, *similar):
         if same := [path for path in each if path[-1] == name]:
