@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --no-compile  # what is imported is compiled then: a third of all that there is
 LINT := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
@@ -36,8 +37,8 @@ $(TEST): LOCK := dev-all
 $(CHECK) $(TEST): EXTRAS = [$(LOCK)]
 # Every file is checked against its hash but torch's, whose builds differ from machine to machine.
 $(RUN) $(CHECK) $(TEST): pyproject.toml constraints.txt $(wildcard requirements/*.txt) | $(BIN)/python
-	$(BIN)/$(PIP) install --require-hashes --no-deps --requirement requirements/$(LOCK).txt
-	$(BIN)/$(PIP) install --no-build-isolation --constraint constraints.txt --editable '.$(EXTRAS)'
+	$(BIN)/$(INSTALL) --require-hashes --no-deps --requirement requirements/$(LOCK).txt
+	$(BIN)/$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.$(EXTRAS)'
 	@touch $@
 
 run: $(RUN) ## train a variational autoencoder on handwritten digits and say where its pictures are
