@@ -47,11 +47,11 @@ def main() -> None:
 def application() -> Typer:
     """The application with the commands of every module of `commands`, in the order of their panels."""
     gc.disable()  # imported objects are no garbage, and a search for garbage takes longer than the commands
-    from genkit.cli.app import PANELS, app
+    from genkit.cli.app import app, place
 
     for module in pkgutil.iter_modules(commands.__path__):
         importlib.import_module(f"{commands.__name__}.{module.name}")
     gc.freeze()
     gc.enable()
-    app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
+    app.registered_commands.sort(key=place)
     return app

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.models import CommandInfo
 
 from genkit.cli import completion, sources
 from genkit.text import printable
@@ -21,6 +22,7 @@ from genkit.training.signals import handled
 
 app = typer.Typer(
     help="Generative models with a latent space, from one config file.",
+    epilog="First steps:\n\ngenkit run vae-digits\n\ngenkit sample last\n\ngenkit run --help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -35,6 +37,20 @@ TRACEBACK = "GENKIT_TRACEBACK"
 TRAIN, INSPECT, USE, SHARE, PLUGINS = "Train", "Inspect and compare", "Use a trained model", "Share a model", "Plugins"
 PANELS = (TRAIN, INSPECT, USE, SHARE, PLUGINS)
 """The groups of commands in the help, in order; each command names its group."""
+FIRST = ("run", "init", "examples")
+"""The commands that come first in their group; the others follow in the order of their names."""
+
+
+def lines_to_type(*lines: str) -> str:
+    """The end of a command's help: lines to type."""
+    return "\n\n".join(["Examples:", *lines])
+
+
+def place(command: CommandInfo) -> tuple[int, int]:
+    """The place of a command in the help: that of its group, and that in it."""
+    name = command.name or getattr(command.callback, "__name__", "")
+    return PANELS.index(str(command.rich_help_panel)), (*FIRST, name).index(name)
+
 
 ConfigPath = Annotated[
     Path,
@@ -71,6 +87,14 @@ DataOverrides = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix determines the format.")]
+OutOrPicture = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="The file to write; its suffix determines the format; by default a new picture here, or .csv for a table.",
+        show_default=False,
+    ),
+]
 OutOrPrint = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it is printed.")]
 SplitName = Annotated[
     str | None,

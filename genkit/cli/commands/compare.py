@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import completion, sources, tables
-from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, say
+from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, lines_to_type, say
 from genkit.text import printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ GAP = 2
 """The number of blanks between columns."""
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=INSPECT, epilog=lines_to_type("genkit compare vae-digits vae-digits-2"))
 def compare(
     runs: Annotated[
         list[str],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import completion, sources, tables
-from genkit.cli.app import INSPECT, Json, Overrides, app, fail, say
+from genkit.cli.app import INSPECT, Json, Overrides, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
     from genkit.config import RunConfig
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from genkit.record.diagnosis import Note
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(
+    rich_help_panel=INSPECT,
+    epilog=lines_to_type("genkit describe vae-digits", "genkit describe my.yaml sampler.latent=8"),
+)
 def describe(
     source: Annotated[
         Path,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import completion, tables
-from genkit.cli.app import TRAIN, Json, app, fail, say
+from genkit.cli.app import TRAIN, Json, app, fail, lines_to_type, say
 from genkit.text import printable
 
 if TYPE_CHECKING:
     from genkit.examples import Example
 
 
-@app.command(rich_help_panel=TRAIN)
+@app.command(rich_help_panel=TRAIN, epilog=lines_to_type("genkit examples", "genkit examples vae-digits --out my.yaml"))
 def examples(
     name: Annotated[
         str | None,

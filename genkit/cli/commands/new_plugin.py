@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from genkit.cli import completion, extensions
-from genkit.cli.app import PLUGINS, app, fail, say
+from genkit.cli.app import PLUGINS, app, fail, lines_to_type, say
 
 SCAFFOLD = Path(__file__).parents[2] / "scaffold"
 
@@ -19,7 +19,7 @@ def _choices(pattern: str) -> str:
     return f"{', '.join(names)} or {last}"
 
 
-@app.command(rich_help_panel=PLUGINS)
+@app.command(rich_help_panel=PLUGINS, epilog=lines_to_type("genkit new-plugin genkit-wavelet --kind encoder"))
 def new_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The name of the new distribution, such as genkit-wavelet.")

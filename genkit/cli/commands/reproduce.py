@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from genkit.cli import completion, sources
-from genkit.cli.app import BROKEN, INSPECT, app, at_once, say
+from genkit.cli.app import BROKEN, INSPECT, app, at_once, lines_to_type, say
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=INSPECT, epilog=lines_to_type("genkit reproduce last"))
 def reproduce(
     run: Annotated[
         Path,

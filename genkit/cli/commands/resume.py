@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from genkit.cli import completion, sources
-from genkit.cli.app import TRAIN, AcceptChanges, Overrides, app, at_once
+from genkit.cli.app import TRAIN, AcceptChanges, Overrides, app, at_once, lines_to_type
 
 
-@app.command(rich_help_panel=TRAIN)
+@app.command(rich_help_panel=TRAIN, epilog=lines_to_type("genkit resume last", "genkit resume vae-digits --epochs 100"))
 def resume(
     run: Annotated[
         Path,
