@@ -35,7 +35,7 @@ def main() -> None:
         with warning_lines(), handled(end_or_remember):
             extensions.add_to(app, PLUGINS, sys.argv[1:])
             guesses.check(app, sys.argv[1:])
-            app()
+            app(prog_name="genkit")
     except KeyboardInterrupt:  # before the command had begun
         raise SystemExit(INTERRUPTED) from None
     except GenkitError as error:

@@ -74,8 +74,8 @@ def _groups(annotation: Any, value: Any, choices: Choices) -> Iterator[tuple[Pat
             named = item.get("name") if isinstance(item, Mapping) else item
             for _, inner, inside in _groups(annotation, item, choices):
                 yield (str(named),), inner, inside
-    elif isinstance(value, str | Mapping) and (inner := _settings(annotation, value, choices)) is not None:
-        yield (), inner, value if isinstance(value, Mapping) else {}
+    elif isinstance(value, str | Mapping) and (group := _settings(annotation, value, choices)) is not None:
+        yield (), group, value if isinstance(value, Mapping) else {}
 
 
 def _settings(annotation: Any, value: Any, choices: Choices) -> type[Settings] | None:

@@ -7,6 +7,8 @@ from genkit.cli.guesses import commands
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "some").mkdir(parents=True)
+    (tmp_path / "runs" / "some" / "config.yaml").write_text("name: some\ndata: digits\n")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_an_option_that_is_written_elsewhere(cli, assignment, path):
 
 def test_the_help_begins_with_run_and_shows_lines_to_type(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "79")
-    assert [*commands(application())][0] == "run"
+    assert next(iter(commands(application()))) == "run"
     page = cli("--help").out
     assert page.index(" run ") < page.index(" check ") < page.index(" compare ")
     assert "genkit run vae-digits" in page
@@ -94,4 +96,4 @@ def test_a_part_is_shown_by_its_name_and_a_kind_lists_its_parts(cli):
     assert page.index("encoder/mlp  (genkit-torch") < page.index("decoder/mlp  (genkit-torch")
     assert "encoder/cnn\nencoder/mlp\n" in cli("plugins", "show", "encoder").out
     assert cli("plugins", "show", "mpl").err == "error: no part is called 'mpl'; did you mean 'mlp'?\n"
-    assert "lists those of a kind: data, encoder" in cli("plugins", "show", "xyzzy").err
+    assert "`genkit plugins show KIND` lists those of data, encoder" in cli("plugins", "show", "xyzzy").err

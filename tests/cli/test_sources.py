@@ -21,7 +21,7 @@ def test_an_example_is_checked_by_its_name_and_named(cli, here):
     assert answer.err.startswith("config: the example vae-digits of genkit\n")
     (here / "vae-digits.yaml").write_text((folder() / "vae-digits.yaml").read_text().replace("seed: 0", "seeed: 0"))
     answer = cli("check", "vae-digits", "--no-probe")
-    assert answer.err.startswith("config: vae-digits.yaml\nerror: vae-digits.yaml:3:1: unknown key 'seeed'")
+    assert answer.err.startswith("config: vae-digits.yaml\nerror: vae-digits.yaml:4:1: unknown key 'seeed'")
 
 
 @pytest.mark.parametrize(
