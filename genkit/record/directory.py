@@ -10,13 +10,13 @@ from pathlib import Path
 from genkit.errors import GenkitWarning, RunError, in_a_line
 from genkit.files import atomic, strict_json
 from genkit.files.lock import NAME as LOCK
+from genkit.record.run_names import CONFIG_FILE as CONFIG_FILE
+from genkit.record.run_names import ROOT as ROOT
 from genkit.record.scores import EpochRecord
 from genkit.record.stages import Stages
 from genkit.text import encodable
 
-ROOT = Path("runs")
 MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.yaml"
 
 
 class RunDirectory:

@@ -25,6 +25,7 @@ from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
 from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
+from genkit.examples import config_path
 from genkit.files import atomic, strict_json
 from genkit.interfaces import DataSource
 from genkit.model.building import build
@@ -48,7 +49,7 @@ from genkit.training.seeds import own_random_state, seed_everything
 
 
 def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
-    """The config from any of its forms: a file, plain values, or a RunConfig.
+    """The config from any of its forms: a file, the name of an example, plain values, or a RunConfig.
 
     A file and plain values are the user's own: the Python files that they name as plugins run. Their paths start in the
     folder of the config; those of plain values, and of `overrides`, in the working directory. A RunConfig may come from
@@ -60,8 +61,9 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
         return config.parse(source.resolved(), complete, overrides) if overrides else source
     if not isinstance(source, str | Path):
         return config.parse(plain(source), partial(installed_with_files, folder=Path()), overrides)
+    source = config_path(source)
     is_typed = any(assignment.partition("=")[0] == "plugins" for assignment in overrides)
-    folder = Path() if is_typed else Path(source).parent
+    folder = Path() if is_typed else source.parent
     return config.load(source, partial(installed_with_files, folder=folder), map(_anchored_item, overrides))
 
 

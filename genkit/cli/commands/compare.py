@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import extensions, tables
-from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, say
+from genkit.cli import completion, extensions, sources, tables
+from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,13 +22,15 @@ GAP = 2
 """The number of blanks between columns."""
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=INSPECT, epilog=lines_to_type("genkit compare vae-digits vae-digits-2"))
 def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
             metavar="RUN|data.KEY=VALUE",
             help="Runs on the same data, and options of the data that replace those of every run.",
+            callback=sources.runs_of,
+            autocompletion=completion.runs,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The page to write: .png has pictures alone, .html all of it.")] = Path(
