@@ -101,6 +101,8 @@ class Rule(NamedTuple):
     sentence: Callable[[Signals], str | None]
     during: bool = False
     """Whether it speaks while a run goes on, too."""
+    grave: bool = False
+    """Whether a model of which it speaks is not alive, unless its latents are active."""
 
 
 def diagnose(signals: Signals, during: bool = False) -> list[Note]:
@@ -240,6 +242,7 @@ RULES = (
         "in this order: the scale of the data; a longer training, while the loss falls; a smaller weight of the KL, or "
         "one that rises from 0",
         _collapsed,
+        grave=True,
     ),
     Rule(
         "dead units",
@@ -254,6 +257,7 @@ RULES = (
         "a lower learning rate or fewer layers for the critic, a higher learning rate for the model",
         _beaten,
         during=True,
+        grave=True,
     ),
     Rule(
         "over-fitting",

@@ -35,11 +35,12 @@ from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import CODE_WORD, names_file
-from genkit.runs import threads
+from genkit.runs import hardware, threads
 from genkit.runs.asking import check_asked
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
+from genkit.training.devices import choose_device
 from genkit.training.guards import check_accumulation, check_last_batch, check_monitors, schedule_doubts
 from genkit.training.optimization import check_parameters
 from genkit.training.seeds import own_random_state, seed_everything
@@ -195,6 +196,7 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "platform": platform.platform(),
+        "hardware": hardware.record(choose_device(run_config.training.device)),
         **threads.record(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "listeners": [
