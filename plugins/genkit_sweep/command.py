@@ -47,6 +47,9 @@ def sweep_command(
     The same command, or `genkit sweep DIRECTORY`, goes on with a sweep that was interrupted, on other machines at the
     same time too. The figures of all runs are in its directory, as sweep.html, table.csv, table.md and table.tex.
     """
-    from genkit_sweep.whole import Request, sweep
+    from genkit.cli.app import at_once
+
+    with at_once():
+        from genkit_sweep.whole import Request, sweep
 
     sweep(Request(config, tuple(options or ()), jobs, out, search, tuple(log or ()), search_seed, by, retry))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from pydantic import ConfigDict, TypeAdapter
 
 from genkit.errors import RunError, in_a_line
 from genkit.files import atomic, strict_json
+from genkit.files.lock import NAME as LOCK
 from genkit.files.lock import locked
 from genkit.record.directory import RunDirectory
 
 ROOT = Path("sweeps")
 PLAN = "sweep.json"
+TURN = 0.05
+"""The seconds between two attempts to lock a folder."""
 
 T = TypeVar("T")
 
@@ -192,15 +196,27 @@ def begin(plan: Plan, out: Path) -> tuple[SweepDirectory, Plan]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out {out}: cannot be written: {error.strerror}; choose another --out") from None
-    if not directory.plan.is_file():
-        others = {path.name for path in out.iterdir()} - {".lock"}
-        if others:
+    with turn(out):
+        if directory.plan.is_file():
+            plan = _continued(directory, plan)
+        elif {path.name for path in out.iterdir()} - {LOCK}:
             raise RunError(f"--out {out}: holds other files, and no sweep; choose another --out")
         _write(directory.plan, plan)
-        return directory, plan
-    plan = _continued(directory, plan)
-    _write(directory.plan, plan)
     return directory, plan
+
+
+@contextlib.contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder in the block, once no other process does."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(folder))
+            except RunError:
+                time.sleep(TURN)
+            else:
+                break
+        yield
 
 
 def _continued(directory: SweepDirectory, plan: Plan) -> Plan:

@@ -67,7 +67,9 @@ class Display:
         self.gained += 1 - self.before.get(trial.number, 0.0)
         label = f"{trial.number:04d}  {brief(trial.options)}"
         text = (
-            f"failed: {result.error}" if result.state == "failed" else f"{self.figure(result)}  {result.seconds:.1f} s"
+            f"failed: {result.error}"
+            if result.state == "failed"
+            else f"{self.figure(result)}  {duration(result.seconds)}"
         )
         self._print(f"{label}  {text}")
 
@@ -121,6 +123,8 @@ class Display:
 
 def duration(seconds: float) -> str:
     """A time in its largest two units: `1 h 5 min`, `3 min 20 s`, `12 s`."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = max(0, round(seconds))
     hours, minutes = whole // 3600, whole % 3600 // 60
     if hours:

@@ -16,6 +16,8 @@ from genkit.training.signals import Signals, deferred
 from genkit_sweep.directory import Plan, Result, SweepDirectory
 from genkit_sweep.trials import Trial, Trials
 
+PROGRAM = ("-P", "-m", "genkit_sweep.job")
+"""The arguments of Python that run a trial; what follows is SWEEP NUMBER METRIC KEY=VALUE..."""
 SECONDS = 0.2
 """The time between two looks at the processes."""
 ELSEWHERE = 1.0
@@ -116,7 +118,7 @@ class Sweep:
         with log.open("ab") as stream:
             start = stream.tell()
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "genkit_sweep.job", *words],
+                [sys.executable, *PROGRAM, *words],
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from genkit.errors import ConfigError, RunError
-from genkit.files.lock import locked
 from genkit_sweep.axes import SEED, Axis, Range
-from genkit_sweep.directory import Plan, Result, SweepDirectory
+from genkit_sweep.directory import Plan, Result, SweepDirectory, turn
 from genkit_sweep.trials import Trial, Trials, claimed, failed, retried, trial_of
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 ASSIGNMENTS = "assignments"
 """The attribute of a trial of Optuna's that holds its options as text."""
 NAME = "sweep"
-TURN = 0.05
-"""The seconds between two attempts to ask, while another process does."""
 
 
 def check_axes(axes: Sequence[Axis], log: Sequence[str]) -> None:
@@ -131,12 +127,17 @@ class Search(Trials):
             self.study.tell(trial.number - 1, cost, state=state, skip_if_finished=True)
 
     def settle(self) -> None:
-        """Tell the study of results that a process wrote before it was killed."""
-        over = self.directory.numbers()
-        for each in self.study.get_trials(deepcopy=False):
-            if ASSIGNMENTS in each.user_attrs and not each.state.is_finished() and each.number + 1 in over:
-                trial = trial_of(each.number + 1, each.user_attrs[ASSIGNMENTS], self.varying)
-                self.end(trial, self.directory.result(trial.number))
+        """Tell the study of what killed processes left: results, and trials without options."""
+        from optuna.trial import TrialState
+
+        with self._turn():
+            over = self.directory.numbers()
+            for each in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if ASSIGNMENTS not in each.user_attrs:
+                    self.study.tell(each.number, state=TrialState.FAIL)
+                elif each.number + 1 in over:
+                    trial = trial_of(each.number + 1, each.user_attrs[ASSIGNMENTS], self.varying)
+                    self.end(trial, self.directory.result(trial.number))
 
     def retry(self) -> int:
         """Let new trials have the options of those that failed; returns their number."""
@@ -153,14 +154,7 @@ class Search(Trials):
         """Let one process ask at a time, so that no two take the same trial, and no trial too many is asked for."""
         folder = self.directory.path / "claims"
         folder.mkdir(exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(locked(folder))
-                except RunError:
-                    time.sleep(TURN)
-                else:
-                    break
+        with turn(folder):
             yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +12,10 @@ import torch
 from genkit.cli.app import say
 from genkit.cli.tables import console
 from genkit.config import RunConfig
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, GenkitWarning, in_a_line, place
 from genkit.files import atomic
 from genkit.runs.opening import as_config
-from genkit_sweep import checking, tables
+from genkit_sweep import checking, page, tables
 from genkit_sweep.axes import Axis, axes_of, grid
 from genkit_sweep.directory import ROOT, Plan, Result, SweepDirectory, begin, fingerprint, reopened
 from genkit_sweep.display import Display
@@ -181,6 +182,11 @@ def _conclude(directory: SweepDirectory, plan: Plan, config: RunConfig, number: 
     texts |= {"table.md": tables.as_markdown, "table.tex": tables.as_latex}
     for name, text in texts.items():
         atomic.write_text(directory.path / name, text(results))
+    try:
+        page.write(directory, plan, results)
+    except Exception as error:
+        reason = f"{in_a_line(error)}{place(error)}"
+        warnings.warn(f"{directory.page} could not be written: {reason}", GenkitWarning, stacklevel=2)
     if number is not None:
         say(f"interrupted; to go on: genkit sweep {directory.path}", error=True)
         raise SystemExit(128 + number)
