@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,34 +44,54 @@ def init(
     ] = None,
 ) -> None:
     """Write a first config for your data: it looks at them, picks the parts that fit, and explains each."""
-    asked = sys.stdin.isatty() and sys.stdout.isatty()
-    if data is None and not asked:
-        fail("--data: say which data: genkit init --data PATH, or the name of a source, such as --data digits")
     from genkit.errors import GenkitError
     from genkit.files import atomic
     from genkit.scaffold import starter
 
     for word in (word for word in overrides or () if word.partition("=")[0].partition(".")[0] != "data"):
         fail(f"'{word}': only options of the data are taken here, as data.KEY=VALUE; change others in the config")
-    if data is None:
-        data = typer.prompt(f"data (a file, a folder, or one of {', '.join(starter.built_in())})").strip()
-    if system is None:
-        system = _asked_system(starter.systems()) if asked else SYSTEM
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).expanduser().resolve().stem).strip("-.")
-    path = Path(f"{system}-{stem}.yaml".replace("-.", ".")) if out is None else out
-    if path.exists() or path.is_symlink():
-        fail(f"{path}: is there already, and is not overwritten; choose another file with --out")
+    data = _asked_data(starter.built_in()) if data is None else data
+    system = _asked_system(starter.systems()) if system is None else system
+    path = _free(_usual(system, data) if out is None else out)
     try:
-        made_for = starter.start(data, system, overrides or ())
+        written = starter.start(data, system, overrides or ())
     except GenkitError as error:
         fail(str(error))
-    atomic.write_text(path, made_for.text)
-    say(*made_for.notes, f"next: genkit run {path}", error=True)
+    atomic.write_text(path, written.text)
+    say(*written.notes, f"next: genkit run {shlex.quote(str(path))}", error=True)
     say(path)
 
 
+def _is_asked() -> bool:
+    """Whether somebody at a terminal can answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _asked_data(names: list[str]) -> str:
+    """The data that the user names; ends where nobody can be asked."""
+    if not _is_asked():
+        fail("--data: say which data: genkit init --data PATH, or the name of a source, such as --data digits")
+    answer: str = typer.prompt(f"data (a file, a folder, or one of {', '.join(names)})")
+    return answer.strip()
+
+
+def _usual(system: str, data: str) -> Path:
+    """The file that is written where none is named: by the system and the data."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).expanduser().resolve().stem).strip("-.")
+    return Path(f"{system}-{stem}.yaml" if stem else f"{system}.yaml")
+
+
+def _free(path: Path) -> Path:
+    """A path where no file is; ends where one is."""
+    if path.exists() or path.is_symlink():
+        fail(f"{path}: is there already, and is not overwritten; choose another file with --out")
+    return path
+
+
 def _asked_system(systems: dict[str, str]) -> str:
-    """The system that the user chooses."""
+    """The system that the user chooses; the usual one where nobody can be asked."""
+    if not _is_asked():
+        return SYSTEM
     say(*(f"  {name}: {what}" for name, what in systems.items()))
     choice: str = typer.prompt("system", default=SYSTEM)
     return choice.strip()
