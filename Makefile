@@ -19,7 +19,7 @@ NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile cura
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
 UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
 
-.PHONY: help install run test quick lint format bench newest faults examples matrix lock clean
+.PHONY: help install run test quick lint format bench newest faults examples matrix site lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -70,11 +70,14 @@ FAULTS ?= 10000
 faults: $(TEST) ## kills, full disks, generated and hostile files: FAULTS=10000 of them, in about half an hour
 	FAULTS=$(FAULTS) $(BIN)/python -m pytest -m "" $(SIDE_BY_SIDE) tests/faults
 
-examples: $(TEST) ## every example to its end, in about a quarter of an hour: each has to live
-	EXAMPLES=1 $(BIN)/python -m pytest -m "" tests/test_examples.py
+examples: $(TEST) ## every example to its end, in about an hour: each has to live; for the gallery: docs/gallery
+	EXAMPLES=docs/gallery $(BIN)/python -m pytest -m "" tests/test_examples.py
 
 matrix: $(TEST) ## every posterior with every prior, compiled and exported too: benchmarks/results/matrix.md
 	MATRIX=benchmarks/results/matrix.md $(BIN)/python -m pytest -m "" tests/test_matrix.py
+
+site: $(TEST) ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 newest: ## all tests on the newest torch there is, in an environment of its own
 	$(PYTHON) -m venv $(NEWEST)
@@ -91,4 +94,4 @@ lock: $(CHECK) ## pin the dependencies anew, with the hashes of their files, by 
 	done
 
 clean: ## remove the virtual environments and caches; runs stay
-	rm -rf $(VENV) $(NEWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(NEWEST) site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -156,7 +156,7 @@ data
 interfaces
 speed
 parallel
-settings
+settings pages
 files examples
 errors activations
 text

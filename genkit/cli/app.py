@@ -106,6 +106,7 @@ SplitName = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 License = Annotated[
     str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")
 ]

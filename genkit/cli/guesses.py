@@ -34,7 +34,9 @@ def commands(app: typer.Typer) -> dict[str, str]:
     for each in app.registered_commands:
         name = each.name or str(getattr(each.callback, "__name__", "")).replace("_", "-")
         named[name] = (each.help or getattr(each.callback, "__doc__", None) or "").strip().partition("\n")[0]
-    return named | {group.name or "": str(group.typer_instance.info.help or "") for group in app.registered_groups}
+    for group in app.registered_groups:
+        named[group.name or ""] = str((group.typer_instance and group.typer_instance.info.help) or "")
+    return named
 
 
 def unknown_command(command: str, words: Sequence[str], helps: dict[str, str]) -> str:

@@ -119,6 +119,10 @@ def _branches(node: Node) -> Iterator[Node]:
         yield from _branches(inner)
 
 
+VALUES: dict[str, list[Any]] = {"boolean": [False, True], "null": [None]}
+"""All values of a type of JSON, where they are few."""
+
+
 def _chosen(branches: list[Node], value: Any) -> Node | None:
     """The group of options that a name or a mapping chooses."""
     groups = [branch for branch in branches if "properties" in branch]
@@ -135,6 +139,6 @@ def _words(branches: list[Node]) -> tuple[str, ...]:
     words: list[Any] = []
     for branch in branches:
         words += branch.get("enum", [branch["const"]] if "const" in branch else [])
-        words += {"boolean": [False, True], "null": [None]}.get(str(branch.get("type")), [])
+        words += VALUES.get(str(branch.get("type")), [])
     bare = [word if isinstance(word, str) else json.dumps(word) for word in words]
     return tuple(dict.fromkeys(word for word in bare if "/" not in word))

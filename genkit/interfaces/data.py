@@ -92,6 +92,11 @@ class Split(NamedTuple):
 
     `mask` (N, T) of series x (N, T, F) is 1 for each step that is there: others count nothing, whatever x holds."""
 
+    def __repr__(self) -> str:
+        """The shapes of the data, the labels and the side data."""
+        shapes = [f"{name}={tuple(values.shape)}" for name, values in {"x": self.x, **self.named()}.items()]
+        return f"Split({', '.join(shapes)})"
+
     def first(self, count: int | None) -> Split:
         """The first data, in memory; None: all of them, where they are."""
         if count is None:

@@ -51,7 +51,8 @@ def evaluate(
     """Estimate the ELBO and its parts, in nats per datum, and the metrics of the config and of --metric."""
     from genkit.evaluation.figures import evaluate as figures_of
     from genkit.evaluation.metrics import descriptions, measure_each, named, usable
-    from genkit.record.diagnosis import Signals, diagnose
+    from genkit.record.diagnosis import diagnose
+    from genkit.record.signals import Signals
     from genkit.runs.metrics import chosen, missed, unasked
 
     model, dataset, split, are_new = opened(run, data, split, accept_changes)

@@ -34,5 +34,5 @@ def export(
     folder = Path() if hub.is_address(run) else run if run.is_dir() else run.parent
     exported = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
     names = f"{', '.join(exported.inputs)} -> {', '.join(exported.outputs)}"
-    say(f"{names}: differs from the model by at most {exported.difference:.1e}")
+    say(f"{names}: differs from the model by at most {exported.difference:.1e}", error=True)
     say(exported.path)

@@ -43,11 +43,11 @@ def new_plugin(
         fail(f"'{name}': genkit has a command '{word}'; choose another name, such as {PREFIX}my-{word}")
     folder = write(name, kind, out, license, author)
     say(folder)
-    say("next:")
+    say("next:", error=True)
     for command in (
         f"cd {shlex.quote(str(folder))}",
         "pip install -e '.[dev]'",
         "pytest",
         *([f"genkit {word} --help"] if kind == COMMAND else [f"genkit check-plugin {name}", "genkit run example.yaml"]),
     ):
-        say(f"  {command}")
+        say(f"  {command}", error=True)

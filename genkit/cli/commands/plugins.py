@@ -57,7 +57,8 @@ def _add_commands(rows: list[dict[str, Any]]) -> None:
     from genkit.cli import extensions
     from genkit.errors import ComponentError
 
-    for command in extensions.commands(extensions.own_names(app)):
+    formats = extensions.commands(["png"], extensions.COMPARISONS)
+    for command in [*extensions.commands(extensions.own_names(app)), *formats]:
         package = command.entry.module.partition(".")[0]
         same = [row for row in rows if row["distribution"] == command.distribution]
         row = next((row for row in same if package in row.get("packages", ())), next(iter(same), None))
@@ -74,7 +75,8 @@ def _add_commands(rows: list[dict[str, Any]]) -> None:
         except ComponentError as error:
             row["problems"].append(str(error))
         else:
-            row["commands"].append(command.entry.name)
+            is_format = command.entry.group == extensions.COMPARISONS
+            row["commands"].append(f"compare --out .{command.entry.name}" if is_format else command.entry.name)
 
 
 @plugins.command()
