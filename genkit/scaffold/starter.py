@@ -103,7 +103,7 @@ def sources(data: str) -> list[dict[str, Any]]:
     if path.exists():
         each = {name: view.find("data", name) for name in sorted(view.spellings("data"))}
         options = {name: _options(name, component, path) for name, component in each.items()}
-        if readers := [{"name": name, **given} for name, given in options.items() if given is not None]:
+        if readers := [{"name": name, **own} for name, own in options.items() if own is not None]:
             return readers
         openers = ", ".join(name for name, component in each.items() if isinstance(component, Opener))
         raise ScaffoldError(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from genkit.model.model import Model
 
-Noise = Annotated[
+OfNoise = Annotated[
     bool | None,
     typer.Option(
         "--noise/--mean",
@@ -38,7 +38,7 @@ def sample(
     out: OutOrPicture = None,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
     seed: Seed = 0,
-    noise: Noise = None,
+    noise: OfNoise = None,
     side: SideData = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
