@@ -14,21 +14,6 @@ if TYPE_CHECKING:
 
     from genkit.model.model import Model
 
-OfNoise = Annotated[
-    bool | None,
-    typer.Option(
-        "--noise/--mean",
-        help="Draw from p(x|z), or take its mean; by default rows of a table are drawn.",
-        show_default=False,
-    ),
-]
-SideData = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--given", metavar="NAME=VALUE", help="What a conditional model reads beside the latents, such as labels=7."
-    ),
-]
-
 
 @app.command(
     rich_help_panel=USE, epilog=lines_to_type("genkit sample last", "genkit sample last -n 1000 --out samples.npy")
@@ -38,8 +23,20 @@ def sample(
     out: OutOrPicture = None,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
     seed: Seed = 0,
-    noise: OfNoise = None,
-    side: SideData = None,
+    noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise/--mean",
+            help="Draw from p(x|z), or take its mean; by default rows of a table are drawn.",
+            show_default=False,
+        ),
+    ] = None,
+    side: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--given", metavar="NAME=VALUE", help="What a conditional model reads beside the latents, such as labels=7."
+        ),
+    ] = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
     ] = False,
