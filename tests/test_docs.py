@@ -359,6 +359,20 @@ def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
 
 
 @pytest.mark.slow
+def test_the_page_of_the_start_works_in_its_order_and_answers_as_it_says(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in commands("docs/start.md"):
+        answer = cli(*command[1:])
+        assert answer.code == 0, (command, answer)
+    rows = re.findall(r"^\| `genkit ([^`]+)` \| (.+) \|$", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE)
+    assert len(rows) == 6
+    for words, expected in rows[:-1]:
+        answer = cli(*words.split())
+        assert answer.code == 2
+        assert expected in answer.err
+
+
+@pytest.mark.slow
 def test_the_training_page_works_in_its_order(tmp_path, environment, process):
     """Each command as it is; the example ends early with weights of an epoch before."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")

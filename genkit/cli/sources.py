@@ -52,7 +52,7 @@ def runs_of(context: typer.Context, runs: list[str]) -> list[str]:
 
 
 def _say_taken(what: str, path: Path) -> None:
-    from genkit.examples import folder
+    from genkit.examples import spelling
 
-    of_genkit = path.parent == folder() and not path.is_relative_to(Path.cwd())
-    typer.echo(f"{what}: {f'the example {path.stem} of genkit' if of_genkit else printable(path)}", err=True)
+    name = spelling(path)
+    typer.echo(f"{what}: {printable(path) if name == str(path) else f'the example {name} of genkit'}", err=True)

@@ -11,6 +11,7 @@ from genkit.errors import RunError
 from genkit.pictures import plots
 from genkit.record.directory import RunDirectory
 from genkit.record.outputs import output_file
+from genkit.record.run_names import run_path
 from genkit.runs.opening import reopen
 from genkit.sharing.facts import Facts, gather
 from genkit_report import FILE
@@ -21,7 +22,12 @@ FIGURES = "figures"
 
 
 def report_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A finished run: its directory, its name in runs/, or `last`.", callback=run_path
+        ),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write; by default report.html in RUN.")] = None,
     figures: Annotated[
         str,
