@@ -23,15 +23,16 @@ FRAME = "genkit.pages"
 """The package of the frame, the style and the script."""
 
 
-def render(package: str, template: str, **values: Any) -> str:
+def render(package: str, template: str, assets: tuple[str, ...] = (), **values: Any) -> str:
     """The text of a page.
 
     Args:
         package: the Python package that has the template.
         template: the name of the template's file; it extends `page.html.j2`.
+        assets: styles (.css) and scripts (.js) of the package that come after those of every page.
         values: what the template shows. Strings are escaped, and their control characters shown as escapes.
     """
-    return _environment(package).get_template(template).render(**values)
+    return _environment(package, assets).get_template(template).render(**values)
 
 
 def write(path: Path, text: str) -> Path:
@@ -41,7 +42,7 @@ def write(path: Path, text: str) -> Path:
 
 
 @functools.cache
-def _environment(package: str) -> Environment:
+def _environment(package: str, assets: tuple[str, ...]) -> Environment:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -54,9 +55,9 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    style, script = _asset("page.css"), _asset("charts.js")
+    style, script = (_asset(FRAME, name) + _own(package, assets, name) for name in ("page.css", "charts.js"))
     environment.globals |= {
-        "style": Markup(style),  # the files of this package
+        "style": Markup(style),  # files of packages
         "script": Markup(script),
         "policy": _policy(style, script),
     }
@@ -76,8 +77,13 @@ def _lines(text: str) -> Any:
     return Markup("\n").join(escape(printable(line)) for line in text.splitlines())
 
 
-def _asset(name: str) -> str:
-    return (resources.files(FRAME) / name).read_text(encoding="utf-8")
+def _asset(package: str, name: str) -> str:
+    return (resources.files(package) / name).read_text(encoding="utf-8")
+
+
+def _own(package: str, assets: tuple[str, ...], like: str) -> str:
+    """The assets of a package with the suffix of another file, one after the other."""
+    return "".join(_asset(package, name) for name in assets if Path(name).suffix == Path(like).suffix)
 
 
 def _policy(style: str, script: str) -> str:
