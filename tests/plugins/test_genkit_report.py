@@ -128,16 +128,17 @@ def test_what_names_hold_is_text(facts, finished):
     assert all(key not in ("onerror", "x") for _, attributes in hostile.elements for key in attributes)
 
 
-def test_what_is_missing_is_left_out(facts, tmp_path):
+def test_what_is_missing_is_left_out(facts, copied):
     bare = replace(facts, evaluation=None, history=(), environment=None, pictures=(), plugins=())
-    page = rendered(bare, tmp_path)
+    (copied / "local.json").unlink()
+    page = rendered(bare, copied)
     assert "No verdict: no figures of a test split" in page.text
     assert [link["href"] for link in page.all("a")] == ["#content", "#config", "#repeat", "#made"]
 
 
-def test_many_latents_are_shown_by_the_largest(facts, tmp_path):
+def test_many_latents_are_shown_by_the_largest(facts, finished):
     evaluation = {**facts.evaluation, "kl_per_latent": [0.01 * latent for latent in range(100)]}
-    page = rendered(replace(facts, evaluation=evaluation), tmp_path)
+    page = rendered(replace(facts, evaluation=evaluation), finished.directory.path)
     assert len(page.all("rect")) == run_page.BARS
     rest = sum(0.01 * latent for latent in range(100 - run_page.BARS))
     assert f"The other 68, together {rest:.3g}" in page.text
@@ -249,6 +250,28 @@ def test_runs_of_different_lengths_share_an_axis():
     assert [line.y[0] for line in mixed[0].lines] == [-9.0, -8.0]
     assert mixed[0].sentence.endswith("Of training data.")
     assert curves.of_several({"weights alone": ()}) == []
+
+
+def test_what_changed_is_shown_and_the_command_is_the_one_that_was_typed(facts, copied):
+    changes = [{"path": "sampler.latent", "before": 2, "after": 8}]
+    origin = {"config": "examples/x y.yaml", "overrides": ["sampler.latent=8"], "changes": changes}
+    (copied / "local.json").write_text(json.dumps({"started_in": str(copied.parent), "origin": origin}))
+    page = rendered(facts, copied)
+    assert "What changed from x y.yaml: option there in this run sampler.latent 2 8" in page.text
+    assert "genkit run 'examples/x y.yaml' sampler.latent=8" in page.text
+    origin["config"] = str(copied / "x.yaml")
+    (copied / "local.json").write_text(json.dumps({"started_in": str(copied.parent), "origin": origin}))
+    page = rendered(facts, copied)
+    assert "genkit run copied/config.yaml" in page.text
+    assert str(copied.parent) not in page.text
+
+
+def test_options_of_a_resumption_are_shown_with_their_place(facts, copied):
+    change = {"epoch": 2, "step": 5, "overrides": ["training.optimizer.lr=0.01"]}
+    (copied / "changes.json").write_text(json.dumps([change]))
+    page = rendered(facts, copied)
+    assert "after epoch 2 and 5 steps training.optimizer.lr=0.01" in page.text
+    assert "training.optimizer.lr 0.001 0.01" in page.text
 
 
 def test_a_path_that_is_elsewhere_is_not_told(copied):
