@@ -33,7 +33,8 @@ class RunDirectory:
         self.environment = path / "environment.json"
         """The versions of the software, and the plugins of the run."""
         self.local = path / "local.json"
-        """The folder in which the run was started, where relative paths begin, and its job; shared with nobody."""
+        """When, in which folder, where relative paths begin, from which config, with which options and in which job the
+        run was started; shared with nobody."""
         self.metrics = path / "metrics.jsonl"
         """One JSON object per epoch."""
         self.checkpoint = path / "checkpoint.safetensors"
@@ -44,6 +45,8 @@ class RunDirectory:
         """The trained model that parts started from, with the fingerprint of its weights; missing where none did."""
         self.stopped = path / "stopped.json"
         """The epoch after which training ended early, and the listener or the option that ended it; or missing."""
+        self.failure = path / "failure.json"
+        """The error that ended the run when it was last trained; missing where none did."""
         self.kept = path / "kept.json"
         """The epoch whose weights are kept as the best, and the figure that says so; missing where the last are."""
         self.changes = path / "changes.json"

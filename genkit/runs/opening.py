@@ -6,6 +6,7 @@ import contextlib
 import json
 import platform
 import re
+import time
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -31,6 +32,7 @@ from genkit.model.building import build
 from genkit.model.model import Model
 from genkit.parallel import group
 from genkit.record.directory import ROOT, RunDirectory
+from genkit.record.origin import Origin, claim
 from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, registry
@@ -205,21 +207,23 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
     }
 
 
-def create_directory(run_config: RunConfig, out: Path | None = None) -> RunDirectory:
+def create_directory(run_config: RunConfig, out: Path | None = None, origin: Origin | None = None) -> RunDirectory:
     """A new directory for a run, `out` or one in runs/, with the config and the environment in it.
 
     Raises:
         RunError: `out` exists and is not empty, or the directory cannot be written.
     """
-    directory = RunDirectory.claim(run_config.name, out)
-    begin(directory, run_config)
+    directory = claim(run_config, out, origin)
+    begin(directory, run_config, origin)
     return directory
 
 
-def begin(directory: RunDirectory, run_config: RunConfig) -> None:
+def begin(directory: RunDirectory, run_config: RunConfig, origin: Origin | None = None) -> None:
     """Write the config and the environment of a new run; raises RunError where they cannot be written."""
     job = {} if group.job() is None else {"job": group.job()}
-    atomic.write_text(directory.local, strict_json.dumps({"started_in": str(Path.cwd()), **job}) + "\n")
+    start: dict[str, Any] = {"started": time.time(), "started_in": str(Path.cwd()), **job}
+    start |= {} if origin is None else {"origin": origin.to_json()}
+    atomic.write_text(directory.local, strict_json.dumps(start) + "\n")
     atomic.write_text(directory.config, yaml.write(run_config.resolved()))  # from here on it is a run
     write_environment(directory, run_config)
     for name, source in registry().files.sources(run_config.plugins).items():

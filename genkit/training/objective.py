@@ -12,7 +12,7 @@ from genkit.interfaces import Forward
 from genkit.model.conditions import NOTHING, Beside
 from genkit.model.model import Model
 from genkit.parallel.draws import mean
-from genkit.record.scores import Figures
+from genkit.record.totals import Figures
 from genkit.training.optimization import MODEL, critic_of
 
 

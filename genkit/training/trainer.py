@@ -24,7 +24,8 @@ from genkit.model.model import Model
 from genkit.model.network import evaluating
 from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up, answer_of_leader
-from genkit.record.scores import EpochRecord, Figures, Scores, Total
+from genkit.record.scores import EpochRecord, Scores
+from genkit.record.totals import Figures, Total
 from genkit.settings.schedules import value_at
 from genkit.settings.training import TrainingConfig
 from genkit.speed.compiled import Compiled
