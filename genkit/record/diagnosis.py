@@ -56,6 +56,8 @@ class Rule(NamedTuple):
     sentence: Callable[[Signals], str | None]
     during: bool = False
     """Whether it speaks while a run goes on, too."""
+    grave: bool = False
+    """Whether a model of which it speaks is not alive, unless its latents are active."""
 
 
 def diagnose(signals: Signals, during: bool = False) -> list[Note]:
@@ -218,6 +220,7 @@ RULES = (
         "in this order: the scale of the data; a longer training, while the loss falls; a smaller weight of the KL, or "
         "one that rises from 0",
         _collapsed,
+        grave=True,
         during=True,
     ),
     Rule(
@@ -233,6 +236,7 @@ RULES = (
         "a lower learning rate or fewer layers for the critic, a higher learning rate for the model",
         _beaten,
         during=True,
+        grave=True,
     ),
     Rule(
         "over-fitting",

@@ -10,13 +10,13 @@ from pathlib import Path
 from genkit.errors import GenkitWarning, RunError, in_a_line
 from genkit.files import atomic, strict_json
 from genkit.files.lock import NAME as LOCK
+from genkit.record.run_names import CONFIG_FILE as CONFIG_FILE
+from genkit.record.run_names import ROOT as ROOT
 from genkit.record.scores import EpochRecord
 from genkit.record.stages import Stages
 from genkit.text import encodable
 
-ROOT = Path("runs")
 MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.yaml"
 
 
 class RunDirectory:
@@ -58,8 +58,12 @@ class RunDirectory:
         self.code = path / "code"
         """Copies of the plugins in one file that the run began with, for people: nothing runs them from there."""
         self.pictures = path / "pictures"
+        """The folder of the pictures."""
         self.stages = Stages(path / "stages.json", self.model)
         """The stages of the run that are done."""
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
 
     @classmethod
     def claim(cls, name: str, out: Path | None = None) -> RunDirectory:

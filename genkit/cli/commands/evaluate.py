@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, Metrics, RunPath, SplitName, app, say
+from genkit.cli.app import (
+    INSPECT,
+    AcceptChanges,
+    DataOverrides,
+    Json,
+    Metrics,
+    RunPath,
+    SplitName,
+    app,
+    lines_to_type,
+    say,
+)
 from genkit.cli.data import opened
 
 if TYPE_CHECKING:
@@ -23,7 +34,10 @@ WIDTH = 22
 """The least width of the column of keys."""
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(
+    rich_help_panel=INSPECT,
+    epilog=lines_to_type("genkit evaluate last", "genkit evaluate vae-digits --split validation --metric nll"),
+)
 def evaluate(
     run: RunPath,
     data: DataOverrides = None,

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, RunPath, app, say
+from genkit.cli.app import USE, RunPath, app, lines_to_type, say
 
 
-@app.command(rich_help_panel=USE)
+@app.command(
+    rich_help_panel=USE,
+    epilog=lines_to_type("genkit export last", "genkit export last --part decoder --format torch-export"),
+)
 def export(
     run: RunPath,
     part: Annotated[str, typer.Option(help="What to write: encoder, decoder or all.")] = "all",

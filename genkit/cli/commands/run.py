@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import TRAIN, ConfigPath, Overrides, Quiet, app, at_once
+from genkit.cli.app import TRAIN, ConfigPath, Overrides, Quiet, app, at_once, lines_to_type
 
 
-@app.command(rich_help_panel=TRAIN)
+@app.command(
+    rich_help_panel=TRAIN,
+    epilog=lines_to_type("genkit run vae-digits", "genkit run my.yaml training.epochs=5 sampler.latent=8"),
+)
 def run(
     config: ConfigPath,
     overrides: Overrides = None,
