@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.app import BROKEN, INSPECT, INTERRUPTED, app, say
+from genkit.cli import completion, sources
+from genkit.cli.app import BROKEN, INSPECT, INTERRUPTED, app, lines_to_type, say
 
 if TYPE_CHECKING:
     from genkit.runs.watching import Watch
@@ -15,20 +16,27 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=INSPECT, epilog=lines_to_type("genkit watch last", "genkit watch vae-digits"))
 def watch(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run, or its name in runs/.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run: its directory, its name in runs/, or `last`.",
+            callback=sources.run_of,
+            autocompletion=completion.runs,
+        ),
+    ],
 ) -> None:
     """Show a run that goes on in another process, until it ends; Ctrl-C ends the watching alone.
 
     The exit code is 0 where the run is finished, and 1 where it was interrupted, killed or failed.
     """
-    from genkit.record.directory import CONFIG_FILE, ROOT, RunDirectory
+    from genkit.record.directory import RunDirectory
     from genkit.record.state import Word
     from genkit.runs.watching import Watch
 
-    is_name = not (run / CONFIG_FILE).is_file() and (ROOT / run / CONFIG_FILE).is_file()
-    directory = RunDirectory.open(ROOT / run if is_name else run)
+    directory = RunDirectory.open(run)
     watched = Watch(directory)
     try:
         _follow(watched)

@@ -67,7 +67,8 @@ def test_what_is_no_run_is_refused(cli, ended, name):
     ended(1)
     answer = cli("watch", name)
     assert answer.code == 2
-    assert "is no run directory" in answer.err
+    assert answer.err.startswith("error: ")
+    assert answer.out == ""
 
 
 @pytest.mark.slow
@@ -82,13 +83,13 @@ def test_a_run_in_another_process_is_watched_to_its_end(digits, environment, tmp
     watches = [subprocess.Popen(["genkit", "watch", "run"], **pipes) for _ in range(2)]
     firsts = [watch.stdout.readline() for watch in watches]
     watches[0].send_signal(signal.SIGINT)
-    out, err = watches[0].communicate(timeout=60)
+    out, err = watches[0].communicate(timeout=300)
     assert (watches[0].returncode, err) == (130, "run is no longer watched; it goes on\n")
     assert run.poll() is None
     assert watches[1].poll() is None
     run.kill()
-    out, err = watches[1].communicate(timeout=60)
-    run.communicate(timeout=60)
+    out, err = watches[1].communicate(timeout=300)
+    run.communicate(timeout=300)
     assert (watches[1].returncode, err) == (1, "")
     assert all(re.match(r"epoch +\d+/100000  loss .* left", line) for line in firsts)
     assert re.search(r"run was killed after \d+ of 100000 epochs\nto go on: genkit resume run\n$", out)
