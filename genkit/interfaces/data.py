@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -143,8 +144,20 @@ class RawData(NamedTuple):
     """The names of the F channels of series (T, F); (): they have none."""
 
 
+@runtime_checkable
+class Opener(Protocol):
+    """A source of data that says whether a file or a folder is of its kind; `genkit init` asks it."""
+
+    @classmethod
+    def options_for(cls, path: FilePath) -> Mapping[str, Any] | None:
+        """The options with which the source reads a file or a folder; None: it is of another kind.
+
+        A look at the name, or at a few files, is enough: `load` says what is wrong with the content.
+        """
+
+
 class DataSource(Component, ABC):
-    """A source of data.
+    """A source of data. It may have `options_for`, as `Opener` says.
 
     Args:
         config: the source's options.

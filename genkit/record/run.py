@@ -11,9 +11,11 @@ from genkit.evaluation.descriptions import Figure
 from genkit.evaluation.evaluations import Evaluation
 from genkit.evaluation.figure_tables import shown
 from genkit.model.model import Model
-from genkit.record.diagnosis import Note, Signals, diagnose
+from genkit.record.diagnosis import Note, diagnose
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.signals import Signals
+from genkit.record.verdict import Verdict, verdict
 from genkit.speed.compiled import Plan
 
 
@@ -71,5 +73,12 @@ class Run:
 
     def notes(self, during: bool = False) -> list[Note]:
         """What the rules of docs/diagnosis.md say of the run; `during`: of one that still goes on."""
+        return diagnose(self._signals(), during)
+
+    def verdict(self) -> Verdict:
+        """Whether the model is alive, in words."""
+        return verdict(self._signals())
+
+    def _signals(self) -> Signals:
         keeps_best = self.config.training.keep == "best"
-        return diagnose(Signals(self.history, self.evaluation, self.model.data, self.data, keeps_best), during)
+        return Signals(self.history, self.evaluation, self.model.data, self.data, keeps_best)

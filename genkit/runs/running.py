@@ -33,6 +33,7 @@ from genkit.runs.opening import (
     started_in,
     write_environment,
 )
+from genkit.runs.origins import origin_from
 from genkit.runs.placing import placed_lines
 from genkit.runs.preflight import check
 from genkit.runs.session import train
@@ -74,15 +75,15 @@ def run(
     try:
         device = _device(run_config)
         data, model = prepare(run_config)
-        origin = start_from_trained(model, run_config)
+        trained = start_from_trained(model, run_config)
     except GenkitError as error:
         raise _all_of(error, run_config, partial(placed_lines, source=source, overrides=overrides)) from None
     with contextlib.ExitStack() as stack:
         messages, threads = stack.enter_context(joined(run_config, device, since, model))
-        place = None if out is None else Path(out)
-        directory = stack.enter_context(shared_directory(run_config, place, messages))
-        if origin is not None and group.is_leader():
-            atomic.write_text(directory.init, strict_json.dumps(origin) + "\n")
+        place, origin = None if out is None else Path(out), origin_from(source, overrides, run_config)
+        directory = stack.enter_context(shared_directory(run_config, place, messages, origin))
+        if trained is not None and group.is_leader():
+            atomic.write_text(directory.init, strict_json.dumps(trained) + "\n")
         return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
 

@@ -2,55 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import tables
-from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, say
+from genkit.cli import completion, extensions, sources, tables
+from genkit.cli.app import INSPECT, Json, Metrics, Seed, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from genkit.evaluation.figure_tables import Column
     from genkit.interfaces import Description, Metric
-    from genkit.runs.comparison import Comparison
+    from genkit.runs.comparison import Compared, Comparison
 
 GAP = 2
 """The number of blanks between columns."""
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=INSPECT, epilog=lines_to_type("genkit compare vae-digits vae-digits-2"))
 def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
             metavar="RUN|data.KEY=VALUE",
             help="Runs on the same data, and options of the data that replace those of every run.",
+            callback=sources.runs_of,
+            autocompletion=completion.runs,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The page of pictures to write (.png).")] = Path("compare.png"),
+    out: Annotated[Path, typer.Option(help="The page to write: .png has pictures alone, .html all of it.")] = Path(
+        "compare.png"
+    ),
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many samples to compare with as many data.")] = 10_000,
     seed: Seed = 0,
     metric: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """Compare trained models: figures in a table; samples, reconstructions and latents on a page."""
-    from genkit.runs.comparison import compare as compare_models
-    from genkit.runs.comparison_page import draw
+    write = _writer(out)
 
-    if out.suffix != ".png":
-        fail(f"--out {out}: the page is a .png; call it {out.with_suffix('.png').name}")
+    from genkit.runs.comparison import compare as compare_models
+
     paths = [run for run in runs if "=" not in run or Path(run).exists()]
     result = compare_models(paths, [run for run in runs if run not in paths], n, seed, metrics=metric or ())
-    draw(result, out)
+    write(result, out)
     if as_json:
         tables.print_json(result.comparison.to_json())
     else:
         show(result.comparison, result.metrics)
         say(out)
+
+
+def _writer(out: Path) -> Callable[[Compared, Path], object]:
+    """The function that writes a page in the format of the file's suffix; one that is not known ends the command."""
+    if out.suffix == ".png":
+        from genkit.runs.comparison_page import draw
+
+        return draw
+    formats = extensions.formats()
+    if out.suffix not in formats:
+        suffixes = " or ".join([".png", *formats])
+        fail(f"--out {out}: the page is a {suffixes}; call it {out.with_suffix('.png').name}")
+    command = formats[out.suffix]
+    function = extensions.load(command)
+
+    def write(compared: Compared, path: Path) -> None:
+        with extensions.naming(command, function):
+            function(compared, path)
+
+    return write
 
 
 def show(comparison: Comparison, metrics: Sequence[Metric.Config] = ()) -> None:
