@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --no-compile  # what is imported is compiled then: a third of all that there is
 LINT := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
@@ -18,7 +19,7 @@ NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile cura
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
 UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
 
-.PHONY: help install run test quick lint format bench newest faults examples matrix lock clean
+.PHONY: help install run test quick lint format bench newest faults examples matrix site lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -36,8 +37,8 @@ $(TEST): LOCK := dev-all
 $(CHECK) $(TEST): EXTRAS = [$(LOCK)]
 # Every file is checked against its hash but torch's, whose builds differ from machine to machine.
 $(RUN) $(CHECK) $(TEST): pyproject.toml constraints.txt $(wildcard requirements/*.txt) | $(BIN)/python
-	$(BIN)/$(PIP) install --require-hashes --no-deps --requirement requirements/$(LOCK).txt
-	$(BIN)/$(PIP) install --no-build-isolation --constraint constraints.txt --editable '.$(EXTRAS)'
+	$(BIN)/$(INSTALL) --require-hashes --no-deps --requirement requirements/$(LOCK).txt
+	$(BIN)/$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.$(EXTRAS)'
 	@touch $@
 
 run: $(RUN) ## train a variational autoencoder on handwritten digits and say where its pictures are
@@ -69,11 +70,14 @@ FAULTS ?= 10000
 faults: $(TEST) ## kills, full disks, generated and hostile files: FAULTS=10000 of them, in about half an hour
 	FAULTS=$(FAULTS) $(BIN)/python -m pytest -m "" $(SIDE_BY_SIDE) tests/faults
 
-examples: $(TEST) ## every example to its end, in about a quarter of an hour: each has to live
-	EXAMPLES=1 $(BIN)/python -m pytest -m "" tests/test_examples.py
+examples: $(TEST) ## every example to its end, in about an hour: each has to live; for the gallery: docs/gallery
+	EXAMPLES=docs/gallery $(BIN)/python -m pytest -m "" tests/test_examples.py
 
 matrix: $(TEST) ## every posterior with every prior, compiled and exported too: benchmarks/results/matrix.md
 	MATRIX=benchmarks/results/matrix.md $(BIN)/python -m pytest -m "" tests/test_matrix.py
+
+site: $(TEST) ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 newest: ## all tests on the newest torch there is, in an environment of its own
 	$(PYTHON) -m venv $(NEWEST)
@@ -90,4 +94,4 @@ lock: $(CHECK) ## pin the dependencies anew, with the hashes of their files, by 
 	done
 
 clean: ## remove the virtual environments and caches; runs stay
-	rm -rf $(VENV) $(NEWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(NEWEST) site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

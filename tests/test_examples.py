@@ -11,8 +11,9 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
+from docs import gallery
 from genkit.data.dataset import as_float
-from genkit.runs.running import run
+from genkit.runs import running
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = {
@@ -101,8 +102,18 @@ CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
 PROTOCOLS = {"vae-mnist-gaussian", "vae-mnist-sphere"}
 """Those of published tables, which take hours: their parts are trained by the others."""
-WHOLE = "EXAMPLES" in os.environ
+KEPT = os.environ.get("EXAMPLES")
+"""The folder for a picture and the figures of each example; None: not all are trained to their end."""
+WHOLE = KEPT is not None
 """Whether each example is trained to its end, as `make examples` does."""
+
+
+def run(path, options, out):
+    """Train an example, and keep what the gallery shows of it."""
+    trained = running.run(path, options, out=out)
+    if KEPT is not None:
+        gallery.keep(trained, Path(KEPT))
+    return trained
 
 
 @pytest.fixture(scope="module")

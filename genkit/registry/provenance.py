@@ -20,6 +20,7 @@ from genkit.config import RunConfig
 from genkit.errors import ComponentError, ConfigError, GenkitError, GenkitWarning
 from genkit.interfaces import KINDS, Component
 from genkit.registry.handover import absent
+from genkit.registry.installation import requirement
 from genkit.registry.kinds import NAME
 from genkit.registry.parts import Parts
 from genkit.registry.plugin import THIS_PROCESS, Plugin
@@ -121,8 +122,8 @@ def compare(records: Iterable[PluginRecord], wanted: Any = "all") -> list[Findin
 
 
 def pip_line(records: Iterable[PluginRecord]) -> str:
-    """The pip command that installs exactly these versions; empty where no distribution brings any of them."""
-    pins = [f"'{r.distribution}=={r.version}'".replace("=='", "'") for r in records if r.installable]
+    """The pip command that installs these versions; empty where no distribution brings any of them."""
+    pins = [f"'{requirement(r.distribution, r.version)}'" for r in records if r.installable]
     return f"pip install {' '.join(dict.fromkeys(pins))}" if pins else ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def _use(facts: Facts, repository: str | None) -> str:
     model = facts.model
     install = pip_line(facts.plugins)
     if repository:  # loading from the Hub needs the extra
-        install = install.replace(f"'{FIRST_PARTY}==", f"'{FIRST_PARTY}[hub]==")
+        install = re.sub(rf"'{FIRST_PARTY}\b", f"'{FIRST_PARTY}[hub]", install)
     lines = ["import genkit", "", f'model = genkit.load("{repository or MODEL_FILE}")']
     shape, (low, high) = ", ".join(map(str, model.shape)), facts.data.range
     if model.has_prior:

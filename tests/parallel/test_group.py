@@ -28,7 +28,7 @@ VARIANTS = {
     "bound": [
         "vae-digits",
         "sampler={name: flow, form: planar}",
-        "prior=vamp",
+        "prior={name: vamp, components: 10}",
         "loss={name: iwae, draws: 3, estimator: dreg}",
         "training.epochs=1",
         "training.compile=false",
@@ -43,6 +43,7 @@ VARIANTS = {
         "training.optimizer=sgd",
     ],
     "sparse": ["sparse-autoencoder"],
+    "dictionary": ["autoencoder", "sampler={name: batch_topk, latent: 32, k: 4}", "loss=reconstruction"],
     "codes": ["vq-digits", "prior=null", "training.optimizer=sgd", "training.optimizer.lr=0.01"],
     "kept": [
         "vae-digits",
