@@ -197,11 +197,12 @@
     return context;
   }
   function small(values) { // a datum's thumbnail, on its own
-    const canvas = element("canvas", { className: "picture small fine" });
+    const canvas = element("canvas", { className: "picture small" });
     canvas.setAttribute("aria-hidden", "true");
+    canvas.classList.toggle("fine", view.kind === "image" && Math.max(...space.thumbnail) <= 28);
     if (view.kind === "image") return paintImage(canvas, values, ...(values.length === sameData ? [view.shape[1], view.shape[2], view.shape[0]] : space.thumbnail));
     const context = dense(canvas, 56, 56);
-    canvas.style.background = "transparent";
+    canvas.style.background = "transparent"; // its pixels are the screen's: they are not to be enlarged
     paintSmallLines(context, values, 3, 8, 50, 40, colour("--ink"));
     return canvas;
   }
@@ -827,7 +828,7 @@
     const began = performance.now(), from = state.frame >= FRAMES - 1 ? 0 : state.frame;
     byId("play").textContent = "Stop";
     const step = (now) => {
-      const k = Math.min(FRAMES - 1, from + Math.floor((now - began) / 60));
+      const k = clamp(from + Math.floor((now - began) / 60), from, FRAMES - 1); // a frame may have begun before the press
       if (k !== state.frame || k === from) toFrame(k);
       if (k < FRAMES - 1) animation = requestAnimationFrame(step);
       else { leavePath(); move({}); }
