@@ -24,7 +24,7 @@ from genkit_explore.explorer import Explorer
 from genkit_explore.server import application, listening
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-MODELS = {
+MODELS: dict[str, tuple[str, list[str]]] = {
     "dense, `vae-digits`": ("vae-digits", []),
     "convolutional, `vae-deconv`": ("vae-deconv", []),
     "recurrent, `vae-waves` (64 steps)": ("vae-waves", []),

@@ -232,7 +232,7 @@
     if (!box.firstChild) {
       const canvas = element("canvas", { id: "image" });
       canvas.setAttribute("role", "img");
-      labelled(canvas, `The decoded series over ${view.steps} steps: ${view.names.slice(0, shown).join(", ") || "its values"}`);
+      labelled(canvas, `The decoded datum over ${view.steps} ${view.axis}s: ${view.names.slice(0, shown).join(", ") || "its values"}`);
       const more = channels > shown ? ` The first ${shown} of ${channels} channels.` : "";
       box.append(element("figure", { className: "lines" }, canvas, element("figcaption", { id: "lines-note" })));
       byId("lines-note").dataset.more = more;
@@ -278,7 +278,7 @@
       }
     }
     context.fillStyle = quiet;
-    for (const [text, align, x] of [["0", "left", left], ["step", "center", (left + width - 8) / 2], [String(view.steps - 1), "right", width - 8]]) {
+    for (const [text, align, x] of [["0", "left", left], [view.axis, "center", (left + width - 8) / 2], [String(view.steps - 1), "right", width - 8]]) {
       context.textAlign = align;
       context.fillText(text, x, height - 3);
     }
@@ -743,6 +743,7 @@
     }
     const idle = space.sliders.filter((each) => !each.active).length, more = space.dimensions - space.sliders.length;
     byId("folded").hidden = !idle;
+    byId("folded").open = idle === space.sliders.length;
     byId("folded").firstElementChild.textContent = `${idle} latent${idle === 1 ? "" : "s"} that say${idle === 1 ? "s" : ""} nothing`;
     byId("latents-note").textContent = `bars: ${unit}` + (more > 0 && !space.grid ? `; ${more} further latents have no slider` : more > 0 ? "; the others stay as they are" : "");
   }

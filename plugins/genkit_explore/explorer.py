@@ -24,7 +24,7 @@ from genkit_explore.points import points_of
 from genkit_explore.requests import MapRequest, MoveRequest, PathRequest, point
 from genkit_explore.views import base64_of, floats, view_of
 
-NUMBERS = 2**19
+NUMBERS = 2**17
 """The largest number of numbers of a table that the page gets at once."""
 NEAR = 6
 """The number of nearest data that are shown."""

@@ -48,7 +48,7 @@ def view_of(model: Model, x: Tensor) -> View:
     names = (
         model.schema.channel_names if len(model.shape) == 2 and (model.schema.channels or model.shape[1] > 1) else ()
     )
-    return LineView(names, lines_of(x))
+    return LineView(names, "step" if len(model.shape) == 2 else "place", lines_of(x))
 
 
 def base64_of(values: bytes) -> str:
@@ -101,11 +101,12 @@ class LineView:
 
     Args:
         names: the names of the channels; (): they have none.
+        axis: what the lines go over.
         lines: some data (N, T, F), NaN where a step is not there: the page's ranges.
     """
 
-    def __init__(self, names: tuple[str, ...], lines: Tensor) -> None:
-        self.names, self.steps = names, lines.shape[1]
+    def __init__(self, names: tuple[str, ...], axis: str, lines: Tensor) -> None:
+        self.names, self.axis, self.steps = names, axis, lines.shape[1]
         flat = lines.double().flatten(0, 1).numpy()
         there = np.where(np.isnan(flat).all(0), 0.0, flat)
         self.low, self.high = np.nanmin(there, 0), np.nanmax(there, 0)
@@ -113,7 +114,7 @@ class LineView:
     def description(self) -> dict[str, Any]:
         """The channels with their ranges."""
         ranges = {"low": self.low.tolist(), "high": self.high.tolist()}
-        return {"kind": "lines", "steps": self.steps, "names": list(self.names), **ranges}
+        return {"kind": "lines", "steps": self.steps, "axis": self.axis, "names": list(self.names), **ranges}
 
     def packed(self, x: Tensor) -> bytes:
         """Data (N, *shape) as float32 (N, T, F)."""
