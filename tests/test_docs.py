@@ -119,6 +119,18 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
         assert (tmp_path / name).stat().st_size > 0, name
 
 
+@pytest.mark.slow
+def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each command, with one epoch; of one that serves until Ctrl-C, its options."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    for command in commands("docs/explorer.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else [] if "--static" in command else ["--help"]
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (tmp_path / "space.html").stat().st_size < 300_000
+
+
 @pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)
 def test_the_configs_of_the_page_on_mnist_are_valid(command):
     changes = [word for word in command[3 : command.index("--out")] if word != "data=mnist"]
