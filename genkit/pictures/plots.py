@@ -284,8 +284,8 @@ def save(figure: Figure, path: Path, cut: bool = False) -> Path:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    form, same = path.suffix.removeprefix("."), {"svg.hashsalt": "genkit"}
-    with atomic.replacing(path) as temporary, warnings.catch_warnings(), rc_context(same):
+    form = path.suffix.removeprefix(".")
+    with atomic.replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": "genkit"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as an empty box
         figure.savefig(temporary, format=form, bbox_inches="tight" if cut else None, metadata=FORMATS[path.suffix])
     return path

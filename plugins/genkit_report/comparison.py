@@ -87,6 +87,7 @@ def text(compared: Compared, path: Path) -> str:
         floor=compared.comparison.floor.count,
         features=compared.comparison.features,
         legend=LEGEND,
+        likelihoods=sorted({model.config.likelihood.name for model in models if model.config is not None}),
         own_units=[(entry.name, entry.evaluation.own_units) for entry in entries if entry.evaluation.own_units],
         has_transforms=any(len(model.transforms) for model in models),
         charts=charts,
@@ -137,13 +138,15 @@ def _flat(values: Any, above: str = "") -> Iterable[tuple[str, str]]:
 def _rows(compared: Compared) -> Iterable[Row]:
     """The figures that a model has, each with the values of all and of the floor."""
     columns = [_figures(entry, compared) for entry in compared.comparison.entries]
+    likelihoods = {model.config.likelihood.name for model in compared.models if model.config is not None}
     floor = {each.key: each for each in figures({"samples": asdict(compared.comparison.floor)}, Entry)}
     for key, about in (descriptions(Entry) | of_metrics(compared.metrics)).items():
         values = [column[key].value for column in columns if key in column]
         if not values and key not in floor:
             continue
+        is_ranked = len(values) > 1 and not (about.of_density and len(likelihoods) > 1)
         choice = {"higher": max, "lower": min, None: None}[about.better]
-        best = choice(values) if choice is not None and len(values) > 1 else None
+        best = choice(values) if choice is not None and is_ranked else None
         cells = [_cell(column.get(key), best) for column in columns]
         yield Row(about, [*cells, _cell(floor.get(key), None)])
 
