@@ -141,7 +141,7 @@ def _introduce(directory: SweepDirectory, plan: Plan, trials: Trials, jobs: int)
         error=True,
     )
     if plan.threads is not None:
-        what = f"each computes on {plan.threads} {'thread' if plan.threads == 1 else 'threads'}, whatever --jobs"
+        what = f"each on {plan.threads} {'thread' if plan.threads == 1 else 'threads'}, whatever --jobs is"
         say(f"{what}: other numbers add up in another order", error=True)
 
 
