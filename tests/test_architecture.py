@@ -157,7 +157,7 @@ interfaces
 speed
 parallel
 settings pages
-files
+files examples
 errors activations
 text
 """

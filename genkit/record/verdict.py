@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from genkit.evaluation.figures import Evaluation
-from genkit.record.diagnosis import RULES, Note, Signals, diagnose
+from genkit.record.diagnosis import RULES, Note, diagnose
+from genkit.record.signals import Signals
 
 
 class Verdict(NamedTuple):

@@ -16,10 +16,11 @@ from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
 from genkit.files import strict_json
 from genkit.model.model import Model
-from genkit.record.diagnosis import Note, Signals
+from genkit.record.diagnosis import Note
 from genkit.record.diagnosis import diagnose as notes_of
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.signals import Signals
 from genkit.record.verdict import Verdict, verdict
 from genkit.registry.provenance import PluginRecord
 from genkit.sharing import hub, weights

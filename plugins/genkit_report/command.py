@@ -45,8 +45,10 @@ def _formats(figures: str) -> list[str]:
     suffixes = [f".{word.strip().lower().removeprefix('.')}" for word in figures.split(",") if word.strip()]
     for suffix in suffixes:
         if suffix not in plots.FORMATS:
-            known = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
-            raise RunError(f"--figures {figures}: no format is called '{suffix.removeprefix('.')}'; choose of {known}")
+            choices = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
+            raise RunError(
+                f"--figures {figures}: no format is called '{suffix.removeprefix('.')}'; choose of {choices}"
+            )
     return list(dict.fromkeys(suffixes))
 
 

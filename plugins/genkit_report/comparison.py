@@ -18,9 +18,9 @@ from genkit.pages import page
 from genkit.pages.charts import Chart, Line, number
 from genkit.pages.images import Picture, picture, picture_of
 from genkit.pictures import plots
-from genkit.record.diagnosis import Signals
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.signals import Signals
 from genkit.record.verdict import Verdict, verdict
 from genkit.runs.comparison import Compared, Entry
 from genkit.runs.comparison_page import NO_LATENTS, rebuilt, sampled
