@@ -395,7 +395,6 @@ SHORTER |= {"loss.kl.weight=0.5,1": "loss.kl.weight=1", "20": "2"}
 @pytest.mark.slow
 def test_the_page_of_sweeps_works_in_its_order(tmp_path, environment, process):
     """Each command, with fewer and shorter runs."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for command in commands("docs/sweeps.md"):
         words = [SHORTER.get(word, word) for word in command]
         if "--search" not in words or find_spec("optuna") is not None:
