@@ -410,6 +410,32 @@ STAND_INS = {  # for what would need a network, or change the environment that t
 }
 
 
+SHORTER = {
+    "training.epochs=50": "training.epochs=1",
+    "sampler.latent=2,8,32": "sampler.latent=2,8",
+    "seed=0..4": "seed=0",
+}
+SHORTER |= {"loss.kl.weight=0.5,1": "loss.kl.weight=1", "20": "2"}
+
+
+@pytest.mark.slow
+def test_the_page_of_sweeps_works_in_its_order(tmp_path, environment, process):
+    """Each command, with fewer and shorter runs."""
+    for command in commands("docs/sweeps.md"):
+        words = [SHORTER.get(word, word) for word in command]
+        if "--search" not in words or find_spec("optuna") is not None:
+            done = process(*words, cwd=tmp_path, env=environment)
+            assert done.returncode == 0, (command, done.stderr)
+            assert done.stdout.splitlines()[-1] in ("sweeps/vae-digits", "sweeps/search")
+    files = re.findall(
+        r"`([\w-]+\.[a-z]+)`", "".join(re.findall(r"^\| `.*", (ROOT / "docs/sweeps.md").read_text(), re.M))
+    )
+    assert len(files) == 8
+    assert [name for name in files if not (tmp_path / "sweeps" / "vae-digits" / name).is_file()] == []
+    histories = sorted((tmp_path / "sweeps").glob("vae-digits/runs/*/metrics.jsonl"))
+    assert [len(path.read_text().splitlines()) for path in histories] == [1, 1]
+
+
 def typed(command, process, folder, environment):
     """What a shell does with a line: NAME=VALUE before a command that is ours, and all else as it is."""
     variables, words = {}, shlex.split(command)
