@@ -50,9 +50,7 @@ def _formats(figures: str) -> list[str]:
     for suffix in suffixes:
         if suffix not in plots.FORMATS:
             formats = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
-            raise RunError(
-                f"--figures {figures}: no format '{suffix.removeprefix('.')}'; choose of {formats}"
-            )
+            raise RunError(f"--figures {figures}: no format '{suffix.removeprefix('.')}'; choose of {formats}")
     return list(dict.fromkeys(suffixes))
 
 
