@@ -17,6 +17,7 @@ from genkit.sharing.facts import Facts, gather
 from genkit_report import FILE
 from genkit_report.run_page import text
 
+SUFFIXES = (".html", ".htm")
 FIGURES = "figures"
 """The folder of the pictures, beside the page."""
 
@@ -37,6 +38,8 @@ def report_command(
     directory = RunDirectory.open(run)
     facts = gather(run)
     path = out or directory.path / FILE
+    if path.suffix not in SUFFIXES:
+        raise RunError(f"--out {path}: the page is a .html; call it {path.with_suffix('.html').name}")
     with output_file(path) as temporary:
         temporary.write_text(text(facts, directory, facts.verdict()), encoding="utf-8")
     if formats:
