@@ -52,10 +52,9 @@ def runs_of(context: typer.Context, runs: list[str]) -> list[str]:
 
 
 def _say_taken(context: typer.Context, what: str, path: Path) -> None:
-    from genkit.cli.app import say
     from genkit.examples import folder
 
     if context.params.get("quiet"):
         return
     of_genkit = path.parent == folder() and not path.is_relative_to(Path.cwd())
-    say(f"{what}: {f'the example {path.stem} of genkit' if of_genkit else printable(path)}", error=True)
+    typer.echo(f"{what}: {f'the example {path.stem} of genkit' if of_genkit else printable(path)}", err=True)

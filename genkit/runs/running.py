@@ -80,8 +80,7 @@ def run(
         raise _all_of(error, run_config, partial(placed_lines, source=source, overrides=overrides)) from None
     with contextlib.ExitStack() as stack:
         messages, threads = stack.enter_context(joined(run_config, device, since, model))
-        place = None if out is None else Path(out)
-        origin = origin_from(source, overrides, run_config)
+        place, origin = None if out is None else Path(out), origin_from(source, overrides, run_config)
         directory = stack.enter_context(shared_directory(run_config, place, messages, origin))
         if trained is not None and group.is_leader():
             atomic.write_text(directory.init, strict_json.dumps(trained) + "\n")

@@ -64,8 +64,8 @@ def _writer(out: Path) -> Callable[[Compared, Path], object]:
         return draw
     formats = extensions.formats()
     if out.suffix not in formats:
-        known = " or ".join([".png", *formats])
-        fail(f"--out {out}: the page is a {known}; call it {out.with_suffix('.png').name}")
+        suffixes = " or ".join([".png", *formats])
+        fail(f"--out {out}: the page is a {suffixes}; call it {out.with_suffix('.png').name}")
     command = formats[out.suffix]
     function = extensions.load(command)
 

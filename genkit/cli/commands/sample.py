@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,15 +52,22 @@ def sample(
     from genkit.sharing import weights
 
     if out is not None:
-        outputs.check_out(out, [".png"])
-        if grid and out.suffix != ".png":
-            fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
+        _check_out(out, grid)
     model = weights.load(run)
     out = outputs.new_file("samples", model) if out is None else out
     values = side_data(model, side or (), n)
     torch.manual_seed(seed)
     outputs.write_samples(out, model, n, noise, values)
     say(out)
+
+
+def _check_out(out: Path, grid: bool) -> None:
+    """Refuse a file that the command does not write."""
+    from genkit.cli import outputs
+
+    outputs.check_out(out, [".png"])
+    if grid and out.suffix != ".png":
+        fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
 
 
 def side_data(model: Model, texts: Sequence[str], n: int) -> dict[str, Tensor]:
