@@ -191,9 +191,10 @@ def _say_how_to_go_on(run: Run | None) -> None:
 
 
 def print_files(directory: RunDirectory, quiet: bool = False) -> None:
-    """Print a finished run's directory on stdout, and before it the paths of its pictures and weights on stderr."""
+    """Print a finished run's directory on stdout, and before it its pictures, weights and pages on stderr."""
     if not group.is_leader():
         return
     if not quiet:
-        say(f"pictures: {directory.pictures}", f"weights: {directory.model}", error=True)
+        pages = [f"page: {page}" for page in sorted(directory.path.glob("*.html"))]
+        say(f"pictures: {directory.pictures}", f"weights: {directory.model}", *pages, error=True)
     say(directory.path)

@@ -52,9 +52,9 @@ def runs_of(context: typer.Context, runs: list[str]) -> list[str]:
 
 
 def _say_taken(context: typer.Context, what: str, path: Path) -> None:
-    from genkit.examples import folder
+    from genkit.examples import spelling
 
     if context.params.get("quiet"):
         return
-    of_genkit = path.parent == folder() and not path.is_relative_to(Path.cwd())
-    typer.echo(f"{what}: {f'the example {path.stem} of genkit' if of_genkit else printable(path)}", err=True)
+    name = spelling(path)
+    typer.echo(f"{what}: {printable(path) if name == str(path) else f'the example {name} of genkit'}", err=True)
