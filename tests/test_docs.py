@@ -86,7 +86,11 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
         short = ["training.epochs=1"] if command[1] == "run" else []
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"vae-digits", "vae-digits-2", "vae-digits-3"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {
+        "vae-digits",
+        "vae-digits-latent8-kl.weight0.5-seed1",
+        "vae-digits-kl.weight-linear-free_bits0.1",
+    }
     for name in ("z.csv", "rebuilt.png", "samples.png"):
         assert (tmp_path / name).stat().st_size > 0
     code = next(block for block in blocks("python") if "genkit.run(" in block)
@@ -104,6 +108,7 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
     for command in commands(f"docs/{page}.md"):
         words = [word for word in command if "epochs" not in word and word != "data=mnist"]
         short = ["training.epochs=1", "data.size=8"] if command[1] == "run" else []
+        short += [f"name={Path(words[2]).stem}"] if short and "name=" not in " ".join(words) else []
         done = process(*words, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
     for code in blocks("python", f"docs/{page}.md"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -177,6 +178,13 @@ def write_or_print(text: str, path: Path | None) -> None:
     with output_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     say(path)
+
+
+def new_file(stem: str, model: Model) -> Path:
+    """A file in the working directory that is not there yet: a picture, or a table for the rows of one."""
+    suffix = ".csv" if model.schema.columns else ".png"
+    names = (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}" for number in itertools.count(1))
+    return next(path for path in map(Path, names) if not path.exists() and not path.is_symlink())
 
 
 def check_out(path: Path, suffixes: Iterable[str] = ()) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from genkit.errors import GenkitWarning, RunError
+
+try:
+    from fcntl import LOCK_NB, LOCK_SH, flock
+except ImportError:  # Windows
+    flock = None  # type: ignore[assignment]
 
 NAME = ".lock"
 
@@ -44,6 +51,39 @@ def locked(folder: Path) -> Iterator[None]:
         if lock.is_locked:
             path.unlink(missing_ok=True)
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder now; the lock of a process that was killed is held by nobody.
+
+    Nothing is written, and a process that takes the lock meanwhile gets it, but for the moment of the question where
+    the file of the lock was left behind by another machine.
+    """
+    path = folder / NAME
+    if not path.is_file() or _is_dead(_holder(path)):
+        return False
+    if flock is None:  # there the system refuses to remove a file that is open
+        return True
+    try:
+        with path.open("rb") as stream:
+            flock(stream, LOCK_SH | LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EACCES)
+    return False
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether the holder is a process of this machine that is no more."""
+    words = re.fullmatch(r"process ([0-9]{1,9}) on (.*)", holder)
+    if words is None or words[2] != platform.node() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is another user's
+        return False
+    return False
 
 
 def _holder(path: Path) -> str:

@@ -56,28 +56,35 @@ SERIES = "each channel: data, and as many draws from p(x|z) for z from the prior
 MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
 TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
 
+FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""The formats of pictures by their suffixes, with what is left out of their metadata."""
+
 OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals", "pairs", "genes", "series")
 """The pictures of data that the model gives."""
 OF_VALUES = ("reconstructions", "samples", "manifold", "traversals", "filters")
 """The pictures of data as images or curves, which rows of a table are not."""
 
 
-def draw_all(model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path) -> list[Path]:
-    """Write every picture that suits this model and these data; returns the files.
+def draw_all(
+    model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path, formats: Sequence[str] = (".png",)
+) -> list[Path]:
+    """Write every picture that suits this model and these data, in each of the FORMATS asked for; returns the files.
 
     Warns (GenkitWarning) of each picture that cannot be drawn or written, and draws the others. An older picture in its
     place, which would be of other weights, is removed.
     """
     written = []
     for name, draw in _pictures(model, data, history).items():
-        path = folder / f"{name}.png"
+        paths = [folder / f"{name}{suffix}" for suffix in formats]
         try:
-            written.append(save(draw(), path))
+            figure = draw()
+            written += [save(figure, path) for path in paths]
         except Exception as error:
             reason = str(error) if isinstance(error, GenkitError) else in_a_line(error)
             warnings.warn(f"picture '{name}' could not be drawn: {reason}", GenkitWarning, stacklevel=2)
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
     return written
 
 
@@ -259,15 +266,26 @@ def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]
 
 
 def save(figure: Figure, path: Path, cut: bool = False) -> Path:
-    """Write a figure as a .png, whole or not at all; with `cut`, without empty margins. Raises RunError on failure.
+    """Write a figure in the format of the path's suffix, one of FORMATS, whole or not at all.
 
-    Text is drawn as it is: dollars around a part of a name make no formula of it.
+    Text is drawn as it is: dollars around a part of a name make no formula of it. Two figures that are the same give
+    the same file: it holds no date.
+
+    Args:
+        figure: the figure.
+        path: the file.
+        cut: whether empty margins are left out.
+
+    Raises:
+        RunError: the file cannot be written.
     """
+    from matplotlib import rc_context
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    with atomic.replacing(path) as temporary, warnings.catch_warnings():
+    form = path.suffix.removeprefix(".")
+    with atomic.replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": "genkit"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as an empty box
-        figure.savefig(temporary, format="png", bbox_inches="tight" if cut else None)
+        figure.savefig(temporary, format=form, bbox_inches="tight" if cut else None, metadata=FORMATS[path.suffix])
     return path

@@ -15,6 +15,7 @@ from genkit.model.building import build
 from genkit.parallel import group, normalization
 from genkit.record.run import Run
 from genkit.record.scores import Progress
+from genkit.record.state import failure_recorded
 from genkit.registry.provenance import explained
 from genkit.runs.events import Events
 from genkit.runs.finishing import finish
@@ -39,6 +40,7 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
         until: whole epochs and further steps after which training is left; None: it goes to its end.
     """
     run.model.to(device)
+    run.model.path = str(run.directory.path.absolute())
     run.data = run.data.to(device)
     group.take_from_leader(run.model.state_dict().values())
     normalization.share_normalization(run.model)
@@ -57,7 +59,7 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
     run.history = run.directory.cut_history(done)
     events = Events(run, listeners)
     session.trainer.stops.append(events.should_stop)
-    with own_random_state():
+    with failure_recorded(run.directory), own_random_state():
         try:
             events.begin()
             whole = session.train(first, events)

@@ -17,6 +17,7 @@ from genkit.model.model import Model
 from genkit.parallel import group
 from genkit.parallel.cores import Usage
 from genkit.record.directory import RunDirectory
+from genkit.record.origin import Origin, claim
 from genkit.registry.provenance import plugins_of
 from genkit.runs.opening import begin, job_of, unfinished_directory
 from genkit.runs.threads import Threads, choose, computing_on, recorded_in
@@ -89,7 +90,9 @@ def _check_same(run_config: RunConfig, model: Model, messages: group.Messages) -
 
 
 @contextlib.contextmanager
-def shared_directory(run_config: RunConfig, out: Path | None, messages: group.Messages) -> Iterator[RunDirectory]:
+def shared_directory(
+    run_config: RunConfig, out: Path | None, messages: group.Messages, origin: Origin | None = None
+) -> Iterator[RunDirectory]:
     """A new directory for a run, which the leading process locks; the run's earlier one where torchrun starts it again.
 
     Raises:
@@ -107,7 +110,7 @@ def shared_directory(run_config: RunConfig, out: Path | None, messages: group.Me
     if not group.is_leader():
         yield RunDirectory(Path(messages.broadcast_text("directory", None)))
         return
-    with _locked_directory(run_config, out, earlier) as directory:
+    with _locked_directory(run_config, out, earlier, origin) as directory:
         messages.broadcast_text("directory", str(directory.path))
         yield directory
 
@@ -119,10 +122,12 @@ def _earlier(run_config: RunConfig, out: Path | None, again: bool) -> RunDirecto
 
 
 @contextlib.contextmanager
-def _locked_directory(run_config: RunConfig, out: Path | None, earlier: RunDirectory | None) -> Iterator[RunDirectory]:
-    directory = earlier or RunDirectory.claim(run_config.name, out)
+def _locked_directory(
+    run_config: RunConfig, out: Path | None, earlier: RunDirectory | None, origin: Origin | None
+) -> Iterator[RunDirectory]:
+    directory = earlier or claim(run_config, out, origin)
     with locked(directory.path):
         if earlier is None:
             directory.check_empty()
-            begin(directory, run_config)
+            begin(directory, run_config, origin)
         yield directory

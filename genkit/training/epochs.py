@@ -14,7 +14,8 @@ from genkit.data.dataset import Batch, Dataset
 from genkit.errors import TrainingError
 from genkit.interfaces import Follower
 from genkit.parallel.group import count
-from genkit.record.scores import EpochRecord, Figures, Progress, Total
+from genkit.record.scores import EpochRecord, Progress
+from genkit.record.totals import Figures, Total
 from genkit.training.finite import Fleeting, Inspector, NotFiniteError, bad_parameters, figures_of, not_finite
 from genkit.training.guards import check_epoch, check_finite
 from genkit.training.seeds import random_state, seed_everything, set_random_state

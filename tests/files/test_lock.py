@@ -8,7 +8,7 @@ import pytest
 
 from genkit.errors import GenkitWarning, RunError
 from genkit.files import lock
-from genkit.files.lock import locked
+from genkit.files.lock import is_locked, locked
 
 
 def test_the_second_is_refused_and_told_who_writes(tmp_path):
@@ -59,4 +59,14 @@ def test_a_lock_holds_where_its_file_cannot_name_the_holder(tmp_path, monkeypatc
     monkeypatch.setattr(Path, "write_text", full)
     with locked(tmp_path), pytest.raises(RunError, match="another process writes there now"), locked(tmp_path):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_locked_while_a_process_holds_it_and_asking_changes_nothing(tmp_path):
+    assert not is_locked(tmp_path)
+    with locked(tmp_path):
+        text = (tmp_path / lock.NAME).read_text()
+        assert is_locked(tmp_path)
+        assert (tmp_path / lock.NAME).read_text() == text
+    assert not is_locked(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from genkit.config import RunConfig
 from genkit.errors import ComponentError
 from genkit.interfaces import Forward, Latent
 from genkit.model.building import build
-from genkit.record.scores import Total
+from genkit.record.totals import Total
 from genkit.runs.opening import as_config
 from genkit.training.objective import objective
 from genkit.training.trainer import Trainer
