@@ -100,9 +100,7 @@ def test_a_fault_of_the_model_is_named_with_the_options_that_have_it(digits, mon
         return Report(errors=["the likelihood does not fit"] if config.likelihood.name == "poisson" else [])
 
     monkeypatch.setattr(checking, "report_on", report)
-    with pytest.raises(
-        ConfigError, match="^likelihood=poisson seed=0: the likelihood does not fit\nnothing was trained$"
-    ):
+    with pytest.raises(ConfigError, match="does not fit") as error:
         check_all(digits, grid(axes_of(["likelihood=bernoulli,poisson", "seed=0..2"])))
     assert error.value.args[0] == "likelihood=poisson seed=0: the likelihood does not fit"
     assert checked == [("bernoulli", 0, False), ("poisson", 0, False)]  # a seed changes no shape
