@@ -46,9 +46,10 @@ def interpolate(
     """Write a decoded path between two data in latent space: an array, or a picture (.png, .svg, .pdf)."""
     from genkit.cli import outputs
     from genkit.data.identity import places_of
+    from genkit.pictures.saving import FORMATS
 
     if out is not None:
-        outputs.check_out(out, outputs.FORMATS)
+        outputs.check_out(out, FORMATS)
     ends = [word for word in data or () if "=" not in word]
     if len(ends) not in (0, 2):
         fail(f"{' '.join(ends)}: a path has two ends; name both, such as `genkit interpolate {run} 0 7`")
@@ -58,7 +59,7 @@ def interpolate(
         say(f"from datum {first} to datum {last} of the {split} split, for {' and '.join(ends)}", error=True)
     path = _path(model, dataset.split(split), split, (first, last), steps)
     out = outputs.new_file("interpolation", model) if out is None else out
-    if out.suffix in outputs.FORMATS:
+    if out.suffix in FORMATS:
         names = [_name(dataset.split(split), place, dataset.classes) for place in (first, last)]
         outputs.write_row(out, path, model.limits, f"from {names[0]} to {names[1]} of the {split} split", names)
     elif not outputs.write_table(out, model, path):
