@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import typer
 
+from genkit.cli.sentences import sentence
+
 GROUP = "genkit.commands"
 COMPARISONS = "genkit.comparisons"
 LABELS = {GROUP: "command", COMPARISONS: "format of comparisons"}
@@ -87,7 +89,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     added = {command.name for command in app.registered_commands}
     for command in commands(own):
         if not command.problem and command.entry.name not in added:
-            text = f"A command of {command.distribution}."
+            text = sentence(command.entry.module, command.entry.attr) or f"A command of {command.distribution}."
             app.command(command.entry.name, help=text, rich_help_panel=panel, context_settings=anything)(
                 _calling(command)
             )
