@@ -42,6 +42,7 @@ from .parallel.draws import (
 )
 from .record.outputs import output_file as output_file
 from .record.run import Run as Run
+from .record.run_names import run_path as run_path
 from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register
 from .runs.calling import build as build, resume as resume, run as run
