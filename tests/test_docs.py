@@ -132,6 +132,22 @@ def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, proc
     assert (tmp_path / "space.html").stat().st_size < 300_000
 
 
+@pytest.mark.slow
+def test_the_page_on_python_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each block of Python in a process of its own, and the command between them."""
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    printed = []
+    for language, block in re.findall(r"```(python|console)\n(.*?)```", text, re.DOTALL):
+        words = ["python", "-W", "error", "-c", block] if language == "python" else shlex.split(block)
+        done = process(*words, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout.splitlines()
+    assert printed[0].startswith("Run('small-vae', 2 of 2 epochs, elbo=-")
+    assert printed[1] == "MLPEncoder.Config(hidden=(64,))"
+    assert printed[-1] == "(3, 1, 8, 8)"
+
+
 @pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)
 def test_the_configs_of_the_page_on_mnist_are_valid(command):
     changes = [word for word in command[3 : command.index("--out")] if word != "data=mnist"]
