@@ -23,10 +23,7 @@ FIGURES = "figures"
 
 def report_command(
     run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN", help="A finished run: its directory, its name in runs/, or `last`.", callback=run_path
-        ),
+        Path, typer.Argument(metavar="RUN", help="A finished run: its directory, its name in runs/, or `last`.")
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write; by default report.html in RUN.")] = None,
     figures: Annotated[
@@ -36,6 +33,7 @@ def report_command(
 ) -> None:
     """Write the report of a run: one page in HTML that works offline. Several runs: genkit compare A B --out x.html."""
     formats = _formats(figures)
+    run = run_path(run)
     directory = RunDirectory.open(run)
     facts = gather(run)
     path = out or directory.path / FILE
