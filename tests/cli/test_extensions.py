@@ -87,8 +87,8 @@ def test_its_errors_are_one_message(with_plugin):
 
 def test_it_takes_no_command_of_genkit_and_can_be_left_out(with_plugin):
     assert "it does not work" not in with_plugin("run").stderr
-    assert "No such command 'tell'" in with_plugin("tell", "Ann", plugins="none").stderr
-    assert "No such command 'tell'" in with_plugin("tell", "Ann", plugins="-told-plugin").stderr
+    assert "there is no command 'tell'" in with_plugin("tell", "Ann", plugins="none").stderr
+    assert "there is no command 'tell'" in with_plugin("tell", "Ann", plugins="-told-plugin").stderr
 
 
 def test_one_that_breaks_is_one_line_with_its_place(with_plugin):
