@@ -85,13 +85,13 @@
       button("+", "Zoom in", () => this.zoom(0.5));
       button("−", "Zoom out", () => this.zoom(2));
       this.all = button("All", "Show all", () => this.window(0, this.x.length - 1));
-      this.logButton = button("Log", "Logarithmic scale", () => this.toggleLog());
+      this.logButton = button("Log", "Log scale", () => this.toggleLog());
       this.logButton.setAttribute("aria-pressed", "false");
       this.range = make("span", { class: "range" }, tools);
       const values = this.lines.flatMap((line) => line.y).filter((value) => value !== null);
       if (!values.length || Math.min(...values) <= 0) {
         this.logButton.disabled = true;
-        this.logButton.title = "A logarithmic scale needs values above 0";
+        this.logButton.title = "A log scale needs values above 0";
       }
     }
 

@@ -11,6 +11,7 @@ from genkit.errors import RunError
 from genkit.pictures import plots
 from genkit.record.directory import RunDirectory
 from genkit.record.outputs import output_file
+from genkit.record.run_names import run_path
 from genkit.runs.opening import reopen
 from genkit.sharing.facts import Facts, gather
 from genkit_report import FILE
@@ -21,7 +22,9 @@ FIGURES = "figures"
 
 
 def report_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A finished run: its directory, its name in runs/, or `last`.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write; by default report.html in RUN.")] = None,
     figures: Annotated[
         str,
@@ -30,6 +33,7 @@ def report_command(
 ) -> None:
     """Write the report of a run: one page in HTML that works offline. Several runs: genkit compare A B --out x.html."""
     formats = _formats(figures)
+    run = run_path(run)
     directory = RunDirectory.open(run)
     facts = gather(run)
     path = out or directory.path / FILE

@@ -421,7 +421,7 @@ def test_compare_takes_other_data_for_all(cli, trained, of_other_data):
 def test_compare_writes_a_png_or_nothing(cli, trained, tmp_path):
     for name in ("page.pdf", "page", "page.npz"):
         message = one_message(cli("compare", trained["gan"].directory.path, "--out", name))
-        assert f"--out {name}: the page is a .png; call it page.png" in message
+        assert f"--out {name}: the page is a .png or .html; call it page.png" in message
     assert list(tmp_path.iterdir()) == []
 
 
