@@ -101,6 +101,7 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["systems", "conditions", "reports"])
+@pytest.mark.parametrize("page", ["systems", "conditions", "python"])
 def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -117,6 +118,18 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
         assert (tmp_path / name).stat().st_size > 0, name
+
+
+@pytest.mark.slow
+def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each command, with one epoch; of one that serves until Ctrl-C, its options."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    for command in commands("docs/explorer.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else [] if "--static" in command else ["--help"]
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (tmp_path / "space.html").stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)
@@ -356,6 +369,20 @@ def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
     assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == "series,step,labels,id,value"
     names = ",".join(f"channel {place}" for place in range(12))
     assert (tmp_path / "vowels.csv").read_text().partition("\n")[0] == f"series,step,{names}"
+
+
+@pytest.mark.slow
+def test_the_page_of_the_start_works_in_its_order_and_answers_as_it_says(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in commands("docs/start.md"):
+        answer = cli(*command[1:])
+        assert answer.code == 0, (command, answer)
+    rows = re.findall(r"^\| `genkit ([^`]+)` \| (.+) \|$", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE)
+    assert len(rows) == 6
+    for words, expected in rows[:-1]:
+        answer = cli(*words.split())
+        assert answer.code == 2
+        assert expected in answer.err
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from genkit.data.dataset import Dataset
-from genkit.evaluation.descriptions import LEGEND, descriptions, figures
+from genkit.evaluation.descriptions import LEGEND, Figure, descriptions, figures
 from genkit.evaluation.evaluations import Evaluation
 from genkit.evaluation.figure_tables import Column, shown, table, texts_of
 from genkit.evaluation.metrics import descriptions as of_metrics
@@ -41,6 +41,11 @@ class Entry:
     samples: SampleQuality | None
     """The quality of the samples; None where the sampler has no prior to draw from."""
 
+    def ranked(self, metrics: Iterable[Metric.Config] = ()) -> list[Figure]:
+        """The figures of the model, those of metrics included; densities that rank no models are left out."""
+        each = [*figures(asdict(self), Entry), *figures_of_metrics(self.evaluation.metrics, metrics)]
+        return [one for one in each if self.evaluation.own_units is None or not one.about.of_density]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -67,12 +72,12 @@ class Comparison:
 
     def columns(self, metrics: Iterable[Metric.Config] = ()) -> list[Column]:
         """A column of figures for each model, and one for the floor; densities that rank no models are left out."""
-        columns = []
-        for entry in self.entries:
-            each = [*figures(asdict(entry), Entry), *figures_of_metrics(entry.evaluation.metrics, metrics)]
-            ranked = [one for one in each if entry.evaluation.own_units is None or not one.about.of_density]
-            columns.append(Column(printable(entry.name), texts_of(ranked)))
-        return [*columns, Column("floor", texts_of(figures({"samples": asdict(self.floor)}, Entry)))]
+        columns = [Column(printable(entry.name), texts_of(entry.ranked(metrics))) for entry in self.entries]
+        return [*columns, Column("floor", texts_of(self.of_floor()))]
+
+    def of_floor(self) -> list[Figure]:
+        """The figures of training data in place of samples."""
+        return figures({"samples": asdict(self.floor)}, Entry)
 
     def rows(self, metrics: Iterable[Metric.Config] = ()) -> dict[str, Description]:
         """The descriptions of the figures that some model has, by their keys."""

@@ -128,19 +128,20 @@ def test_what_names_hold_is_text(facts, finished):
     assert all(key not in ("onerror", "x") for _, attributes in hostile.elements for key in attributes)
 
 
-def test_what_is_missing_is_left_out(facts, tmp_path):
+def test_what_is_missing_is_left_out(facts, copied):
     bare = replace(facts, evaluation=None, history=(), environment=None, pictures=(), plugins=())
-    page = rendered(bare, tmp_path)
+    (copied / "local.json").unlink()
+    page = rendered(bare, copied)
     assert "No verdict: no figures of a test split" in page.text
     assert [link["href"] for link in page.all("a")] == ["#content", "#config", "#repeat", "#made"]
 
 
-def test_many_latents_are_shown_by_the_largest(facts, tmp_path):
+def test_many_latents_are_shown_by_the_largest(facts, finished):
     evaluation = {**facts.evaluation, "kl_per_latent": [0.01 * latent for latent in range(100)]}
-    page = rendered(replace(facts, evaluation=evaluation), tmp_path)
+    page = rendered(replace(facts, evaluation=evaluation), finished.directory.path)
     assert len(page.all("rect")) == run_page.BARS
     rest = sum(0.01 * latent for latent in range(100 - run_page.BARS))
-    assert f"The other 68, together {rest:.3g}" in page.text
+    assert f"The other {100 - run_page.BARS}, together {rest:.3g}" in page.text
 
 
 def test_a_picture_that_is_damaged_is_left_out_with_a_warning(cli, copied):
@@ -221,11 +222,11 @@ def titles(charts):
 
 def test_no_curve_is_drawn_twice():
     plain = records(scores(25.0, 20.0, 5.0, reconstruction=20.0, kl=5.0), scores(24, 20, 4, reconstruction=20, kl=4))
-    assert titles(curves.of_run(plain)) == ["objective ↓", "reconstruction, E[−log p(x|z)] ↓", "KL(q(z|x) ‖ p(z))"]
+    assert titles(curves.of_run(plain)) == ["objective", "reconstruction, E[−log p(x|z)] ↓", "KL(q(z|x) ‖ p(z))"]
     assert "here it is −ELBO" in curves.of_run(plain)[0].sentence
     weighted = records(scores(30.0, 20.0, 5.0, reconstruction=20.0, kl=5.0), weight=2.0)
-    assert titles(curves.of_run(weighted))[:2] == ["objective ↓", "evidence lower bound (ELBO) ↑"]
-    assert titles(curves.of_run(records(scores(3.0, judged=3.0)))) == ["objective ↓"]
+    assert titles(curves.of_run(weighted))[:2] == ["objective", "evidence lower bound (ELBO) ↑"]
+    assert titles(curves.of_run(records(scores(3.0, judged=3.0)))) == ["objective"]
     penalized = records(scores(23.0, 20.0, None, reconstruction=20.0, penalty=3.0))
     assert titles(curves.of_run(penalized))[-1] == "term penalty"
 
@@ -249,6 +250,28 @@ def test_runs_of_different_lengths_share_an_axis():
     assert [line.y[0] for line in mixed[0].lines] == [-9.0, -8.0]
     assert mixed[0].sentence.endswith("Of training data.")
     assert curves.of_several({"weights alone": ()}) == []
+
+
+def test_what_changed_is_shown_and_the_command_is_the_one_that_was_typed(facts, copied):
+    changes = [{"path": "sampler.latent", "before": 2, "after": 8}]
+    origin = {"config": "examples/x y.yaml", "overrides": ["sampler.latent=8"], "changes": changes}
+    (copied / "local.json").write_text(json.dumps({"started_in": str(copied.parent), "origin": origin}))
+    page = rendered(facts, copied)
+    assert "What changed from x y.yaml: option there in this run sampler.latent 2 8" in page.text
+    assert "genkit run 'examples/x y.yaml' sampler.latent=8" in page.text
+    origin["config"] = str(copied / "x.yaml")
+    (copied / "local.json").write_text(json.dumps({"started_in": str(copied.parent), "origin": origin}))
+    page = rendered(facts, copied)
+    assert "genkit run copied/config.yaml" in page.text
+    assert str(copied.parent) not in page.text
+
+
+def test_options_of_a_resumption_are_shown_with_their_place(facts, copied):
+    change = {"epoch": 2, "step": 5, "overrides": ["training.optimizer.lr=0.01"]}
+    (copied / "changes.json").write_text(json.dumps([change]))
+    page = rendered(facts, copied)
+    assert "after epoch 2 and 5 steps training.optimizer.lr=0.01" in page.text
+    assert "training.optimizer.lr 0.001 0.01" in page.text
 
 
 def test_a_path_that_is_elsewhere_is_not_told(copied):
