@@ -22,6 +22,7 @@ from PIL import Image
 
 import genkit
 from genkit.errors import GenkitError
+from genkit.evaluation import classifier
 from genkit.interfaces import Encoder, Latent
 from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config
@@ -100,7 +101,7 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["systems", "conditions", "reports"])
+@pytest.mark.parametrize("page", ["systems", "conditions"])
 def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -117,6 +118,36 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
         assert (tmp_path / name).stat().st_size > 0, name
+
+
+@pytest.mark.slow
+def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each command, with one epoch; of one that serves until Ctrl-C, its options."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    for command in commands("docs/explorer.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else [] if "--static" in command else ["--help"]
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (tmp_path / "space.html").stat().st_size < 300_000
+
+
+@pytest.mark.slow
+def test_the_page_of_reports_works_in_its_order(tmp_path, cli, monkeypatch):
+    """Each command, with one epoch, then the Python, in this process."""
+    monkeypatch.setattr(classifier, "STEPS", 50)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(ROOT / "examples")
+    for command in commands("docs/reports.md"):
+        words = [word for word in command[1:] if "epochs" not in word]
+        answer = cli(*words, *(["training.epochs=1"] if words[0] == "run" else []))
+        assert answer.code == 0, (command, answer.err)
+    for code in blocks("python", "docs/reports.md"):
+        exec(code, {})
+    pages = [Path("latents.html"), Path("digits.html"), *Path("runs").glob("*/report.html")]
+    assert len(pages) == 5
+    assert all(page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>") for page in pages)
 
 
 @pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)
@@ -359,6 +390,20 @@ def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
 
 
 @pytest.mark.slow
+def test_the_page_of_the_start_works_in_its_order_and_answers_as_it_says(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in commands("docs/start.md"):
+        answer = cli(*command[1:])
+        assert answer.code == 0, (command, answer)
+    rows = re.findall(r"^\| `genkit ([^`]+)` \| (.+) \|$", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE)
+    assert len(rows) == 6
+    for words, expected in rows[:-1]:
+        answer = cli(*words.split())
+        assert answer.code == 2
+        assert expected in answer.err
+
+
+@pytest.mark.slow
 def test_the_training_page_works_in_its_order(tmp_path, environment, process):
     """Each command as it is; the example ends early with weights of an epoch before."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -382,6 +427,32 @@ STAND_INS = {  # for what would need a network, or change the environment that t
     "python -m build": "python -m build --no-isolation",
     "pip uninstall --yes genkit-haar": "rm -r ../site src",
 }
+
+
+SHORTER = {
+    "training.epochs=50": "training.epochs=1",
+    "sampler.latent=2,8,32": "sampler.latent=2,8",
+    "seed=0..4": "seed=0",
+}
+SHORTER |= {"loss.kl.weight=0.5,1": "loss.kl.weight=1", "20": "2"}
+
+
+@pytest.mark.slow
+def test_the_page_of_sweeps_works_in_its_order(tmp_path, environment, process):
+    """Each command, with fewer and shorter runs."""
+    for command in commands("docs/sweeps.md"):
+        words = [SHORTER.get(word, word) for word in command]
+        if "--search" not in words or find_spec("optuna") is not None:
+            done = process(*words, cwd=tmp_path, env=environment)
+            assert done.returncode == 0, (command, done.stderr)
+            assert done.stdout.splitlines()[-1] in ("sweeps/vae-digits", "sweeps/search")
+    files = re.findall(
+        r"`([\w-]+\.[a-z]+)`", "".join(re.findall(r"^\| `.*", (ROOT / "docs/sweeps.md").read_text(), re.M))
+    )
+    assert len(files) == 8
+    assert [name for name in files if not (tmp_path / "sweeps" / "vae-digits" / name).is_file()] == []
+    histories = sorted((tmp_path / "sweeps").glob("vae-digits/runs/*/metrics.jsonl"))
+    assert [len(path.read_text().splitlines()) for path in histories] == [1, 1]
 
 
 def typed(command, process, folder, environment):

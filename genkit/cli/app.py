@@ -106,7 +106,10 @@ SplitName = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", is_eager=True, help="Print nothing on stderr but errors."),  # eager: before sources
+]
 License = Annotated[
     str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")
 ]

@@ -12,6 +12,7 @@ import typer
 
 Item = tuple[str, str]
 """A word, and the help that some shells show beside it."""
+SCAFFOLD = Path(__file__).parents[1] / "scaffold"
 CONFIGS, MODELS = (".yaml", ".yml"), (".safetensors",)
 
 
@@ -62,8 +63,14 @@ def metrics(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """The kinds of plugins that genkit writes files for."""
-    folder = Path(__file__).parents[1] / "scaffold" / "kinds"
+    folder = SCAFFOLD / "kinds"
     return [kind for kind in sorted(path.stem for path in folder.glob("*.py")) if kind.startswith(incomplete)]
+
+
+def systems(incomplete: str) -> list[str]:
+    """The systems that genkit writes first configs for."""
+    folder = SCAFFOLD / "systems"
+    return [name for name in sorted(path.stem for path in folder.glob("*.yaml")) if name.startswith(incomplete)]
 
 
 def splits(incomplete: str) -> list[str]:

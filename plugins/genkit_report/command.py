@@ -52,10 +52,8 @@ def _formats(figures: str) -> list[str]:
     suffixes = [f".{word.strip().lower().removeprefix('.')}" for word in figures.split(",") if word.strip()]
     for suffix in suffixes:
         if suffix not in plots.FORMATS:
-            choices = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
-            raise RunError(
-                f"--figures {figures}: no format is called '{suffix.removeprefix('.')}'; choose of {choices}"
-            )
+            formats = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
+            raise RunError(f"--figures {figures}: no format '{suffix.removeprefix('.')}'; choose of {formats}")
     return list(dict.fromkeys(suffixes))
 
 

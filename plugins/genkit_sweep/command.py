@@ -8,8 +8,22 @@ from typing import Annotated
 import typer
 
 
+def _source(context: typer.Context, config: Path) -> Path:
+    """The directory of a sweep as it is; else the file of a config, or of an example by its name."""
+    from genkit.cli.sources import config_of
+
+    return config if (config / "sweep.json").is_file() else config_of(context, config)
+
+
 def sweep_command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, or a sweep's directory to go on with.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A config, the name of an example, or a sweep's directory to go on with.",
+            callback=_source,
+        ),
+    ],
     options: Annotated[
         list[str] | None,
         typer.Argument(

@@ -15,7 +15,7 @@ from genkit.config import RunConfig
 from genkit.errors import ConfigError, GenkitWarning, in_a_line, place
 from genkit.files import atomic
 from genkit.runs.opening import as_config
-from genkit_sweep import checking, page, tables
+from genkit_sweep import checking, figure, page, tables
 from genkit_sweep.axes import Axis, axes_of, grid
 from genkit_sweep.directory import ROOT, Plan, Result, SweepDirectory, begin, fingerprint, reopened
 from genkit_sweep.display import Display
@@ -141,7 +141,7 @@ def _introduce(directory: SweepDirectory, plan: Plan, trials: Trials, jobs: int)
         error=True,
     )
     if plan.threads is not None:
-        what = f"each computes on {plan.threads} {'thread' if plan.threads == 1 else 'threads'}, whatever --jobs"
+        what = f"each on {plan.threads} {'thread' if plan.threads == 1 else 'threads'}, whatever --jobs is"
         say(f"{what}: other numbers add up in another order", error=True)
 
 
@@ -151,8 +151,8 @@ def _figure_text(plan: Plan, config: RunConfig) -> Callable[[Result], str]:
 
     def text(result: Result) -> str:
         value = order.value(result)
-        figure = Figure("validation", order.key, order.about)
-        return "" if value is None else f"{figure.name} {figure.text(value)}"
+        about = Figure("validation", order.key, order.about)
+        return "" if value is None else f"{about.name} {about.text(value)}"
 
     return text
 
@@ -183,6 +183,7 @@ def _conclude(directory: SweepDirectory, plan: Plan, config: RunConfig, number: 
     for name, text in texts.items():
         atomic.write_text(directory.path / name, text(results))
     try:
+        figure.write(results, directory.path)
         page.write(directory, plan, results)
     except Exception as error:
         reason = f"{in_a_line(error)}{place(error)}"

@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import html
 import re
 from html.parser import HTMLParser
 
@@ -71,3 +72,17 @@ def test_a_page_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="choose a place that can be written"):
         page.write(tmp_path / "file" / "page.html", "x")
+
+
+def test_a_package_adds_styles_and_scripts_of_its_own_by_their_hash(tmp_path, monkeypatch):
+    package = tmp_path / "page_with_assets"
+    package.mkdir()
+    for name, own in (("own.html.j2", TEMPLATE), ("own.css", ".own { color: red; }"), ("own.js", "own();")):
+        (package / name).write_text(own)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = page.render("page_with_assets", "own.html.j2", ("own.css", "own.js"), name="x", sections=[])
+    for tag, own in (("style", ".own { color: red; }"), ("script", "own();")):
+        (inner,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert inner.endswith(own)
+        assert base64.b64encode(hashlib.sha256(inner.encode()).digest()).decode() in html.unescape(text)

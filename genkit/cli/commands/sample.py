@@ -11,6 +11,8 @@ import typer
 from genkit.cli.app import USE, OutOrPicture, RunPath, Seed, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from genkit.model.model import Model
