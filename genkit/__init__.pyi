@@ -2,8 +2,8 @@
 from .config import RunConfig as RunConfig
 from .errors import ComponentError as ComponentError, DataError as DataError, GenkitError as GenkitError
 from .evaluation.estimates import Estimate as Estimate, estimate as estimate
-from .evaluation.figures import evaluate as evaluate
-from .evaluation.scoring import Scores as Scores, score as score
+from .evaluation.evaluations import Evaluation as Evaluation
+from .evaluation.scoring import Scores as Scores
 from .interfaces import (
     Augmentation as Augmentation,
     CodeSampler as CodeSampler,
@@ -31,7 +31,7 @@ from .interfaces import (
     TrainedModel as TrainedModel,
     Transform as Transform,
 )
-from .model.building import build as build, build_part as build_part
+from .model.building import build_part as build_part
 from .model.model import Model as Model
 from .parallel.draws import (
     batch_mean as batch_mean,
@@ -44,7 +44,9 @@ from .record.outputs import output_file as output_file
 from .record.run import Run as Run
 from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register
+from .runs.assembly import build as build
 from .runs.comparison import compare as compare
+from .runs.measuring import evaluate as evaluate, score as score
 from .runs.opening import reopen as reopen
 from .runs.reproduction import reproduce as reproduce
 from .runs.running import resume as resume, run as run

@@ -16,7 +16,8 @@ from genkit.interfaces.data import Step
 from genkit.settings import yaml
 from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, several
 from genkit.settings.training import Init, TrainingConfig
-from genkit.settings.yaml import Document, dotted
+from genkit.settings.tree import elsewhere
+from genkit.settings.yaml import LISTS, Document, dotted
 
 Term = Annotated[Loss.Config, ChosenByName("loss")]
 Terms = Annotated[
@@ -169,10 +170,6 @@ def parse(
     return validated(Document(source, dict(values)), look_up, overrides)
 
 
-LISTS = ("loss", "metrics")
-"""The keys at which one part stands for a list of one."""
-
-
 def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()) -> RunConfig:
     """The config of a document, with overrides applied; raises ConfigError."""
     for key in LISTS:
@@ -187,7 +184,7 @@ def validated(document: Document, look_up: LookUp, overrides: Iterable[str] = ()
     except ValidationError as error:
         details = error.errors(include_url=False)
         details.sort(key=lambda detail: document.order(tuple(detail["loc"])))
-        raise ConfigError(*dict.fromkeys(_line(document, detail) for detail in details)) from None
+        raise ConfigError(*dict.fromkeys(_line(document, detail, choices) for detail in details)) from None
 
 
 def _choices(document: Document, look_up: LookUp) -> PluginChoices:
@@ -201,7 +198,7 @@ def _choices(document: Document, look_up: LookUp) -> PluginChoices:
         raise type(error)(*(f"{document.place(('plugins',))}: {line}" for line in error.args)) from None
 
 
-def _line(document: Document, detail: Any) -> str:
+def _line(document: Document, detail: Any, choices: Choices) -> str:
     location, message = tuple(detail["loc"]), detail["msg"]
     key = location[-1] if location else ""
     if detail["type"] == "missing" and isinstance(key, int):
@@ -214,6 +211,8 @@ def _line(document: Document, detail: Any) -> str:
     else:
         place = document.place(location)
         what = dotted(location[:-1] if detail["type"] == "unknown_key" else location)
+    if detail["type"] == "unknown_key":
+        message = _with_paths(message, str(key), document, choices)
     message = (
         message.replace("Input should be", "must be")
         .replace("String should match pattern", "must match the pattern")
@@ -223,3 +222,10 @@ def _line(document: Document, detail: Any) -> str:
     if message.startswith("must be") and not isinstance(detail["input"], Mapping | list):
         message += f", not {detail['input']!r}"
     return ": ".join(part for part in (place, what, message) if part)
+
+
+def _with_paths(message: str, key: str, document: Document, choices: Choices) -> str:
+    """The answer to an unknown key: the paths of options that are called so, else its own hint if that is near."""
+    is_near = "did you mean" in message
+    paths = elsewhere(key, RunConfig, document.values, choices, exactly=is_near)
+    return f"unknown key '{key}'; did you mean {' or '.join(map(repr, paths))}?" if paths else message

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+from collections.abc import Sequence
 
 HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters: line ends, and the escapes that terminals obey
@@ -31,3 +34,31 @@ def encodable(text: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+BARS = "▁▂▃▄▅▆▇█"
+"""The characters of a sparkline, from the least value to the greatest."""
+CUT = 0.9
+"""The share of the values below the top of a sparkline: the first few of a training are far above all others."""
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Values as a line of bars of at most `width` characters: the mean of as many values each, where there are more.
+
+    Values that are not finite are left out, and those above the 90th percentile are as high as it.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    count = min(width, len(finite))
+    if count < 1:
+        return ""
+    edges = [len(finite) * place // count for place in range(count + 1)]
+    means = [math.fsum(finite[start:end]) / (end - start) for start, end in itertools.pairwise(edges)]
+    low, high = min(means), sorted(means)[max(0, math.ceil(CUT * count) - 1)]
+    return "".join(BARS[_step(value, low, high)] for value in means)
+
+
+def _step(value: float, low: float, high: float) -> int:
+    """The place of a value among the bars."""
+    if value >= high:
+        return len(BARS) - 1 if value > low else 0
+    return int((value - low) / (high - low) * len(BARS))

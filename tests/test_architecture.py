@@ -156,8 +156,8 @@ data
 interfaces
 speed
 parallel
-settings
-files
+settings pages
+files examples
 errors activations
 text
 """

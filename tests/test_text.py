@@ -1,9 +1,10 @@
+import math
 import os
 import unicodedata
 
 import pytest
 
-from genkit.text import printable
+from genkit.text import BARS, printable, sparkline
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,30 @@ def test_long_text_is_cut():
     assert printable("x" * 10, 10) == "x" * 10
     assert printable("abcdefghijk", 10) == "abcd…ghijk"
     assert printable("abcdefghijkl", 9) == "abcd…ijkl"
+
+
+def test_a_sparkline_has_a_bar_per_value_from_the_least_to_the_greatest():
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 20) == BARS
+    assert sparkline([7, 0, 7], 3) == "█▁█"
+
+
+def test_a_sparkline_of_many_values_has_the_means_of_as_many_each():
+    values = [float(number // 10) for number in range(80)]
+    assert sparkline(values, 8) == BARS
+    assert len(sparkline(values[:77], 8)) == 8
+
+
+def test_a_first_value_far_above_all_others_leaves_their_shape():
+    line = sparkline([1000.0, *(20 - number for number in range(19))], 20)
+    assert line[0] == "█"
+    assert set(line) == set(BARS)
+
+
+@pytest.mark.parametrize("values", [[3.0] * 5, [3.0], [0.1 + 0.2, 0.3]])
+def test_values_that_are_alike_are_low(values):
+    assert sparkline([values[0]] * len(values), 9) == "▁" * len(values)
+
+
+def test_a_sparkline_of_nothing_and_of_what_is_not_finite():
+    assert sparkline([], 9) == sparkline([math.nan], 9) == sparkline([1.0], 0) == ""
+    assert sparkline([math.inf, 2.0, math.nan, 1.0], 9) == "█▁"

@@ -24,7 +24,7 @@ def main() -> None:
     """
     wait_briefly()
     app = application()
-    from genkit.cli import extensions
+    from genkit.cli import extensions, guesses
     from genkit.cli.app import INTERRUPTED, PLUGINS, any_terminal, fail, say_way, warning_lines
     from genkit.errors import GenkitError
     from genkit.training.signals import end_or_remember, handled
@@ -34,7 +34,8 @@ def main() -> None:
     try:
         with warning_lines(), handled(end_or_remember):
             extensions.add_to(app, PLUGINS, sys.argv[1:])
-            app()
+            guesses.check(app, sys.argv[1:])
+            app(prog_name="genkit")
     except KeyboardInterrupt:  # before the command had begun
         raise SystemExit(INTERRUPTED) from None
     except GenkitError as error:
@@ -46,11 +47,11 @@ def main() -> None:
 def application() -> Typer:
     """The application with the commands of every module of `commands`, in the order of their panels."""
     gc.disable()  # imported objects are no garbage, and a search for garbage takes longer than the commands
-    from genkit.cli.app import PANELS, app
+    from genkit.cli.app import app, place
 
     for module in pkgutil.iter_modules(commands.__path__):
         importlib.import_module(f"{commands.__name__}.{module.name}")
     gc.freeze()
     gc.enable()
-    app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
+    app.registered_commands.sort(key=place)
     return app

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.models import CommandInfo
 
+from genkit.cli import completion, sources
 from genkit.text import printable
 from genkit.training.signals import handled
 
 app = typer.Typer(
     help="Generative models with a latent space, from one config file.",
+    epilog="First steps:\n\ngenkit run vae-digits\n\ngenkit sample last\n\ngenkit run --help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -34,20 +37,64 @@ TRACEBACK = "GENKIT_TRACEBACK"
 TRAIN, INSPECT, USE, SHARE, PLUGINS = "Train", "Inspect and compare", "Use a trained model", "Share a model", "Plugins"
 PANELS = (TRAIN, INSPECT, USE, SHARE, PLUGINS)
 """The groups of commands in the help, in order; each command names its group."""
+FIRST = ("run", "init", "examples")
+"""The commands that come first in their group; the others follow in the order of their names."""
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config of a run, a YAML file.")]
+
+def lines_to_type(*lines: str) -> str:
+    """The end of a command's help: lines to type."""
+    return "\n\n".join(["Examples:", *lines])
+
+
+def place(command: CommandInfo) -> tuple[int, int]:
+    """The place of a command in the help: that of its group, and that in it."""
+    name = command.name or getattr(command.callback, "__name__", "")
+    return PANELS.index(str(command.rich_help_panel)), (*FIRST, name).index(name)
+
+
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        help="The config of a run: a YAML file, or the name of an example, such as vae-digits.",
+        callback=sources.config_of,
+        autocompletion=completion.configs,
+    ),
+]
 RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's directory, a model.safetensors, or hf://USER/REPO.")
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run by its directory, its name in runs/, or `last`; a model.safetensors; or hf://USER/REPO.",
+        callback=sources.run_of,
+        autocompletion=completion.runs,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Options that replace the config's, such as training.epochs=5."),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Options that replace the config's, such as training.epochs=5.",
+        autocompletion=completion.assignments,
+    ),
 ]
 DataOverrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="data.KEY=VALUE", help="Options of the data that replace the run's, such as data.root=DIR."),
+    typer.Argument(
+        metavar="data.KEY=VALUE",
+        help="Options of the data that replace the run's, such as data.root=DIR.",
+        autocompletion=completion.data_assignments,
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="The file to write; its suffix determines the format.")]
+OutOrPicture = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="The file to write; its suffix determines the format; by default a new picture here, or .csv for a table.",
+        show_default=False,
+    ),
+]
 OutOrPrint = Annotated[Path | None, typer.Option("--out", help="The file to write; by default it is printed.")]
 SplitName = Annotated[
     str | None,
@@ -55,9 +102,11 @@ SplitName = Annotated[
         help="Which split of the data to take: train, validation, test or all; by default test, and all of a file that "
         "the model has not seen.",
         show_default=False,
+        autocompletion=completion.splits,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 License = Annotated[
     str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")
 ]
@@ -71,6 +120,7 @@ Metrics = Annotated[
         metavar="NAME[.KEY=VALUE]",
         help="A metric beside those of the config, such as nll, or an option of one, such as nll.draws=500; may be "
         "repeated.",
+        autocompletion=completion.metrics,
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of the draws.")]

@@ -1,14 +1,16 @@
 """Commands that plugins bring, by the entry-point group `genkit.commands`: `name = "module:function"`.
 
 They are looked for where the command line asks for the help or for a command that is not genkit's own, and imported
-when they run.
+when they run. Formats of a comparison's page are functions of the same kind, in the group `genkit.comparisons`, with
+the suffix of the file as name: `html = "module:function"`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +18,13 @@ from typing import Any, NamedTuple
 import typer
 
 GROUP = "genkit.commands"
+COMPARISONS = "genkit.comparisons"
+LABELS = {GROUP: "command", COMPARISONS: "format of comparisons"}
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 class Command(NamedTuple):
-    """A command that a plugin brings."""
+    """A command, or a format of comparisons, that a plugin brings."""
 
     distribution: str
     version: str
@@ -31,33 +35,39 @@ class Command(NamedTuple):
     @property
     def label(self) -> str:
         """The command, as messages name it."""
-        return f"command '{self.entry.name}' of {self.distribution}"
+        return f"{LABELS[self.entry.group]} '{self.entry.name}' of {self.distribution}"
 
 
-def commands(own: Sequence[str]) -> list[Command]:
-    """The commands that plugins bring, by name; those that are refused say why, for genkit's own go first."""
+def commands(own: Sequence[str], group: str = GROUP) -> list[Command]:
+    """What plugins bring in a group, by name; what is refused says why, for what is genkit's own goes first."""
     from genkit.registry.entry_points import UNKNOWN, located
     from genkit.registry.selection import VARIABLE, Selection
 
     wanted = Selection.of(os.environ.get(VARIABLE, "all"), VARIABLE)
     owners: dict[str, str] = {}
     each: list[Command] = []
-    for distribution, entry, source in sorted(located(GROUP), key=lambda one: (one.entry.name, one.distribution)):
+    for distribution, entry, source in sorted(located(group), key=lambda one: (one.entry.name, one.distribution)):
         is_shadowed = owners.get(entry.name) == distribution  # by the same distribution, earlier on the path
         if wanted.allows(distribution, entry.name) and not is_shadowed:
             version = "" if distribution == UNKNOWN else source.version
-            each.append(Command(distribution, version, entry, _refusal(entry.name, own, owners)))
+            refusal = _refusal(entry.name, LABELS[group], own, owners)
+            each.append(Command(distribution, version, entry, refusal))
             owners.setdefault(entry.name, distribution)
     return each
 
 
-def _refusal(name: str, own: Sequence[str], owners: Mapping[str, str]) -> str:
-    """Why a command cannot have a name; empty: it can."""
+def _refusal(name: str, label: str, own: Sequence[str], owners: Mapping[str, str]) -> str:
+    """Why a command or a format cannot have a name; empty: it can."""
     if not NAME.fullmatch(name):
         return "a name is of small letters, digits and '-', a letter first, at most 40"
     if name in own:
-        return "genkit has a command of that name; choose another"
-    return f"{owners[name]} has a command of that name; choose another" if name in owners else ""
+        return f"genkit has a {label} of that name; choose another"
+    return f"{owners[name]} has a {label} of that name; choose another" if name in owners else ""
+
+
+def formats() -> dict[str, Command]:
+    """The formats of a comparison's page that plugins bring, by the suffixes of their files."""
+    return {f".{each.entry.name}": each for each in commands(["png"], COMPARISONS) if not each.problem}
 
 
 def own_names(app: typer.Typer) -> list[str]:
@@ -101,26 +111,33 @@ def _calling(command: Command) -> Any:
     """A function that imports a command and calls it with the words of the command line."""
 
     def call(context: typer.Context) -> None:
-        from genkit.errors import ComponentError, GenkitError, in_a_line, place
-
         function = load(command)
         inner = typer.Typer(
             add_completion=False,
             pretty_exceptions_enable=False,
             context_settings={"help_option_names": ["-h", "--help"]},
         )
-        try:
+        with naming(command, function):
             inner.command()(function)
             inner(context.args, prog_name=f"genkit {command.entry.name}", standalone_mode=True)
-        except GenkitError:
-            raise
-        except Exception as error:
-            package = command.entry.module.partition(".")[0]
-            where = place(error, package) or _start(function)
-            reason = f"{in_a_line(error)}{where}; GENKIT_TRACEBACK=1 shows the traceback"
-            raise ComponentError(f"{command.label} fails: {reason}") from error
 
     return call
+
+
+@contextlib.contextmanager
+def naming(command: Command, function: Any) -> Iterator[None]:
+    """Raise ComponentError, with the command and the place in its code, for what fails in the block unexpectedly."""
+    from genkit.errors import ComponentError, GenkitError, in_a_line, place
+
+    try:
+        yield
+    except GenkitError:
+        raise
+    except Exception as error:
+        package = command.entry.module.partition(".")[0]
+        where = place(error, package) or _start(function)
+        reason = f"{in_a_line(error)}{where}; GENKIT_TRACEBACK=1 shows the traceback"
+        raise ComponentError(f"{command.label} fails: {reason}") from error
 
 
 def _start(function: Any) -> str:

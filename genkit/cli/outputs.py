@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,8 @@ from genkit.cli.app import say
 from genkit.data.tables import as_text, type_of
 from genkit.errors import RunError
 from genkit.files import atomic
-from genkit.pictures.saving import FORMATS, save
+from genkit.pictures.saving import FORMATS as FORMATS
+from genkit.pictures.saving import save
 from genkit.record.outputs import output_file, refuse_file_of_run
 
 if TYPE_CHECKING:
@@ -189,6 +191,13 @@ def write_or_print(text: str, path: Path | None) -> None:
     with output_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     say(path)
+
+
+def new_file(stem: str, model: Model) -> Path:
+    """A file in the working directory that is not there yet: a picture, or a table for the rows of one."""
+    suffix = ".csv" if model.schema.columns else ".png"
+    names = (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}" for number in itertools.count(1))
+    return next(path for path in map(Path, names) if not path.exists() and not path.is_symlink())
 
 
 def check_out(path: Path, suffixes: Iterable[str] = ()) -> None:

@@ -2,132 +2,142 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from genkit.cli import tables
 from genkit.cli.app import INTERRUPTED, say
+from genkit.cli.screen import Screen
 from genkit.data.assumptions import notes
 from genkit.errors import RunError
 from genkit.parallel import group
+from genkit.runs.display import Pace, Standing, duration
 from genkit.text import printable
 
 if TYPE_CHECKING:
     from genkit.evaluation.figures import Evaluation
-    from genkit.record.diagnosis import Note
     from genkit.record.directory import RunDirectory
     from genkit.record.run import Run
-    from genkit.record.scores import EpochRecord, Scores
+    from genkit.record.scores import EpochRecord
     from genkit.record.scores import Progress as EpochProgress
 
-SECONDS_BETWEEN_LINES = 2.0
+SECONDS_BETWEEN_NOTES = 0.5
 
 
-class ProgressBar:
-    """A bar with throughput, time left and the terms in nats, and a line per epoch; without a terminal only the lines.
-
-    If epochs are short, only one line every few seconds is printed; the first and the last one always are.
+class TrainingDisplay:
+    """A listener that shows a run: a display of three lines, or a line per epoch where there is no terminal.
 
     Args:
         console: the console to print on.
     """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
         self.run: Run | None = None
-        self.last_line = 0.0
-        self.said: set[str] = set()
-        """The rules of the diagnosis that have spoken."""
-        self.task: TaskID | None = None
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self.standing = Standing("", None)
+        self.pace = Pace()
+        self.started = 0.0
+        self.last_notes = -float("inf")
+        self.is_stopped = False
+        self.screen = Screen(console, self._now)
+
+    def _now(self) -> Standing:
+        """Where the training stands now, with the time left."""
+        standing, run = self.standing, self.run
+        if run is None or standing.state:
+            return standing
+        left = self.pace.left(time.monotonic(), run.epochs)
+        return replace(standing, history=tuple(run.history), left=left)
 
     def run_started(self, run: Run) -> None:
-        """Print the data, the model and the device, and start the bar."""
-        self.run = run
+        """Print the data, the model and the device, and start the display."""
+        self.run, self.started = run, time.monotonic()
         parameters = sum(parameter.numel() for parameter in run.model.parameters())
         data = ", ".join(f"{count:,} {name}" for name, count in run.data.counts().items())
-        name = printable(run.config.data.name)
-        self.console.print(f"{name}: {data}; {parameters:,} parameters on {run.model.device}")
-        self.console.print(
-            f"data are taken as: {printable('; '.join(notes(run.data)))}", highlight=False, soft_wrap=True
-        )
+        self.screen.say(f"{run.config.data.name}: {data}; {parameters:,} parameters on {run.model.device}")
+        self.screen.say(f"data are taken as: {'; '.join(notes(run.data))}")
         if run.plan is not None:
             how = "compiled" if run.plan.compiled else "not compiled"
-            self.console.print(f"steps are {how}: {printable(run.plan.reason)}", highlight=False, soft_wrap=True)
+            self.screen.say(f"steps are {how}: {run.plan.reason}")
         if run.threads is not None:
-            self.console.print(run.threads, highlight=False, soft_wrap=True)
-        if run.history:
-            self.console.print(f"going on after epoch {run.history[-1].epoch} of {run.epochs}")
-        self.bar.start()
-        self.task = self.bar.add_task("training", total=run.epochs, note="")
-        self.bar.update(self.task, completed=len(run.history))
+            self.screen.say(run.threads)
+        last = run.history[-1] if run.history else None
+        if last is not None:
+            self.screen.say(f"going on after epoch {last.epoch} of {run.epochs}")
+        self.standing = Standing(
+            run.directory.path.absolute().name,
+            run.epochs,
+            tuple(run.history),
+            0 if last is None else last.epoch,
+            None if last is None else last.train,
+            {} if last is None else last.weights,
+            latents=math.prod(run.model.sampler.latent_shape),
+        )
+        self.screen.start()
 
     def step_ended(self, run: Run, progress: EpochProgress) -> None:
-        """Move the bar."""
-        assert self.task is not None
-        note = f"{progress.examples_per_second:,.0f} examples/s  {terms(progress.scores, progress.weights)}"
-        done = progress.epoch - 1 + progress.step / progress.steps
-        description = f"epoch {progress.epoch}/{progress.epochs}"
-        self.bar.update(self.task, completed=done, description=description, note=note)
+        """Take note of the place within an epoch."""
+        self._advance(progress.epoch - 1 + progress.step / progress.steps)
+        rate = progress.examples_per_second
+        self.standing = replace(self.standing, scores=progress.scores, weights=progress.weights, rate=rate)
+
+    def _advance(self, done: float) -> None:
+        self.pace.add(time.monotonic(), done)
+        self.standing = replace(self.standing, done=done)
 
     def epoch_ended(self, run: Run, record: EpochRecord) -> None:
-        """Print the line of the epoch."""
-        assert self.task is not None
-        epochs = run.epochs
-        self.bar.update(self.task, completed=record.epoch, description=f"epoch {record.epoch}/{epochs}")
-        self._say(run.notes(during=True))
-        now = time.monotonic()
-        if record.epoch not in (1, epochs) and now - self.last_line < SECONDS_BETWEEN_LINES:
-            return
-        self.last_line = now
-        line = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  train {terms(record.train, record.weights)}"
-        if record.validation is not None:
-            line += f"  validation {record.validation.loss:.2f}"
-        rate, left = record.examples_per_second, record.seconds * (epochs - record.epoch)
-        self.console.print(f"{line}  {rate:,.0f} examples/s, {left:,.0f} s left", highlight=False, soft_wrap=True)
-        if record.epoch == epochs:
-            self.bar.update(self.task, description="figures and pictures", note="")
+        """Take note of an epoch; without a terminal print its line."""
+        self._advance(record.epoch)
+        rate = record.examples_per_second
+        self.standing = replace(self.standing, scores=record.train, weights=record.weights, rate=rate)
+        now, is_end = time.monotonic(), record.epoch == run.epochs
+        if is_end or now - self.last_notes >= SECONDS_BETWEEN_NOTES:
+            self.last_notes = now
+            self.screen.say_notes(run.notes(during=True))
+        self._print_line(run, record, always=is_end or record.epoch == 1)
+        if is_end:
+            self.standing = replace(self.standing, history=tuple(run.history), state="figures and pictures")
+
+    def _print_line(self, run: Run, record: EpochRecord, always: bool) -> None:
+        left = self.pace.left(time.monotonic(), run.epochs)
+        if left is None:  # there is one report so far
+            left = record.seconds * (run.epochs - record.epoch)
+        self.screen.line(replace(self.standing, history=(record,), done=record.epoch - 1, left=left), always)
 
     def run_ended(self, run: Run) -> None:
         """Print the figures of the test split, and the last epoch where training ended early."""
+        self._stop(f"in {duration(time.monotonic() - self.started)}")
         done, epochs = run.history[-1].epoch, run.epochs
         if done < epochs:
-            self.console.print(f"training was ended after epoch {done} of {epochs}", highlight=False)
+            self.screen.say(f"training was ended after epoch {done} of {epochs}")
         if run.kept is not None:
-            self.console.print(f"the weights are those of epoch {run.kept}, the best on the validation data")
+            self.screen.say(f"the weights are those of epoch {run.kept}, the best on the validation data")
         test = run.evaluation
         if test is not None and test.reconstruction is not None:
             figures = f"reconstruction {test.reconstruction:.2f}"
             if test.elbo is not None:
                 figures = f"ELBO {test.elbo:.2f} = −({figures} + KL {test.kl:.2f})"
-            self.console.print(f"test: {figures} nats per datum{units(test)}", highlight=False, soft_wrap=True)
-        self._say(run.notes())
-
-    def _say(self, notes: list[Note]) -> None:
-        """Print the notes of rules that have not spoken yet."""
-        for note in notes:
-            if note.rule not in self.said:
-                self.console.print(tables.note_line(note), highlight=False, soft_wrap=True)
-        self.said |= {note.rule for note in notes}
+            self.screen.say(f"test: {figures} nats per datum{units(test)}")
+        self.screen.say_notes(run.notes())
 
     def run_stopped(self, run: Run) -> None:
-        """Remove the bar."""
-        self.bar.stop()
+        """End the display."""
+        self._stop("stopped")
+
+    def _stop(self, state: str) -> None:
+        """Let the display stand as it is, with a state in place of the time left."""
+        if self.run is not None and not self.is_stopped:
+            self.is_stopped = True
+            self.standing = replace(self.standing, history=tuple(self.run.history), state=state)
+            self.screen.stop()
 
 
 def units(test: Evaluation) -> str:
@@ -140,20 +150,21 @@ def units(test: Evaluation) -> str:
     return f", in the data's own units; in the model's, as in training, the reconstruction is {model:.2f}"
 
 
-def terms(scores: Scores, weights: dict[str, float]) -> str:
-    """The terms as text, in nats per datum: `loss 92.65 (reconstruction 80.10 + 0.5 × kl 25.10)`."""
-    factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
-    parts = " + ".join(f"{factors[name]}{name} {value:.2f}" for name, value in scores.terms.items())
-    critics = "".join(f", critic of {name} {value:.2f}" for name, value in scores.critics.items())
-    return printable(f"loss {scores.loss:.2f} ({parts}{critics})")
-
-
 @contextmanager
-def following() -> Iterator[ProgressBar]:
-    """A progress bar for a run inside the block; after a signal or a full disk, a message says how to go on."""
-    progress = ProgressBar(tables.console(highlight=True, quiet=not group.is_leader()))
+def following(quiet: bool = False) -> Iterator[TrainingDisplay]:
+    """A display of a run inside the block; after a signal or a full disk, a message says how to go on.
+
+    What plugins print on stdout meanwhile goes to stderr: stdout is for the run's directory.
+
+    Args:
+        quiet: whether nothing but errors is printed.
+    """
+    progress = TrainingDisplay(tables.console(stderr=True, quiet=quiet or not group.is_leader()))
     try:
-        yield progress
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            if quiet:
+                warnings.simplefilter("ignore")
+            yield progress
     except KeyboardInterrupt:
         _say_how_to_go_on(progress.run)
         raise SystemExit(INTERRUPTED) from None
@@ -176,9 +187,10 @@ def _say_how_to_go_on(run: Run | None) -> None:
     say(f"{kept}. To go on: genkit resume {directory}", error=True)
 
 
-def print_files(directory: RunDirectory) -> None:
-    """Print the paths of a finished run's pictures and weights, and of its directory last."""
-    if group.is_leader():
-        say(f"pictures: {directory.pictures}")
-        say(f"weights: {directory.model}")
-        say(directory.path)
+def print_files(directory: RunDirectory, quiet: bool = False) -> None:
+    """Print a finished run's directory on stdout, and before it the paths of its pictures and weights on stderr."""
+    if not group.is_leader():
+        return
+    if not quiet:
+        say(f"pictures: {directory.pictures}", f"weights: {directory.model}", error=True)
+    say(directory.path)

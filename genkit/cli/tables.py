@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from genkit.record.diagnosis import Note
+
+MOST = 79
+"""The largest number of characters in a line of talk."""
 
 
 def print_json(value: Any) -> None:
@@ -49,6 +53,14 @@ def console(**options: Any) -> Console:
     from rich.console import Console
 
     return Console(**{"markup": False, "emoji": False, "highlight": False, **options})
+
+
+def paragraph(text: str, console: Console, style: str = "") -> None:
+    """Print text in lines of at most 79 characters, broken between words; it may hold any characters."""
+    width = min(MOST, console.width)
+    lines = textwrap.TextWrapper(width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    for line in lines.wrap(printable(text)):
+        console.print(line, style=style, soft_wrap=True)
 
 
 def note_line(note: Note) -> str:

@@ -133,6 +133,12 @@ class Dataset(NamedTuple):
     device: torch.device = torch.device("cpu")
     """The device of the batches."""
 
+    def __repr__(self) -> str:
+        """The shape of a datum, the number of data in each split, and that of classes."""
+        counts = [f"{name}={count}" for name, count in self.counts().items()]
+        classes = [] if self.classes is None else [f"classes={len(self.classes)}"]
+        return f"Dataset({', '.join([f'shape={self.shape}', *counts, *classes])})"
+
     @property
     def shape(self) -> Shape:
         """The shape of one datum."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,10 +15,10 @@ from torch import Tensor
 from genkit.data.dataset import Dataset, as_float
 from genkit.data.steps import beside as standing_beside
 from genkit.errors import DataError, TrainingError
-from genkit.evaluation.descriptions import Figure, figures
-from genkit.evaluation.metrics import figures as figures_of_metrics
+from genkit.evaluation.evaluations import CodeStatistics
+from genkit.evaluation.evaluations import Evaluation as Evaluation
 from genkit.evaluation.metrics import measure, named
-from genkit.interfaces import NATS, Description, Forward, Metric
+from genkit.interfaces import Forward, Metric
 from genkit.interfaces.component import MASK
 from genkit.model.batches import MOST
 from genkit.model.conditions import Beside
@@ -30,119 +29,6 @@ ACTIVE = 0.01
 """The least variance over the data of an active posterior mean (Burda et al. 2016, arXiv:1509.00519)."""
 QUIET = 1e-3
 """The largest magnitude of a code's unit that is not active for a datum."""
-
-
-@dataclass(frozen=True)
-class CodeStatistics:
-    """The sparsity of the codes over a split, for a model without a KL."""
-
-    mean_activation: list[float]
-    """The mean of each unit over the data; a sparsity penalty draws it to its rho."""
-    l0: Annotated[
-        float,
-        Description(
-            "active units", "per datum", sentence="Units of the code with a magnitude above 0.001.", form=",.2f"
-        ),
-    ]
-    dead: Annotated[
-        float,
-        Description(
-            "dead units", better="lower", sentence="The share of units that are active for no datum.", form=".1%"
-        ),
-    ]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Means over a split, in nats per datum; None where the model has no encoder, or its sampler no KL."""
-
-    split: str
-    count: int
-    """The number of data."""
-    draws: int
-    """The draws from q(z|x) per datum."""
-    latents: int
-    """The number of latent dimensions."""
-    elbo: Annotated[
-        float | None,
-        Description(
-            "evidence lower bound (ELBO)", NATS, "higher", "−reconstruction − KL, whatever the weights.", ",.2f", True
-        ),
-    ] = None
-    reconstruction: Annotated[
-        float | None,
-        Description(
-            "reconstruction, E[−log p(x|z)]", NATS, "lower", "The mean over draws of z from q(z|x).", ",.2f", True
-        ),
-    ] = None
-    kl: Annotated[
-        float | None,
-        Description("KL(q(z|x) ‖ p(z))", NATS, None, "The divergence of the posterior from the prior.", ",.2f"),
-    ] = None
-    bits_per_dim: Annotated[
-        float | None,
-        Description("bits per dimension", "", "lower", "−ELBO / (ln 2 · values in a datum).", of_density=True),
-    ] = None
-    kl_per_latent: list[float] | None = None
-    """The KL of each latent dimension; near 0 where the dimension is not used."""
-    active_units: Annotated[
-        int | None,
-        Description(
-            "active latent dimensions",
-            sentence="Dimensions whose posterior mean has a variance above 0.01 over the data (Burda et al. 2016, "
-            "arXiv:1509.00519).",
-            form=",d",
-        ),
-    ] = None
-    unexplained: Annotated[
-        float | None,
-        Description(
-            "fraction of variance unexplained",
-            better="lower",
-            sentence="Σ‖x − x̂‖² / Σ‖x − x̄‖², with x̂ decoded from the posterior mean.",
-        ),
-    ] = None
-    dispersion: Annotated[
-        float | None,
-        Description(
-            "dispersion",
-            sentence="Σ‖x − x̂‖² / Σ‖x̃ − x̂‖², with x̃ drawn from p(x|z) at the posterior mean: far above or below 1, the "
-            "likelihood is too narrow or too wide for the data (McCullagh & Nelder 1989, section 4.5).",
-        ),
-    ] = None
-    code: CodeStatistics | None = None
-    """The sparsity of the codes; None where there is a KL."""
-    log_det: Annotated[
-        float | None,
-        Description(
-            "log|det J| of the transforms",
-            NATS,
-            sentence="Its mean: how far the ELBO in the data's own units is above that in the model's units.",
-            form=",.2f",
-        ),
-    ] = None
-    own_units: str | None = None
-    """The transform without a log|det J|: densities are in its units, and rank no models; None: in the data's units."""
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    """The figures of each metric that was asked for, by its name and by their keys."""
-
-    def figures(self, metrics: Iterable[Metric.Config] = ()) -> list[Figure]:
-        """The figures that the model has; those of its metrics where the options of these metrics are passed."""
-        all_figures = [*figures(asdict(self), Evaluation), *figures_of_metrics(self.metrics, metrics)]
-        return all_figures if self.own_units is None else [_marked(each, self.own_units) for each in all_figures]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `metrics` and what is said of transforms are there where there are some."""
-        optional = ("metrics", "log_det", "own_units")
-        return {key: value for key, value in asdict(self).items() if key not in optional or value}
-
-
-def _marked(figure: Figure, transform: str) -> Figure:
-    """The figure; that of a density is marked as one in the units of a transform, where no direction is better."""
-    if not figure.about.of_density:
-        return figure
-    name = f"{figure.about.name} in the units of {transform}"
-    return figure._replace(about=figure.about._replace(name=name, better=None))
 
 
 def evaluate(

@@ -71,8 +71,18 @@ def figures(values: Mapping[str, Mapping[str, float]], configs: Iterable[Metric.
         values: the figures of each metric, from `measure`; missing ones are left out.
         configs: the metrics that gave them.
     """
-    numbers = {f"{ABOVE}{name}.{key}": value for name, group in values.items() for key, value in group.items()}
-    return [Figure(key, numbers[key], about) for key, about in descriptions(configs).items() if key in numbers]
+    return described(values, descriptions(configs))
+
+
+def described(values: Mapping[str, Mapping[str, float]], abouts: Mapping[str, Description]) -> list[Figure]:
+    """The figures of metrics that have a description, in the order of these."""
+    numbers = keyed(values)
+    return [Figure(key, numbers[key], about) for key, about in abouts.items() if key in numbers]
+
+
+def keyed(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The figures of metrics by their keys among all figures, `metrics.NAME.KEY`."""
+    return {f"{ABOVE}{name}.{key}": value for name, group in values.items() for key, value in group.items()}
 
 
 def check(model: Model, data: Dataset, configs: Iterable[Metric.Config]) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -91,6 +92,11 @@ class Split(NamedTuple):
 
     `mask` (N, T) of series x (N, T, F) is 1 for each step that is there: others count nothing, whatever x holds."""
 
+    def __repr__(self) -> str:
+        """The shapes of the data, the labels and the side data."""
+        shapes = [f"{name}={tuple(values.shape)}" for name, values in {"x": self.x, **self.named()}.items()]
+        return f"Split({', '.join(shapes)})"
+
     def first(self, count: int | None) -> Split:
         """The first data, in memory; None: all of them, where they are."""
         if count is None:
@@ -138,8 +144,20 @@ class RawData(NamedTuple):
     """The names of the F channels of series (T, F); (): they have none."""
 
 
+@runtime_checkable
+class Opener(Protocol):
+    """A source of data that says whether a file or a folder is of its kind; `genkit init` asks it."""
+
+    @classmethod
+    def options_for(cls, path: FilePath) -> Mapping[str, Any] | None:
+        """The options with which the source reads a file or a folder; None: it is of another kind.
+
+        A look at the name, or at a few files, is enough: `load` says what is wrong with the content.
+        """
+
+
 class DataSource(Component, ABC):
-    """A source of data.
+    """A source of data. It may have `options_for`, as `Opener` says.
 
     Args:
         config: the source's options.

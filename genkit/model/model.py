@@ -32,6 +32,13 @@ class Model(Network):
     was put together in Python.
     """
 
+    def __repr__(self) -> str:
+        """The parts in the order in which data pass them, and the number of parameters; a part shows its layers."""
+        parts = (self.encoder, self.sampler, self.prior, self.decoder, self.likelihood, *self.losses.values())
+        names = ", ".join(type(part).__name__ for part in parts if part is not None)
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"Model({names}; shape={self.shape}, latent={self.sampler.latent_shape}, {count:,} parameters)"
+
     @property
     def limits(self) -> tuple[float, float]:
         """The least and the greatest value of the data, for pictures; 0 and 1 where `data` is None."""
@@ -76,7 +83,7 @@ class Model(Network):
         Side data are as `encode` takes them, those of `decoder_inputs`. Raises ComponentError where a transform cannot
         be inverted.
         """
-        z = _tensor(z)
+        z = as_tensor(z)
         if tuple(z.shape[1:]) != self.sampler.latent_shape:
             raise DataError(f"decode takes z of shape (N, {commas(self.sampler.latent_shape)}), not {tuple(z.shape)}")
         check_values(z, "z")
@@ -124,7 +131,7 @@ class Model(Network):
         """
         if not self.schema.columns:
             raise DataError("the model was not trained on a table, so its data have no columns")
-        x = _tensor(x)
+        x = as_tensor(x)
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"table takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         return table_of(x, self.schema.columns)
@@ -178,7 +185,7 @@ class Model(Network):
 
     def _shaped(self, x: Data | np.ndarray[Any, Any]) -> Data:
         """The data x (N, *shape), an array as a tensor; raises DataError where they have another shape."""
-        x = x if isinstance(x, Reader) else _tensor(x)
+        x = x if isinstance(x, Reader) else as_tensor(x)
         if tuple(x.shape[1:]) != self.shape or x.ndim == 0:
             raise DataError(f"the model takes data of shape (N, {commas(self.shape)}), not {tuple(x.shape)}")
         return x
@@ -212,7 +219,7 @@ def _apart(names: Sequence[str], x: Any, side: Mapping[str, Any]) -> tuple[Any, 
     return (x.x, {**own_side(names, x.named()), **side}) if isinstance(x, Split) else (x, dict(side))
 
 
-def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
+def as_tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
     """The values as a tensor; an array may have any strides and flags."""
     return values if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
 

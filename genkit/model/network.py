@@ -50,6 +50,9 @@ class Network(nn.Module):
     was put together in Python.
     """
 
+    path: str | None = None
+    """The run or the file that the model was loaded from, or the run that trains it: what leads to its data."""
+
     def __init__(
         self,
         encoder: Encoder | None,

@@ -34,7 +34,8 @@ from genkit.pictures.latent_space import (
 from genkit.pictures.losses import losses
 from genkit.pictures.marginals import marginals, real_and_sampled
 from genkit.pictures.mosaic import Pixels, apart, framed, mosaic, rendered
-from genkit.pictures.saving import save
+from genkit.pictures.saving import FORMATS as FORMATS
+from genkit.pictures.saving import save as save
 from genkit.pictures.walks import manifold_figure, traversals_figure
 from genkit.record.scores import EpochRecord
 
@@ -59,23 +60,25 @@ OF_VALUES = ("reconstructions", "samples", "manifold", "traversals", "filters")
 
 
 def draw_all(
-    model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path, suffix: str = ".png"
+    model: Model, data: Dataset, history: Sequence[EpochRecord], folder: Path, formats: Sequence[str] = (".png",)
 ) -> list[Path]:
-    """Write every picture that suits this model and these data; returns the files.
+    """Write every picture that suits this model and these data, in each of the FORMATS asked for; returns the files.
 
     Warns (GenkitWarning) of each picture that cannot be drawn or written, and draws the others. An older picture in its
     place, which would be of other weights, is removed.
     """
     written = []
     for name, draw in _pictures(model, data, history).items():
-        path = folder / f"{name}{suffix}"
+        paths = [folder / f"{name}{suffix}" for suffix in formats]
         try:
-            written.append(save(draw(), path))
+            figure = draw()
+            written += [save(figure, path) for path in paths]
         except Exception as error:
             reason = str(error) if isinstance(error, GenkitError) else in_a_line(error)
             warnings.warn(f"picture '{name}' could not be drawn: {reason}", GenkitWarning, stacklevel=2)
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
     return written
 
 

@@ -12,27 +12,33 @@ from genkit.files import atomic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
-"""The suffixes of pictures."""
+FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""The formats of pictures by their suffixes, with what is left out of their metadata."""
 
 
 def save(figure: Figure, path: Path, cut: bool = False) -> Path:
-    """Write a figure as a .png, .svg or .pdf, whole or not at all; with `cut`, without empty margins.
+    """Write a figure in the format of the path's suffix, one of FORMATS, whole or not at all.
 
-    Text is drawn as it is: dollars around a part of a name make no formula of it.
+    Text is drawn as it is: dollars around a part of a name make no formula of it. Two figures that are the same give
+    the same file: it holds no date.
+
+    Args:
+        figure: the figure.
+        path: the file.
+        cut: whether empty margins are left out.
 
     Raises:
         RunError: the suffix is another one, or the file cannot be written.
     """
+    from matplotlib import rc_context
     from matplotlib.text import Text
 
     if path.suffix not in FORMATS:
         raise RunError(f"{path}: the suffix says the format of a picture; choose one of {', '.join(FORMATS)}")
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    with atomic.replacing(path) as temporary, warnings.catch_warnings():
+    form = path.suffix.removeprefix(".")
+    with atomic.replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": "genkit"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as an empty box
-        margins = "tight" if cut else None
-        figure.savefig(temporary, format=path.suffix[1:], bbox_inches=margins, metadata=dates)
+        figure.savefig(temporary, format=form, bbox_inches="tight" if cut else None, metadata=FORMATS[path.suffix])
     return path

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import fmean
 from typing import NamedTuple
 
-from genkit.data.assumptions import scale_doubts, unscaled_range
-from genkit.data.dataset import Dataset, DataSignature
-from genkit.evaluation.figures import Evaluation
-from genkit.record.scores import EpochRecord, Scores
+from genkit.record.scores import Scores
+from genkit.record.signals import FALLING, Signals
 
+SILENT = 0.1
+"""The KL, in nats, below which latents of which none is active say next to nothing of the data."""
+NO_KL = 0.01
+"""The same where it is not known how many are active."""
 NOTHING = 0.9
 """The fraction of variance unexplained from which the latents say nothing of the data."""
 DEAD = 0.1
 """The share of dead units from which a code is worth a note."""
 BEATEN = 0.1
 """The loss, in nats, below which a critic is right about nearly everything."""
-FALLING = 0.04
-"""The fall between the halves of the last quarter of a run, as a part of its whole fall, of a loss that still falls."""
 PATIENCE = 5
 """The number of last epochs in which the validation loss has to be above its least to count as rising."""
 RISE = 0.05
@@ -33,53 +33,6 @@ MISFIT = 10.0
 """How many times too narrow or too wide, in variance, a likelihood is that does not fit the data."""
 SAME = 1e-4
 """The relative difference below which a term is the reconstruction or the KL itself."""
-
-
-class Signals(NamedTuple):
-    """What is recorded of a run, or of a trained model; what is missing is empty or None."""
-
-    history: Sequence[EpochRecord] = ()
-    evaluation: Evaluation | None = None
-    """The figures of a split."""
-    signature: DataSignature | None = None
-    """The signature of the data."""
-    data: Dataset | None = None
-    """The data themselves, which say more of their scale than their signature."""
-    keeps_best: bool = False
-    """Whether the weights are those of the best epoch on the validation data."""
-
-    def losses(self, split: str) -> list[float]:
-        """The loss of each epoch with the weights of the last one, without the terms that have a critic.
-
-        A weight that rises is no loss that rises, and a loss that a critic works against has no direction. Empty where
-        no term is left, or not every epoch has scores of the split.
-
-        Args:
-            split: train or validation.
-        """
-        scores: list[Scores | None] = [getattr(record, split) for record in self.history]
-        if not self.history or None in scores:
-            return []
-        last = self.history[-1]
-        weights = {name: weight for name, weight in last.weights.items() if name not in last.train.critics}
-        sums = [math.fsum(weights[name] * each.terms[name] for name in weights) for each in scores if each is not None]
-        return sums if weights else []
-
-    @property
-    def unscaled(self) -> str | None:
-        """The doubt about the scale of the data, with its remedy; None: there is none."""
-        if self.data is None:
-            return None if self.signature is None else unscaled_range(self.signature)
-        limits = self.data.range() if self.signature is None else self.signature.range
-        return next(iter(scale_doubts(self.data, limits)), None)
-
-    @property
-    def falling(self) -> bool:
-        """Whether the loss, of held-out data where there are some, still falls in the last quarter of the run."""
-        losses = self.losses("validation") or self.losses("train")
-        last = losses[-max(2, len(losses) // 4 + 1) :]
-        half = len(last) // 2
-        return len(losses) > 1 and fmean(last[:half]) - fmean(last[half:]) > FALLING * (losses[0] - losses[-1]) > 0
 
 
 class Note(NamedTuple):
@@ -101,6 +54,8 @@ class Rule(NamedTuple):
     sentence: Callable[[Signals], str | None]
     during: bool = False
     """Whether it speaks while a run goes on, too."""
+    grave: bool = False
+    """Whether a model of which it speaks is not alive, unless its latents are active."""
 
 
 def diagnose(signals: Signals, during: bool = False) -> list[Note]:
@@ -120,22 +75,40 @@ def _unscaled(signals: Signals) -> str | None:
 
 def _collapsed(signals: Signals) -> str | None:
     figures = signals.evaluation
-    if figures is None or figures.active_units != 0:
+    if figures is None:
+        return _collapsing(signals)
+    if figures.active_units != 0:
         return None
     if figures.unexplained is not None and figures.unexplained < NOTHING:
         return None
     what = "no latent dimension is active: the latents say nothing of the data"
-    return f"{what}{'' if figures.kl is None else ' (posterior collapse)'}; {_against_collapse(signals, figures)}"
+    has_kl = figures.kl is not None
+    return f"{what}{' (posterior collapse)' if has_kl else ''}; {_against_collapse(signals, has_kl)}"
 
 
-def _against_collapse(signals: Signals, figures: Evaluation) -> str:
+def _collapsing(signals: Signals) -> str | None:
+    """The same by the KL of the last epochs: it bounds what latents say of the data (Alemi 2018, arXiv:1711.00464)."""
+    scores = [record.validation or record.train for record in signals.history[-PATIENCE:]]
+    if len(scores) < PATIENCE or not all(map(_silent, scores)) or signals.falling:
+        return None
+    what = "no latent dimension is active" if scores[-1].active_units == 0 else "the KL is near 0"
+    last = f"{what} in the last {PATIENCE} epochs, with a KL of {scores[-1].kl:.2g} nats"
+    return f"{last}: the latents say nothing of the data (posterior collapse); {_against_collapse(signals, True)}"
+
+
+def _silent(scores: Scores) -> bool:
+    limit = SILENT if scores.active_units == 0 else NO_KL
+    return scores.kl is not None and not scores.active_units and abs(scores.kl) < limit
+
+
+def _against_collapse(signals: Signals, has_kl: bool) -> str:
     if signals.unscaled is not None:
         return "mend the scale of the data first"
     if signals.falling:
         return "the loss is still falling: train for longer first"
     if len(signals.history) == 1:
         return "one epoch says little: train for longer first"
-    if figures.kl is None:
+    if not has_kl:
         return "use another learning rate, or fewer layers"
     return "give the KL a smaller weight, or one that rises from 0 over more epochs"
 
@@ -236,10 +209,13 @@ RULES = (
     ),
     Rule(
         "collapsed latents",
-        f"no latent dimension is active, and at least {NOTHING:.0%} of the variance is unexplained",
+        f"no latent dimension is active, and at least {NOTHING:.0%} of the variance is unexplained; while a run goes "
+        f"on, none is active for {PATIENCE} epochs with a KL below {SILENT:g} nats, and the loss no longer falls",
         "in this order: the scale of the data; a longer training, while the loss falls; a smaller weight of the KL, or "
         "one that rises from 0",
         _collapsed,
+        grave=True,
+        during=True,
     ),
     Rule(
         "dead units",
@@ -254,6 +230,7 @@ RULES = (
         "a lower learning rate or fewer layers for the critic, a higher learning rate for the model",
         _beaten,
         during=True,
+        grave=True,
     ),
     Rule(
         "over-fitting",

@@ -10,13 +10,13 @@ from pathlib import Path
 from genkit.errors import GenkitWarning, RunError, in_a_line
 from genkit.files import atomic, strict_json
 from genkit.files.lock import NAME as LOCK
+from genkit.record.run_names import CONFIG_FILE as CONFIG_FILE
+from genkit.record.run_names import ROOT as ROOT
 from genkit.record.scores import EpochRecord
 from genkit.record.stages import Stages
 from genkit.text import encodable
 
-ROOT = Path("runs")
 MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.yaml"
 
 
 class RunDirectory:
@@ -58,8 +58,12 @@ class RunDirectory:
         self.code = path / "code"
         """Copies of the plugins in one file that the run began with, for people: nothing runs them from there."""
         self.pictures = path / "pictures"
+        """The folder of the pictures."""
         self.stages = Stages(path / "stages.json", self.model)
         """The stages of the run that are done."""
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
 
     @classmethod
     def claim(cls, name: str, out: Path | None = None) -> RunDirectory:
@@ -123,7 +127,7 @@ class RunDirectory:
         Raises:
             RunError: the file of metrics is damaged.
         """
-        return [self._record(line) for line in self._lines()]
+        return [self.record_of(line) for line in self._lines()]
 
     def cut_history(self, epochs: int) -> list[EpochRecord]:
         """Cut the file of metrics to the first epochs, because later ones are run again; returns their records.
@@ -137,20 +141,21 @@ class RunDirectory:
         if missing and self.metrics.is_file():
             message = f"{self.metrics}: lacks the figures of epoch {', '.join(missing)}"
             warnings.warn(message, GenkitWarning, stacklevel=2)
-        return [self._record(lines[epoch]) for epoch in sorted(lines)]
+        return [self.record_of(lines[epoch]) for epoch in sorted(lines)]
 
     def _by_epoch(self, epochs: int) -> dict[int, str]:
         """The lines of the first epochs; of two lines of one epoch the last, and none that is damaged."""
         lines = {}
         for line in self._lines():
             with contextlib.suppress(RunError):
-                lines[self._record(line).epoch] = line
+                lines[self.record_of(line).epoch] = line
         return {epoch: line for epoch, line in lines.items() if epoch <= epochs}
 
     def _lines(self) -> list[str]:
         return self.metrics.read_text("utf-8", "replace").splitlines() if self.metrics.is_file() else []
 
-    def _record(self, line: str) -> EpochRecord:
+    def record_of(self, line: str) -> EpochRecord:
+        """The record of a line of the metrics; raises RunError where it is damaged."""
         try:
             return EpochRecord.from_json(strict_json.loads(line))
         except ValueError as error:

@@ -30,6 +30,9 @@ class Scores:
     """KL(q(z|x) || p(z)); None without an encoder, or where the sampler has none."""
     elbo: float | None
     """The evidence lower bound, -reconstruction - kl, whatever the weights (Kingma & Welling 2014, arXiv:1312.6114)."""
+    active_units: int | None = None
+    """The latent dimensions of held-out data that are active, as in an evaluation; None without an encoder, or for the
+    training data, whose model changes from batch to batch."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,22 @@ class EpochRecord:
     seconds: float
     """The seconds of training, without validation."""
     examples_per_second: float
+    """The rate of training, in data per second."""
     lr: float
+    """The learning rate of the model's optimizer at the last step of the epoch."""
     weights: dict[str, float]
     """The factor of each term at the last step of the epoch."""
     train: Scores
+    """The scores over the training data, as the epoch met them."""
     validation: Scores | None
+    """The scores over the validation data at the end of the epoch; None: there are none."""
     left_out: int = 0
     """The number of steps left out because they were not finite."""
+
+    def __repr__(self) -> str:
+        """The loss of the epoch, and that of the validation data; all else is in the fields."""
+        validation = "" if self.validation is None else f", validation={self.validation.loss:.4g}"
+        return f"EpochRecord(epoch={self.epoch}, loss={self.train.loss:.4g}{validation})"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -13,7 +13,7 @@ from genkit.config import RunConfig
 from genkit.errors import GenkitError
 from genkit.interfaces import KINDS, Component
 from genkit.registry.registry import installed
-from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings
+from genkit.settings.base import CHOICES, Choices, ChosenByName, Settings, nearest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -181,6 +181,30 @@ class _Definitions:
 
 def _is_title(key: str, item: Any) -> bool:
     return key == "title" and isinstance(item, str)
+
+
+def parts_of(reference: str) -> list[tuple[str, str]]:
+    """The kinds and the name of the parts that a reference means: `encoder/mlp`, or a name alone, of any kind.
+
+    Raises:
+        GenkitError: there is no such kind, or no part of that name.
+    """
+    if "/" in reference:
+        return [parts(reference)]
+    view = installed()
+    kinds = [kind for kind in KINDS if reference in view.spellings(kind)]
+    if not kinds:
+        near = nearest(reference, {name for kind in KINDS for name in view.spellings(kind)})
+        hint = (
+            near if near.startswith("did you mean") else f"`genkit plugins show KIND` lists those of {', '.join(KINDS)}"
+        )
+        raise GenkitError(f"no part is called '{reference}'; {hint}")
+    return [(kind, reference) for kind in kinds]
+
+
+def names_of(kind: str) -> list[str] | None:
+    """The names of all parts of a kind; None: there is no such kind."""
+    return sorted(installed().spellings(kind)) if kind in KINDS else None
 
 
 def parts(reference: str) -> tuple[str, str]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import statistics
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -23,68 +21,24 @@ from genkit.evaluation.classifier import FEATURES, feature_network
 from genkit.evaluation.figures import Evaluation, evaluate
 from genkit.evaluation.metrics import lack, measure_each, named, usable
 from genkit.evaluation.sample_quality import LEAST, SampleQuality, sample_quality
-from genkit.interfaces import Description, Metric
+from genkit.interfaces import Metric
 from genkit.interfaces.reader import Data, taken
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
 from genkit.record.directory import MODEL_FILE, RunDirectory
+from genkit.runs.assignments import Overrides, assignments
+from genkit.runs.compared import Compared as Compared
+from genkit.runs.compared import Comparison as Comparison
+from genkit.runs.compared import Entry as Entry
 from genkit.runs.metrics import chosen
 from genkit.runs.opening import reopen
 
 MOST = 10_000
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One model of a comparison."""
-
-    name: str
-    path: str
-    parameters: Annotated[int, Description("parameters", sentence="All parameters, a critic's included.", form=",d")]
-    epochs: Annotated[int | None, Description("epochs", sentence="Passes over the training data.", form=",d")]
-    """None, like the next two, for weights without their run."""
-    seconds: Annotated[
-        float | None,
-        Description("training time", "seconds", sentence="On the machine of the run.", form=",.0f"),
-    ]
-    examples_per_second: Annotated[
-        float | None, Description("training rate", "data per second", sentence="The median over epochs.", form=",.0f")
-    ]
-    evaluation: Evaluation
-    """The figures of the test split."""
-    samples: SampleQuality | None
-    """The quality of the samples; None where the sampler has no prior to draw from."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Models of the same data, with the figures of real data in place of samples."""
-
-    entries: tuple[Entry, ...]
-    floor: SampleQuality
-    """The figures of training data in place of samples: the best that one can expect at this N."""
-    features: str
-    """The features in which samples and data are compared, as text."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A comparison with its models and data, for pictures."""
-
-    comparison: Comparison
-    models: tuple[Model, ...]
-    data: Dataset
-    metrics: tuple[Metric.Config, ...] = ()
-    """The metrics that every model was measured by, where it has what they need."""
-
-
 def compare(
     paths: Sequence[str | Path],
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     count: int = MOST,
     seed: int = 0,
     cache: Path | None = None,
@@ -108,6 +62,7 @@ def compare(
     """
     if not paths or len({_run_of(path).resolve() for path in paths}) < len(paths):
         raise RunError("compare takes at least one run, and each of them once")
+    overrides = assignments(overrides)
     pairs = [reopen(path, overrides) for path in paths]
     data = pairs[0][1]
     for path, (model, other) in zip(paths, pairs, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genkit.interfaces import Split
 from genkit.model.model import Model
 from genkit.pictures.latent_space import NAME, draw_latents
 from genkit.pictures.mosaic import Pixels
@@ -19,6 +20,7 @@ WIDTH = 4.2
 """The width of a column in inches."""
 ROWS = "rows of a table, which are no images"
 NO_WAY = "no way back from a transform"
+NO_LATENTS = "no encoder: no latents of data"
 
 
 def draw(compared: Compared, path: Path) -> Path:
@@ -37,19 +39,33 @@ def draw(compared: Compared, path: Path) -> Path:
     grid = figure.subplots(rows, len(models), squeeze=False)
     last = max((column for column, model in enumerate(models) if model.encoder is not None), default=0)
     for column, (entry, model) in enumerate(zip(compared.comparison.entries, models, strict=True)):
-        rows_alone = bool(model.schema.columns)
-        sampled = samples(model) if model.has_prior and model.decodes and not rows_alone else None
-        instead = ROWS if rows_alone else "no prior: nothing to sample from" if model.decodes else NO_WAY
-        _show(grid[0][column], sampled, _heading(entry), instead)
+        _show(grid[0][column], sampled(model), _heading(entry))
         if rows == 1:
             continue
-        rebuilds = model.encoder is not None and model.decodes and not rows_alone
-        pairs = reconstructions(model, held_out, count=32, columns=8) if rebuilds else None
-        title = "" if pairs is None else "originals and, below each, reconstructions"
-        instead = ROWS if rows_alone else "no encoder: nothing to rebuild" if model.decodes else NO_WAY
-        _show(grid[1][column], pairs, title, instead)
+        pairs = rebuilt(model, held_out)
+        _show(grid[1][column], pairs, "" if isinstance(pairs, str) else "originals and, below each, reconstructions")
         _latents(grid[2][column], model, compared, legend=column == last)
     return save(figure, path, cut=True)
+
+
+def sampled(model: Model) -> Pixels | str:
+    """The picture of a model's samples, or why there is none."""
+    if model.schema.columns:
+        return ROWS
+    if not model.decodes:
+        return NO_WAY
+    return samples(model) if model.has_prior else "no prior: nothing to sample from"
+
+
+def rebuilt(model: Model, held_out: Split) -> Pixels | str:
+    """The picture of the first data of a split with their reconstructions below each, or why there is none."""
+    if model.schema.columns:
+        return ROWS
+    if not model.decodes:
+        return NO_WAY
+    if model.encoder is None:
+        return "no encoder: nothing to rebuild"
+    return reconstructions(model, held_out, count=32, columns=8)
 
 
 def _heading(entry: Entry) -> str:
@@ -61,20 +77,20 @@ def _heading(entry: Entry) -> str:
     return "\n".join(filter(None, (printable(entry.name, NAME), ", ".join(filter(None, (elbo, quality))), below)))
 
 
-def _show(axes: Axes, pixels: Pixels | None, title: str, instead: str) -> None:
-    """Show a picture under its title, or a text in its place."""
+def _show(axes: Axes, pixels: Pixels | str, title: str) -> None:
+    """Show a picture, or a text in its place, under a title."""
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
-    if pixels is None:
+    if isinstance(pixels, str):
         axes.set_box_aspect(1)
-        axes.text(0.5, 0.5, instead, ha="center", va="center", color="0.4")
+        axes.text(0.5, 0.5, pixels, ha="center", va="center", color="0.4")
     else:
         axes.imshow(pixels, interpolation="nearest" if pixels.shape[1] < 400 else "antialiased")
 
 
 def _latents(axes: Axes, model: Model, compared: Compared, legend: bool) -> None:
     if model.encoder is None:
-        _show(axes, None, "", "no encoder: no latents of data")
+        _show(axes, NO_LATENTS, "")
         return
     suffix = draw_latents(axes, model, compared.data.split("test"), compared.data.classes, legend=legend)
     axes.set_title(f"posterior means{suffix}", fontsize=10)

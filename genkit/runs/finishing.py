@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 from genkit.errors import GenkitError, GenkitWarning, MetricError, TrainingError, in_a_line
 from genkit.evaluation.figures import evaluate
-from genkit.evaluation.metrics import measure_each, named
+from genkit.evaluation.metrics import descriptions, measure_each, named
 from genkit.files import atomic, strict_json
 from genkit.pictures import plots
 from genkit.record.run import Run
@@ -74,7 +75,7 @@ def _evaluate(run: Run) -> None:
     if run.data.test is None:
         return
     seed = run.config.seed
-    evaluation = evaluate(run.model, run.data, seed=seed)
+    evaluation = replace(evaluate(run.model, run.data, seed=seed), described=descriptions(run.config.metrics))
     values, errors = measure_each(run.model, run.data, named(run.config.metrics), seed=seed)
     evaluation.metrics.update(values)
     run.evaluation = evaluation

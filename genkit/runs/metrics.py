@@ -18,7 +18,9 @@ from genkit.model.model import Model
 from genkit.registry.registry import installed
 
 
-def chosen(run_config: RunConfig, metrics: Iterable[Metric.Config], asked: Iterable[str]) -> tuple[Metric.Config, ...]:
+def chosen(
+    run_config: RunConfig, metrics: Iterable[Metric.Config], asked: Iterable[str], source: str = "--metric"
+) -> tuple[Metric.Config, ...]:
     """Metrics with what is asked for on the command line.
 
     Args:
@@ -26,6 +28,7 @@ def chosen(run_config: RunConfig, metrics: Iterable[Metric.Config], asked: Itera
         metrics: the metrics of configs.
         asked: names, or options with names, as in `nll` and `nll.draws=500`; a metric that is new is added, and an
             option replaces that of a metric.
+        source: where they are asked for, for messages.
 
     Raises:
         ConfigError: there is no such metric, or an option is wrong.
@@ -38,7 +41,7 @@ def chosen(run_config: RunConfig, metrics: Iterable[Metric.Config], asked: Itera
             values.append({"name": name})
         if text != name:
             overrides.append(f"metrics.{text}")
-    return parse({**run_config.resolved(), "metrics": values}, installed, overrides, "--metric").metrics
+    return parse({**run_config.resolved(), "metrics": values}, installed, overrides, source).metrics
 
 
 def missed(errors: Mapping[str, GenkitError], asked: Iterable[str]) -> None:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genkit.data.dataset import Dataset
+from genkit.data.paths import anchored
 from genkit.errors import DataError
 from genkit.interfaces import DataSource
 from genkit.interfaces.data import FILE
 from genkit.model.model import Model
-from genkit.runs.opening import load_for, model_and_data_config, reopen, warn_of
+from genkit.runs.asking import check_asked
+from genkit.runs.changes import check_data
+from genkit.runs.opening import folder_of, load_for, model_and_data_config, reopen, warn_of
+from genkit.sharing import weights
 
 USUAL = "test"
 """The split of a run's own data that is taken where nobody says another."""
@@ -73,6 +77,25 @@ def _is_of_training(model: Model, data_config: DataSource.Config) -> bool:
         return data.counts() == model.data.counts and data.fingerprint() == model.data.fingerprint
     except DataError:  # they cannot be split as those of the training, or cannot be read, which is said later
         return False
+
+
+def data_of(model: Model) -> Dataset:
+    """The data that a model was trained on, which the path that it was loaded from leads to.
+
+    Raises:
+        DataError: the model has no such path.
+        GenkitError: as `reopen` does.
+    """
+    if model.path is None or model.config is None or model.data is None:
+        raise DataError(
+            "the model was loaded from no run and no file, so its data are not known: give data in place of a split's "
+            "name, or the run"
+        )
+    if not weights.is_of_run(model.path):
+        check_asked(model.path, model.config.data, ())
+    data = load_for(model, anchored(model.config.data, folder_of(model.path)))
+    check_data(model.data, data.signature(model.config.data.name), model.path, accept=False)
+    return data
 
 
 def own_data(path: str | Path, reopened: Reopened, accept_changes: bool = False) -> Dataset:

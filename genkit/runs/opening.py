@@ -26,6 +26,7 @@ from genkit.data.steps import those_there
 from genkit.data.transforming import Chain
 from genkit.errors import ConfigError, DataError, GenkitError, GenkitWarning
 from genkit.evaluation import metrics
+from genkit.examples import config_path
 from genkit.files import atomic, strict_json
 from genkit.interfaces import DataSource
 from genkit.model.building import build
@@ -37,18 +38,20 @@ from genkit.registry.choices import complete, installed_with_files
 from genkit.registry.provenance import PluginRecord, explained, plugin_hash, plugins_of
 from genkit.registry.registry import installed, registry
 from genkit.registry.selection import CODE_WORD, names_file
-from genkit.runs import threads
+from genkit.runs import hardware, threads
 from genkit.runs.asking import check_asked
+from genkit.runs.assignments import Overrides, assignments, plain
 from genkit.runs.changes import check_data, overrides_of
 from genkit.settings import yaml
 from genkit.sharing import hub, weights
+from genkit.training.devices import choose_device
 from genkit.training.guards import check_accumulation, check_last_batch, check_monitors, schedule_doubts
 from genkit.training.optimization import check_parameters
 from genkit.training.seeds import own_random_state, seed_everything
 
 
 def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Iterable[str] = ()) -> RunConfig:
-    """The config from any of its forms: a file, plain values, or a RunConfig.
+    """The config from any of its forms: a file, the name of an example, plain values, or a RunConfig.
 
     A file and plain values are the user's own: the Python files that they name as plugins run. Their paths start in the
     folder of the config; those of plain values, and of `overrides`, in the working directory. A RunConfig may come from
@@ -59,9 +62,10 @@ def as_config(source: str | Path | Mapping[str, Any] | RunConfig, overrides: Ite
         complete(source.plugins)
         return config.parse(source.resolved(), complete, overrides) if overrides else source
     if not isinstance(source, str | Path):
-        return config.parse(source, partial(installed_with_files, folder=Path()), overrides)
+        return config.parse(plain(source), partial(installed_with_files, folder=Path()), overrides)
+    source = config_path(source)
     is_typed = any(assignment.partition("=")[0] == "plugins" for assignment in overrides)
-    folder = Path() if is_typed else Path(source).parent
+    folder = Path() if is_typed else source.parent
     return config.load(source, partial(installed_with_files, folder=folder), map(_anchored_item, overrides))
 
 
@@ -108,7 +112,7 @@ def encoder_transforms(run_config: RunConfig, data: Dataset) -> Chain:
     return chain
 
 
-def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool = False) -> tuple[Model, Dataset]:
+def reopen(path: str | Path, overrides: Overrides = (), accept_changes: bool = False) -> tuple[Model, Dataset]:
     """A trained model, and the data of its config; `overrides` such as `data.root=DIR` or `data=NAME` change the data.
 
     A model file that lies in no run's directory may be anybody's: the files that it names are read only where the
@@ -125,7 +129,7 @@ def reopen(path: str | Path, overrides: Iterable[str] = (), accept_changes: bool
         DataError: the model reads classes, and the data have others.
         GenkitError: the model or its data cannot be loaded.
     """
-    overrides = list(overrides)
+    overrides = assignments(overrides)
     model, data_config = model_and_data_config(path, overrides)
     data = load_for(model, data_config)
     if overrides:
@@ -144,7 +148,7 @@ def model_and_data_config(path: str | Path, overrides: Iterable[str] = ()) -> tu
     assert model.config is not None
     if not weights.is_of_run(path):
         check_asked(path, model.config.data, overrides)
-    data_config = anchored(model.config.data, _folder_of(path))
+    data_config = anchored(model.config.data, folder_of(path))
     if overrides:  # what is typed here starts in the working directory
         values = model.config.model_copy(update={"data": data_config}).resolved()
         data_config = config.parse(values, installed, overrides).data
@@ -180,7 +184,7 @@ def warn_of(doubts: Iterable[str]) -> None:
         warnings.warn(doubt, GenkitWarning, stacklevel=4)
 
 
-def _folder_of(path: str | Path) -> Path | None:
+def folder_of(path: str | Path) -> Path | None:
     """The folder in which the run of a model was started; None: not recorded."""
     if hub.is_address(path):
         return None
@@ -197,6 +201,7 @@ def environment(run_config: RunConfig) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "platform": platform.platform(),
+        "hardware": hardware.record(choose_device(run_config.training.device)),
         **threads.record(),
         "plugins": [plugin.model_dump(mode="json") for plugin in plugins_of(run_config)],
         "listeners": [

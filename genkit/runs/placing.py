@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genkit.config import LISTS, RunConfig
+from genkit.config import RunConfig
 from genkit.errors import ConfigError, GenkitError
+from genkit.examples import config_path
 from genkit.settings import yaml
-from genkit.settings.yaml import Document, Location
+from genkit.settings.yaml import LISTS, Document, Location
 
 KEYS = {"metric": ("metrics",), "transform": ("data", "transform")}
 """The keys at which a config has parts of a kind, where they are not the kind itself."""
@@ -42,7 +43,7 @@ def placed_lines(lines: Iterable[str], source: Any, overrides: Iterable[str] = (
 
 def _document(path: str | Path, overrides: Iterable[str]) -> Document | None:
     with contextlib.suppress(ConfigError):  # it changed since it was read
-        document = yaml.read(path)
+        document = yaml.read(config_path(path))
         for key in LISTS:
             document.make_list(key)
         for assignment in overrides:

@@ -24,6 +24,7 @@ from genkit.record.stages import STAGES
 from genkit.registry.provenance import warn_of_changes
 from genkit.registry.registry import installed
 from genkit.runs import changes
+from genkit.runs.assignments import Overrides, assignments
 from genkit.runs.opening import (
     as_config,
     config_of,
@@ -46,25 +47,30 @@ from genkit.training.monitor import Monitor
 
 def run(
     source: str | Path | Mapping[str, Any] | RunConfig,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     out: str | Path | None = None,
     listeners: Iterable[object] = (),
     until: tuple[int, int] | None = None,
+    **options: Any,
 ) -> Run:
     """Train the model of a config, save its weights, evaluate it and draw its pictures.
 
+    `genkit.run("vae.yaml", epochs=5, seed=1, sampler={"latent": 8})`.
+
     Args:
-        source: a YAML file, plain values, or a RunConfig.
-        overrides: `key=value` assignments, as on the command line.
+        source: a YAML file, plain values in nested mappings, or a RunConfig.
+        overrides: `key=value` assignments as on the command line, or a mapping: `{"sampler.latent": 8}`, or nested.
         out: the run's directory, which must be empty or new; by default a new one in runs/.
         listeners: objects that follow this run, with methods named as the events in `genkit.registry.hooks`; one with
             `should_stop` may end training early.
         until: whole epochs and further steps after which the run is left as if it were interrupted; None: to its end.
+        options: keys of the config, and of its `training`, with values that replace those of the config. A mapping
+            replaces the options that it has; one with a `name` is a whole part.
 
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
-    overrides = list(overrides)
+    overrides = assignments(overrides, options)
     run_config, since = as_config(source, overrides), Usage.now()
     try:
         device = _device(run_config)
@@ -74,8 +80,7 @@ def run(
         raise _all_of(error, run_config, partial(placed_lines, source=source, overrides=overrides)) from None
     with contextlib.ExitStack() as stack:
         messages, threads = stack.enter_context(joined(run_config, device, since, model))
-        place = None if out is None else Path(out)
-        origin = origin_from(source, overrides, run_config)
+        place, origin = None if out is None else Path(out), origin_from(source, overrides, run_config)
         directory = stack.enter_context(shared_directory(run_config, place, messages, origin))
         if trained is not None and group.is_leader():
             atomic.write_text(directory.init, strict_json.dumps(trained) + "\n")
@@ -91,40 +96,40 @@ def resume(
     path: str | Path,
     epochs: int | None = None,
     listeners: Iterable[object] = (),
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     accept_changes: bool = False,
     until: tuple[int, int] | None = None,
+    **options: Any,
 ) -> Run:
     """Resume a run where it stands, as if it had never been interrupted; warns (GenkitWarning) of changed plugins.
 
     Args:
         path: the run's directory.
         epochs: the number of epochs in all; None: the number in the config.
-        listeners: objects that follow this run, as for `run`.
-        overrides: `key=value` assignments that hold from here on; the run records them.
+        listeners: as for `run`.
+        overrides: as for `run`; they hold from here on, and the run records them.
         accept_changes: whether to warn of changed data and a changed config instead of refusing them.
         until: as for `run`.
+        options: as for `run`.
 
     Raises:
         RunError: the directory is no run's, is finished, is written by another process, or its data or config changed.
         ComponentError: a plugin that the run began with is missing, or too different; with the pip command.
     """
-    directory = opened(path)
-    overrides, since = [*overrides, *([] if epochs is None else [f"training.epochs={epochs}"])], Usage.now()
+    directory, since = opened(path), Usage.now()
+    overrides = assignments(overrides, options if epochs is None else {**options, "epochs": epochs})
     with _locked(directory):
         point = checkpoint.read(directory.checkpoint)
         header = None if point is None else weights.header_of(point.path, point.metadata)
         run_config = _resumed_config(directory, header, overrides, accept_changes)
-        length = _Length(run_config, (0, 0) if point is None else point.place, header)
-        _check_unfinished(directory, length, asked=bool(overrides))
+        stand = _Length(run_config, (0, 0) if point is None else point.place, header)
+        _check_unfinished(directory, stand, asked=bool(overrides))
         warn_of_changes(recorded_plugins(directory), path, run_config.plugins)
         device, (data, model) = _device(run_config), prepare(run_config, started_in(directory))
-        if header is not None:
-            asked = any(each.startswith("data") for each in overrides)
-            changes.check_data(header.data, model.data, directory.path, accept_changes or asked)
+        _check_data(directory, header, model, accept_changes or any(each.startswith("data") for each in overrides))
         _check_weights(directory, point, model, accept_changes)
         if group.is_leader():
-            _record(directory, run_config, length, overrides + _other_plugins(header, run_config))
+            _record(directory, run_config, stand, overrides + _other_plugins(header, run_config))
         with joined(run_config, device, since, model, directory) as (_, threads):
             return train(Run(run_config, directory, data, model, threads=threads.note), device, listeners, until)
 
@@ -142,6 +147,12 @@ def _resumed_config(
         recorded = config.parse(header.config, installed, changes.overrides_of(directory), str(directory.checkpoint))
         changes.check_config(recorded, run_config, directory, accept)
     return as_config(run_config, overrides)
+
+
+def _check_data(directory: RunDirectory, header: weights.Header | None, model: Model, accept: bool) -> None:
+    """Refuse data that are not those of the checkpoint with this header."""
+    if header is not None:
+        changes.check_data(header.data, model.data, directory.path, accept)
 
 
 def _other_plugins(header: weights.Header | None, run_config: RunConfig) -> list[str]:

@@ -40,6 +40,7 @@ def train(run: Run, device: torch.device, listeners: Iterable[object], until: tu
         until: whole epochs and further steps after which training is left; None: it goes to its end.
     """
     run.model.to(device)
+    run.model.path = str(run.directory.path.absolute())
     run.data = run.data.to(device)
     group.take_from_leader(run.model.state_dict().values())
     normalization.share_normalization(run.model)

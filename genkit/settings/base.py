@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, get_args, get_origin
 
 from pydantic import (
@@ -45,6 +45,16 @@ class Settings(BaseModel):
         validate_by_alias=True,
         validate_default=True,
     )
+
+    def __repr_name__(self) -> str:
+        return type(self).__qualname__
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The options that are others than their defaults: `MLPEncoder.Config(hidden=(16,))`."""
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            if field is None or field.is_required() or value != field.get_default(call_default_factory=True):
+                yield name, value
 
     @model_validator(mode="wrap")
     @classmethod

@@ -16,12 +16,15 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarbool import ScalarBoolean
 
+from genkit import examples
 from genkit.errors import ConfigError
 from genkit.settings.base import nearest
 from genkit.settings.bounded import DEEPEST, loaded
 from genkit.text import printable
 
 Location = tuple[str | int, ...]
+LISTS = ("loss", "metrics")
+"""The keys at which one part stands for a list of one."""
 LARGEST = 2**20
 """The largest size of a config in bytes."""
 LONGEST = 200
@@ -111,11 +114,21 @@ def _text_of(path: Path) -> str:
 
 
 def _missing(path: Path) -> NoReturn:
-    siblings = sorted(each.name for each in path.parent.glob("*.y*ml"))
-    near = nearest(path.name, siblings)
-    hint = f"; {near}" if near.startswith("did you mean") else ""
+    """Refuse a path without a file, with the nearest of the files beside it, or of genkit's examples."""
     what = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "there is no such file"
-    raise ConfigError(f"{path}: {what}{hint}")
+    raise ConfigError(f"{path}: {what}{_hint(path)}")
+
+
+def _hint(path: Path) -> str:
+    example = examples.example(path.name)
+    if example is not None:
+        return f"; '{example.name}' alone is the example of that name"
+    siblings = sorted(each.name for each in path.parent.glob("*.y*ml"))
+    for candidates in (siblings, examples.names()):
+        near = nearest(path.name if candidates is siblings else path.stem, candidates)
+        if near.startswith("did you mean"):
+            return f"; {near}"
+    return ""
 
 
 def write(values: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from genkit.model.conditions import placeholders
 from genkit.model.model import Model
 from genkit.model.side import classes_in_turn
 from genkit.record.outputs import output_file
+from genkit.sharing.export_facts import BATCH, facts_of
 
 Part = Literal["encoder", "decoder", "all"]
 Format = Literal["onnx", "torch-export"]
@@ -53,7 +54,8 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
     """Write a part of a model and compare the file with the model.
 
     The encoder takes x (N, *shape) and gives z, the posterior mean; the decoder takes z (N, *latent_shape) and gives
-    the mean of p(x|z); `all` takes x and gives both.
+    the mean of p(x|z); `all` takes x and gives both. The first axis of each is `batch`, of any size; the file carries
+    the config, the classes and the scaling of the data (`sharing/export_facts.py`).
 
     Raises:
         GenkitError: there is no such part or format, a package is missing, the part cannot be exported, or the file
@@ -69,7 +71,7 @@ def export(model: Model, path: Path, part: Part = "all", format: Format = "onnx"
     with output_file(path) as temporary:
         try:
             with quiet():
-                run = _WRITERS[format](module, example, names, temporary)
+                run = _WRITERS[format](module, example, names, temporary, facts_of(model))
         except ImportError as error:
             raise GenkitError(f"exporting as onnx needs {error.name}; pip install 'genkit-torch[onnx]'") from None
         except Exception as error:
@@ -143,6 +145,7 @@ def _side_of(model: Model, part: Part) -> tuple[str, ...]:
 Inputs = tuple[Tensor, ...]
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 Run = Callable[..., list[Tensor]]
+Facts = dict[str, str]
 
 
 def _module(model: Model, part: Part) -> tuple[nn.Module, Inputs, Names]:
@@ -196,20 +199,20 @@ def _places(side: Side, values: Tensor) -> Tensor:
 
 def exported(module: nn.Module, example: Inputs) -> torch.export.ExportedProgram:
     """The program of a module that takes x and perhaps side data, for any batch size; `example` traces it."""
-    batch = torch.export.Dim("batch", max=2**31 - 1)
+    batch = torch.export.Dim(BATCH, max=2**31 - 1)
     first, *side = ({0: batch} for _ in example)
     return torch.export.export(module, example, dynamic_shapes=(first, tuple(side)) if side else (first,))
 
 
-def _write_torch(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
+def _write_torch(module: nn.Module, example: Inputs, names: Names, path: Path, facts: Facts) -> Run:
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
-    torch.export.save(exported(module, example), content)
+    torch.export.save(exported(module, example), content, extra_files=facts)
     path.write_bytes(content.getbuffer())
     program = torch.export.load(path).module()
     return lambda *inputs: _listed(program(*inputs))
 
 
-def _write_onnx(module: nn.Module, example: Inputs, names: Names, path: Path) -> Run:
+def _write_onnx(module: nn.Module, example: Inputs, names: Names, path: Path, facts: Facts) -> Run:
     import onnxruntime
     import onnxscript  # noqa: F401 - torch.onnx needs it; an error here names it where it is missing
 
@@ -217,6 +220,10 @@ def _write_onnx(module: nn.Module, example: Inputs, names: Names, path: Path) ->
         exported(module, example), dynamo=True, input_names=list(names[0]), output_names=list(names[1]), verbose=False
     )
     assert program is not None
+    first = program.model.graph.inputs[0].shape
+    assert first is not None
+    program.rename_axes({str(first[0]): BATCH})
+    program.model.metadata_props.update(facts)
     program.save(str(path), external_data=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
@@ -227,7 +234,7 @@ def _write_onnx(module: nn.Module, example: Inputs, names: Names, path: Path) ->
     return run
 
 
-_WRITERS: dict[str, Callable[[nn.Module, Inputs, Names, Path], Run]] = {
+_WRITERS: dict[str, Callable[[nn.Module, Inputs, Names, Path, Facts], Run]] = {
     "onnx": _write_onnx,
     "torch-export": _write_torch,
 }

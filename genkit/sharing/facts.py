@@ -16,10 +16,12 @@ from genkit.evaluation.descriptions import Figure, figures
 from genkit.evaluation.figures import Evaluation
 from genkit.files import strict_json
 from genkit.model.model import Model
-from genkit.record.diagnosis import Note, Signals
+from genkit.record.diagnosis import Note
 from genkit.record.diagnosis import diagnose as notes_of
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
+from genkit.record.signals import Signals
+from genkit.record.verdict import Verdict, verdict
 from genkit.registry.provenance import PluginRecord
 from genkit.sharing import hub, weights
 
@@ -50,9 +52,16 @@ class Facts:
 
     def notes(self) -> list[Note]:
         """What the rules of the diagnosis say."""
+        return notes_of(self._signals())
+
+    def verdict(self) -> Verdict:
+        """Whether the model is alive, in words."""
+        return verdict(self._signals())
+
+    def _signals(self) -> Signals:
         evaluation = None if self.evaluation is None else EVALUATION.validate_python(self.evaluation)
         keeps_best = self.config.training.keep == "best"
-        return notes_of(Signals(self.history, evaluation, self.data, keeps_best=keeps_best))
+        return Signals(self.history, evaluation, self.data, keeps_best=keeps_best)
 
 
 def gather(source: str | Path) -> Facts:
@@ -65,10 +74,16 @@ def gather(source: str | Path) -> Facts:
     model = weights.load(source)
     assert model.config is not None
     assert model.data is not None
-    plugins = weights.read_header(weights.locate(source)).plugins
     if hub.is_address(source) or not Path(source).is_dir():
-        return Facts(model, model.config, model.data, plugins)
-    run = RunDirectory(Path(source))
+        return Facts(model, model.config, model.data, weights.read_header(weights.locate(source)).plugins)
+    return of_run(RunDirectory(Path(source)), model)
+
+
+def of_run(run: RunDirectory, model: Model) -> Facts:
+    """The facts about a run whose model is at hand; raises RunError where a file of the run is damaged."""
+    assert model.config is not None
+    assert model.data is not None
+    plugins = weights.read_header(run.model).plugins
     evaluation, environment = _read(run.evaluation, _Evaluated), _read(run.environment, _Environment)
     pictures = tuple(sorted(run.pictures.glob("*.png")))
     return Facts(model, model.config, model.data, plugins, evaluation, run.history(), environment, pictures)

@@ -96,7 +96,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     except GenkitError as error:
         raise explained(error, header.plugins, file, header.config.get("plugins", "all")) from None
     warn_of_changes(header.plugins, path, run_config.plugins)
-    model.data = header.data
+    model.data, model.path = header.data, str(path if hub.is_address(path) else Path(path).absolute())
     return model.to(device).eval()
 
 

@@ -18,7 +18,7 @@ from genkit.training.optimization import MODEL, critic_of
 
 def objective(
     model: Model, x: Tensor, weights: Tensor, side: Mapping[str, Tensor] = NOTHING
-) -> tuple[Tensor, Figures, Forward | None]:
+) -> tuple[Tensor, Figures, Forward]:
     """The objective of a batch, with its figures.
 
     Args:
@@ -29,8 +29,8 @@ def objective(
 
     Returns:
         The weighted sum of the terms, (); the figures in nats per datum: the unweighted terms, and the reconstruction
-        and the KL where the model has them; and the detached pass for critics, None without a learned term. Where
-        processes share the batch, these are summands: their sum over the processes is the mean over the batch.
+        and the KL where the model has them; and the pass itself. Where processes share the batch, the figures are
+        summands: their sum over the processes is the mean over the batch.
     """
     forward = model(x, side=side)
     beside = Beside(side, forward.condition)
@@ -40,7 +40,7 @@ def objective(
         figures["reconstruction"] = mean(-forward.log_prob.detach().mean(0))
     if forward.latent is not None and (divergence := forward.latent.divergence) is not None:
         figures["kl"] = mean(divergence.detach().sum(1))
-    return weights @ torch.stack(list(terms.values())), figures, forward.detached() if model.critics else None
+    return weights @ torch.stack(list(terms.values())), figures, forward
 
 
 def differentiate(
@@ -66,7 +66,9 @@ def differentiate(
         the batch.
     """
     values = dict(zip(model.reads, side, strict=True))
-    loss, figures, forward = objective(model, as_float(x), weights, values)
+    loss, figures, attached = objective(model, as_float(x), weights, values)
+    forward = attached.detached() if model.critics else None
+    del attached  # what no gradient needs is freed
     gradients: dict[str, Sequence[Tensor | None]] = {}
     if MODEL in fitted:
         gradients[MODEL] = _gradients(loss, fitted[MODEL], scale)

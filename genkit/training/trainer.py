@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from genkit.data.dataset import Batch, Dataset, as_float
 from genkit.errors import GenkitError
+from genkit.evaluation.activity import Activity
 from genkit.interfaces import Split
 from genkit.model import trial
 from genkit.model.conditions import NOTHING
@@ -241,13 +243,16 @@ class Trainer:
     def evaluate(self, data: Dataset, split: Split, weights: dict[str, float]) -> Scores:
         """The scores of the objective on held-out data."""
         factors = torch.tensor(list(weights.values()), device=self.model.device)
-        total = Total(self.model.sum_dtype)
+        total, activity = Total(self.model.sum_dtype), Activity(self.model.sum_dtype)
         with self.judged(), evaluating(self.model):
             for batch in data.batches(split, self.config.batch_size, names=self.model.reads):
                 with sharing(batch.total):
-                    total.add(objective(self.model, as_float(batch.x), factors, batch.side)[1], batch.total)
+                    _, figures, forward = objective(self.model, as_float(batch.x), factors, batch.side)
+                total.add(figures, batch.total)
+                if forward.latent is not None:
+                    activity.add(forward.latent.mean)
         total.gather()
-        return total.scores(weights)
+        return replace(total.scores(weights), active_units=activity.active())
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the model, the optimizers and the scaler, and of `states` by name: all that a resume needs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -109,6 +109,11 @@ class Arrays(DataSource):
             return self
 
     config: Config
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, Any] | None:
+        """A file of arrays, by its suffix."""
+        return {"path": str(path)} if path.suffix in SUFFIXES and path.is_file() else None
 
     def load(self) -> RawData:
         """Read the files; raises DataError naming the file, and what it holds where a name is wrong."""

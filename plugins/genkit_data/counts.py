@@ -22,7 +22,7 @@ from genkit.settings.base import nearest
 from genkit.text import printable
 from genkit_data.genes import in_cells, most_variable
 from genkit_data.kinds import in_order
-from genkit_data.matrices import NAMED, CountMatrix, read_matrix
+from genkit_data.matrices import NAMED, SUFFIXES, CountMatrix, read_matrix
 from genkit_data.sheets import read_sheet
 from genkit_data.sparse import in_rows
 
@@ -100,6 +100,12 @@ class Counts(DataSource):
     ) -> None:
         super().__init__(config)
         self.trained, self.side = columns, side or {}
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, Any] | None:
+        """A file of counts, by its suffix; a sparse matrix of scipy is one of arrays as well."""
+        is_matrix = path.name.endswith(SUFFIXES) and path.suffix != ".npz"
+        return {"path": str(path)} if is_matrix and path.is_file() else None
 
     def load(self) -> RawData:
         """Read the files; raises DataError with the file, what it holds, and the remedy."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from genkit.data.units import as_float
 from genkit.errors import DataError, GenkitWarning
 from genkit.interfaces import DataSource, RawData
 from genkit.interfaces.data import FILE, NAMES, RELATIVE
-from genkit_data import folders, pixels
+from genkit_data import folders, glances, pixels
 from genkit_data.decoded import CACHE, Decoded, cached, keep
 from genkit_data.folders import Part
 from genkit_data.labelling import labelled
@@ -117,6 +117,12 @@ class Images(DataSource):
             return self
 
     config: Config
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, Any] | None:
+        """A folder of images, in their own size where it is one and small."""
+        options = glances.image_options(path)
+        return None if options is None else {"root": str(path), **options}
 
     def load(self) -> RawData:
         """Read the folders; raises DataError naming what is missing or broken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -52,6 +52,13 @@ class MNIST(DataSource):
         ] = None
 
     config: Config
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, Any] | None:
+        """A folder with the first of the four files."""
+        first = next(iter(PUBLISHED))
+        inside = (path / name for name in (first, f"{first}.gz"))
+        return {"root": str(path)} if any(file.is_file() for file in inside) else None
 
     def load(self) -> RawData:
         """Read the four files; raises DataError naming a file that is missing or damaged."""

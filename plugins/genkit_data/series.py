@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -116,6 +116,11 @@ class Series(DataSource):
     ) -> None:
         super().__init__(config)
         self.trained, self.side, self.channels = shape, side or {}, channels
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, Any] | None:
+        """A file of sktime's; in others, nothing tells series from rows."""
+        return {"path": str(path)} if path.suffix == SUFFIX and path.is_file() else None
 
     def load(self) -> RawData:
         """Read the files; raises DataError with the file, the place and the remedy."""

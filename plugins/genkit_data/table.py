@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +31,9 @@ CLASSES = 1000
 WIDE = 2**24
 """The greatest whole number up to which float32 holds all of them."""
 OWN_KINDS = ("numeric", "categorical", "boolean", "date")
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+"""The suffixes of files that are taken for tables where nobody says what they are."""
 
 
 class Tables(DataSource):
@@ -97,6 +100,11 @@ class Tables(DataSource):
         self.trained, self.side = columns, side or {}
         missing = frozenset((*config.missing, ""))
         self.reading = Reading(missing, config.decimal, config.dates)
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, Any] | None:
+        """A text or Parquet file, by its suffix."""
+        return {"path": str(path)} if path.suffix in SUFFIXES and path.is_file() else None
 
     def load(self) -> RawData:
         """Read the file; raises DataError with the line, the column and the remedy."""

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import genkit
+from genkit.errors import GenkitWarning
+from genkit.runs import running
 from genkit.runs.comparison import compare
 from genkit.runs.opening import as_config, create_directory, prepare
 from genkit.sharing.weights import save
@@ -66,17 +69,48 @@ def config(tmp_path):
 
 
 @pytest.mark.usefixtures("bare")
-def test_run_prints_its_directory_last_and_the_terms_in_nats(cli, digits, tmp_path):
+def test_run_prints_its_directory_alone_on_stdout_and_the_terms_on_stderr(cli, digits, tmp_path):
     answer = cli("run", digits, *QUICK, "--out", tmp_path / "run")
     assert answer.code == 0, answer
-    lines = answer.out.splitlines()
-    assert lines[-1] == str(tmp_path / "run")
+    assert answer.out == f"{tmp_path / 'run'}\n"
+    lines = answer.err.splitlines()
     assert lines[0].startswith("digits: 1,258 train, 180 validation, 359 test;")
     assert lines[1].startswith("data are taken as: ")
     assert lines[2].startswith("steps are not compiled: ")
-    assert "epoch 1/2  train loss" in lines[3]
-    assert "examples/s" in lines[3]
-    assert lines[5].startswith("test: ELBO -")
+    first, second = (line for line in lines if line.startswith("epoch "))
+    assert first.startswith("epoch 1/2  loss ")
+    assert " kl " in first
+    assert second.startswith("epoch 2/2  loss ")
+    assert any(line.startswith("test: ELBO -") for line in lines)
+    assert lines[-1] == f"weights: {tmp_path / 'run' / 'model.safetensors'}"
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_quiet_run_prints_its_directory_and_else_nothing_but_errors(cli, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "train", _warning_of(running.train))
+    out = tmp_path / "run"
+    quiet = cli("run", digits, *QUICK, "training.epochs=1", "-q", "--out", out)
+    assert quiet == (0, f"{out}\n", "")
+    assert cli("resume", out, "--epochs", 2, "--quiet") == (0, f"{out}\n", "")
+    assert cli("run", digits, "epoks=1", "-q").err.startswith("error: ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", GenkitWarning)
+        loud = cli("resume", out, "--epochs", 3)
+    assert (loud.code, loud.out) == (0, f"{out}\n")
+    assert "warning: take heed" in loud.err
+    assert "printed by a plugin" in loud.err
+
+
+def _warning_of(train):
+    """`train` in a process where a plugin prints, and something is warned of."""
+
+    def call(*arguments, **options):
+        warnings.warn("take heed", GenkitWarning, stacklevel=1)
+        if arguments[0].config.training.epochs == 3:
+            print("printed by a plugin")
+        return train(*arguments, **options)
+
+    return call
 
 
 def test_describe_shows_each_layer_and_the_heads_side_by_side(cli, digits):
@@ -307,7 +341,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(digits, tmp_path, environment,
     assert f"To go on: genkit resume {tmp_path / 'run'}" in err
     resumed = process("genkit", "resume", tmp_path / "run", env=environment)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after epoch" in resumed.stdout
+    assert "going on after epoch" in resumed.stderr
     whole = genkit.run(digits, ["training.epochs=25"], out=tmp_path / "whole")
     there = genkit.load(tmp_path / "run").state_dict()
     assert all(torch.equal(tensor, there[name]) for name, tensor in whole.model.state_dict().items())

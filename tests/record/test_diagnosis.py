@@ -7,8 +7,9 @@ import pytest
 
 from genkit.data.dataset import DataSignature
 from genkit.evaluation.figures import CodeStatistics, Evaluation
-from genkit.record.diagnosis import RULES, Signals, diagnose
+from genkit.record.diagnosis import RULES, diagnose
 from genkit.record.scores import EpochRecord, Scores
+from genkit.record.signals import Signals
 
 ELBO = Evaluation("test", 100, 1, latents=2, elbo=-25.0, reconstruction=20.0, kl=5.0, active_units=2, unexplained=0.3)
 DEAD = replace(ELBO, elbo=-30.0, reconstruction=29.98, kl=0.02, active_units=0, unexplained=1.0)
@@ -107,6 +108,46 @@ def test_small_codes_that_explain_the_data_are_no_collapse():
     assert text(Signals(evaluation=replace(ELBO, active_units=0, unexplained=0.1)), "collapsed latents") is None
 
 
+QUIET = [90, 30, 27, 26.02, 26.01, 26.0, 26.01, 26.0]
+
+
+def silent(kl, active, losses=QUIET):
+    """The history of a model with a KL that small from the third epoch on, with so many active latents."""
+    records = history(losses, losses)
+    return [
+        replace(each, validation=replace(each.validation, kl=kl if each.epoch > 3 else 5.0, active_units=active))
+        for each in records
+    ]
+
+
+@pytest.mark.parametrize(("kl", "active"), [(0.004, None), (-0.004, None), (0.04, 0), (0.0, 0)])
+def test_a_collapse_is_said_while_the_run_goes_on(kl, active):
+    (note,) = diagnose(Signals(silent(kl, active), signature=UNIT), during=True)
+    assert note.rule == "collapsed latents"
+    assert note.text.startswith("no latent dimension is active" if active == 0 else "the KL is near 0")
+    assert f"in the last 5 epochs, with a KL of {kl:.2g} nats" in note.text
+    assert note.text.endswith("give the KL a smaller weight, or one that rises from 0 over more epochs")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        silent(0.04, None),  # little, and not known to be nothing
+        silent(0.004, 1),
+        silent(0.2, 0),
+        silent(None, 0),  # an autoencoder's codes may be small
+        silent(0.004, 0)[:7],  # four epochs
+        silent(0.004, 0, [90, 80, 70, 60, 50, 40, 30, 20]),  # the decoder still learns the mean of the data
+    ],
+)
+def test_what_may_be_no_collapse_is_not_said_while_the_run_goes_on(records):
+    assert diagnose(Signals(records, signature=UNIT), during=True) == []
+
+
+def test_a_run_without_figures_collapses_by_its_history():
+    assert "collapsed latents" in [note.rule for note in diagnose(Signals(silent(0.004, 0), signature=UNIT))]
+
+
 @pytest.mark.parametrize(
     ("critic", "term"),
     [
@@ -156,7 +197,7 @@ def test_a_weight_that_rises_is_no_loss_that_rises():
 
 
 def test_only_some_rules_speak_while_a_run_goes_on():
-    falling = Signals(history([90, 70, 50, 40], weight=0.5), DEAD, WIDE)
+    falling = Signals(history([90, 70, 50, 40], weight=0.5), replace(ELBO, dispersion=0.02), WIDE)
     assert diagnose(falling, during=True) == []
     assert [note.rule for note in diagnose(Signals(history(TRAIN, RISING)), during=True)] == ["over-fitting"]
 

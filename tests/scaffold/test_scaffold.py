@@ -110,8 +110,8 @@ def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = cli("new-plugin", "genkit-fold", "--kind", "loss", "--license", "BSD-3-Clause")
     assert answer.code == 0
-    assert answer.out.splitlines() == [
-        "genkit-fold",
+    assert answer.out == "genkit-fold\n"
+    assert answer.err.splitlines() == [
         "next:",
         "  cd genkit-fold",
         "  pip install -e '.[dev]'",
@@ -125,7 +125,7 @@ def test_the_command_says_what_to_type_next(tmp_path, cli, monkeypatch):
 def test_a_command_alone_has_no_part_to_check_and_no_name_of_genkits_own(tmp_path, cli):
     answer = cli("new-plugin", "genkit-class", "--kind", "command", "--out", tmp_path / "new")
     assert answer.code == 0
-    assert answer.out.splitlines()[-2:] == ["  pytest", "  genkit class --help"]
+    assert answer.err.splitlines()[-2:] == ["  pytest", "  genkit class --help"]
     assert not [path for path, text in filled(tmp_path / "new").items() if "check-plugin" in text]
     answer = cli("new-plugin", "genkit-sample", "--kind", "command", "--out", tmp_path / "refused")
     assert answer.code == 2

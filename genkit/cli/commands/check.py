@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import TRAIN, USER_ERROR, ConfigPath, Json, Overrides, app, say
+from genkit.cli.app import TRAIN, USER_ERROR, ConfigPath, Json, Overrides, app, lines_to_type, say
 
 if TYPE_CHECKING:
     from genkit.runs.preflight import Report
 
 
-@app.command(rich_help_panel=TRAIN)
+@app.command(
+    rich_help_panel=TRAIN,
+    epilog=lines_to_type("genkit check my.yaml", "genkit check vae-digits training.batch_size=256"),
+)
 def check(
     config: ConfigPath,
     overrides: Overrides = None,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import tables
-from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail, say, say_way
+from genkit.cli import completion, tables
+from genkit.cli.app import BROKEN, PLUGINS, Json, app, fail, lines_to_type, say, say_way
 
 if TYPE_CHECKING:
     from genkit.testing.targets import PartReport
@@ -17,13 +17,16 @@ PLUGIN_CHECKS = ("registration", "expected failures")
 """The checks of a plugin, in contrast to those of a part."""
 
 
-@app.command(rich_help_panel=PLUGINS)
+@app.command(
+    rich_help_panel=PLUGINS, epilog=lines_to_type("genkit check-plugin encoder/mlp", "genkit check-plugin ./mine.py")
+)
 def check_plugin(
     name: Annotated[
         str,
         typer.Argument(
             metavar="NAME",
             help="A distribution, a plugin, one part, such as encoder/mlp, or a file, such as ./mine.py.",
+            autocompletion=completion.parts,
         ),
     ],
     options: Annotated[

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli import tables
-from genkit.cli.app import INSPECT, Json, Overrides, app, fail, say
+from genkit.cli import completion, sources, tables
+from genkit.cli.app import INSPECT, Json, Overrides, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
     from genkit.config import RunConfig
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from genkit.record.diagnosis import Note
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(
+    rich_help_panel=INSPECT,
+    epilog=lines_to_type("genkit describe vae-digits", "genkit describe my.yaml sampler.latent=8"),
+)
 def describe(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="CONFIG|RUN", help="A YAML config, a run's directory, a model.safetensors, or hf://USER/REPO."
+            metavar="CONFIG|RUN",
+            help="A YAML config or an example; a run's directory, its name or `last`; a model.safetensors; or "
+            "hf://USER/REPO.",
+            callback=sources.source_of,
+            autocompletion=completion.sources,
         ),
     ],
     overrides: Overrides = None,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, say
+from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, SplitName, app, lines_to_type, say
 from genkit.cli.data import opened
 
 
-@app.command(rich_help_panel=USE)
+@app.command(
+    rich_help_panel=USE,
+    epilog=lines_to_type("genkit encode last --out codes.csv", "genkit encode last data.path=new.csv --out codes.npz"),
+)
 def encode(
     run: RunPath, out: Out, data: DataOverrides = None, split: SplitName = None, accept_changes: AcceptChanges = False
 ) -> None:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import INSPECT, AcceptChanges, DataOverrides, Json, Metrics, RunPath, SplitName, app, say
+from genkit.cli.app import (
+    INSPECT,
+    AcceptChanges,
+    DataOverrides,
+    Json,
+    Metrics,
+    RunPath,
+    SplitName,
+    app,
+    lines_to_type,
+    say,
+)
 from genkit.cli.data import opened
 
 if TYPE_CHECKING:
@@ -23,7 +34,10 @@ WIDTH = 22
 """The least width of the column of keys."""
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(
+    rich_help_panel=INSPECT,
+    epilog=lines_to_type("genkit evaluate last", "genkit evaluate vae-digits --split validation --metric nll"),
+)
 def evaluate(
     run: RunPath,
     data: DataOverrides = None,
@@ -37,7 +51,8 @@ def evaluate(
     """Estimate the ELBO and its parts, in nats per datum, and the metrics of the config and of --metric."""
     from genkit.evaluation.figures import evaluate as figures_of
     from genkit.evaluation.metrics import descriptions, measure_each, named, usable
-    from genkit.record.diagnosis import Signals, diagnose
+    from genkit.record.diagnosis import diagnose
+    from genkit.record.signals import Signals
     from genkit.runs.metrics import chosen, missed, unasked
 
     model, dataset, split, are_new = opened(run, data, split, accept_changes)

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import USE, RunPath, app, say
+from genkit.cli.app import USE, RunPath, app, lines_to_type, say
 
 
-@app.command(rich_help_panel=USE)
+@app.command(
+    rich_help_panel=USE,
+    epilog=lines_to_type("genkit export last", "genkit export last --part decoder --format torch-export"),
+)
 def export(
     run: RunPath,
     part: Annotated[str, typer.Option(help="What to write: encoder, decoder or all.")] = "all",
@@ -31,5 +34,5 @@ def export(
     folder = Path() if hub.is_address(run) else run if run.is_dir() else run.parent
     exported = write(model, out or folder / f"{part}{SUFFIXES.get(format, '')}", part, format)  # type: ignore[arg-type]
     names = f"{', '.join(exported.inputs)} -> {', '.join(exported.outputs)}"
-    say(f"{names}: differs from the model by at most {exported.difference:.1e}")
+    say(f"{names}: differs from the model by at most {exported.difference:.1e}", error=True)
     say(exported.path)

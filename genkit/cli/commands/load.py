@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genkit.cli import tables
-from genkit.cli.app import SHARE, USER_ERROR, Json, RunPath, app, say
+from genkit.cli.app import SHARE, USER_ERROR, Json, RunPath, app, lines_to_type, say
 
 if TYPE_CHECKING:
     from genkit.sharing.push import Inspection
 
 
-@app.command(rich_help_panel=SHARE)
+@app.command(rich_help_panel=SHARE, epilog=lines_to_type("genkit load last", "genkit load hf://USER/REPO"))
 def load(
     run: RunPath,
     out: Annotated[Path | None, typer.Option(help="A directory to copy the model file to.")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genkit.cli import tables
+from genkit.cli import completion, tables
 from genkit.cli.app import PLUGINS, Json, OutOrPrint, app, say
 
 plugins = typer.Typer(invoke_without_command=True, help="List the installed plugins, or show one of their parts.")
@@ -57,7 +57,8 @@ def _add_commands(rows: list[dict[str, Any]]) -> None:
     from genkit.cli import extensions
     from genkit.errors import ComponentError
 
-    for command in extensions.commands(extensions.own_names(app)):
+    formats = extensions.commands(["png"], extensions.COMPARISONS)
+    for command in [*extensions.commands(extensions.own_names(app)), *formats]:
         package = command.entry.module.partition(".")[0]
         same = [row for row in rows if row["distribution"] == command.distribution]
         row = next((row for row in same if package in row.get("packages", ())), next(iter(same), None))
@@ -74,27 +75,42 @@ def _add_commands(rows: list[dict[str, Any]]) -> None:
         except ComponentError as error:
             row["problems"].append(str(error))
         else:
-            row["commands"].append(command.entry.name)
+            is_format = command.entry.group == extensions.COMPARISONS
+            row["commands"].append(f"compare --out .{command.entry.name}" if is_format else command.entry.name)
 
 
 @plugins.command()
 def show(
-    part: Annotated[str, typer.Argument(metavar="KIND/NAME", help="The part, such as encoder/mlp.")],
+    part: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND/NAME",
+            help="The part, such as encoder/mlp; a name alone shows the parts of every kind with that name.",
+            autocompletion=completion.parts,
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """Show a part: its documentation, its distribution, and its options with their defaults."""
+    """Show a part: its documentation, its distribution, and its options with their defaults.
+
+    A name alone shows the parts of every kind that have it, and a kind alone lists its parts.
+    """
     import inspect
 
     from genkit.registry import schema
     from genkit.registry.registry import installed
 
-    kind, name = schema.parts(part)
-    component = installed().find(kind, name)
-    options = schema.options(kind, name)
+    if (of_kind := schema.names_of(part)) is not None:
+        say(*(f"{part}/{name}" for name in of_kind))
+        return
+    each = schema.parts_of(part)
+    options = {f"{kind}/{name}": schema.options(kind, name) for kind, name in each}
     if as_json:
-        tables.print_json(options)
-    else:
-        show_part(f"{kind}/{name}", installed().owner(component).owner, inspect.getdoc(component) or "", options)
+        tables.print_json(options if len(each) > 1 else options.popitem()[1])
+        return
+    for (kind, name), (title, of_part) in zip(each, options.items(), strict=True):
+        component = installed().find(kind, name)
+        show_part(title, installed().owner(component).owner, inspect.getdoc(component) or "", of_part)
 
 
 @plugins.command()

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import SHARE, License, RunPath, app, say
+from genkit.cli.app import SHARE, License, RunPath, app, lines_to_type, say
 
 
-@app.command(rich_help_panel=SHARE)
+@app.command(rich_help_panel=SHARE, epilog=lines_to_type("genkit push last hf://USER/REPO"))
 def push(
     run: RunPath,
     target: Annotated[

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, Seed, SplitName, app, say
+from genkit.cli.app import (
+    USE,
+    AcceptChanges,
+    DataOverrides,
+    OutOrPicture,
+    RunPath,
+    Seed,
+    SplitName,
+    app,
+    lines_to_type,
+    say,
+)
 from genkit.cli.data import opened
 
 if TYPE_CHECKING:
@@ -15,11 +26,14 @@ if TYPE_CHECKING:
     from genkit.model.model import Model
 
 
-@app.command(rich_help_panel=USE)
+@app.command(
+    rich_help_panel=USE,
+    epilog=lines_to_type("genkit reconstruct last", "genkit reconstruct last -n 10 --out rebuilt.npz"),
+)
 def reconstruct(
     run: RunPath,
-    out: Out,
     data: DataOverrides = None,
+    out: OutOrPicture = None,
     split: SplitName = None,
     n: Annotated[
         int | None, typer.Option("-n", "--n", min=1, help="How many of the first data of the split; by default all.")
@@ -40,8 +54,10 @@ def reconstruct(
     from genkit.cli import outputs
     from genkit.pictures import plots
 
-    outputs.check_out(out, outputs.FORMATS)
+    if out is not None:
+        outputs.check_out(out, outputs.FORMATS)
     model, dataset, split, _ = opened(run, data, split, accept_changes)
+    out = outputs.new_file("reconstructions", model) if out is None else out
     torch.manual_seed(seed)
     if out.suffix in outputs.FORMATS:
         some = dataset.split(split).first(n)

@@ -7,12 +7,21 @@ from typing import Annotated
 
 import typer
 
-from genkit.cli.app import BROKEN, INSPECT, app, at_once, say
+from genkit.cli import completion, sources
+from genkit.cli.app import BROKEN, INSPECT, app, at_once, lines_to_type, say
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=INSPECT, epilog=lines_to_type("genkit reproduce last"))
 def reproduce(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A finished run: its directory, its name in runs/, or `last`.",
+            callback=sources.run_of,
+            autocompletion=completion.runs,
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The directory of the repetition; by default it is removed afterwards.")
     ] = None,

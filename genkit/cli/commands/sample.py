@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.app import USE, Out, RunPath, Seed, app, fail, say
+from genkit.cli.app import USE, OutOrPicture, RunPath, Seed, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from genkit.model.model import Model
 
 
-@app.command(rich_help_panel=USE)
+@app.command(
+    rich_help_panel=USE, epilog=lines_to_type("genkit sample last", "genkit sample last -n 1000 --out samples.npy")
+)
 def sample(
     run: RunPath,
-    out: Out,
+    out: OutOrPicture = None,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many data to generate.")] = 64,
     seed: Seed = 0,
     noise: Annotated[
@@ -48,14 +51,23 @@ def sample(
     from genkit.cli import outputs
     from genkit.sharing import weights
 
-    outputs.check_out(out, outputs.FORMATS)
-    if grid and out.suffix not in outputs.FORMATS:
-        fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
+    if out is not None:
+        _check_out(out, grid)
     model = weights.load(run)
+    out = outputs.new_file("samples", model) if out is None else out
     values = side_data(model, side or (), n)
     torch.manual_seed(seed)
     outputs.write_samples(out, model, n, noise, values)
     say(out)
+
+
+def _check_out(out: Path, grid: bool) -> None:
+    """Refuse a file that the command does not write."""
+    from genkit.cli import outputs
+
+    outputs.check_out(out, outputs.FORMATS)
+    if grid and out.suffix not in outputs.FORMATS:
+        fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
 
 
 def side_data(model: Model, texts: Sequence[str], n: int) -> dict[str, Tensor]:

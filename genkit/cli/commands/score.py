@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.app import USE, AcceptChanges, DataOverrides, Out, RunPath, Seed, SplitName, app, fail, say
+from genkit.cli.app import (
+    USE,
+    AcceptChanges,
+    DataOverrides,
+    Out,
+    RunPath,
+    Seed,
+    SplitName,
+    app,
+    fail,
+    lines_to_type,
+    say,
+)
 from genkit.cli.data import opened
 
 if TYPE_CHECKING:
@@ -47,7 +59,10 @@ Anomalous = Annotated[
 ]
 
 
-@app.command(rich_help_panel=USE)
+@app.command(
+    rich_help_panel=USE,
+    epilog=lines_to_type("genkit score last --out scores.csv", "genkit score last data.path=new.csv --out scores.csv"),
+)
 def score(
     run: RunPath,
     out: Out,

@@ -1,0 +1,58 @@
+"""Configs and runs as they are typed: paths, names of examples and of runs, and `last`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from genkit.text import printable
+
+
+def config_of(context: typer.Context, config: Path) -> Path:
+    """The file of a config; a line on stderr says which, where the word is no path of a file."""
+    from genkit.examples import config_path
+
+    path = config_path(config)
+    if path != config and not context.resilient_parsing:
+        _say_taken("config", path)
+    return path
+
+
+def run_of(context: typer.Context, run: Path) -> Path:
+    """The path of a run; a line on stderr says which, where the word is no path. RunError: there is no such run."""
+    from genkit.record.run_names import run_path
+
+    if context.resilient_parsing:
+        return run
+    path = run_path(run)
+    if path != run:
+        _say_taken("run", path)
+    return path
+
+
+def source_of(context: typer.Context, source: Path) -> Path:
+    """The path of a config or of a run; of a run and an example of one name the run goes first."""
+    from genkit.errors import RunError
+    from genkit.examples import config_path
+
+    if source.is_file() or context.resilient_parsing:
+        return source
+    try:
+        return run_of(context, source)
+    except RunError:
+        if config_path(source) == source and source.suffix not in (".yaml", ".yml"):
+            raise
+    return config_of(context, source)
+
+
+def runs_of(context: typer.Context, runs: list[str]) -> list[str]:
+    """Paths of runs, with options of the data among them, which stay as they are."""
+    return [run if "=" in run and not Path(run).exists() else str(run_of(context, Path(run))) for run in runs]
+
+
+def _say_taken(what: str, path: Path) -> None:
+    from genkit.examples import folder
+
+    of_genkit = path.parent == folder() and not path.is_relative_to(Path.cwd())
+    typer.echo(f"{what}: {f'the example {path.stem} of genkit' if of_genkit else printable(path)}", err=True)
