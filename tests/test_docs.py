@@ -430,7 +430,7 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     assert folder == project
     assert answers == 4
     assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
-    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-width128-levels2", "haar-2", "sines"}
+    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-width128-levels2", "haar-encoder-haar", "sines"}
 
 
 def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():
