@@ -65,7 +65,7 @@ def names() -> list[str]:
 
 
 def script(name: str) -> Example | None:
-    """The Python file of a name that lies beside the examples, such as one that makes their data; None: there is none."""
+    """The Python file of a name beside the examples, such as one that makes their data; None: there is none."""
     path = folder() / name
     is_script = path.name == name and path.suffix == ".py" and not name.startswith("_") and path.is_file()
     return Example(path.stem, path) if is_script else None

@@ -60,7 +60,7 @@ def show(each: Sequence[Example]) -> None:
         table.add_section()
         tables.add_row(table, "", "", "")
     console.print(table)
-    say("genkit run NAME trains one, and genkit examples NAME copies it here to change it")
+    say("genkit run NAME trains one; genkit examples NAME copies one to change it")
 
 
 def _copied(name: str, out: Path | None) -> Path:
