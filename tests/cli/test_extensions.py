@@ -70,7 +70,7 @@ def test_a_command_of_a_plugin_is_called_with_its_options(with_plugin):
     assert with_plugin("tell").returncode == 2
 
 
-def test_the_help_names_it_and_who_brings_it(with_plugin):
+def test_the_help_says_what_it_does_or_who_brings_it(with_plugin):
     text = with_plugin("--help").stdout
     assert "Tell something." in text
     assert "A command of told-plugin." in text  # of one without a docstring
