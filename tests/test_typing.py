@@ -23,8 +23,9 @@ DOCUMENTS = {
     "docs/conditions.md": 1,
     "docs/anomalies.md": 1,
 }
-"""The documents, and how many of their first blocks are checked; None: all. What follows uses packages without types, or
-classes that are written as briefly as Python allows."""
+"""The documents, and how many of their first blocks are checked; None: all.
+
+The others use packages without types, or write classes as briefly as Python allows."""
 PYRIGHT = "pyright@1.1.400"
 
 pytestmark = pytest.mark.slow
