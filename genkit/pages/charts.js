@@ -24,7 +24,7 @@
     const text = size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
     return text.replaceAll("-", "−");
   };
-  const style = (index) => `line s${index % 8} d${index % 4}`;
+  const style = (index) => `line s${index % 8} d${(index + Math.floor(index / 8)) % 4}`;
 
   // Round values that divide an interval into about so many steps.
   const ticks = (low, high, count) => {

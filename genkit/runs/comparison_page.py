@@ -9,7 +9,8 @@ from genkit.interfaces import Split
 from genkit.model.model import Model
 from genkit.pictures.latent_space import NAME, draw_latents
 from genkit.pictures.mosaic import Pixels
-from genkit.pictures.plots import reconstructions, samples, save
+from genkit.pictures.plots import reconstructions, samples
+from genkit.pictures.saving import save
 from genkit.runs.comparison import Compared, Entry
 from genkit.text import printable
 
@@ -24,7 +25,7 @@ NO_LATENTS = "no encoder: no latents of data"
 
 
 def draw(compared: Compared, path: Path) -> Path:
-    """Write the page as a .png, whole or not at all.
+    """Write the page as a .png, .svg or .pdf, whole or not at all.
 
     Raises:
         RunError: the file cannot be written.

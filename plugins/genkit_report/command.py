@@ -9,6 +9,7 @@ import typer
 
 from genkit.errors import RunError
 from genkit.pictures import plots
+from genkit.pictures.saving import FORMATS
 from genkit.record.directory import RunDirectory
 from genkit.record.outputs import output_file
 from genkit.record.run_names import run_path
@@ -17,6 +18,7 @@ from genkit.sharing.facts import Facts, gather
 from genkit_report import FILE
 from genkit_report.run_page import text
 
+SUFFIXES = (".html", ".htm")
 FIGURES = "figures"
 """The folder of the pictures, beside the page."""
 
@@ -37,6 +39,8 @@ def report_command(
     directory = RunDirectory.open(run)
     facts = gather(run)
     path = out or directory.path / FILE
+    if path.suffix not in SUFFIXES:
+        raise RunError(f"--out {path}: the page is a .html; call it {path.with_suffix('.html').name}")
     with output_file(path) as temporary:
         temporary.write_text(text(facts, directory, facts.verdict()), encoding="utf-8")
     if formats:
@@ -48,8 +52,8 @@ def _formats(figures: str) -> list[str]:
     """The suffixes of the formats that the option names."""
     suffixes = [f".{word.strip().lower().removeprefix('.')}" for word in figures.split(",") if word.strip()]
     for suffix in suffixes:
-        if suffix not in plots.FORMATS:
-            formats = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
+        if suffix not in FORMATS:
+            formats = ", ".join(each.removeprefix(".") for each in FORMATS)
             raise RunError(f"--figures {figures}: no format '{suffix.removeprefix('.')}'; choose of {formats}")
     return list(dict.fromkeys(suffixes))
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from genkit.errors import GenkitWarning, in_a_line
 from genkit.evaluation.descriptions import LEGEND, Figure
 from genkit.evaluation.figure_tables import MISSING
 from genkit.interfaces import NATS, Description
@@ -16,6 +20,8 @@ from genkit.pages import page
 from genkit.pages.charts import Chart, Line, number
 from genkit.pages.images import Picture, picture, picture_of
 from genkit.pictures import plots
+from genkit.pictures.mosaic import Pixels
+from genkit.pictures.saving import save
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.record.signals import Signals
@@ -130,7 +136,7 @@ def _rows(compared: Compared) -> Iterable[Row]:
     floor = {each.key: each for each in comparison.of_floor()}
     is_same_density = len(_likelihoods(compared.models)) == 1
     for key, about in comparison.rows(metrics).items():
-        values = [column[key].value for column in columns if key in column]
+        values = [column[key].value for column in columns if key in column and math.isfinite(column[key].value)]
         is_ranked = len(values) > 1 and (is_same_density or not about.of_density)
         choice = {"higher": max, "lower": min, None: None}[about.better]
         best = choice(values) if choice is not None and is_ranked else None
@@ -162,26 +168,39 @@ def _charts(histories: Mapping[str, Sequence[EpochRecord]], entries: Sequence[En
 def _galleries(compared: Compared) -> list[Gallery]:
     """The pictures of each kind that at least one model has."""
     held_out, entries = compared.data.split("test"), compared.comparison.entries
-    kinds = {
+    kinds: dict[str, tuple[str, Callable[[Model], Pixels | Picture | str]]] = {
         "Samples": ("What each model generates, for z from its prior.", sampled),
         "Reconstructions": (
             "The same held-out data, and below each what comes back.",
             lambda model: rebuilt(model, held_out),
         ),
-        "Latents": ("The same held-out data in latent space.", lambda model: _latents(model, compared)),
+        "Latents": (
+            "The same held-out data in latent space: a dot for the posterior mean of each.",
+            lambda model: _latents(model, compared),
+        ),
     }
     galleries = []
     for title, (sentence, draw) in kinds.items():
-        cells = []
-        for entry, model in zip(entries, compared.models, strict=True):
-            drawn = draw(model)
-            alt = f"{title} of {entry.name}. {sentence}"
-            cells.append(
-                (entry.name, drawn if isinstance(drawn, str | Picture) else picture_of(drawn, entry.name, alt))
-            )
+        cells = [
+            (entry.name, _drawn(draw, model, entry.name, f"{title} of {entry.name}. {sentence}"))
+            for entry, model in zip(entries, compared.models, strict=True)
+        ]
         if any(isinstance(cell, Picture) for _, cell in cells):
             galleries.append(Gallery(title, sentence, cells))
     return galleries
+
+
+def _drawn(draw: Callable[[Model], Pixels | Picture | str], model: Model, name: str, alt: str) -> Picture | str:
+    """A picture of a model, or why there is none; one that fails is a warning (GenkitWarning), and its reason."""
+    try:
+        drawn = draw(model)
+    except Exception as error:
+        reason = f"could not be drawn: {in_a_line(error)}"
+        warnings.warn(f"{alt.partition('.')[0]} {reason}", GenkitWarning, stacklevel=2)
+        return reason
+    if isinstance(drawn, Picture):
+        return replace(drawn, alt=alt)
+    return drawn if isinstance(drawn, str) else picture_of(drawn, name, alt)
 
 
 def _latents(model: Model, compared: Compared) -> Picture | str:
@@ -189,5 +208,5 @@ def _latents(model: Model, compared: Compared) -> Picture | str:
         return NO_LATENTS
     figure = plots.latents(model, compared.data.split("test"), compared.data.classes)
     with tempfile.TemporaryDirectory() as folder:
-        path = plots.save(figure, Path(folder) / "latents.png")
-        return picture(path, "latents", "A dot for the posterior mean of each datum of the test split.")
+        path = save(figure, Path(folder) / "latents.png")
+        return picture(path, "latents", "")

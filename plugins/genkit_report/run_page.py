@@ -32,8 +32,10 @@ from genkit.sharing.facts import Facts
 from genkit_report import FILE, curves
 
 PACKAGE = "genkit_report"
-BARS = 32
+BARS = 16
 """The most latents that each have a bar."""
+CLASSES = 100
+"""The most names of classes that are shown."""
 DRAWN = "loss"
 """The picture that the curves of the page take the place of."""
 
@@ -192,10 +194,10 @@ def _typed(origin: Origin) -> list[str] | None:
 
 
 def _origin(config: Config) -> str:
-    """The config that the run was started from, in words."""
-    if config.origin is None or config.origin.config is None:
-        return "what it was started from"
-    return Path(config.origin.config).name
+    """The config that the run was started from, in words; empty where it is not recorded."""
+    if config.origin is None:
+        return ""
+    return "its config" if config.origin.config is None else Path(config.origin.config).name
 
 
 def _changes(config: Config) -> list[tuple[str, str, str]]:
@@ -265,8 +267,8 @@ def _data(facts: Facts) -> list[Fact]:
     if data.transforms:
         rows.append(Fact("transforms", ", ".join(data.transforms)))
     if data.classes is not None:
-        more = f", and {len(data.classes) - BARS:,} more" if len(data.classes) > BARS else ""
-        rows.append(Fact("classes", ", ".join(data.classes[:BARS]) + more))
+        more = f", and {len(data.classes) - CLASSES:,} more" if len(data.classes) > CLASSES else ""
+        rows.append(Fact("classes", ", ".join(data.classes[:CLASSES]) + more))
     return rows
 
 

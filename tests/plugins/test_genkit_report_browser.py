@@ -124,3 +124,13 @@ def test_the_mouse_shows_values_and_zooms_and_a_click_hides_a_line(browser, repo
     drag = ActionChains(browser).move_to_element_with_offset(plot, int(60 - half), 0).click_and_hold()
     drag.move_to_element_with_offset(plot, int(half - 20), 0).release().perform()
     assert plot.get_attribute("aria-valuemin") == "1"
+
+
+def test_without_scripts_there_are_a_picture_and_tables(browser, report):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        show(browser, report)
+        assert browser.find_element("css selector", "noscript img").is_displayed()
+        assert "Values of objective" in browser.find_element("css selector", "figure.chart details").text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -13,6 +13,7 @@ from genkit.cli.data import opened
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from genkit.data.dataset import Dataset
     from genkit.interfaces import Split
     from genkit.model.model import Model
 
@@ -43,12 +44,13 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, help="How many points, both ends included.")] = 11,
     accept_changes: AcceptChanges = False,
 ) -> None:
-    """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
+    """Write a decoded path between two data in latent space: an array, or a picture (.png, .svg, .pdf)."""
     from genkit.cli import outputs
     from genkit.data.identity import places_of
+    from genkit.pictures.saving import FORMATS
 
     if out is not None:
-        outputs.check_out(out, [".png"])
+        outputs.check_out(out, FORMATS)
     ends = [word for word in data or () if "=" not in word]
     if len(ends) not in (0, 2):
         fail(f"{' '.join(ends)}: a path has two ends; name both, such as `genkit interpolate {run} 0 7`")
@@ -58,9 +60,21 @@ def interpolate(
         say(f"from datum {first} to datum {last} of the {split} split, for {' and '.join(ends)}", error=True)
     path = _path(model, dataset.split(split), split, (first, last), steps)
     out = outputs.new_file("interpolation", model) if out is None else out
-    if not outputs.write_table(out, model, path):
-        outputs.write_data(out, path.numpy(), model.limits, columns=steps)
+    if out.suffix in FORMATS:
+        names = [_name(dataset, split, place) for place in (first, last)]
+        outputs.write_row(out, path, model.limits, f"from {names[0]} to {names[1]} of the {split} split", names)
+    elif not outputs.write_table(out, model, path):
+        outputs.write(out, {"x": path.numpy()})
     say(out)
+
+
+def _name(dataset: Dataset, split: str, place: int) -> str:
+    """A datum by its number in a split and its class, where it has one."""
+    labels = dataset.split(split).labels
+    if labels is None or labels.ndim > 1:
+        return str(place)
+    label = int(labels[place])
+    return f"{place} ({dataset.classes[label] if dataset.classes else label})"
 
 
 def _path(model: Model, chosen: Split, split: str, ends: tuple[int, int], steps: int) -> Tensor:
