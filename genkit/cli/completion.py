@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from genkit.text import printable
+
 Item = tuple[str, str]
 """A word, and the help that some shells show beside it."""
 SCAFFOLD = Path(__file__).parents[1] / "scaffold"
@@ -36,7 +38,7 @@ def runs(incomplete: str) -> list[Item]:
     """Runs: the names of those in runs/, the latest first, `last`, and files of models."""
     from genkit.record.run_names import LAST, names
 
-    each = [(name, "a run") for name in names()]
+    each = [(name, "a run") for name in names() if name == printable(name)]
     words = [*each, (LAST, "the run that was started last")] if each else []
     return [*(item for item in words if item[0].startswith(incomplete)), *_files(incomplete, MODELS)]
 

@@ -6,7 +6,7 @@ import csv
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +17,7 @@ from genkit.cli.app import say
 from genkit.data.tables import as_text, type_of
 from genkit.errors import RunError
 from genkit.files import atomic
+from genkit.pictures.saving import FORMATS, save
 from genkit.record.outputs import output_file, refuse_file_of_run
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def write_stream(path: Path, shape: tuple[int, ...], parts: Iterable[Array]) -> 
 
 
 def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) -> None:
-    """Write data (N, *shape) as `write` does, or as a picture (.png) with values between the limits dark to bright."""
-    if path.suffix != ".png":
+    """Write data (N, *shape) as `write` does, or as a picture with values between the limits dark to bright."""
+    if path.suffix not in FORMATS:
         write(path, {"x": x})
         return
     import torch
@@ -115,6 +116,13 @@ def write_data(path: Path, x: Array, limits: tuple[float, float], columns: int) 
     from genkit.pictures.mosaic import mosaic
 
     write_picture(path, mosaic(torch.from_numpy(x), columns, limits))
+
+
+def write_row(path: Path, x: Tensor, limits: tuple[float, float], title: str, ends: Sequence[str]) -> None:
+    """Write data (N, *shape) side by side as a picture, whose first and last datum are named."""
+    from genkit.pictures.mosaic import framed, mosaic
+
+    save(framed(mosaic(x, len(x), limits), title, rows=ends[:1], ends=ends[1:]), path)
 
 
 def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: dict[str, Any]) -> None:
@@ -135,9 +143,9 @@ def write_samples(path: Path, model: Model, n: int, noise: bool | None, side: di
     from genkit.pictures.mosaic import rendered
 
     x = model.sample(n, noise, **side)
-    if path.suffix == ".png" and model.schema.columns:
+    if path.suffix in FORMATS and model.schema.columns:
         write_marginals(path, model, {"samples": x})
-    elif path.suffix == ".png" and series.is_series(model.shape):
+    elif path.suffix in FORMATS and series.is_series(model.shape):
         write_picture(path, rendered(series.panels({"samples": x.cpu()}, model.schema.channel_names)))
     elif not write_table(path, model, x, _classes(model, side, n)):
         write_data(path, x.numpy(), model.limits, columns=max(1, round(n**0.5)))
@@ -157,15 +165,19 @@ def _classes(model: Model, side: dict[str, Any], n: int) -> dict[str, Array]:
 def write_marginals(path: Path, model: Model, tables: dict[str, Tensor]) -> None:
     """Write a picture of the columns of data (N, D) of a table, by what they are."""
     from genkit.pictures.marginals import marginals
-    from genkit.pictures.plots import save
 
     save(marginals(model.schema.columns, tables), path)
 
 
 def write_picture(path: Path, pixels: Array) -> None:
-    """Write colours (H, W, 3) as a .png, whole or not at all."""
+    """Write colours (H, W, 3) as a picture in the format of its suffix, whole or not at all; a .png has them alone."""
     from PIL import Image
 
+    if path.suffix != ".png":
+        from genkit.pictures.mosaic import framed
+
+        save(framed(pixels, ""), path)
+        return
     with atomic.replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
 

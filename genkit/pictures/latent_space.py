@@ -9,12 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from genkit.interfaces import Split
 from genkit.model.model import Model
 from genkit.model.side import own_side
+from genkit.pictures.palette import COLOURS, colours
 from genkit.text import printable
 
 if TYPE_CHECKING:
@@ -26,8 +28,12 @@ NARROW = 64
 """The largest number of dimensions whose principal components are computed by a singular value decomposition."""
 DRAWS = 100_000
 """The largest number of draws from a prior whose quantiles a picture shows."""
-NAME = 40
-"""The largest number of characters of a name in a picture."""
+NAME, SHORT = 40, 14
+"""The largest number of characters of a name beside a picture, and in it."""
+SMALLEST, LARGEST, INK = 4.0, 36.0, 8_000.0
+"""The least and the greatest area of a point in square points, and of all points: a few are large, many small."""
+MOST_NAMES = 30
+"""The most classes whose names stand in a picture, where their points are."""
 
 
 Data = Tensor | Split
@@ -96,7 +102,7 @@ def draw_latents(
     labels = None if split.labels is None else split.labels[:most].cpu().numpy()
     names = scatter(axes, z.numpy(), labels, classes)
     if names and legend:
-        add_legend(axes, names, markerscale=3, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        add_legend(axes, names, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return suffix
 
 
@@ -130,19 +136,27 @@ def _widely_principal(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def scatter(axes: Axes, points: Any, labels: Any, classes: tuple[str, ...] | None) -> list[str]:
-    """Draw points (N, 2), those of each label in a colour of their own; returns the labels' names."""
+    """Draw points (N, 2), those of each label in a colour of their own around its name; returns the labels' names."""
+    size = min(LARGEST, max(SMALLEST, INK / max(1, len(points))))
     if labels is None:
-        axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.6, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.6, linewidths=0, color=COLOURS[0])
         return []
     present = sorted(set(labels.tolist()))
-    for position, label in enumerate(present):
+    names = [classes[label] if classes else str(label) for label in present]
+    for label, colour in zip(present, colours(len(present)), strict=True):
         rows = labels == label
-        colour = f"C{position}" if len(present) <= 10 else _rainbow(position / len(present))
-        axes.scatter(points[rows, 0], points[rows, 1], s=7, alpha=0.7, linewidths=0, color=colour, label=str(label))
-    return [classes[label] if classes else str(label) for label in present]
+        axes.scatter(points[rows, 0], points[rows, 1], s=size, alpha=0.75, linewidths=0, color=colour, label=str(label))
+    if 1 < len(present) <= MOST_NAMES:
+        for label, name in zip(present, names, strict=True):
+            _name_centre(axes, points[labels == label], name)
+    return names
 
 
-def _rainbow(position: float) -> Any:
-    from matplotlib import colormaps
+def _name_centre(axes: Axes, points: Any, name: str) -> None:
+    """Write a name, with a white edge, where half of the points (N, 2) lie to each side."""
+    from matplotlib.patheffects import withStroke
 
-    return colormaps["nipy_spectral"](0.05 + 0.9 * position)
+    x, y = np.median(points, axis=0)
+    edge = [withStroke(linewidth=3, foreground="white", alpha=0.9)]
+    text = printable(name, SHORT)
+    axes.text(x, y, text, fontsize=11, fontweight="bold", ha="center", va="center", path_effects=edge)

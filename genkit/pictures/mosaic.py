@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,7 +56,27 @@ def mosaic(x: Tensor, columns: int, limits: tuple[float, float], gap: int = 2) -
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
 
-def framed(pixels: Pixels, title: str, heads: Sequence[str] = (), curves: Sequence[str] = ()) -> Figure:
+def apart(pixels: Pixels, rows: int, together: int, gap: int = 14) -> Pixels:
+    """A mosaic of so many rows with a white gap of some pixels after each few rows that belong together."""
+    edges = [round(len(pixels) * row / rows) for row in range(0, rows, together)] + [len(pixels)]
+    white = np.full((gap, *pixels.shape[1:]), 255, dtype=np.uint8)
+    pieces = [piece for start, end in pairwise(edges) for piece in (pixels[start:end], white)]
+    return np.concatenate(pieces[:-1])
+
+
+LETTER = 0.068
+"""The width of a letter beside a picture in inches, about."""
+
+
+def framed(
+    pixels: Pixels,
+    title: str,
+    heads: Sequence[str] = (),
+    curves: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    ends: Sequence[str] = (),
+    feet: Sequence[str] = (),
+) -> Figure:
     """A figure with one picture, pixel for pixel, under a title.
 
     Args:
@@ -63,22 +84,58 @@ def framed(pixels: Pixels, title: str, heads: Sequence[str] = (), curves: Sequen
         title: the title.
         heads: what stands above each column of the picture, if anything.
         curves: the names of curves, below the title in the colours of a mosaic, if any; without heads.
+        rows: what stands to the left of each row.
+        ends: what stands to the right of each row.
+        feet: what stands below each column.
     """
     height, width = pixels.shape[0] / 100, pixels.shape[1] / 100
-    figure_width, figure_height = max(width, 0.085 * len(title)), height + (0.55 if heads or curves else 0.35)
-    left = round((figure_width - width) / 2 * 100)
+    before, after = (LETTER * max(map(len, texts), default=0) + 0.1 * bool(texts) for texts in (rows, ends))
+    below = 0.2 if feet else 0.0
+    figure_width = max(before + width + after, 0.085 * len(title))
+    figure_height = below + height + (0.55 if heads or curves else 0.35 if title else 0.0)
+    left = round((figure_width - width + before - after) / 2 * 100)
     figure = bare_figure((figure_width, figure_height))
-    figure.figimage(pixels, xo=left)
+    figure.figimage(pixels, xo=left, yo=round(below * 100))
     figure.suptitle(title, fontsize=9, y=1 - 0.08 / figure_height)
-    for place, curve in enumerate(curves):
-        x, y = (place + 0.5) / len(curves), (height + 0.05) / figure_height
-        text = printable(curve, max(3, int(figure_width / len(curves) / 0.07)))
-        figure.text(x, y, text, fontsize=8, ha="center", color=f"C{place % 10}")
+    place = _Place(figure, (left / 100, below), (width, height))
+    place.write_curves(curves, figure_width)
     for column, head in enumerate(heads):
-        middle = left / 100 + width * (column + 0.5) / len(heads)
         text = printable(head, max(3, int(width / len(heads) / 0.07)))
-        figure.text(middle / figure_width, (height + 0.05) / figure_height, text, fontsize=8, ha="center")
+        place.write(text, place.across(column, len(heads)), below + height + 0.05)
+    for column, foot in enumerate(feet):
+        place.write(printable(foot), place.across(column, len(feet)), 0.06)
+    for texts, x, side in ((rows, left / 100 - 0.06, "right"), (ends, left / 100 + width + 0.06, "left")):
+        for row, text in enumerate(texts):
+            place.write(printable(text), x, place.down(row, len(texts)), ha=side, va="center")
     return figure
+
+
+class _Place(NamedTuple):
+    """A picture in a figure, in inches from the figure's lower left corner."""
+
+    figure: Figure
+    corner: tuple[float, float]
+    size: tuple[float, float]
+
+    def write_curves(self, names: Sequence[str], width: float) -> None:
+        """Write the names of curves above the picture in their colours, over the width of the figure."""
+        for number, name in enumerate(names):
+            most = max(3, int(width / len(names) / 0.07))
+            x, y = width * (number + 0.5) / len(names), self.corner[1] + self.size[1] + 0.05
+            self.write(printable(name, most), x, y, color=f"C{number % 10}")
+
+    def across(self, column: int, columns: int) -> float:
+        """The middle of a column."""
+        return self.corner[0] + self.size[0] * (column + 0.5) / columns
+
+    def down(self, row: int, rows: int) -> float:
+        """The middle of a row."""
+        return self.corner[1] + self.size[1] * (1 - (row + 0.5) / rows)
+
+    def write(self, text: str, x: float, y: float, **style: Any) -> None:
+        """Write a text in the figure."""
+        width, height = self.figure.get_size_inches()
+        self.figure.text(x / width, y / height, text, **{"fontsize": 8, "ha": "center", **style})
 
 
 def _sequences(x: Tensor) -> Tensor:

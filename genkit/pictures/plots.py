@@ -18,29 +18,25 @@ from torch import Tensor, nn
 
 from genkit.data.dataset import Dataset, as_float
 from genkit.errors import GenkitError, GenkitWarning, in_a_line
-from genkit.files import atomic
 from genkit.interfaces import Split
 from genkit.interfaces.columns import are_counts
 from genkit.interfaces.component import MASK
 from genkit.model.model import Model
-from genkit.model.paths import onto
 from genkit.pictures import counts, series
 from genkit.pictures.column_pairs import pairs
 from genkit.pictures.latent_space import (
-    NAME,
     Data,
-    beside_first,
     draw_latents,
     few,
     first,
-    from_prior,
-    latent_quantiles,
     values,
 )
+from genkit.pictures.losses import losses
 from genkit.pictures.marginals import marginals, real_and_sampled
-from genkit.pictures.mosaic import Pixels, framed, mosaic, rendered
-from genkit.record.scores import EpochRecord, Scores
-from genkit.text import printable
+from genkit.pictures.mosaic import Pixels, apart, framed, mosaic, rendered
+from genkit.pictures.saving import save
+from genkit.pictures.walks import manifold_figure, traversals_figure
+from genkit.record.scores import EpochRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,16 +44,13 @@ if TYPE_CHECKING:
 
 CURVES = 10
 """The largest number of channels that are named by their colours."""
+PAIRS, ACROSS = 24, 12
+"""The number of data in the picture of reconstructions, and of those side by side."""
 COLUMNS = 20
 """The largest number of classes that each have a column in the picture of samples."""
 SAMPLES = "samples: the mean of p(x|z) for z from the prior"
 FILTERS = "what the first layer's units look for: weights, 0 is grey, each to its own largest"
 SERIES = "each channel: data, and as many draws from p(x|z) for z from the prior"
-MANIFOLD = "the mean of p(x|z) over quantiles of z1 (across) and z2 (up)"
-TRAVERSALS = "each row: one latent from its 1% to its 99% quantile, the others held; the most varying first"
-
-FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-"""The formats of pictures by their suffixes, with what is left out of their metadata."""
 
 OF_DATA = ("reconstructions", "samples", "manifold", "traversals", "marginals", "pairs", "genes", "series")
 """The pictures of data that the model gives."""
@@ -92,10 +85,9 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
     """The pictures that suit a model and data, each as a function that draws it."""
     held_out, of_series = data.test or data.validation or data.train, series.is_series(model.shape)
     curves = model.schema.channel_names[:CURVES] if of_series and model.shape[1] > 1 else ()
-    pictures: dict[str, Callable[[], Figure]] = {"loss": lambda: losses(history)}
+    pictures: dict[str, Callable[[], Figure]] = {"loss": lambda: losses(history)} if history else {}
     if model.encoder is not None:
-        title = "originals and reconstructions" if of_series else "originals (odd rows) and reconstructions (even rows)"
-        pictures["reconstructions"] = lambda: framed(reconstructions(model, held_out), title)
+        pictures["reconstructions"] = lambda: _reconstructed(model, held_out)
         pictures["latents"] = lambda: latents(model, held_out, data.classes)
         if are_counts(model.schema.columns):
             pictures["neighbours"] = lambda: counts.neighbours(model, held_out, data.classes)
@@ -106,9 +98,9 @@ def _pictures(model: Model, data: Dataset, history: Sequence[EpochRecord]) -> di
     if model.has_prior:
         pictures |= _generated(model, held_out)
     if model.sampler.latent_shape == (2,):
-        pictures["manifold"] = lambda: framed(manifold(model, held_out), MANIFOLD, curves=curves)
+        pictures["manifold"] = lambda: manifold_figure(model, held_out, curves)
     elif len(model.sampler.latent_shape) == 1:
-        pictures["traversals"] = lambda: framed(traversals(model, held_out), TRAVERSALS, curves=curves)
+        pictures["traversals"] = lambda: traversals_figure(model, held_out, curves)
     left_out = {*(OF_VALUES if model.schema.columns else ()), *(() if model.decodes else OF_DATA)}
     return {name: draw for name, draw in pictures.items() if name not in left_out}
 
@@ -130,7 +122,7 @@ def _generated(model: Model, held_out: Split) -> dict[str, Callable[[], Figure]]
     return pictures
 
 
-def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12, noise: bool = False) -> Pixels:
+def reconstructions(model: Model, data: Data, count: int = PAIRS, columns: int = ACROSS, noise: bool = False) -> Pixels:
     """The first data, with their reconstructions below each row: means of p(x|z), or with `noise` draws from it.
 
     Of series a few of them, with the reconstructions over them.
@@ -139,7 +131,17 @@ def reconstructions(model: Model, data: Data, count: int = 24, columns: int = 12
         return rendered(series.reconstructed(model, first(data, count), noise))
     some = first(data, count)
     pairs = zip(as_float(values(some)).split(columns), model.reconstruct(some, noise).split(columns), strict=True)
-    return mosaic(torch.cat([_padded(row, columns) for pair in pairs for row in pair]), columns, model.limits)
+    rows = [_padded(row, columns) for pair in pairs for row in pair]
+    return apart(mosaic(torch.cat(rows), columns, model.limits), len(rows), together=2)
+
+
+def _reconstructed(model: Model, data: Split) -> Figure:
+    """The picture of `reconstructions` under its title."""
+    pixels = reconstructions(model, data)
+    if series.is_series(model.shape):
+        return framed(pixels, "held-out data and reconstructions")
+    pairs = math.ceil(min(len(data.x), PAIRS) / ACROSS)
+    return framed(pixels, "held-out data, and below each its reconstruction", rows=["data", "reconstruction"] * pairs)
 
 
 def turns(model: Model) -> tuple[str, ...]:
@@ -189,63 +191,11 @@ def activations(model: Model, data: Data) -> Figure:
     return figure
 
 
-def manifold(model: Model, data: Data, side: int = 15) -> Pixels:
-    """The decoded points of a 2-D latent space on a grid of quantiles, which covers the space evenly.
-
-    Kingma & Welling 2014 (arXiv:1312.6114), appendix A. `data` are as in `latent_quantiles`; side data are those of the
-    first datum.
-    """
-    steps = torch.linspace(0.5 / side, 1 - 0.5 / side, side)
-    across, up = latent_quantiles(model, data, steps).unbind(1)
-    z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], 1)
-    z = onto(z, model.sampler.support)
-    return mosaic(model.decode(z, False, **beside_first(model, data)), side, model.limits, gap=3)
-
-
-def traversals(model: Model, data: Data, columns: int = 11, most: int = 12) -> Pixels:
-    """One decoded point with one latent moved per row; the rows are the latents whose means vary most.
-
-    The point is the code of the first datum, whose side data are kept; without an encoder it is a draw from the prior.
-    """
-    count = min(2000, few(model))
-    z = model.encode(first(data, count)) if model.encoder is not None else from_prior(model, count)
-    order = z.var(0, correction=0).argsort(descending=True)[:most].tolist()
-    quantiles = latent_quantiles(model, data, torch.linspace(0.01, 0.99, columns))
-    grid = z[0].repeat(len(order), columns, 1)
-    for row, latent in enumerate(order):
-        grid[row, :, latent] = quantiles[:, latent]
-    grid = onto(grid, model.sampler.support)
-    return mosaic(model.decode(grid.flatten(0, 1), False, **beside_first(model, data)), columns, model.limits)
-
-
 def latents(model: Model, split: Split, classes: tuple[str, ...] | None) -> Figure:
     """The data of a split in latent space, coloured by label."""
     figure, axes = _axes((6.4, 6.0))
     axes.set(title=f"posterior means of held-out data{draw_latents(axes, model, split, classes)}")
     return figure
-
-
-def losses(history: Sequence[EpochRecord]) -> Figure:
-    """The objective, its unweighted terms and the critics' losses over the epochs, for training and validation."""
-    titles = list(_panels(history[0].train))
-    figure, all_axes = _axes_row(len(titles), (4.0, 3.2))
-    marker = "." if len(history) < 30 else ""
-    for axes, title in zip(all_axes, titles, strict=True):
-        training = [(record.epoch, _panels(record.train)[title]) for record in history]
-        validation = [(record.epoch, _panels(record.validation)) for record in history if record.validation is not None]
-        held_out = [(epoch, panels[title]) for epoch, panels in validation if title in panels]
-        axes.plot(*zip(*training, strict=True), label="training", marker=marker)
-        if held_out:
-            axes.plot(*zip(*held_out, strict=True), label="validation", linestyle="--")
-        axes.set(title=printable(title, NAME), xlabel="epoch", ylabel="nats per datum")
-        axes.legend()
-    return figure
-
-
-def _panels(scores: Scores) -> dict[str, float]:
-    """The figures of an epoch that are drawn, by title."""
-    critics = {f"critic of {name}": value for name, value in scores.critics.items()}
-    return {"objective": scores.loss, **scores.terms, **critics}
 
 
 def _padded(rows: Tensor, n: int) -> Tensor:
@@ -254,38 +204,7 @@ def _padded(rows: Tensor, n: int) -> Tensor:
 
 
 def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    figure, (axes,) = _axes_row(1, size)
-    return figure, axes
-
-
-def _axes_row(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size[0] * count, size[1]), dpi=100, layout="constrained")
-    return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
-
-
-def save(figure: Figure, path: Path, cut: bool = False) -> Path:
-    """Write a figure in the format of the path's suffix, one of FORMATS, whole or not at all.
-
-    Text is drawn as it is: dollars around a part of a name make no formula of it. Two figures that are the same give
-    the same file: it holds no date.
-
-    Args:
-        figure: the figure.
-        path: the file.
-        cut: whether empty margins are left out.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    from matplotlib import rc_context
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-    form = path.suffix.removeprefix(".")
-    with atomic.replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": "genkit"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as an empty box
-        figure.savefig(temporary, format=form, bbox_inches="tight" if cut else None, metadata=FORMATS[path.suffix])
-    return path
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    return figure, figure.add_subplot()

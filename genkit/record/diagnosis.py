@@ -43,6 +43,7 @@ class Note(NamedTuple):
     rule: str
     """The name of the rule."""
     text: str
+    """What it says, with a remedy."""
 
 
 class Rule(NamedTuple):

@@ -9,6 +9,7 @@ import typer
 
 from genkit.errors import RunError
 from genkit.pictures import plots
+from genkit.pictures.saving import FORMATS
 from genkit.record.directory import RunDirectory
 from genkit.record.outputs import output_file
 from genkit.record.run_names import run_path
@@ -51,8 +52,8 @@ def _formats(figures: str) -> list[str]:
     """The suffixes of the formats that the option names."""
     suffixes = [f".{word.strip().lower().removeprefix('.')}" for word in figures.split(",") if word.strip()]
     for suffix in suffixes:
-        if suffix not in plots.FORMATS:
-            formats = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
+        if suffix not in FORMATS:
+            formats = ", ".join(each.removeprefix(".") for each in FORMATS)
             raise RunError(f"--figures {figures}: no format '{suffix.removeprefix('.')}'; choose of {formats}")
     return list(dict.fromkeys(suffixes))
 

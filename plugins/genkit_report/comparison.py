@@ -21,6 +21,7 @@ from genkit.pages.charts import Chart, Line, number
 from genkit.pages.images import Picture, picture, picture_of
 from genkit.pictures import plots
 from genkit.pictures.mosaic import Pixels
+from genkit.pictures.saving import save
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.record.signals import Signals
@@ -207,5 +208,5 @@ def _latents(model: Model, compared: Compared) -> Picture | str:
         return NO_LATENTS
     figure = plots.latents(model, compared.data.split("test"), compared.data.classes)
     with tempfile.TemporaryDirectory() as folder:
-        path = plots.save(figure, Path(folder) / "latents.png")
+        path = save(figure, Path(folder) / "latents.png")
         return picture(path, "latents", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from genkit.pictures.plots import save
+from genkit.pictures.saving import save
 from genkit.text import printable
 from genkit_sweep.drawings import colours_of
 from genkit_sweep.results import Figure, Group, Statistic, Summary, shown

@@ -89,7 +89,7 @@ def test_run_prints_its_directory_alone_on_stdout_and_the_terms_on_stderr(cli, d
 def test_a_quiet_run_prints_its_directory_and_else_nothing_but_errors(cli, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "train", _warning_of(running.train))
     out = tmp_path / "run"
-    quiet = cli("run", digits, *QUICK, "training.epochs=1", "-q", "--out", out)
+    quiet = cli("run", "vae-digits", *QUICK, "training.epochs=1", "--out", out, "-q")
     assert quiet == (0, f"{out}\n", "")
     assert cli("resume", out, "--epochs", 2, "--quiet") == (0, f"{out}\n", "")
     assert cli("run", digits, "epoks=1", "-q").err.startswith("error: ")

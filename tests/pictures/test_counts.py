@@ -90,4 +90,4 @@ def test_counts_are_never_drawn_as_images(model: Model) -> None:
         classes = None
 
     drawn = plots._pictures(model, Data(), ())  # type: ignore[arg-type]
-    assert set(drawn) == {"loss", "latents", "genes", "neighbours"}
+    assert set(drawn) == {"latents", "genes", "neighbours"}

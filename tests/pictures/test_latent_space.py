@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from genkit.interfaces import Split
 from genkit.model.building import build
 from genkit.model.model import Model
-from genkit.pictures import latent_space, plots
+from genkit.pictures import latent_space, plots, walks
 from genkit.runs.opening import as_config
 from genkit.speed.footprint import watching
 
@@ -45,7 +45,7 @@ def test_pictures_of_many_dimensions_take_little_memory(sampler: str) -> None:
     model, x = model_of(4096, sampler), torch.rand(30_000, 6)
     assert latent_space.few(model) == 1562
     with watching("it is not measured") as footprint:
-        plots.traversals(model, x)
+        walks.traversals(model, x)
         plots.latents(model, Split(x, None), None)
         plots.activations(model, x)
     assert footprint is not None

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from genkit.interfaces import Shape
-from genkit.pictures.mosaic import framed, is_image, mosaic
+from genkit.pictures.mosaic import apart, framed, is_image, mosaic
 
 GAP = [60, 60, 60]
 
@@ -144,3 +144,27 @@ def test_a_head_is_no_wider_than_its_column() -> None:
     assert short.x1 < long.x0
     assert long.x1 <= figure.bbox.x1
     assert max(short.y1, long.y1) < title.y0
+
+
+def test_what_belongs_to_rows_stands_beside_them_and_below_columns() -> None:
+    figure = framed(np.zeros((100, 200, 3), np.uint8), "", rows=["a", "bb"], ends=["c", "d"], feet=["1", "2"])
+    drawn = FigureCanvasAgg(figure).get_renderer()
+    (image,), boxes = figure.images, {text.get_text(): text.get_window_extent(drawn) for text in figure.texts}
+    left, bottom = image.ox, image.oy
+    assert max(boxes["a"].x1, boxes["bb"].x1) < left
+    assert min(boxes["c"].x0, boxes["d"].x0) > left + 200
+    assert boxes["a"].y0 > boxes["bb"].y1
+    assert abs((boxes["a"].y0 + boxes["a"].y1) / 2 - (bottom + 75)) < 4
+    assert max(boxes["1"].y1, boxes["2"].y1) < bottom
+    assert abs((boxes["1"].x0 + boxes["1"].x1) / 2 - (left + 50)) < 2
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in boxes.values())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5])
+def test_rows_that_belong_together_are_set_apart_from_others(rows: int) -> None:
+    pixels = np.repeat(np.arange(rows, dtype=np.uint8), 10)[:, None, None] * np.ones((1, 3, 3), np.uint8)
+    spread = apart(pixels, rows, together=2, gap=7)
+    groups = (rows + 1) // 2
+    assert len(spread) == 10 * rows + 7 * (groups - 1)
+    assert np.array_equal(spread[spread[:, 0, 0] < 255], pixels)
+    assert (spread[20:27] == 255).all() or groups == 1

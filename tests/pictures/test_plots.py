@@ -15,10 +15,12 @@ from sklearn.decomposition import PCA
 from torch.distributions import Normal
 
 from genkit.data.dataset import Dataset, DataSignature
-from genkit.errors import GenkitWarning
+from genkit.errors import GenkitWarning, RunError
 from genkit.interfaces import Schema, Shape, Side, Split
 from genkit.model.model import Model
 from genkit.pictures import latent_space, plots
+from genkit.pictures.mosaic import framed
+from genkit.pictures.saving import save
 from genkit.record.scores import EpochRecord, Scores
 from tests.models import LINEAR, built
 
@@ -76,7 +78,9 @@ def cells(picture: np.ndarray[Any, Any], rows: int, columns: int, height: int, w
 def test_reconstructions_lie_below_their_originals() -> None:
     model: Any = SimpleNamespace(reconstruct=lambda x, noise: 1 - x, limits=(0.0, 1.0))
     x = torch.tensor([0.0, 0.2, 0.4, 0.6]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
-    shown = cells(plots.reconstructions(model, x, count=3, columns=2), 4, 2, 56, 56)
+    picture = plots.reconstructions(model, x, count=3, columns=2)
+    assert (picture[117:131] == 255).all(), "pairs of rows are set apart"
+    shown = cells(np.delete(picture, slice(117, 131), 0), 4, 2, 56, 56)
     assert (shown == shown[:, :, :1, :1]).all()
     assert shown[:, :, 0, 0].tolist() == [[0, 51], [255, 204], [102, 60], [153, 60]]
 
@@ -107,38 +111,6 @@ def test_prior_quantiles_are_those_of_the_prior() -> None:
     error = (probabilities * (1 - probabilities) / 100_000).sqrt() / density
     assert found.shape == (5, 3)
     assert ((found - expected.unsqueeze(1)).abs() < 5 * error.unsqueeze(1)).all()
-
-
-def test_the_manifold_has_z1_across_and_z2_up_over_the_quantiles() -> None:
-    side = 4
-    picture = plots.manifold(between(linear(2, (1, 1, 2)), -2, 2), torch.zeros(1, 1, 1, 2), side)
-    shown = cells(picture, side, side, 28, 56) / 255 * 4 - 2  # z1 to the left of each cell, z2 to the right
-    z1, z2 = shown[:, :, 0, 0], shown[:, :, 0, -1]
-    quantiles = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side).numpy()
-    np.testing.assert_allclose(z1, np.tile(quantiles, (side, 1)), atol=0.03)
-    np.testing.assert_allclose(z2, np.tile(quantiles[::-1, None], (1, side)), atol=0.03)
-
-
-def test_traversals_move_one_latent_a_row_the_most_varying_first() -> None:
-    model = between(linear(3, (1, 1, 3)), -3, 3)
-    x = torch.randn(50, 1, 1, 3) * torch.tensor([0.1, 0.9, 0.4])
-    picture = plots.traversals(model, x, columns=5, most=2)
-    z = cells(picture, 2, 5, 18, 54)[:, :, 0, ::18] / 255 * 6 - 3  # (row, column, latent): 1x3 enlarged 18 times
-    moved = Normal(0.0, 1.0).icdf(torch.linspace(0.01, 0.99, 5)).numpy()
-    expected = np.tile(x[0, 0, 0].numpy(), (2, 5, 1))
-    expected[0, :, 1], expected[1, :, 2] = moved, moved
-    np.testing.assert_allclose(z, expected, atol=0.04)
-
-
-@pytest.mark.parametrize(("draw", "latent"), [(plots.manifold, 2), (plots.traversals, 3)])
-def test_pictures_of_latents_on_a_sphere_show_points_of_the_sphere(
-    draw: Any, latent: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, seen = built((1, 1, 3), sampler={"name": "vmf", "latent": latent}), []
-    decode = model.decode
-    monkeypatch.setattr(model, "decode", lambda z, *rest, **side: seen.append(z) or decode(z, *rest, **side))
-    draw(model, torch.rand(20, 1, 1, 3))
-    torch.testing.assert_close(seen[0].norm(dim=1), torch.ones(len(seen[0])))
 
 
 # Figures
@@ -181,6 +153,40 @@ def test_each_class_has_a_colour_and_a_name(classes: tuple[str, ...] | None) -> 
         np.testing.assert_allclose(group.get_offsets(), data.x[data.labels == label], atol=1e-6)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(classes or "012")
     assert len({tuple(group.get_facecolor()[0]) for group in axes.collections}) == 3
+
+
+def test_the_name_of_a_class_stands_in_the_middle_of_its_points() -> None:
+    data = split(30, (2,))
+    assert data.labels is not None
+    axes = plots.latents(linear(2, (2,)), data, ("pear", "apple", "longer than points are wide")).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["pear", "apple", "longer…re wide"]
+    for label, text in enumerate(axes.texts):
+        middle = np.median(data.x[data.labels == label].numpy(), axis=0)
+        np.testing.assert_allclose(text.get_position(), middle, rtol=1e-6)
+
+
+def test_points_are_large_where_they_are_few_and_small_where_they_are_many() -> None:
+    areas = []
+    for count in (10, 400, 4000):
+        axes = plots.latents(linear(2, (2,)), split(count, (2,), labelled=False), None).axes[0]
+        areas.append(float(axes.collections[0].get_sizes()[0]))
+    assert areas == [36.0, 20.0, 4.0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_pictures_are_written_in_the_format_of_their_suffix_each_time_the_same(tmp_path: Path, suffix: str) -> None:
+    for name in ("one", "two"):
+        save(framed(np.zeros((9, 9, 3), np.uint8), "title"), tmp_path / f"{name}{suffix}")
+    one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
+    assert one.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
+    assert len(one) == len(two)
+    assert one == two or suffix == ".svg", "the names of parts of an .svg are random"
+
+
+def test_a_picture_of_no_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"choose one of \.png, \.svg, \.pdf"):
+        save(framed(np.zeros((9, 9, 3), np.uint8), "title"), tmp_path / "picture.gif")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_more_than_ten_classes_still_have_a_colour_each() -> None:
@@ -241,20 +247,6 @@ def test_drawing_latents_leaves_the_random_state_as_it_was(latent: int) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("validation", [True, False])
-def test_losses_show_the_objective_and_each_term(validation: bool) -> None:
-    history = [record(epoch, validation) for epoch in (1, 2, 3)]
-    figure = plots.losses(history)
-    shown = {axes.get_title(): [list(line.get_ydata()) for line in axes.lines] for axes in figure.axes}
-    splits = [[one.train for one in history], [one.validation for one in history]][: 1 + validation]
-    assert shown == {
-        "objective": [[scores.loss for scores in part] for part in splits],
-        "reconstruction": [[scores.terms["reconstruction"] for scores in part] for part in splits],
-        "kl": [[scores.terms["kl"] for scores in part] for part in splits],
-    }
-    assert [list(line.get_xdata()) for line in figure.axes[0].lines] == [[1, 2, 3]] * len(splits)
-
-
 ALWAYS = {"filters.png", "reconstructions.png", "samples.png", "latents.png", "loss.png"}
 
 
@@ -290,8 +282,8 @@ def test_held_out_data_are_shown_where_there_are_any(
     shown: list[int] = []
     pixels = np.zeros((9, 9, 3), np.uint8)
     monkeypatch.setattr(plots, "reconstructions", lambda _, data: shown.append(len(data.x)) or pixels)
-    monkeypatch.setattr(plots, "samples", lambda _: np.zeros((9, 9, 3), np.uint8))
-    monkeypatch.setattr(plots, "manifold", lambda *_: np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(plots, "samples", lambda _: pixels)
+    monkeypatch.setattr(plots, "manifold_figure", lambda *_: framed(pixels, ""))
     plots.draw_all(linear(2, (2,)), Dataset(*parts, None, False), [record(1)], tmp_path)
     assert shown == [expected]
 
@@ -316,15 +308,8 @@ def test_names_of_classes_are_drawn_as_they_are(tmp_path: Path, latent: int) -> 
     assert texts[:4] == list(HARD_NAMES[:4])
     assert texts[4:7] == [r"caf\udce9", r"a\nb\x1b[2J", "\u732b"]
     assert texts[7] == "x" * 19 + "\u2026" + "x" * 20
-    plots.save(figure, tmp_path / "latents.png")
+    save(figure, tmp_path / "latents.png")
     assert not any(text.get_parse_math() for text in figure.axes[0].get_legend().get_texts())
-
-
-def test_names_of_terms_are_drawn_as_they_are(tmp_path: Path) -> None:
-    scores = Scores(1.0, {"$a_$b$": 1.0}, {"_c\x1b": 1.0}, None, None, None)
-    figure = plots.losses([EpochRecord(1, 1, 1.0, 1.0, 1e-3, {"$a_$b$": 1}, scores, scores)])
-    assert [axes.get_title() for axes in figure.axes] == ["objective", "$a_$b$", r"critic of _c\x1b"]
-    plots.save(figure, tmp_path / "loss.png")
 
 
 @pytest.mark.parametrize("latent", [1, 2, 3])

@@ -3,15 +3,23 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from google.protobuf import text_format
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 import genkit
 from genkit.data.dataset import as_float
@@ -20,8 +28,9 @@ from genkit.pictures import plots
 from genkit.record.run import Run
 from genkit.record.scores import EpochRecord
 from genkit.runs.running import resume
-from genkit_tensorboard import writer
-from genkit_tensorboard.writer import RunWriter, _thumbnails
+from genkit_tensorboard import projector, writer
+from genkit_tensorboard.projector import thumbnails
+from genkit_tensorboard.writer import RunWriter
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +60,7 @@ def small(folder: Path, shape: tuple[int, ...], **changes: Any) -> dict[str, Any
 
 
 def events(run: Run) -> EventAccumulator:
-    found = EventAccumulator(str(run.directory.path / "tensorboard"), size_guidance={"images": 0, "scalars": 0})
+    found = EventAccumulator(str(run.directory.path), size_guidance={"images": 0, "scalars": 0})
     found.Reload()
     return found
 
@@ -112,11 +121,13 @@ def test_pictures_are_written_and_can_be_decoded(example: Run, tag: str) -> None
 
 
 def test_the_projector_holds_each_latent_with_its_label_and_thumbnail(example: Run) -> None:
-    folder, test = example.directory.path / "tensorboard", example.data.test
-    config = (folder / "projector_config.pbtxt").read_text()
-    latents = folder / "00002" / "latents"
-    for name in ("tensors.tsv", "metadata.tsv", "sprite.png"):
-        assert f'"00002/latents/{name}"' in config
+    folder, test = example.directory.path, example.data.test
+    config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    (embedding,) = config.embeddings
+    latents = folder / "projector"
+    assert (embedding.tensor_name, embedding.tensor_path) == ("latents", "projector/tensors.tsv")
+    assert (embedding.metadata_path, embedding.sprite.image_path) == ("projector/metadata.tsv", "projector/sprite.png")
+    assert list(embedding.sprite.single_image_dim) == [8, 8]
     z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
     np.testing.assert_allclose(z[:, :2], example.model.encode(test.x).numpy(), atol=1e-6)
     assert z.shape[1] == 3  # of fewer the projector draws nothing
@@ -138,21 +149,30 @@ def test_the_options_are_hyperparameters_beside_the_final_figures(example: Run) 
     assert start["encoder.hidden"].string_value == "[256, 128]"
     assert start["loss.kl.weight"].number_value == 0.5
     assert start["data.name"].string_value == "digits"
-    experiment = HParamsPluginData.FromString(content["_hparams_/experiment"]).experiment
-    assert {info.name.tag for info in experiment.metric_infos} == {
-        "test/elbo",
-        "test/reconstruction",
-        "test/kl",
-        "test/bits_per_dim",
-        "test/active_units",
-        "test/unexplained",
-        "test/dispersion",
-        "train/loss",
-    }
+
+
+def test_tensorboard_lists_runs_by_their_names_and_options_that_differ_first(example: Run, tmp_path: Path) -> None:
+    shutil.copytree(example.directory.path, tmp_path / "digits")
+    genkit.run(small(tmp_path, (5,), seed=5), out=tmp_path / "five")
+    multiplexer = EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(tmp_path))
+    multiplexer.Reload()
+    hparams = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(tmp_path))))
+    request = RequestContext()
+    table = hparams.experiment_from_metadata(request, "", True, hparams.hparams_metadata(request, ""), [])
+    assert multiplexer.Runs().keys() == {"digits", "five"}
+    differs = [info.differs for info in table.hparam_infos]
+    assert differs == sorted(differs, reverse=True)
+    by_name = {info.name: info.differs for info in table.hparam_infos}
+    assert by_name["seed"]
+    assert not by_name["training.batch_size"]
+    figures = [info.name.tag for info in table.metric_infos]
+    assert {"test/elbo", "test/reconstruction", "test/kl", "train/loss"} <= {*figures}
+    assert figures[0].startswith("test/")
 
 
 def test_all_goes_into_one_event_file(example: Run) -> None:
-    assert len(list((example.directory.path / "tensorboard").glob("events.*"))) == 1
+    assert len(list(example.directory.path.glob("events.*"))) == 1
 
 
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -176,13 +196,13 @@ def test_the_event_file_is_closed_after_a_whole_run_and_after_one_that_failed(
     training = {"epochs": 9, "device": "cpu"}
     with pytest.raises(KeyboardInterrupt):
         genkit.run(small(tmp_path, (1, 2, 2), training=training), out=tmp_path / "failed", listeners=[Ends(True)])
-    assert folders == [tmp_path / "whole" / "tensorboard", tmp_path / "failed" / "tensorboard"]
+    assert folders == [tmp_path / "whole", tmp_path / "failed"]
 
 
 def test_a_run_that_fails_before_its_first_record_opens_no_event_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "run", listeners=[NeverBegins()])
-    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert not list((tmp_path / "run").glob("events.*"))
 
 
 class NeverBegins:
@@ -219,7 +239,7 @@ def test_a_run_without_labels_images_and_held_out_data_is_written_too(tmp_path: 
     tags = events(run).Tags()
     assert {"reconstructions", "samples"} <= set(tags["images"])
     assert not [tag for tag in tags["scalars"] if tag.startswith(("validation/", "test/"))]
-    latents = tmp_path / "run" / "tensorboard" / "00001" / "latents"
+    latents = tmp_path / "run" / "projector"
     z = np.loadtxt(latents / "tensors.tsv", delimiter="\t")
     assert z.shape == (8, 3)
     assert (z[:, 1:] == 0).all()
@@ -227,7 +247,7 @@ def test_a_run_without_labels_images_and_held_out_data_is_written_too(tmp_path: 
 
 
 def sprite_of(run: Run) -> np.ndarray[Any, Any]:
-    return np.asarray(Image.open(run.directory.path / "tensorboard" / "00001" / "latents" / "sprite.png").convert("L"))
+    return np.asarray(Image.open(run.directory.path / "projector" / "sprite.png").convert("L"))
 
 
 @pytest.mark.slow
@@ -244,7 +264,7 @@ def test_thumbnails_have_any_form(tmp_path: Path, shape: tuple[int, ...], square
 
 def test_a_thumbnail_lies_in_the_middle_of_its_square() -> None:
     x = torch.arange(8 * 4).reshape(1, 8, 4).float()
-    shown = _thumbnails(x.expand(2, 1, 8, 4))
+    shown = thumbnails(x.expand(2, 1, 8, 4))
     assert shown is not None
     assert shown.shape == (2, 3, 8, 8)
     torch.testing.assert_close(shown[0, 0, :, 2:6], x[0] / 31)
@@ -255,7 +275,7 @@ def test_thumbnails_of_series_are_curves() -> None:
     x = torch.zeros(5, 20, 1)
     x[:, 10:] = 1
     x[0] = torch.nan  # no step is there
-    shown = _thumbnails(x)
+    shown = thumbnails(x)
     assert shown is not None
     assert shown.shape == (5, 3, 64, 64)
     assert torch.equal(shown[1], shown[2])
@@ -266,7 +286,7 @@ def test_thumbnails_of_series_are_curves() -> None:
 
 
 def test_the_sprite_of_many_large_images_is_no_larger_than_tensorboard_shows() -> None:
-    shown = _thumbnails(torch.zeros(writer.THUMBNAILS, 1, 300, 200, dtype=torch.uint8))
+    shown = thumbnails(torch.zeros(projector.THUMBNAILS, 1, 300, 200, dtype=torch.uint8))
     assert shown is not None
     assert shown.shape[2:] == (64, 64)
     assert math.ceil(len(shown) ** 0.5) * 64 <= 8192
@@ -277,14 +297,14 @@ def test_names_of_classes_are_one_line_each(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((8, 2)), labels=np.array(names * 2))
     data = {"name": "arrays", "path": str(tmp_path / "x.npz"), "validation": 0, "test": 0}
     run = genkit.run(small(tmp_path, (2,), data=data), out=tmp_path / "run")
-    lines = (run.directory.path / "tensorboard" / "00001" / "latents" / "metadata.tsv").read_text().splitlines()
+    lines = (run.directory.path / "projector" / "metadata.tsv").read_text().splitlines()
     assert lines == [r"a\tb\nc", "(no name)", "$5_to_$10", r"d\x1b"] * 2
 
 
 def test_many_dimensions_give_fewer_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "NUMBERS", 20)
+    monkeypatch.setattr(projector, "NUMBERS", 20)
     run = genkit.run(small(tmp_path, (1, 2, 2), sampler={"name": "gaussian", "latent": 4}), out=tmp_path / "run")
-    z = np.loadtxt(run.directory.path / "tensorboard" / "00001" / "latents" / "tensors.tsv", delimiter="\t")
+    z = np.loadtxt(run.directory.path / "projector" / "tensors.tsv", delimiter="\t")
     assert z.shape == (5, 4)
 
 
@@ -295,15 +315,18 @@ def test_a_part_that_fails_takes_nothing_else_with_it(
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no\nway")
 
-    owner: Any = {"projector": RunWriter, "hyperparameters": RunWriter}.get(part, writer.plots)
-    monkeypatch.setattr(owner, part if owner is writer.plots else f"_{part}", fails)
+    owner, name = {
+        "projector": (writer, "write_projector"),
+        "hyperparameters": (RunWriter, "_hyperparameters"),
+    }.get(part, (writer.plots, part))
+    monkeypatch.setattr(owner, name, fails)
     monkeypatch.setattr("genkit.pictures.plots.draw_all", lambda *_: [])
     with pytest.warns(GenkitWarning, match=rf"^tensorboard: the [a-z ]*{part} could not be written: \w+: no way"):
         run = genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "run")
     tags = events(run).Tags()
     assert set(tags["images"]) == {"reconstructions", "samples"} - {part}
     assert {"train/loss", "weight/kl"} <= set(tags["scalars"])
-    assert (run.directory.path / "tensorboard" / "00001").exists() == (part != "projector")
+    assert (run.directory.path / "projector").exists() == (part != "projector")
 
 
 def test_a_resumed_run_goes_on_in_the_same_folder(tmp_path: Path) -> None:
@@ -313,6 +336,17 @@ def test_a_resumed_run_goes_on_in_the_same_folder(tmp_path: Path) -> None:
     assert list(expected) == [1, 2, 3]
     assert scalars(resumed, "train/loss") == pytest.approx(expected, rel=1e-6)
     assert set(scalars(resumed, "weight/kl")) == {1, 2, 3}
+
+
+def test_a_run_of_an_earlier_version_goes_on_in_its_own_folder(tmp_path: Path) -> None:
+    first = genkit.run(small(tmp_path, (1, 2, 2)), out=tmp_path / "run").directory.path
+    (first / "tensorboard").mkdir()
+    for path in [*first.glob("events.*"), *first.glob("projector*")]:
+        path.rename(first / "tensorboard" / path.name)
+    resume(first, epochs=2)
+    assert not list(first.glob("events.*"))
+    assert len(list((first / "tensorboard").glob("events.*"))) == 2
+    assert (first / "tensorboard" / "projector_config.pbtxt").is_file()
 
 
 def test_pictures_of_a_long_run_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,12 +43,13 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, help="How many points, both ends included.")] = 11,
     accept_changes: AcceptChanges = False,
 ) -> None:
-    """Write a decoded path between two data in latent space: an array, or a picture (.png)."""
+    """Write a decoded path between two data in latent space: an array, or a picture (.png, .svg, .pdf)."""
     from genkit.cli import outputs
     from genkit.data.identity import places_of
+    from genkit.pictures.saving import FORMATS
 
     if out is not None:
-        outputs.check_out(out, [".png"])
+        outputs.check_out(out, FORMATS)
     ends = [word for word in data or () if "=" not in word]
     if len(ends) not in (0, 2):
         fail(f"{' '.join(ends)}: a path has two ends; name both, such as `genkit interpolate {run} 0 7`")
@@ -58,8 +59,11 @@ def interpolate(
         say(f"from datum {first} to datum {last} of the {split} split, for {' and '.join(ends)}", error=True)
     path = _path(model, dataset.split(split), split, (first, last), steps)
     out = outputs.new_file("interpolation", model) if out is None else out
-    if not outputs.write_table(out, model, path):
-        outputs.write_data(out, path.numpy(), model.limits, columns=steps)
+    if out.suffix in FORMATS:
+        names = [_name(dataset.split(split), place, dataset.classes) for place in (first, last)]
+        outputs.write_row(out, path, model.limits, f"from {names[0]} to {names[1]} of the {split} split", names)
+    elif not outputs.write_table(out, model, path):
+        outputs.write(out, {"x": path.numpy()})
     say(out)
 
 
@@ -77,3 +81,11 @@ def _path(model: Model, chosen: Split, split: str, ends: tuple[int, int], steps:
         side[MASK] = chosen.side[MASK][[*ends]]
     start, end = (as_float(x[place : place + 1])[0] for place in ends)
     return model.interpolate(start, end, steps, **side)
+
+
+def _name(split: Split, place: int, classes: tuple[str, ...] | None) -> str:
+    """A datum by its number and its class, where it has one."""
+    if split.labels is None or split.labels.ndim > 1:
+        return str(place)
+    label = int(split.labels[place])
+    return f"{place} ({classes[label] if classes else label})"

@@ -44,7 +44,7 @@ def sample(
         bool, typer.Option("--grid", help="Refuse any other output than a picture of the data side by side (.png).")
     ] = False,
 ) -> None:
-    """Generate data from the prior: an array (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png).
+    """Generate data from the prior: arrays (.npy, .npz, .safetensors, .csv, .parquet) or a picture (.png, .svg, .pdf).
 
     Rows of a table are written with its columns in .csv and .parquet.
     """
@@ -66,9 +66,10 @@ def sample(
 def _check_out(out: Path, grid: bool) -> None:
     """Refuse a file that the command does not write."""
     from genkit.cli import outputs
+    from genkit.pictures.saving import FORMATS
 
-    outputs.check_out(out, [".png"])
-    if grid and out.suffix != ".png":
+    outputs.check_out(out, FORMATS)
+    if grid and out.suffix not in FORMATS:
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
 
 
