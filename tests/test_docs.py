@@ -133,6 +133,21 @@ def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, proc
 
 
 @pytest.mark.slow
+def test_the_page_on_python_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each block of Python in a process of its own, and the command between them."""
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    printed = []
+    for language, block in re.findall(r"```(python|console)\n(.*?)```", text, re.DOTALL):
+        words = ["python", "-W", "error", "-c", block] if language == "python" else shlex.split(block)
+        done = process(*words, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout.splitlines()
+    assert printed[0].startswith("Run('small-vae', 2 of 2 epochs, elbo=-")
+    assert printed[1] == "MLPEncoder.Config(hidden=(64,))"
+    assert printed[-1] == "(3, 1, 8, 8)"
+
+
 def test_the_page_of_reports_works_in_its_order(tmp_path, cli, monkeypatch):
     """Each command, with one epoch, then the Python, in this process."""
     monkeypatch.setattr(classifier, "STEPS", 50)
@@ -501,7 +516,12 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     assert folder == project
     assert answers == 4
     assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
-    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-2", "haar-3", "sines"}
+    assert {path.name for path in (project / "runs").iterdir()} == {
+        "haar",
+        "haar-width128-levels2",
+        "haar-encoder-haar",
+        "sines",
+    }
 
 
 def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():

@@ -102,11 +102,7 @@ def framed(
     for column, head in enumerate(heads):
         text = printable(head, max(3, int(width / len(heads) / 0.07)))
         place.write(text, place.across(column, len(heads)), below + height + 0.05)
-    for column, foot in enumerate(feet):
-        place.write(printable(foot), place.across(column, len(feet)), 0.06)
-    for texts, x, side in ((rows, left / 100 - 0.06, "right"), (ends, left / 100 + width + 0.06, "left")):
-        for row, text in enumerate(texts):
-            place.write(printable(text), x, place.down(row, len(texts)), ha=side, va="center")
+    place.write_around(rows, ends, feet)
     return figure
 
 
@@ -131,6 +127,15 @@ class _Place(NamedTuple):
     def down(self, row: int, rows: int) -> float:
         """The middle of a row."""
         return self.corner[1] + self.size[1] * (1 - (row + 0.5) / rows)
+
+    def write_around(self, rows: Sequence[str], ends: Sequence[str], feet: Sequence[str]) -> None:
+        """Write what stands to the left and to the right of rows, and below columns."""
+        left, right = self.corner[0] - 0.06, self.corner[0] + self.size[0] + 0.06
+        for column, foot in enumerate(feet):
+            self.write(printable(foot), self.across(column, len(feet)), 0.06)
+        for texts, x, side in ((rows, left, "right"), (ends, right, "left")):
+            for row, text in enumerate(texts):
+                self.write(printable(text), x, self.down(row, len(texts)), ha=side, va="center")
 
     def write(self, text: str, x: float, y: float, **style: Any) -> None:
         """Write a text in the figure."""

@@ -34,7 +34,8 @@ from genkit.pictures.latent_space import (
 from genkit.pictures.losses import losses
 from genkit.pictures.marginals import marginals, real_and_sampled
 from genkit.pictures.mosaic import Pixels, apart, framed, mosaic, rendered
-from genkit.pictures.saving import save
+from genkit.pictures.saving import FORMATS as FORMATS
+from genkit.pictures.saving import save as save
 from genkit.pictures.walks import manifold_figure, traversals_figure
 from genkit.record.scores import EpochRecord
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from genkit.data.dataset import Dataset
@@ -15,7 +15,14 @@ from genkit.evaluation.metrics import figures as figures_of_metrics
 from genkit.evaluation.sample_quality import SampleQuality
 from genkit.interfaces import Description, Metric
 from genkit.model.model import Model
+from genkit.settings.differences import text_of
 from genkit.text import printable
+
+OPTION = "options."
+"""What stands before the path of an option in its key in a table."""
+DIFFERS = "An option of the config by which the models differ."
+LONGEST = 24
+"""The largest number of characters of an option's value in a table."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Entry:
     """The figures of the test split."""
     samples: SampleQuality | None
     """The quality of the samples; None where the sampler has no prior to draw from."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The options of the config by which the models differ, by their paths such as `loss.kl.weight`."""
 
     def ranked(self, metrics: Iterable[Metric.Config] = ()) -> list[Figure]:
         """The figures of the model, those of metrics included; densities that rank no models are left out."""
@@ -71,8 +80,14 @@ class Comparison:
         )
 
     def columns(self, metrics: Iterable[Metric.Config] = ()) -> list[Column]:
-        """A column of figures for each model, and one for the floor; densities that rank no models are left out."""
-        columns = [Column(printable(entry.name), texts_of(entry.ranked(metrics))) for entry in self.entries]
+        """A column for each model, its options that differ before its figures, and one for the floor.
+
+        Densities that rank no models are left out.
+        """
+        columns = []
+        for entry in self.entries:
+            options = {f"{OPTION}{path}": printable(text_of(value), LONGEST) for path, value in entry.options.items()}
+            columns.append(Column(printable(entry.name), options | texts_of(entry.ranked(metrics))))
         return [*columns, Column("floor", texts_of(self.of_floor()))]
 
     def of_floor(self) -> list[Figure]:
@@ -80,9 +95,12 @@ class Comparison:
         return figures({"samples": asdict(self.floor)}, Entry)
 
     def rows(self, metrics: Iterable[Metric.Config] = ()) -> dict[str, Description]:
-        """The descriptions of the figures that some model has, by their keys."""
+        """The descriptions of the options that differ and of the figures that some model has, by their keys."""
+        differing = dict.fromkeys(path for entry in self.entries for path in entry.options)
+        options = {f"{OPTION}{path}": Description(printable(path), sentence=DIFFERS) for path in differing}
         there = {key for column in self.columns(metrics) for key in column.texts}
-        return {key: about for key, about in (descriptions(Entry) | of_metrics(metrics)).items() if key in there}
+        all_figures = descriptions(Entry) | of_metrics(metrics)
+        return options | {key: about for key, about in all_figures.items() if key in there}
 
     def notes(self) -> list[str]:
         """What has to be said of the figures, in lines."""

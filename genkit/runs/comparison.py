@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import statistics
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ from genkit.runs.compared import Comparison as Comparison
 from genkit.runs.compared import Entry as Entry
 from genkit.runs.metrics import chosen
 from genkit.runs.opening import reopen
+from genkit.settings.differences import ABSENT, varying
 
 MOST = 10_000
 
@@ -70,8 +72,8 @@ def compare(
     measured = _metrics_of([model for model, _ in pairs], data, metrics)
     judge = _Judge(data, count, seed, cache, measured)
     entries = [
-        _entry(name, Path(path), model, judge)
-        for name, path, (model, _) in zip(_names(paths), paths, pairs, strict=True)
+        _entry(name, Path(path), model, judge, options)
+        for name, path, (model, _), options in zip(_names(paths), paths, pairs, _options(pairs), strict=True)
     ]
     comparison = Comparison(tuple(entries), judge.floor(), judge.features())
     return Compared(comparison, tuple(model for model, _ in pairs), data, measured)
@@ -176,7 +178,16 @@ def _check_same(data: Dataset, other: Dataset, model: Model, paths: tuple[str | 
         raise DataError(f"{paths[0]} and {paths[1]} hold out different data for their tests; {remedy}")
 
 
-def _entry(name: str, path: Path, model: Model, judge: _Judge) -> Entry:
+def _options(pairs: Sequence[tuple[Model, Dataset]]) -> list[dict[str, Any]]:
+    """The options by which the configs of models differ, of each model those that it has."""
+    configs = [{} if model.config is None else model.config.resolved() for model, _ in pairs]
+    varied = varying(configs).items()
+    return [
+        {path: values[place] for path, values in varied if values[place] is not ABSENT} for place in range(len(pairs))
+    ]
+
+
+def _entry(name: str, path: Path, model: Model, judge: _Judge, options: Mapping[str, Any]) -> Entry:
     history = RunDirectory(path).history() if path.is_dir() else []
     return Entry(
         name=name,
@@ -187,6 +198,7 @@ def _entry(name: str, path: Path, model: Model, judge: _Judge) -> Entry:
         examples_per_second=statistics.median(r.examples_per_second for r in history) if history else None,
         evaluation=judge.evaluation_of(model, name),
         samples=judge.samples_of(model),
+        options=options,
     )
 
 

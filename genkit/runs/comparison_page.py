@@ -25,7 +25,7 @@ NO_LATENTS = "no encoder: no latents of data"
 
 
 def draw(compared: Compared, path: Path) -> Path:
-    """Write the page as a .png, whole or not at all.
+    """Write the page as a .png, .svg or .pdf, whole or not at all.
 
     Raises:
         RunError: the file cannot be written.

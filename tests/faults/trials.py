@@ -191,7 +191,7 @@ def _names(folder: Path) -> set[str]:
     return {
         name
         for name in files
-        if not name.startswith(("tensorboard", "report.html", ".")) and not name.endswith(".spare")
+        if not name.startswith(("events.", "projector", "report.html", ".")) and not name.endswith(".spare")
     }
 
 

@@ -37,6 +37,18 @@ def test_densities_in_other_units_are_left_out_with_a_note(comparison):
     assert changed.notes()[-1].startswith("vae-digits: its densities are in the units of rank")
 
 
+def test_options_that_differ_stand_before_the_figures(comparison):
+    first, second, _ = comparison.entries
+    wide = replace(first, options={"sampler.latent": 2, "encoder.hidden": [8] * 40})
+    varied = (wide, replace(second, options={"sampler.latent": 8}))
+    changed = replace(comparison, entries=varied)
+    assert [about.name for about in changed.rows().values()][:3] == ["sampler.latent", "encoder.hidden", "parameters"]
+    texts = [column.texts.get("options.sampler.latent") for column in changed.columns()]
+    assert texts == ["2", "8", None]
+    assert len(changed.columns()[0].texts["options.encoder.hidden"]) == 24
+    assert changed.to_json()["entries"][1]["options"] == {"sampler.latent": 8}
+
+
 def test_nothing_is_read_as_markup(comparison):
     entries = tuple(replace(entry, name=ATTACK) for entry in comparison.entries)
     page = Tags(replace(comparison, entries=entries, features=ATTACK)._repr_html_())

@@ -203,7 +203,16 @@ def test_the_random_state_is_left_as_it_was(trained: dict[str, Run], cache: Path
 def test_a_model_is_judged_the_same_alone_or_beside_others(compared: Compared, trained: dict[str, Run], cache: Path):
     paths = [one.directory.path for one in trained.values()]
     beside = compare(paths[:2], count=100, cache=cache).comparison
-    assert compare(paths[1:2], count=100, cache=cache).comparison.entries == beside.entries[1:]
+    (alone,) = compare(paths[1:2], count=100, cache=cache).comparison.entries
+    assert alone == replace(beside.entries[1], options={}), "options differ from those of others alone"
+
+
+def test_options_that_differ_are_those_of_the_configs(compared: Compared) -> None:
+    vae, gan, autoencoder = (entry.options for entry in compared.comparison.entries)
+    assert [each["sampler"] for each in (vae, gan, autoencoder)] == ["gaussian", "prior", "point"]
+    assert [each["encoder"] for each in (vae, gan, autoencoder)] == ["mlp", None, "mlp"]
+    assert "training.device" not in vae
+    assert "name" not in vae
 
 
 # How many

@@ -90,7 +90,7 @@ def test_whatever_shows_figures_shows_them(measured):
     metrics = front_matter(facts)["model-index"][0]["results"][0]["metrics"]
     entry = {"type": "metrics.nll.bound", "value": round(nll, 4), "name": "bound on −log p(x), 5 draws, nats per datum"}
     assert entry in metrics
-    events = EventAccumulator(str(measured.directory.path / "tensorboard")).Reload()
+    events = EventAccumulator(str(measured.directory.path)).Reload()
     (event,) = events.Scalars("test/metrics.nll.bound")
     assert event.value == pytest.approx(nll, rel=1e-6)
 

@@ -33,9 +33,9 @@ def compare(
             autocompletion=completion.runs,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The page to write: .png has pictures alone, .html all of it.")] = Path(
-        "compare.png"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="The page to write: .png, .svg and .pdf have pictures alone, .html all of it.")
+    ] = Path("compare.png"),
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many samples to compare with as many data.")] = 10_000,
     seed: Seed = 0,
     metric: Metrics = None,
@@ -58,14 +58,16 @@ def compare(
 
 def _writer(out: Path) -> Callable[[Compared, Path], object]:
     """The function that writes a page in the format of the file's suffix; one that is not known ends the command."""
-    if out.suffix == ".png":
+    from genkit.pictures.saving import FORMATS
+
+    if out.suffix in FORMATS:
         from genkit.runs.comparison_page import draw
 
         return draw
     formats = extensions.formats()
     if out.suffix not in formats:
-        suffixes = " or ".join([".png", *formats])
-        fail(f"--out {out}: the page is a {suffixes}; call it {out.with_suffix('.png').name}")
+        suffixes = ", ".join([*FORMATS, *formats])
+        fail(f"--out {out}: the page is one of {suffixes}; call it {out.with_suffix('.png').name}")
     command = formats[out.suffix]
     function = extensions.load(command)
 
