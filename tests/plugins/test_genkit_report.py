@@ -249,6 +249,8 @@ def test_runs_of_different_lengths_share_an_axis():
     first, *_ = curves.of_several({"long": long, "short": short, "weights alone": ()})
     assert first.title == "evidence lower bound (ELBO) ↑"
     assert [(line.name, line.y) for line in first.lines] == [("long", [-7.0] * 3), ("short", [-7.0, None, None])]
+    late = curves.of_several({"weights alone": (), "long": long, "short": short})[0]
+    assert [line.style for line in late.lines] == [1, 2]
     mixed = curves.of_several({"long": long, "short": records(scores(8.0, 6.0, 2.0))})
     assert [line.y[0] for line in mixed[0].lines] == [-9.0, -8.0]
     assert mixed[0].sentence.endswith("Of training data.")
