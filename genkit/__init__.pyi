@@ -42,13 +42,13 @@ from .parallel.draws import (
 )
 from .record.outputs import output_file as output_file
 from .record.run import Run as Run
+from .record.run_names import run_path as run_path
 from .registry.hooks import hookimpl as hookimpl
 from .registry.registry import register as register
-from .runs.assembly import build as build
+from .runs.calling import build as build, resume as resume, run as run
 from .runs.comparison import compare as compare
 from .runs.measuring import evaluate as evaluate, score as score
 from .runs.opening import reopen as reopen
 from .runs.reproduction import reproduce as reproduce
-from .runs.running import resume as resume, run as run
 from .sharing.facts import diagnose as diagnose
 from .sharing.weights import load as load

@@ -106,7 +106,9 @@ class RunConfig(Settings):
         Field(description="the distribution p(x|z) that the decoder's output stands for"),
     ]
     loss: Terms
+    """The terms of the objective."""
     metrics: Metrics = ()
+    """What is measured after training beside the ELBO and its parts."""
     condition: Annotated[
         Annotated[tuple[Name, ...], Field(max_length=20), AfterValidator(_each_once)],
         BeforeValidator(several, json_schema_input_type=tuple[Name, ...] | Name),

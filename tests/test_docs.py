@@ -100,7 +100,8 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["systems", "conditions"])
+@pytest.mark.parametrize("page", ["systems", "conditions", "reports"])
+@pytest.mark.parametrize("page", ["systems", "conditions", "python"])
 def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -117,6 +118,18 @@ def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_c
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
         assert (tmp_path / name).stat().st_size > 0, name
+
+
+@pytest.mark.slow
+def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each command, with one epoch; of one that serves until Ctrl-C, its options."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    for command in commands("docs/explorer.md"):
+        short = ["training.epochs=1"] if command[1] == "run" else [] if "--static" in command else ["--help"]
+        done = process(*command, *short, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (tmp_path / "space.html").stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)
@@ -359,6 +372,20 @@ def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
 
 
 @pytest.mark.slow
+def test_the_page_of_the_start_works_in_its_order_and_answers_as_it_says(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in commands("docs/start.md"):
+        answer = cli(*command[1:])
+        assert answer.code == 0, (command, answer)
+    rows = re.findall(r"^\| `genkit ([^`]+)` \| (.+) \|$", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE)
+    assert len(rows) == 6
+    for words, expected in rows[:-1]:
+        answer = cli(*words.split())
+        assert answer.code == 2
+        assert expected in answer.err
+
+
+@pytest.mark.slow
 def test_the_training_page_works_in_its_order(tmp_path, environment, process):
     """Each command as it is; the example ends early with weights of an epoch before."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -382,6 +409,32 @@ STAND_INS = {  # for what would need a network, or change the environment that t
     "python -m build": "python -m build --no-isolation",
     "pip uninstall --yes genkit-haar": "rm -r ../site src",
 }
+
+
+SHORTER = {
+    "training.epochs=50": "training.epochs=1",
+    "sampler.latent=2,8,32": "sampler.latent=2,8",
+    "seed=0..4": "seed=0",
+}
+SHORTER |= {"loss.kl.weight=0.5,1": "loss.kl.weight=1", "20": "2"}
+
+
+@pytest.mark.slow
+def test_the_page_of_sweeps_works_in_its_order(tmp_path, environment, process):
+    """Each command, with fewer and shorter runs."""
+    for command in commands("docs/sweeps.md"):
+        words = [SHORTER.get(word, word) for word in command]
+        if "--search" not in words or find_spec("optuna") is not None:
+            done = process(*words, cwd=tmp_path, env=environment)
+            assert done.returncode == 0, (command, done.stderr)
+            assert done.stdout in ("sweeps/vae-digits\n", "sweeps/search\n")
+    files = re.findall(
+        r"`([\w-]+\.[a-z]+)`", "".join(re.findall(r"^\| `.*", (ROOT / "docs/sweeps.md").read_text(), re.M))
+    )
+    assert len(files) == 8
+    assert [name for name in files if not (tmp_path / "sweeps" / "vae-digits" / name).is_file()] == []
+    histories = sorted((tmp_path / "sweeps").glob("vae-digits/runs/*/metrics.jsonl"))
+    assert [len(path.read_text().splitlines()) for path in histories] == [1, 1]
 
 
 def typed(command, process, folder, environment):
@@ -430,7 +483,12 @@ def test_the_plugin_guide_works_in_its_order(tmp_path, environment, process):
     assert folder == project
     assert answers == 4
     assert {path.suffix for path in (project / "dist").iterdir()} == {".whl", ".gz"}
-    assert {path.name for path in (project / "runs").iterdir()} == {"haar", "haar-width128-levels2", "haar-encoder-haar", "sines"}
+    assert {path.name for path in (project / "runs").iterdir()} == {
+        "haar",
+        "haar-width128-levels2",
+        "haar-encoder-haar",
+        "sines",
+    }
 
 
 def test_the_listener_of_the_plugin_guide_ends_a_run_when_it_says():

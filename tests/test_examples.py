@@ -168,13 +168,16 @@ def test_the_latents_carry_what_the_data_hold(name, live, bare):
     assert figures.active_units >= least or figures.code is not None
     assert figures.unexplained < 0.9
     assert {note.rule for note in trained.notes()} & {"collapsed latents", "dead units"} == set()
+    assert trained.verdict().alive
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IN_STEPS)
 def test_steps_follow_those_before_and_the_latents(name, live, bare):
     epochs, soon, in_the_end = IN_STEPS[name]
-    figures = live(name, epochs).evaluation
+    trained = live(name, epochs)
+    figures = trained.evaluation
+    assert trained.verdict().alive
     assert figures.elbo > (in_the_end if WHOLE else soon)
     assert figures.active_units >= math.ceil(figures.latents / 2)
 
@@ -191,6 +194,7 @@ def test_what_is_generated_is_of_every_class(name, live, bare):
         sampled = trained.model.sample(500)
     counts = torch.bincount(torch.from_numpy(nearest.predict(sampled.flatten(1).numpy())), minlength=10)
     assert int((counts >= 5).sum()) >= (10 if WHOLE else classes), counts.tolist()
+    assert trained.verdict().alive
 
 
 @pytest.mark.slow
@@ -201,6 +205,7 @@ def test_sampled_rows_have_the_shares_of_the_table(name, bare, cli, tmp_path):
     if not path.is_file():
         pytest.skip(f"needs tables/{path.name} of the seaborn-data collection in the folder that GENKIT_DATA names")
     trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    assert trained.verdict().alive
     assert cli("sample", tmp_path / "run", "-n", 2000, "--out", tmp_path / "rows.csv").code == 0
     real, sampled = (_columns(each) for each in (path, tmp_path / "rows.csv"))
     assert [*sampled] == [name for name in real if name != trained.config.data.label]
@@ -233,6 +238,7 @@ def series_run(tmp_path):
 @pytest.mark.filterwarnings("ignore:the (test|validation) split has")
 def test_the_largest_error_of_a_long_series_lies_where_its_anomaly_does(series_run, bare):
     trained = series_run("vae-series", 30)
+    assert trained.verdict().alive
     split, starts = trained.data.test, [int(text) for text in trained.data.ids["test"]]
     errors = (split.x - trained.model.reconstruct(split)).square().sum((1, 2))
     labelled = {start for start, label in zip(starts, split.labels.tolist(), strict=True) if label}
@@ -244,6 +250,7 @@ def test_the_largest_error_of_a_long_series_lies_where_its_anomaly_does(series_r
 @pytest.mark.filterwarnings("ignore:the (test|validation) split has")
 def test_the_latents_of_vowels_tell_their_speakers(series_run, bare):
     trained = series_run("vae-vowels", 15)
+    assert trained.verdict().alive
     assert trained.evaluation.metrics["probe"]["linear"] > 0.9
     assert trained.evaluation.unexplained < 0.4
 
@@ -256,6 +263,7 @@ def test_anomalies_are_told_apart(name, bare, tmp_path):
     if not path.is_file():
         pytest.skip(f"needs tables/{file} of ADBench in the folder that GENKIT_DATA names")
     trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
+    assert trained.verdict().alive
     labels = {each: split.labels for each, split in trained.data.splits().items()}
     assert not labels["train"].any()
     assert not labels["validation"].any()
@@ -273,6 +281,7 @@ def test_what_lies_in_files_is_learned(name, bare, tmp_path):
         pytest.skip(f"needs {place} in the folder that GENKIT_DATA names")
     options = [f"{option}={path}", *others, *([] if WHOLE else [f"training.epochs={epochs}"])]
     trained = run(EXAMPLES / f"{name}.yaml", options, out=tmp_path / "run")
+    assert trained.verdict().alive
     assert trained.evaluation.unexplained < (0.03 if WHOLE else 0.1)
     assert trained.evaluation.active_units == trained.evaluation.latents
     assert trained.notes() == []
@@ -294,6 +303,7 @@ def test_a_dictionary_of_activations_of_a_transformer_is_sparse_and_explains_the
     options = [f"data.path={activations}/part-[0-6].npy", f"data.test_path={activations}/part-7.npy"]
     few = [] if WHOLE or name == "sae-activations" else ["training.epochs=2", "training.batch_size=256"]
     trained = run(EXAMPLES / f"{name}.yaml", [*options, *few], out=tmp_path / "run")
+    assert trained.verdict().alive
     figures = trained.evaluation
     assert figures.unexplained < (0.12 if WHOLE else 0.25)
     assert figures.code.l0 < (MADE[name] if WHOLE else 100)
@@ -310,6 +320,7 @@ def test_sampled_cells_have_the_depths_and_the_genes_of_the_file(name, bare, cli
         pytest.skip(f"needs counts/{path.name} of scanpy's test data in the folder that GENKIT_DATA names")
     trained = run(EXAMPLES / f"{name}.yaml", [f"data.path={path}"], out=tmp_path / "run")
     train = trained.data.train
+    assert trained.verdict().alive
     with torch.random.fork_rng():
         torch.manual_seed(0)
         sampled = trained.model.sample(len(train.x), noise=True, library=train.side["library"])

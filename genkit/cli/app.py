@@ -106,7 +106,10 @@ SplitName = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", is_eager=True, help="Print nothing on stderr but errors."),  # eager: before sources
+]
 License = Annotated[
     str | None, typer.Option(help="The model's license, by the Hub's name: apache-2.0, mit, cc-by-4.0, ...")
 ]
@@ -194,8 +197,11 @@ def _similar(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def say(*lines: object, error: bool = False) -> None:
     """Print lines on stdout, or on stderr; what foreign text in them would do to a terminal is shown as escapes."""
+    stream: TextIO | None = sys.stderr if error else sys.stdout
+    if stream is None:  # it is closed, and print would take stdout in its place
+        return
     for line in lines:
-        print(printable(line), file=sys.stderr if error else sys.stdout)
+        print(printable(line), file=stream)
 
 
 def say_way(error: BaseException) -> None:

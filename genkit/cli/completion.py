@@ -10,8 +10,11 @@ from typing import Any
 
 import typer
 
+from genkit.text import printable
+
 Item = tuple[str, str]
 """A word, and the help that some shells show beside it."""
+SCAFFOLD = Path(__file__).parents[1] / "scaffold"
 CONFIGS, MODELS = (".yaml", ".yml"), (".safetensors",)
 
 
@@ -35,7 +38,7 @@ def runs(incomplete: str) -> list[Item]:
     """Runs: the names of those in runs/, the latest first, `last`, and files of models."""
     from genkit.record.run_names import LAST, names
 
-    each = [(name, "a run") for name in names()]
+    each = [(name, "a run") for name in names() if name == printable(name)]
     words = [*each, (LAST, "the run that was started last")] if each else []
     return [*(item for item in words if item[0].startswith(incomplete)), *_files(incomplete, MODELS)]
 
@@ -62,8 +65,14 @@ def metrics(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """The kinds of plugins that genkit writes files for."""
-    folder = Path(__file__).parents[1] / "scaffold" / "kinds"
+    folder = SCAFFOLD / "kinds"
     return [kind for kind in sorted(path.stem for path in folder.glob("*.py")) if kind.startswith(incomplete)]
+
+
+def systems(incomplete: str) -> list[str]:
+    """The systems that genkit writes first configs for."""
+    folder = SCAFFOLD / "systems"
+    return [name for name in sorted(path.stem for path in folder.glob("*.yaml")) if name.startswith(incomplete)]
 
 
 def splits(incomplete: str) -> list[str]:

@@ -44,7 +44,7 @@ class TrainingDisplay:
         self.run: Run | None = None
         self.standing = Standing("", None)
         self.pace = Pace()
-        self.started = 0.0
+        self.started = self.trained = 0.0
         self.last_notes = -float("inf")
         self.is_stopped = False
         self.screen = Screen(console, self._now)
@@ -52,8 +52,10 @@ class TrainingDisplay:
     def _now(self) -> Standing:
         """Where the training stands now, with the time left."""
         standing, run = self.standing, self.run
-        if run is None or standing.state:
+        if run is None or self.is_stopped:
             return standing
+        if standing.state:
+            return replace(standing, state=f"{standing.state} {duration(time.monotonic() - self.trained)}")
         left = self.pace.left(time.monotonic(), run.epochs)
         return replace(standing, history=tuple(run.history), left=left)
 
@@ -104,6 +106,7 @@ class TrainingDisplay:
             self.screen.say_notes(run.notes(during=True))
         self._print_line(run, record, always=is_end or record.epoch == 1)
         if is_end:
+            self.trained = now
             self.standing = replace(self.standing, history=tuple(run.history), state="figures and pictures")
 
     def _print_line(self, run: Run, record: EpochRecord, always: bool) -> None:
@@ -135,8 +138,8 @@ class TrainingDisplay:
     def _stop(self, state: str) -> None:
         """Let the display stand as it is, with a state in place of the time left."""
         if self.run is not None and not self.is_stopped:
-            self.is_stopped = True
             self.standing = replace(self.standing, history=tuple(self.run.history), state=state)
+            self.is_stopped = True
             self.screen.stop()
 
 
@@ -188,9 +191,10 @@ def _say_how_to_go_on(run: Run | None) -> None:
 
 
 def print_files(directory: RunDirectory, quiet: bool = False) -> None:
-    """Print a finished run's directory on stdout, and before it the paths of its pictures and weights on stderr."""
+    """Print a finished run's directory on stdout, and before it its pictures, weights and pages on stderr."""
     if not group.is_leader():
         return
     if not quiet:
-        say(f"pictures: {directory.pictures}", f"weights: {directory.model}", error=True)
+        pages = [f"page: {page}" for page in sorted(directory.path.glob("*.html"))]
+        say(f"pictures: {directory.pictures}", f"weights: {directory.model}", *pages, error=True)
     say(directory.path)

@@ -15,7 +15,7 @@ def config_of(context: typer.Context, config: Path) -> Path:
 
     path = config_path(config)
     if path != config and not context.resilient_parsing:
-        _say_taken("config", path)
+        _say_taken(context, "config", path)
     return path
 
 
@@ -27,7 +27,7 @@ def run_of(context: typer.Context, run: Path) -> Path:
         return run
     path = run_path(run)
     if path != run:
-        _say_taken("run", path)
+        _say_taken(context, "run", path)
     return path
 
 
@@ -51,8 +51,10 @@ def runs_of(context: typer.Context, runs: list[str]) -> list[str]:
     return [run if "=" in run and not Path(run).exists() else str(run_of(context, Path(run))) for run in runs]
 
 
-def _say_taken(what: str, path: Path) -> None:
-    from genkit.examples import folder
+def _say_taken(context: typer.Context, what: str, path: Path) -> None:
+    from genkit.examples import spelling
 
-    of_genkit = path.parent == folder() and not path.is_relative_to(Path.cwd())
-    typer.echo(f"{what}: {f'the example {path.stem} of genkit' if of_genkit else printable(path)}", err=True)
+    if context.params.get("quiet"):
+        return
+    name = spelling(path)
+    typer.echo(f"{what}: {printable(path) if name == str(path) else f'the example {name} of genkit'}", err=True)

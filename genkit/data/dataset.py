@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from genkit.data.extent import extent
@@ -17,78 +15,18 @@ from genkit.data.fingerprint import fingerprint
 from genkit.data.places import Place, reads, rows, spans
 from genkit.data.scaling import Scaling
 from genkit.data.shuffling import shuffled
+from genkit.data.signature import SPLITS as SPLITS
+from genkit.data.signature import DataSignature as DataSignature
+from genkit.data.signature import SideSignature
 from genkit.data.steps import lengths_of
 from genkit.data.transforming import Chain
 from genkit.data.units import as_float as as_float
 from genkit.errors import DataError
 from genkit.interfaces import Column, Schema, Shape, Side, Split
-from genkit.interfaces.columns import fits
 from genkit.interfaces.component import MASK
 from genkit.interfaces.reader import joined
 from genkit.parallel.draws import rows_of, sharing
-from genkit.settings.base import Settings
 from genkit.text import encodable
-
-SPLITS = ("train", "validation", "test")
-
-Size = Annotated[int, Field(ge=1, lt=2**31)]
-
-
-class SideSignature(Settings):
-    """What a model has to know of one of its side data."""
-
-    shape: tuple[Size, ...] = Field(default=(), max_length=8)
-    classes: Size | None = None
-    names: tuple[str, ...] | None = None
-
-    @property
-    def side(self) -> Side:
-        """The same for the parts of a model."""
-        return Side(self.shape, self.classes, self.names)
-
-
-class DataSignature(Settings):
-    """What a model has to know of its data; it is stored with the weights, in a file that may be anybody's."""
-
-    source: str = Field(pattern=r"^([\w.-]+/)?[\w.-]*$", max_length=200)
-    shape: tuple[Size, ...] = Field(min_length=1, max_length=8)
-    range: tuple[float, float]
-    """The least and the greatest value of the training data, in the units that the model takes and gives."""
-    classes: tuple[str, ...] | None
-    counts: dict[Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")], Annotated[int, Field(ge=0, lt=2**63)]]
-    """The number of data in each split."""
-    fingerprint: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    """The fingerprint of the data in their splits; None: the file is older than fingerprints."""
-    scaling: Scaling | None = None
-    """What standardized the data; None: nothing did."""
-    transforms: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=100)
-    """The names of the transforms between the data's own units and the model's; the model keeps what they fitted."""
-    side: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,99}$")], SideSignature] = Field(default={}, max_length=100)
-    """What the side data hold, by name."""
-    columns: tuple[Column, ...] = Field(default=(), max_length=10_000)
-    """The columns of a table; (): the data are no table."""
-    channels: tuple[Annotated[str, Field(max_length=1000)], ...] = Field(default=(), max_length=10_000)
-    """The names of the channels of series; (): they have none."""
-    lengths: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(), max_length=1_000_001)
-    """How many training series have 0, 1, ..., T steps; (): all have T."""
-    channels_first: bool = True
-    """Whether convolutions read data with two axes as (C, T): so in files of before series, which do not say it."""
-
-    @model_validator(mode="after")
-    def _columns_have_places(self) -> DataSignature:
-        if self.columns and not fits(self.columns, self.shape):
-            raise PydanticCustomError("columns", "the columns do not fill a datum of this shape")
-        return self
-
-    def for_parts(self) -> Schema:
-        """What the parts of a model are built for."""
-        side = {name: each.side for name, each in self.side.items()}
-        if self.classes and "labels" not in side:  # a file from before side data
-            side["labels"] = Side(classes=len(self.classes))
-        if self.classes and "labels" in side:
-            side["labels"] = side["labels"]._replace(names=self.classes)
-        count = self.counts.get("train")
-        return Schema(self.shape, side, count, self.columns, self.channels, self.lengths, self.channels_first)
 
 
 class Batch(NamedTuple):
@@ -106,10 +44,15 @@ class Dataset(NamedTuple):
     """Checked data in three splits; an empty split is None."""
 
     train: Split
+    """The data to train on."""
     validation: Split | None
+    """Held-out data to look at during training; None: there are none."""
     test: Split | None
+    """Held-out data to look at once, after training; None: there are none."""
     classes: tuple[str, ...] | None
+    """The names of the labels; None: labels have numbers only, or there are none."""
     binarize: bool
+    """Whether batches hold draws of 0 and 1 with the data as probabilities."""
     notes: tuple[str, ...] = ()
     """A line for each thing that is assumed about the data."""
     doubts: tuple[str, ...] = ()

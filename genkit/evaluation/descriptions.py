@@ -22,7 +22,9 @@ class Figure(NamedTuple):
     key: str
     """The key in the JSON, with one dot per level: `elbo`, `code.l0`."""
     value: float
+    """The number, in the unit of its description."""
     about: Description
+    """The name, the unit, the better direction and the meaning."""
 
     @property
     def text(self) -> str:

@@ -38,6 +38,7 @@ class Evaluation:
     """Means over a split, in nats per datum; None where the model has no encoder, or its sampler no KL."""
 
     split: str
+    """The name of the split; `all`: of all splits, or of data from elsewhere."""
     count: int
     """The number of data."""
     draws: int

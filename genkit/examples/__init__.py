@@ -70,6 +70,12 @@ def example(name: str) -> Example | None:
     return Example(stem, folder() / f"{stem}.yaml") if stem in names() else None
 
 
+def spelling(config: str | Path) -> str:
+    """A config as it is typed: the name of an example, else its path."""
+    path = Path(config)
+    return path.stem if path.is_absolute() and path.parent == folder() else str(config)
+
+
 def config_path(source: str | Path) -> Path:
     """The file that a word means as a config: that file, NAME.yaml beside it, or the example of that name.
 

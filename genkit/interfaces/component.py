@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from genkit.interfaces.columns import Column
 from genkit.settings.base import Settings
@@ -87,7 +87,10 @@ class Component:
 
         component: ClassVar[type[Component]]
         """The class that takes these options."""
-        name: str
+        if TYPE_CHECKING:
+            name = ""  # type: ignore[pydantic-field]  # as it is inferred, checkers let a subclass narrow it
+        else:
+            name: str
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -48,6 +48,7 @@ class AutoregressiveDecoder(Decoder):
     """
 
     asks: ClassVar[tuple[str, ...]] = ("shape",)
+    """The facts about the data that it asks for: the shape of one datum."""
     order: Tensor
     """(*shape), int64: the step, from 0, at which each value of a datum is given; a buffer, set in `__init__`."""
     steps: int

@@ -49,7 +49,7 @@ class Model(Network):
         """Whether it gives data: each of its transforms can be inverted."""
         return self.transforms.inverts
 
-    def encode(self, x: Tensor | np.ndarray[Any, Any] | Split, /, **side: Any) -> Tensor:
+    def encode(self, x: Data | np.ndarray[Any, Any] | Split, /, **side: Any) -> Tensor:
         """The points in latent space that represent data: x (N, *shape) -> (N, *latent_shape).
 
         The point is the posterior mean, never a draw: the same x always gives the same point. uint8 is read as x / 255.
@@ -96,7 +96,7 @@ class Model(Network):
 
         return self._blank(self._streamed(means, len(z), "decode"), values)
 
-    def reconstruct(self, x: Tensor | np.ndarray[Any, Any] | Split, /, noise: bool = False, **side: Any) -> Tensor:
+    def reconstruct(self, x: Data | np.ndarray[Any, Any] | Split, /, noise: bool = False, **side: Any) -> Tensor:
         """`decode(encode(x), noise)`: (N, *shape) -> (N, *shape); side data as `encode` takes them."""
         data, side = _apart(self.inputs, x, side)
         return self._decoded_again(lambda of_encoder: self.encode(data, **of_encoder), side, noise)

@@ -24,7 +24,7 @@
     const text = size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
     return text.replaceAll("-", "−");
   };
-  const style = (index) => `line s${index % 8} d${index % 4}`;
+  const style = (index) => `line s${index % 8} d${(index + Math.floor(index / 8)) % 4}`;
 
   // Round values that divide an interval into about so many steps.
   const ticks = (low, high, count) => {
@@ -85,13 +85,13 @@
       button("+", "Zoom in", () => this.zoom(0.5));
       button("−", "Zoom out", () => this.zoom(2));
       this.all = button("All", "Show all", () => this.window(0, this.x.length - 1));
-      this.logButton = button("Log", "Logarithmic scale", () => this.toggleLog());
+      this.logButton = button("Log", "Log scale", () => this.toggleLog());
       this.logButton.setAttribute("aria-pressed", "false");
       this.range = make("span", { class: "range" }, tools);
       const values = this.lines.flatMap((line) => line.y).filter((value) => value !== null);
       if (!values.length || Math.min(...values) <= 0) {
         this.logButton.disabled = true;
-        this.logButton.title = "A logarithmic scale needs values above 0";
+        this.logButton.title = "A log scale needs values above 0";
       }
     }
 

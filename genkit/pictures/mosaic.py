@@ -98,9 +98,7 @@ def framed(
     figure.figimage(pixels, xo=left, yo=round(below * 100))
     figure.suptitle(title, fontsize=9, y=1 - 0.08 / figure_height)
     place = _Place(figure, (left / 100, below), (width, height))
-    for number, curve in enumerate(curves):
-        x, most = figure_width * (number + 0.5) / len(curves), max(3, int(figure_width / len(curves) / 0.07))
-        place.write(printable(curve, most), x, below + height + 0.05, color=f"C{number % 10}")
+    place.write_curves(curves, figure_width)
     for column, head in enumerate(heads):
         text = printable(head, max(3, int(width / len(heads) / 0.07)))
         place.write(text, place.across(column, len(heads)), below + height + 0.05)
@@ -114,6 +112,13 @@ class _Place(NamedTuple):
     figure: Figure
     corner: tuple[float, float]
     size: tuple[float, float]
+
+    def write_curves(self, names: Sequence[str], width: float) -> None:
+        """Write the names of curves above the picture in their colours, over the width of the figure."""
+        for number, name in enumerate(names):
+            most = max(3, int(width / len(names) / 0.07))
+            x, y = width * (number + 0.5) / len(names), self.corner[1] + self.size[1] + 0.05
+            self.write(printable(name, most), x, y, color=f"C{number % 10}")
 
     def across(self, column: int, columns: int) -> float:
         """The middle of a column."""

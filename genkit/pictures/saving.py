@@ -37,8 +37,8 @@ def save(figure: Figure, path: Path, cut: bool = False) -> Path:
         raise RunError(f"{path}: the suffix says the format of a picture; choose one of {', '.join(FORMATS)}")
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    form = path.suffix.removeprefix(".")
+    form, margins = path.suffix.removeprefix("."), "tight" if cut else None
     with atomic.replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": "genkit"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as an empty box
-        figure.savefig(temporary, format=form, bbox_inches="tight" if cut else None, metadata=FORMATS[path.suffix])
+        figure.savefig(temporary, format=form, bbox_inches=margins, metadata=FORMATS[path.suffix])
     return path

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import NamedTuple
 
-from genkit.record.scores import Scores
+from genkit.record.scores import EpochRecord
 from genkit.record.signals import FALLING, Signals
 
 SILENT = 0.1
 """The KL, in nats, below which latents of which none is active say next to nothing of the data."""
 NO_KL = 0.01
 """The same where it is not known how many are active."""
+LASTING = (10, 500)
+"""The epochs and the steps for which a collapse has to last while a run goes on: many models leave it by themselves."""
 NOTHING = 0.9
 """The fraction of variance unexplained from which the latents say nothing of the data."""
 DEAD = 0.1
@@ -41,6 +43,7 @@ class Note(NamedTuple):
     rule: str
     """The name of the rule."""
     text: str
+    """What it says, with a remedy."""
 
 
 class Rule(NamedTuple):
@@ -88,15 +91,18 @@ def _collapsed(signals: Signals) -> str | None:
 
 def _collapsing(signals: Signals) -> str | None:
     """The same by the KL of the last epochs: it bounds what latents say of the data (Alemi 2018, arXiv:1711.00464)."""
-    scores = [record.validation or record.train for record in signals.history[-PATIENCE:]]
-    if len(scores) < PATIENCE or not all(map(_silent, scores)) or signals.falling:
+    silent = list(itertools.takewhile(_silent, reversed(signals.history)))
+    epochs, steps = LASTING
+    if len(silent) < epochs or silent[0].steps - silent[-1].steps < steps or signals.falling:
         return None
-    what = "no latent dimension is active" if scores[-1].active_units == 0 else "the KL is near 0"
-    last = f"{what} in the last {PATIENCE} epochs, with a KL of {scores[-1].kl:.2g} nats"
-    return f"{last}: the latents say nothing of the data (posterior collapse); {_against_collapse(signals, True)}"
+    last = silent[0].validation or silent[0].train
+    what = "no latent dimension is active" if last.active_units == 0 else "the KL is near 0"
+    since = f"{what} since epoch {silent[-1].epoch:,}, with a KL of {last.kl:.2g} nats now"
+    return f"{since}: the latents say nothing of the data (posterior collapse); {_against_collapse(signals, True)}"
 
 
-def _silent(scores: Scores) -> bool:
+def _silent(record: EpochRecord) -> bool:
+    scores = record.validation or record.train
     limit = SILENT if scores.active_units == 0 else NO_KL
     return scores.kl is not None and not scores.active_units and abs(scores.kl) < limit
 
@@ -210,7 +216,8 @@ RULES = (
     Rule(
         "collapsed latents",
         f"no latent dimension is active, and at least {NOTHING:.0%} of the variance is unexplained; while a run goes "
-        f"on, none is active for {PATIENCE} epochs with a KL below {SILENT:g} nats, and the loss no longer falls",
+        f"on, none is active for {LASTING[0]} epochs and {LASTING[1]} steps with a KL below {SILENT:g} nats, and the "
+        "loss no longer falls",
         "in this order: the scale of the data; a longer training, while the loss falls; a smaller weight of the KL, or "
         "one that rises from 0",
         _collapsed,

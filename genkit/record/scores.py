@@ -85,10 +85,15 @@ class Progress:
     """The progress within an epoch."""
 
     epoch: int
+    """The number of the epoch, from 1."""
     epochs: int
+    """The number of epochs of the whole training."""
     step: int
+    """The number of steps of this epoch that are done."""
     steps: int
+    """The number of steps of an epoch."""
     examples_per_second: float
+    """The rate of training, in data per second."""
     weights: dict[str, float]
     """The factor of each term at this step."""
     scores: Scores

@@ -36,7 +36,7 @@ def verdict(signals: Signals) -> Verdict:
     if fault is not None:
         return Verdict(False, f"not alive: {fault.text}", [note for note in notes if note is not fault])
     if figures is None:
-        return Verdict(None, "no verdict: there is no test split to judge the model by", notes)
+        return Verdict(None, "no verdict: no figures of a test split are recorded", notes)
     if active is None:
         return Verdict(*_of_generator(signals), notes)
     return Verdict(True, f"alive: {_of_latents(figures, active)}", notes)

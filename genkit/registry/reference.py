@@ -151,7 +151,7 @@ def _measured(metric: type[Metric]) -> Iterator[str]:
     """What a metric needs, and its figures where its options all have defaults."""
     yield f"It needs: {', '.join(metric.needs) or 'nothing'}.\n"
     with contextlib.suppress(ValidationError, GenkitError):
-        if by_key := of_metrics([metric.Config(name=name_of(metric))]):
+        if by_key := of_metrics([metric.Config.model_validate({"name": name_of(metric)})]):
             yield _table_of(by_key)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from genkit.data.dataset import Dataset
-from genkit.evaluation.descriptions import LEGEND, descriptions, figures
+from genkit.evaluation.descriptions import LEGEND, Figure, descriptions, figures
 from genkit.evaluation.evaluations import Evaluation
 from genkit.evaluation.figure_tables import Column, shown, table, texts_of
 from genkit.evaluation.metrics import descriptions as of_metrics
@@ -50,6 +50,11 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options of the config by which the models differ, by their paths such as `loss.kl.weight`."""
 
+    def ranked(self, metrics: Iterable[Metric.Config] = ()) -> list[Figure]:
+        """The figures of the model, those of metrics included; densities that rank no models are left out."""
+        each = [*figures(asdict(self), Entry), *figures_of_metrics(self.evaluation.metrics, metrics)]
+        return [one for one in each if self.evaluation.own_units is None or not one.about.of_density]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -81,11 +86,13 @@ class Comparison:
         """
         columns = []
         for entry in self.entries:
-            each = [*figures(asdict(entry), Entry), *figures_of_metrics(entry.evaluation.metrics, metrics)]
-            ranked = [one for one in each if entry.evaluation.own_units is None or not one.about.of_density]
             options = {f"{OPTION}{path}": printable(text_of(value), LONGEST) for path, value in entry.options.items()}
-            columns.append(Column(printable(entry.name), options | texts_of(ranked)))
-        return [*columns, Column("floor", texts_of(figures({"samples": asdict(self.floor)}, Entry)))]
+            columns.append(Column(printable(entry.name), options | texts_of(entry.ranked(metrics))))
+        return [*columns, Column("floor", texts_of(self.of_floor()))]
+
+    def of_floor(self) -> list[Figure]:
+        """The figures of training data in place of samples."""
+        return figures({"samples": asdict(self.floor)}, Entry)
 
     def rows(self, metrics: Iterable[Metric.Config] = ()) -> dict[str, Description]:
         """The descriptions of the options that differ and of the figures that some model has, by their keys."""

@@ -9,7 +9,8 @@ from genkit.interfaces import Split
 from genkit.model.model import Model
 from genkit.pictures.latent_space import NAME, draw_latents
 from genkit.pictures.mosaic import Pixels
-from genkit.pictures.plots import reconstructions, samples, save
+from genkit.pictures.plots import reconstructions, samples
+from genkit.pictures.saving import save
 from genkit.runs.comparison import Compared, Entry
 from genkit.text import printable
 

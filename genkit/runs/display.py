@@ -103,6 +103,11 @@ def figure(value: float) -> str:
     return f"{value:,.2f}" if abs(value) < 1e7 else f"{value:.3g}"
 
 
+def speed(rate: float) -> str:
+    """Examples per second as text: `12,346`, `0.3`."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
 def terms(scores: Scores, weights: dict[str, float]) -> list[str]:
     """The terms of the loss with their weights, and the losses of critics, in nats per datum: `0.5 × kl 25.10`."""
     factors = {name: "" if weight == 1 else f"{weight:.3g} × " for name, weight in weights.items()}
@@ -147,7 +152,7 @@ def _head(standing: Standing, width: int) -> Line:
     name = printable(standing.name, max(NAME[0], min(NAME[1], room - len(GAP))))
     name = name if len(name) + len(GAP) <= room else ""
     room -= len(name) + len(GAP) * bool(name)
-    rates = [] if standing.rate is None else [f"{standing.rate:,.0f} examples/s", f"{standing.rate:,.0f}/s"]
+    rates = [] if standing.rate is None else [f"{speed(standing.rate)} examples/s", f"{speed(standing.rate)}/s"]
     rate = next((text for text in rates if len(text) + len(GAP) <= room), "")
     room -= len(rate) + len(GAP) * bool(rate)
     bar = min(BAR[1], bar + room) if bar else 0
@@ -240,7 +245,7 @@ def epoch_line(standing: Standing, width: int = MOST) -> str:
         "validation": "" if held_out is None else f"validation {figure(held_out.loss)}",
         "active": active(standing),
         "left": "" if standing.left is None else f"{duration(standing.left)} left",
-        "rate": "" if standing.rate is None else f"{standing.rate:,.0f}/s",
+        "rate": "" if standing.rate is None else f"{speed(standing.rate)}/s",
     }
     always = ("epoch", "left", "loss", "validation")
     details = sorted(texts.keys() - {*always, "rate", "active"}, key=lambda text: (len(text), text))

@@ -10,6 +10,7 @@ from typing import Any
 
 from genkit.config import RunConfig
 from genkit.errors import GenkitError
+from genkit.examples import spelling
 from genkit.record.origin import Origin
 from genkit.runs.opening import as_config
 from genkit.settings.differences import Difference, differences
@@ -20,7 +21,7 @@ def origin_from(
 ) -> Origin:
     """The origin of a run that is started from `source` with `overrides`, whose config is `run_config`."""
     overrides = tuple(overrides)
-    config = str(source) if isinstance(source, str | Path) else None
+    config = spelling(source) if isinstance(source, str | Path) else None
     return Origin(config, overrides, tuple(_changes(source, overrides, run_config)) if overrides else ())
 
 

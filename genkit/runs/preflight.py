@@ -84,13 +84,13 @@ def check(config: RunConfig, probe: bool = True) -> Report:
     if data is None:
         if (shape := shape_of(config.data)) is not None:
             with own_random_state():
-                _attempt(report, lambda: _meta_model(config, Schema(shape)))
+                _attempt(report, lambda: meta_model(config, Schema(shape)))
         return report
     _look_at(data, report)
     report.steps = config.training.steps_per_epoch(len(data.train.x))
     with own_random_state():
         seed_everything(config.seed, 0)
-        model = _attempt(report, lambda: _meta_model(config, data.schema))
+        model = _attempt(report, lambda: meta_model(config, data.schema))
         _attempt(report, lambda: _check_support(config, data, model))
         _attempt(report, lambda: encoder_transforms(config, data))
         if model is None:
@@ -130,7 +130,7 @@ def _check_support(config: RunConfig, data: Dataset, model: Model | None) -> Non
         check_support(split.x, likelihood, f"the {name} split: likelihood '{config.likelihood.name}'", data.transforms)
 
 
-def _meta_model(config: RunConfig, schema: Schema) -> Model:
+def meta_model(config: RunConfig, schema: Schema) -> Model:
     """The model on the meta device: shapes go through every layer, without memory for numbers.
 
     A model that cannot be built there is built with real numbers.

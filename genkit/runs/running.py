@@ -24,7 +24,6 @@ from genkit.record.stages import STAGES
 from genkit.registry.provenance import warn_of_changes
 from genkit.registry.registry import installed
 from genkit.runs import changes
-from genkit.runs.assignments import Overrides, assignments
 from genkit.runs.opening import (
     as_config,
     config_of,
@@ -47,30 +46,25 @@ from genkit.training.monitor import Monitor
 
 def run(
     source: str | Path | Mapping[str, Any] | RunConfig,
-    overrides: Overrides = (),
+    overrides: Iterable[str] = (),
     out: str | Path | None = None,
     listeners: Iterable[object] = (),
     until: tuple[int, int] | None = None,
-    **options: Any,
 ) -> Run:
     """Train the model of a config, save its weights, evaluate it and draw its pictures.
 
-    `genkit.run("vae.yaml", epochs=5, seed=1, sampler={"latent": 8})`.
-
     Args:
         source: a YAML file, plain values in nested mappings, or a RunConfig.
-        overrides: `key=value` assignments as on the command line, or a mapping: `{"sampler.latent": 8}`, or nested.
+        overrides: `key=value` assignments, as on the command line.
         out: the run's directory, which must be empty or new; by default a new one in runs/.
         listeners: objects that follow this run, with methods named as the events in `genkit.registry.hooks`; one with
             `should_stop` may end training early.
         until: whole epochs and further steps after which the run is left as if it were interrupted; None: to its end.
-        options: keys of the config, and of its `training`, with values that replace those of the config. A mapping
-            replaces the options that it has; one with a `name` is a whole part.
 
     Raises:
         GenkitError: see `genkit.errors`; a config or data error leaves nothing on disk.
     """
-    overrides = assignments(overrides, options)
+    overrides = list(overrides)
     run_config, since = as_config(source, overrides), Usage.now()
     try:
         device = _device(run_config)
@@ -96,10 +90,9 @@ def resume(
     path: str | Path,
     epochs: int | None = None,
     listeners: Iterable[object] = (),
-    overrides: Overrides = (),
+    overrides: Iterable[str] = (),
     accept_changes: bool = False,
     until: tuple[int, int] | None = None,
-    **options: Any,
 ) -> Run:
     """Resume a run where it stands, as if it had never been interrupted; warns (GenkitWarning) of changed plugins.
 
@@ -107,17 +100,16 @@ def resume(
         path: the run's directory.
         epochs: the number of epochs in all; None: the number in the config.
         listeners: as for `run`.
-        overrides: as for `run`; they hold from here on, and the run records them.
+        overrides: `key=value` assignments that hold from here on; the run records them.
         accept_changes: whether to warn of changed data and a changed config instead of refusing them.
         until: as for `run`.
-        options: as for `run`.
 
     Raises:
         RunError: the directory is no run's, is finished, is written by another process, or its data or config changed.
         ComponentError: a plugin that the run began with is missing, or too different; with the pip command.
     """
     directory, since = opened(path), Usage.now()
-    overrides = assignments(overrides, options if epochs is None else {**options, "epochs": epochs})
+    overrides = [*overrides, *([] if epochs is None else [f"training.epochs={epochs}"])]
     with _locked(directory):
         point = checkpoint.read(directory.checkpoint)
         header = None if point is None else weights.header_of(point.path, point.metadata)

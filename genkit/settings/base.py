@@ -36,7 +36,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
 class Settings(BaseModel):
     """A group of options. Unknown keys and wrong types are errors; numbers are never guessed from text."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid",
         frozen=True,
         strict=True,

@@ -81,10 +81,12 @@ def _groups(annotation: Any, value: Any, choices: Choices) -> Iterator[tuple[Pat
 def _settings(annotation: Any, value: Any, choices: Choices) -> type[Settings] | None:
     """The settings that validate a name or a mapping; None: there are none, or no such choice."""
     parts = list(_parts(annotation))
-    for choice in (part for part in parts if isinstance(part, ChosenByName)):
+    choice = next((part for part in parts if isinstance(part, ChosenByName)), None)
+    if choice is not None:
         name = value.get("name", choice.default) if isinstance(value, Mapping) else value
         with contextlib.suppress(GenkitError):
             return (choice.choices or choices).settings(choice.kind, str(name))
+        return None
     groups = [part for part in parts if inspect.isclass(part) and issubclass(part, Settings)]
     return groups[0] if len(groups) == 1 and isinstance(value, Mapping) else None
 

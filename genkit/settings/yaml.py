@@ -76,6 +76,11 @@ class Document:
         self.values = _assigned(self.values, keys, value, (), place, self.places)
 
 
+def values_in(text: str) -> Any:
+    """The plain values of a YAML text that is right, such as one that genkit wrote."""
+    return _plain(loaded(text))
+
+
 def read(path: str | Path) -> Document:
     """Read a YAML file that holds one mapping.
 

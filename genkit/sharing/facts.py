@@ -83,7 +83,7 @@ def of_run(run: RunDirectory, model: Model) -> Facts:
     """The facts about a run whose model is at hand; raises RunError where a file of the run is damaged."""
     assert model.config is not None
     assert model.data is not None
-    plugins = weights.read_header(run.model).plugins
+    plugins = weights.read_header(weights.locate(run.path)).plugins
     evaluation, environment = _read(run.evaluation, _Evaluated), _read(run.environment, _Environment)
     pictures = tuple(sorted(run.pictures.glob("*.png")))
     return Facts(model, model.config, model.data, plugins, evaluation, run.history(), environment, pictures)

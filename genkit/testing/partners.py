@@ -107,7 +107,9 @@ class Partners:
             "likelihood": TinyLikelihood.Config(),
         }
         parts: dict[str, Any] = {**tiny, **chosen, "loss": tuple(terms)}
-        return RunConfig.model_construct(data=DataSource.Config(name=NAME), condition=self.condition, **parts)
+        return RunConfig.model_construct(
+            data=DataSource.Config.model_validate({"name": NAME}), condition=self.condition, **parts
+        )
 
     def _stand_in_terms(self, terms: list[Any], prior: Component.Config | None) -> list[Any]:
         """The terms to add: one that reads the encoder if none does, and where none are stated, one for the prior."""

@@ -33,7 +33,7 @@ from genkit.training.seeds import seed_torch
 
 D = 3
 NAME: Literal["genkit-testing"] = "genkit-testing"
-OPTIONS = Component.Config(name=NAME)
+OPTIONS = Component.Config.model_validate({"name": NAME})
 EXTRA = "extra."
 """The beginning of the names of tensors that a sampler hands on beside the usual ones."""
 OF_A_PASS = ("params", "log_prob", "generated", "condition", "drawn")

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from genkit_data.folders import SUFFIXES
 
 SOME = 50
@@ -36,6 +34,8 @@ def _size(files: Sequence[Path]) -> list[int]:
 
 def _look(file: Path) -> tuple[tuple[int, int], str]:
     """The height and the width of an image, and its mode; (0, 0) of one that cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(file) as image:
             return (image.height, image.width), image.mode

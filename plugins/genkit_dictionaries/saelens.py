@@ -27,7 +27,14 @@ TOLERANCE = 1e-4
 
 
 def saelens_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or a model.safetensors.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run by its directory, its name in runs/, or `last`; or a model.safetensors.",
+            callback=genkit.run_path,
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
 ) -> None:
     """Write a dictionary as cfg.json and sae_weights.safetensors, which SAELens reads (SAE.load_from_disk)."""

@@ -9,19 +9,24 @@ import typer
 
 from genkit.errors import RunError
 from genkit.pictures import plots
+from genkit.pictures.saving import FORMATS
 from genkit.record.directory import RunDirectory
 from genkit.record.outputs import output_file
+from genkit.record.run_names import run_path
 from genkit.runs.opening import reopen
 from genkit.sharing.facts import Facts, gather
 from genkit_report import FILE
 from genkit_report.run_page import text
 
+SUFFIXES = (".html", ".htm")
 FIGURES = "figures"
 """The folder of the pictures, beside the page."""
 
 
 def report_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished run.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A finished run: its directory, its name in runs/, or `last`.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write; by default report.html in RUN.")] = None,
     figures: Annotated[
         str,
@@ -30,9 +35,12 @@ def report_command(
 ) -> None:
     """Write the report of a run: one page in HTML that works offline. Several runs: genkit compare A B --out x.html."""
     formats = _formats(figures)
+    run = run_path(run)
     directory = RunDirectory.open(run)
     facts = gather(run)
     path = out or directory.path / FILE
+    if path.suffix not in SUFFIXES:
+        raise RunError(f"--out {path}: the page is a .html; call it {path.with_suffix('.html').name}")
     with output_file(path) as temporary:
         temporary.write_text(text(facts, directory, facts.verdict()), encoding="utf-8")
     if formats:
@@ -44,8 +52,8 @@ def _formats(figures: str) -> list[str]:
     """The suffixes of the formats that the option names."""
     suffixes = [f".{word.strip().lower().removeprefix('.')}" for word in figures.split(",") if word.strip()]
     for suffix in suffixes:
-        if suffix not in plots.FORMATS:
-            formats = ", ".join(each.removeprefix(".") for each in plots.FORMATS)
+        if suffix not in FORMATS:
+            formats = ", ".join(each.removeprefix(".") for each in FORMATS)
             raise RunError(f"--figures {figures}: no format '{suffix.removeprefix('.')}'; choose of {formats}")
     return list(dict.fromkeys(suffixes))
 

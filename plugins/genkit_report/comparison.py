@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from genkit.evaluation.descriptions import LEGEND, Figure, descriptions, figures
-from genkit.evaluation.metrics import descriptions as of_metrics
-from genkit.evaluation.metrics import figures as figures_of_metrics
+from genkit.errors import GenkitWarning, in_a_line
+from genkit.evaluation.descriptions import LEGEND, Figure
+from genkit.evaluation.figure_tables import MISSING
 from genkit.interfaces import NATS, Description
 from genkit.model.model import Model
 from genkit.pages import page
 from genkit.pages.charts import Chart, Line, number
 from genkit.pages.images import Picture, picture, picture_of
 from genkit.pictures import plots
+from genkit.pictures.mosaic import Pixels
+from genkit.pictures.saving import save
 from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.record.signals import Signals
 from genkit.record.verdict import Verdict, verdict
 from genkit.runs.comparison import Compared, Entry
 from genkit.runs.comparison_page import NO_LATENTS, rebuilt, sampled
-from genkit_report.run_page import PACKAGE
-
-FLOOR = "floor"
+from genkit.settings.differences import varying
+from genkit_report import curves
+from genkit_report.run_page import PACKAGE, value_text
 
 
 class Cell(NamedTuple):
@@ -66,11 +69,11 @@ def text(compared: Compared, path: Path) -> str:
     """
     entries, models = compared.comparison.entries, compared.models
     histories = {entry.name: _history(entry) for entry in entries}
-    varying = _varying(models)
+    options = _varying(models)
     rows = list(_rows(compared))
     charts = _charts(histories, entries)
     sections = {"differences": "Differences", "figures": "Figures", "curves": "Curves", "pictures": "Pictures"}
-    shown = {"differences": bool(varying), "curves": bool(charts)}
+    shown = {"differences": bool(options), "curves": bool(charts)}
     return page.render(
         PACKAGE,
         "comparison.html.j2",
@@ -81,12 +84,13 @@ def text(compared: Compared, path: Path) -> str:
             for entry, model in zip(entries, models, strict=True)
         ],
         sections=[(key, label) for key, label in sections.items() if shown.get(key, True)] + [("repeat", "Repeat")],
-        varying=varying,
+        varying=options,
         rows=rows,
         count=entries[0].evaluation.count,
         floor=compared.comparison.floor.count,
         features=compared.comparison.features,
         legend=LEGEND,
+        likelihoods=_likelihoods(models),
         own_units=[(entry.name, entry.evaluation.own_units) for entry in entries if entry.evaluation.own_units],
         has_transforms=any(len(model.transforms) for model in models),
         charts=charts,
@@ -120,49 +124,36 @@ def _verdict(entry: Entry, model: Model, compared: Compared, history: Sequence[E
 
 def _varying(models: Sequence[Model]) -> list[tuple[str, ...]]:
     """The options that differ between the models, with the value of each."""
-    configs = [dict(_flat(model.config.resolved() if model.config is not None else {})) for model in models]
-    keys = [key for key in dict.fromkeys(key for config in configs for key in config) if key != "name"]
-    rows = [(key, *(config.get(key, "–") for config in configs)) for key in keys]
-    return [row for row in rows if len({*row[1:]}) > 1]
-
-
-def _flat(values: Any, above: str = "") -> Iterable[tuple[str, str]]:
-    if isinstance(values, Mapping) and values:
-        for key, value in values.items():
-            yield from _flat(value, f"{above}.{key}".lstrip("."))
-    else:
-        yield above, str(values)
+    configs = [{} if model.config is None else model.config.resolved() for model in models]
+    return [(path, *map(value_text, values)) for path, values in varying(configs).items()]
 
 
 def _rows(compared: Compared) -> Iterable[Row]:
     """The figures that a model has, each with the values of all and of the floor."""
-    columns = [_figures(entry, compared) for entry in compared.comparison.entries]
-    floor = {each.key: each for each in figures({"samples": asdict(compared.comparison.floor)}, Entry)}
-    for key, about in (descriptions(Entry) | of_metrics(compared.metrics)).items():
-        values = [column[key].value for column in columns if key in column]
-        if not values and key not in floor:
-            continue
+    comparison, metrics = compared.comparison, compared.metrics
+    columns = [{each.key: each for each in entry.ranked(metrics)} for entry in comparison.entries]
+    floor = {each.key: each for each in comparison.of_floor()}
+    is_same_density = len(_likelihoods(compared.models)) == 1
+    for key, about in comparison.rows(metrics).items():
+        values = [column[key].value for column in columns if key in column and math.isfinite(column[key].value)]
+        is_ranked = len(values) > 1 and (is_same_density or not about.of_density)
         choice = {"higher": max, "lower": min, None: None}[about.better]
-        best = choice(values) if choice is not None and len(values) > 1 else None
+        best = choice(values) if choice is not None and is_ranked else None
         cells = [_cell(column.get(key), best) for column in columns]
         yield Row(about, [*cells, _cell(floor.get(key), None)])
 
 
+def _likelihoods(models: Sequence[Model]) -> list[str]:
+    return sorted({model.config.likelihood.name for model in models if model.config is not None})
+
+
 def _cell(figure: Figure | None, best: float | None) -> Cell:
     if figure is None:
-        return Cell("–", False)
+        return Cell(MISSING, False)
     return Cell(number(figure.value, figure.about.form), figure.value == best)
 
 
-def _figures(entry: Entry, compared: Compared) -> dict[str, Figure]:
-    """The figures of a model by their keys, without densities in units of its own."""
-    each = [*figures(asdict(entry), Entry), *figures_of_metrics(entry.evaluation.metrics, compared.metrics)]
-    return {one.key: one for one in each if entry.evaluation.own_units is None or not one.about.of_density}
-
-
 def _charts(histories: Mapping[str, Sequence[EpochRecord]], entries: Sequence[Entry]) -> list[Chart]:
-    from genkit_report import curves
-
     charts = curves.of_several(histories)
     shares = {entry.name: sorted(entry.evaluation.kl_per_latent or (), reverse=True) for entry in entries}
     most = max(map(len, shares.values()))
@@ -176,7 +167,7 @@ def _charts(histories: Mapping[str, Sequence[EpochRecord]], entries: Sequence[En
 def _galleries(compared: Compared) -> list[Gallery]:
     """The pictures of each kind that at least one model has."""
     held_out, entries = compared.data.split("test"), compared.comparison.entries
-    kinds = {
+    kinds: dict[str, tuple[str, Callable[[Model], Pixels | Picture | str]]] = {
         "Samples": ("What each model generates, for z from its prior.", sampled),
         "Reconstructions": (
             "The same held-out data, and below each what comes back.",
@@ -186,16 +177,24 @@ def _galleries(compared: Compared) -> list[Gallery]:
     }
     galleries = []
     for title, (sentence, draw) in kinds.items():
-        cells = []
-        for entry, model in zip(entries, compared.models, strict=True):
-            drawn = draw(model)
-            alt = f"{title} of {entry.name}. {sentence}"
-            cells.append(
-                (entry.name, drawn if isinstance(drawn, str | Picture) else picture_of(drawn, entry.name, alt))
-            )
+        cells = [
+            (entry.name, _drawn(draw, model, entry.name, f"{title} of {entry.name}. {sentence}"))
+            for entry, model in zip(entries, compared.models, strict=True)
+        ]
         if any(isinstance(cell, Picture) for _, cell in cells):
             galleries.append(Gallery(title, sentence, cells))
     return galleries
+
+
+def _drawn(draw: Callable[[Model], Pixels | Picture | str], model: Model, name: str, alt: str) -> Picture | str:
+    """A picture of a model, or why there is none; one that fails is a warning (GenkitWarning), and its reason."""
+    try:
+        drawn = draw(model)
+    except Exception as error:
+        reason = f"could not be drawn: {in_a_line(error)}"
+        warnings.warn(f"{alt.partition('.')[0]} {reason}", GenkitWarning, stacklevel=2)
+        return reason
+    return drawn if isinstance(drawn, str | Picture) else picture_of(drawn, name, alt)
 
 
 def _latents(model: Model, compared: Compared) -> Picture | str:
@@ -203,5 +202,5 @@ def _latents(model: Model, compared: Compared) -> Picture | str:
         return NO_LATENTS
     figure = plots.latents(model, compared.data.split("test"), compared.data.classes)
     with tempfile.TemporaryDirectory() as folder:
-        path = plots.save(figure, Path(folder) / "latents.png")
+        path = save(figure, Path(folder) / "latents.png")
         return picture(path, "latents", "A dot for the posterior mean of each datum of the test split.")

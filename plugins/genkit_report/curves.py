@@ -25,7 +25,7 @@ class Curve(NamedTuple):
     unit: str = NATS
 
 
-OBJECTIVE = Curve("objective ↓", "The weighted sum of the terms, which training minimizes.")
+OBJECTIVE = Curve("objective", "The weighted sum of the terms, which training minimizes.")
 MIRRORED = "The weighted sum of the terms, which training minimizes: here it is −ELBO."
 ELBO = Curve("evidence lower bound (ELBO) ↑", "−reconstruction − KL, whatever the weights.")
 RECONSTRUCTION = Curve("reconstruction, E[−log p(x|z)] ↓", "The mean over draws of z from q(z|x).")
@@ -98,8 +98,7 @@ def _values(scores: Scores) -> dict[Curve, float]:
     values |= {RECONSTRUCTION: scores.reconstruction, KL: scores.kl}
     values |= {Curve(f"term {name}", "Without its weight."): value for name, value in scores.terms.items()}
     values |= {
-        Curve(f"{CRITIC}{name} ↓", "The loss that the critic minimizes."): value
-        for name, value in scores.critics.items()
+        Curve(f"{CRITIC}{name}", "The loss that the critic minimizes."): value for name, value in scores.critics.items()
     }
     return {curve: value for curve, value in values.items() if value is not None}
 

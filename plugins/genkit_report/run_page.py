@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from genkit.errors import GenkitWarning, RunError
 from genkit.evaluation.descriptions import LEGEND
+from genkit.evaluation.figure_tables import MISSING
 from genkit.files import strict_json
 from genkit.model.model import Model
 from genkit.pages import page
@@ -19,18 +20,22 @@ from genkit.pages.charts import number
 from genkit.pages.images import Picture, picture
 from genkit.pictures import captions
 from genkit.record.directory import CONFIG_FILE, RunDirectory
+from genkit.record.origin import Config, Origin, config_of
 from genkit.record.run import Run
 from genkit.record.verdict import Verdict
 from genkit.runs.changes import changes_of
 from genkit.runs.opening import started_in
 from genkit.settings import yaml
+from genkit.settings.differences import ABSENT, text_of
 from genkit.sharing import facts as gathering
 from genkit.sharing.facts import Facts
 from genkit_report import FILE, curves
 
 PACKAGE = "genkit_report"
-BARS = 32
+BARS = 16
 """The most latents that each have a bar."""
+CLASSES = 100
+"""The most names of classes that are shown."""
 DRAWN = "loss"
 """The picture that the curves of the page take the place of."""
 
@@ -68,6 +73,7 @@ def text(facts: Facts, directory: RunDirectory, verdict: Verdict) -> str:
         RunError: a file of the run is damaged.
     """
     pictures = list(_pictures(facts, directory))
+    config = config_of(directory)
     bars = _bars(facts.evaluation or {})
     shown = {
         "figures": bool(facts.figures()),
@@ -92,9 +98,11 @@ def text(facts: Facts, directory: RunDirectory, verdict: Verdict) -> str:
         bars=bars,
         pictures=[one for stem, one in pictures if stem != DRAWN],
         losses=next((one for stem, one in pictures if stem == DRAWN), None),
-        changes=[(_after(change.epoch, change.step), " ".join(change.overrides)) for change in changes_of(directory)],
+        origin=_origin(config),
+        changes=_changes(config),
+        later=[(_after(change.epoch, change.step), " ".join(change.overrides)) for change in changes_of(directory)],
         config=yaml.write(facts.config.resolved()),
-        commands=commands(facts, directory),
+        commands=commands(facts, directory, config.origin),
         training=_training(facts, directory),
         model=_model(facts.model),
         data=_data(facts),
@@ -161,19 +169,45 @@ def path_of(directory: RunDirectory) -> tuple[str, bool]:
     return own.name, False
 
 
-def commands(facts: Facts, directory: RunDirectory) -> dict[str, Any]:
+def commands(facts: Facts, directory: RunDirectory, origin: Origin | None) -> dict[str, Any]:
     """The commands that repeat a run, and where they are typed."""
     path, is_below = path_of(directory)
+    typed = None if origin is None or not is_below else _typed(origin)
+    again = ["genkit", "run", str(Path(path) / CONFIG_FILE)] if typed is None else typed
     return {
         "where": "the folder that the run was started in" if is_below else "the folder that the run lies in",
         "again": [shlex.join(["genkit", "reproduce", path])],
-        "other": [shlex.join(["genkit", "run", str(Path(path) / CONFIG_FILE)])],
+        "other": [shlex.join(again)],
         "more": [
             shlex.join(["genkit", "evaluate", path]),
             *([shlex.join(["genkit", "sample", path, "--out", "samples.png"])] if facts.model.has_prior else []),
             shlex.join(["genkit", "report", path]),
         ],
     }
+
+
+def _typed(origin: Origin) -> list[str] | None:
+    """The command that a run was started by; None: its config came from Python, or from a folder that is not told."""
+    if origin.config is None or Path(origin.config).is_absolute():
+        return None
+    return ["genkit", "run", origin.config, *origin.overrides]
+
+
+def _origin(config: Config) -> str:
+    """The config that the run was started from, in words; empty where it is not recorded."""
+    if config.origin is None:
+        return ""
+    return "its config" if config.origin.config is None else Path(config.origin.config).name
+
+
+def _changes(config: Config) -> list[tuple[str, str, str]]:
+    """The options that differ from those that the run was started from: both values of each."""
+    return [(each.path, value_text(each.before), value_text(each.after)) for each in config.changes.values()]
+
+
+def value_text(value: Any) -> str:
+    """The value of an option on one line; a dash where the config has no such option."""
+    return MISSING if value is ABSENT else text_of(value)
 
 
 def _after(epoch: int, step: int) -> str:
@@ -233,8 +267,8 @@ def _data(facts: Facts) -> list[Fact]:
     if data.transforms:
         rows.append(Fact("transforms", ", ".join(data.transforms)))
     if data.classes is not None:
-        more = f", and {len(data.classes) - BARS:,} more" if len(data.classes) > BARS else ""
-        rows.append(Fact("classes", ", ".join(data.classes[:BARS]) + more))
+        more = f", and {len(data.classes) - CLASSES:,} more" if len(data.classes) > CLASSES else ""
+        rows.append(Fact("classes", ", ".join(data.classes[:CLASSES]) + more))
     return rows
 
 

@@ -7,9 +7,25 @@ from typing import Annotated
 
 import typer
 
+from genkit.cli.app import Quiet, at_once
+
+
+def _source(context: typer.Context, config: Path) -> Path:
+    """The directory of a sweep as it is; else the file of a config, or of an example by its name."""
+    from genkit.cli.sources import config_of
+
+    return config if (config / "sweep.json").is_file() else config_of(context, config)
+
 
 def sweep_command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, or a sweep's directory to go on with.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A config, the name of an example, or a sweep's directory to go on with.",
+            callback=_source,
+        ),
+    ],
     options: Annotated[
         list[str] | None,
         typer.Argument(
@@ -41,15 +57,14 @@ def sweep_command(
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run those again that have failed.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a config with many values of its options, several seeds included, and compare the runs.
 
     The same command, or `genkit sweep DIRECTORY`, goes on with a sweep that was interrupted, on other machines at the
-    same time too. The figures of all runs are in its directory, as sweep.html, table.csv, table.md and table.tex.
+    same time too. Stdout gets the directory alone, which has the results: sweep.html, table.csv, table.md, table.tex.
     """
-    from genkit.cli.app import at_once
-
     with at_once():
         from genkit_sweep.whole import Request, sweep
 
-    sweep(Request(config, tuple(options or ()), jobs, out, search, tuple(log or ()), search_seed, by, retry))
+    sweep(Request(config, tuple(options or ()), jobs, out, search, tuple(log or ()), search_seed, by, retry, quiet))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
+LITTLE = 0.1
+"""The part of a run that has to be done before the time left is estimated."""
 WIDTH = 79
 """The most columns that the display takes of a terminal."""
 
@@ -115,7 +117,7 @@ class Display:
             parts: the parts of the running ones that are done.
         """
         gained = self.gained + sum(part - self.before.get(number, 0.0) for number, part in parts.items())
-        if gained <= 0:
+        if gained < LITTLE:
             return "time left not known yet"
         seconds = (count - sum(parts.values())) * (time.monotonic() - self.began_at) / gained
         return f"{duration(seconds)} left"

@@ -121,7 +121,7 @@ def plane(summary: Summary, box: Box) -> Plane | None:
     rates = [value for _, group in groups for value in rate.values(group.results)]
     distortions = [value for _, group in groups for value in distortion.values(group.results)]
     x, y = Scale(rates, box.left, box.right), Scale(distortions, box.bottom, box.top)
-    colours, key = _colours(summary)
+    colours, key = colours_of(summary)
     dots = []
     for place, group in groups:
         colour = colours[group.options[key]] if key else 0
@@ -138,7 +138,7 @@ def plane(summary: Summary, box: Box) -> Plane | None:
     return Plane(box, x.ticks(), y.ticks(), dots, diagonals, legend[:COLOURS], rate.split)
 
 
-def _colours(summary: Summary) -> tuple[dict[str, int], str]:
+def colours_of(summary: Summary) -> tuple[dict[str, int], str]:
     """The colour of each value of the first option that varies, and its key; empty where there are too many values."""
     for key in summary.keys:
         values = list(dict.fromkeys(group.options[key] for group in summary.groups))

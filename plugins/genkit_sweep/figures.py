@@ -14,13 +14,21 @@ from genkit.files import strict_json
 from genkit.interfaces import Description
 from genkit.interfaces.metric import NATS
 from genkit.record.directory import RunDirectory
+from genkit.record.signals import Signals
 from genkit.runs.metrics import chosen
 from genkit.settings.base import nearest
 from genkit_sweep.directory import Result
 
 Better = Literal["lower", "higher"]
-LOSS = Description("loss", NATS, "lower", "The weighted sum of the terms.", ",.2f")
+LOSS = Description(
+    "loss",
+    NATS,
+    "lower",
+    "The sum of the terms that have no critic, with their last weights.",
+    ",.2f",
+)
 ELBO, PLAIN_LOSS = "elbo", "loss"
+BY = "choose a figure with --by"
 METRICS = "metrics."
 
 
@@ -30,6 +38,8 @@ class Ranking(NamedTuple):
     key: str
     better: Better
     about: Description
+    doubt: str = ""
+    """Why it ranks nothing; empty: it does."""
 
     @property
     def sign(self) -> float:
@@ -38,7 +48,7 @@ class Ranking(NamedTuple):
 
     def value(self, result: Result) -> float | None:
         """The figure of a run; None: it has none, or it is in units of its own, which rank nothing."""
-        if "validation" in result.units and self.about.of_density:
+        if self.doubt or ("validation" in result.units and self.about.of_density):
             return None
         return result.figures.get(f"validation.{self.key}")
 
@@ -58,7 +68,7 @@ def ranking(by: str | None, config: RunConfig, results: Sequence[Result] = ()) -
     """The figure that ranks the runs of a sweep.
 
     Args:
-        by: `KEY`, or `KEY:lower` and `KEY:higher`; None: the ELBO, or the loss where a run that is done has no ELBO.
+        by: `KEY`, or `KEY:lower` and `KEY:higher`; None: the ELBO, or the loss where no run that is done has an ELBO.
         config: the config of one of the runs.
         results: the results so far.
 
@@ -66,10 +76,7 @@ def ranking(by: str | None, config: RunConfig, results: Sequence[Result] = ()) -
         ConfigError: there is no such figure, or it has no direction of its own and none is said.
     """
     if by is None:
-        done = [result for result in results if result.state == "done"]
-        elbo = Ranking(ELBO, "higher", described(config)[ELBO])
-        has_elbo = all(elbo.value(result) is not None for result in done)
-        return elbo if has_elbo else Ranking(PLAIN_LOSS, "lower", LOSS)
+        return _usual([result for result in results if result.state == "done"])
     name, _, direction = by.partition(":")
     metric = metric_of(by, config)
     about = described(config, metric)
@@ -80,6 +87,19 @@ def ranking(by: str | None, config: RunConfig, results: Sequence[Result] = ()) -
     if better is None:
         raise ConfigError(f"--by {by}: neither direction is better in itself; write {name}:lower or {name}:higher")
     return Ranking(key, better, about[key])
+
+
+def _usual(done: Sequence[Result]) -> Ranking:
+    """The ELBO, or the loss where no run has an ELBO; neither ranks runs of which some have one, or of other losses."""
+    elbo = Ranking(ELBO, "higher", descriptions(Evaluation)[ELBO])
+    count = sum(elbo.value(result) is not None for result in done)
+    if count == len(done):
+        return elbo
+    if count:
+        return elbo._replace(doubt=f"some runs have no ELBO; {BY}")
+    losses = {tuple(item for item in result.options.items() if item[0].partition(".")[0] == "loss") for result in done}
+    doubt = "" if len(losses) == 1 else f"the runs have no ELBO, and their losses differ; {BY}"
+    return Ranking(PLAIN_LOSS, "lower", LOSS, doubt)
 
 
 def metric_of(by: str | None, config: RunConfig) -> str | None:
@@ -133,11 +153,11 @@ def _numbers(values: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, 
 
 
 def _loss_of(directory: RunDirectory) -> dict[str, float]:
-    """The validation loss of the epoch whose weights are kept, else of the last."""
-    records = {record.epoch: record for record in directory.history()}
+    """The validation loss of the epoch whose weights are kept, else of the last, without terms that have a critic."""
+    history = directory.history()
+    losses = dict(zip((record.epoch for record in history), Signals(history).losses("validation"), strict=False))
     try:
         epoch = int(strict_json.read(directory.kept)["epoch"])
     except (OSError, ValueError, KeyError, TypeError):
-        epoch = max(records, default=0)
-    scores = records[epoch].validation if epoch in records else None
-    return {} if scores is None else {f"validation.{PLAIN_LOSS}": scores.loss}
+        epoch = max(losses, default=0)
+    return {f"validation.{PLAIN_LOSS}": losses[epoch]} if epoch in losses else {}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLUS_MINUS = " ± "
+DENSITIES = ("data", "likelihood")
+"""The groups of options that change what a density is of."""
 TEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "#$%&_{}"},
@@ -62,8 +64,11 @@ def legend(summary: Summary) -> list[str]:
         f"ranked by the {title} of the validation data, {'lowest' if ranking.better == 'lower' else 'highest'} first"
     )
     if not summary.ranks:
-        order = "not ranked: not all have the figure of validation data, and test figures choose nothing"
-    return [what, "ELBO, KL and reconstruction are in nats per datum", order]
+        lacking = "not all have the figure of validation data, and test figures choose nothing"
+        order = f"not ranked: {ranking.doubt or lacking}"
+    names = [name for key, name in zip(summary.keys, summary.names, strict=True) if key.partition(".")[0] in DENSITIES]
+    care = f"{', '.join(names)}: figures of other data, or of another kind of p(x|z), compare with care"
+    return [what, "ELBO, KL and reconstruction are in nats per datum", order, *([care] if names else [])]
 
 
 def as_markdown(summary: Summary) -> str:
@@ -170,7 +175,7 @@ def show(summary: Summary, console: Console | None = None) -> None:
         for line in legend(summary):
             console.print(line)
     for result in summary.failed:
-        console.print(f"failed: {printable(failure_line(result))}", soft_wrap=True)
+        console.print(f"failed: {printable(failure_line(result))}", soft_wrap=not console.is_terminal)
 
 
 def _width(summary: Summary, figures: list[Figure]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import torch
 
@@ -15,7 +16,7 @@ from genkit.config import RunConfig
 from genkit.errors import ConfigError, GenkitWarning, in_a_line, place
 from genkit.files import atomic
 from genkit.runs.opening import as_config
-from genkit_sweep import checking, page, tables
+from genkit_sweep import checking, figure, page, tables
 from genkit_sweep.axes import Axis, axes_of, grid
 from genkit_sweep.directory import ROOT, Plan, Result, SweepDirectory, begin, fingerprint, reopened
 from genkit_sweep.display import Display
@@ -24,6 +25,9 @@ from genkit_sweep.results import Figure, Summary, summary
 from genkit_sweep.running import Sweep
 from genkit_sweep.search import Search, check_axes
 from genkit_sweep.trials import Grid, Trial, Trials
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 THREADS = "training.threads"
 FAILED = 1
@@ -42,6 +46,7 @@ class Request(NamedTuple):
     search_seed: int
     by: str | None
     retry: bool
+    quiet: bool
 
 
 def sweep(request: Request) -> None:
@@ -50,11 +55,21 @@ def sweep(request: Request) -> None:
     trials = _trials(directory, plan, config)
     if request.retry:
         say(f"{trials.retry()} failed runs are run again", error=True)
-    _introduce(directory, plan, trials, request.jobs)
-    with Display(console(stderr=True), _figure_text(plan, config), _epochs(plan)) as display:
-        metric = metric_of(plan.by, config) or ""
-        number = Sweep(directory, plan, trials, request.jobs, display, metric).run()
-    _conclude(directory, plan, config, number)
+    if not request.quiet:
+        _introduce(directory, plan, trials, request.jobs)
+    terminal = console(stderr=True, quiet=request.quiet)
+    try:
+        with Display(terminal, _figure_text(plan, config), _epochs(plan)) as display:
+            metric = metric_of(plan.by, config) or ""
+            number = Sweep(directory, plan, trials, request.jobs, display, metric).run()
+    except KeyboardInterrupt:  # the second one
+        number = signal.SIGINT
+    results = summarized(directory, plan, config)
+    write_files(directory, results, plan)
+    if number is None:
+        _conclude(directory, results, terminal)
+    say(f"interrupted; to go on: genkit sweep {directory.path}", error=True)
+    raise SystemExit(128 + number)
 
 
 def _opened(request: Request) -> tuple[SweepDirectory, Plan, RunConfig]:
@@ -65,16 +80,7 @@ def _opened(request: Request) -> tuple[SweepDirectory, Plan, RunConfig]:
             "name the config in its place"
         )
     directory, plan = reopened(request.config)
-    return (
-        directory,
-        plan,
-        as_config(Path(plan.config), [f"{axis.key}={_first(axis)}" for axis in axes_of(plan.options)]),
-    )
-
-
-def _first(axis: Axis) -> str:
-    """A value of an axis."""
-    return checking.samples([axis])[0][0].partition("=")[2]
+    return directory, plan, as_config(Path(plan.config), checking.samples(axes_of(plan.options))[0])
 
 
 def _begun(request: Request) -> tuple[SweepDirectory, Plan, RunConfig]:
@@ -125,6 +131,8 @@ def _trials(directory: SweepDirectory, plan: Plan, config: RunConfig) -> Trials:
 
     def cost(result: Result) -> float | None:
         order = ranking(plan.by, config, directory.results())
+        if order.doubt:
+            raise ConfigError(f"{directory.path}: the search has no figure: {order.doubt}, and another --out")
         value = order.value(result)
         return None if value is None else order.sign * value
 
@@ -136,12 +144,9 @@ def _trials(directory: SweepDirectory, plan: Plan, config: RunConfig) -> Trials:
 def _introduce(directory: SweepDirectory, plan: Plan, trials: Trials, jobs: int) -> None:
     """Say what is going to be run."""
     over = len(directory.numbers())
-    say(
-        f"{trials.count} runs in {directory.path}, {jobs} at a time" + (f"; {over} are over" if over else ""),
-        error=True,
-    )
+    say(f"{trials.count} runs in {directory.path}, {jobs} at a time{f'; {over} are over' if over else ''}", error=True)
     if plan.threads is not None:
-        what = f"each computes on {plan.threads} {'thread' if plan.threads == 1 else 'threads'}, whatever --jobs"
+        what = f"each on {plan.threads} {'thread' if plan.threads == 1 else 'threads'}, whatever --jobs is"
         say(f"{what}: other numbers add up in another order", error=True)
 
 
@@ -151,8 +156,8 @@ def _figure_text(plan: Plan, config: RunConfig) -> Callable[[Result], str]:
 
     def text(result: Result) -> str:
         value = order.value(result)
-        figure = Figure("validation", order.key, order.about)
-        return "" if value is None else f"{figure.name} {figure.text(value)}"
+        about = Figure("validation", order.key, order.about)
+        return "" if value is None else f"{about.name} {about.text(value)}"
 
     return text
 
@@ -175,24 +180,24 @@ def summarized(directory: SweepDirectory, plan: Plan, config: RunConfig) -> Summ
     return summary(directory.path.name, results, order, about)
 
 
-def _conclude(directory: SweepDirectory, plan: Plan, config: RunConfig, number: int | None) -> None:
-    """Write the files of a sweep, and print its table; ends the process where runs failed, or were interrupted."""
-    results = summarized(directory, plan, config)
+def write_files(directory: SweepDirectory, results: Summary, plan: Plan) -> None:
+    """Write the tables, the figure and the page; a page that fails is a warning (GenkitWarning)."""
     texts = {"table.csv": tables.as_csv, "runs.csv": tables.runs_as_csv}
     texts |= {"table.md": tables.as_markdown, "table.tex": tables.as_latex}
     for name, text in texts.items():
         atomic.write_text(directory.path / name, text(results))
     try:
+        figure.write(results, directory.path)
         page.write(directory, plan, results)
     except Exception as error:
         reason = f"{in_a_line(error)}{place(error)}"
         warnings.warn(f"{directory.page} could not be written: {reason}", GenkitWarning, stacklevel=2)
-    if number is not None:
-        say(f"interrupted; to go on: genkit sweep {directory.path}", error=True)
-        raise SystemExit(128 + number)
-    tables.show(results)
+
+
+def _conclude(directory: SweepDirectory, results: Summary, terminal: Console) -> NoReturn:
+    """Print the table of a sweep that is over, and its directory; the exit code says whether runs failed."""
+    tables.show(results, terminal)
     if results.failed:
         say(f"to run the failed ones again: genkit sweep {directory.path} --retry", error=True)
     say(directory.path)
-    if results.failed:
-        raise SystemExit(FAILED)
+    raise SystemExit(FAILED if results.failed else 0)

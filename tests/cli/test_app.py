@@ -74,6 +74,13 @@ def test_foreign_text_does_nothing_to_a_terminal(capsys):
     assert capsys.readouterr().err == f"warning: {SHOWN}\n"
 
 
+def test_what_goes_to_a_closed_stderr_goes_nowhere(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    say("talk", error=True)
+    say("result")
+    assert capsys.readouterr().out == "result\n"
+
+
 def test_foreign_text_makes_no_line_of_its_own_among_errors(capsys):
     with pytest.raises(SystemExit):
         fail(str(ConfigError(f"one: {HOSTILE}", "two")))

@@ -89,7 +89,7 @@ def test_run_prints_its_directory_alone_on_stdout_and_the_terms_on_stderr(cli, d
 def test_a_quiet_run_prints_its_directory_and_else_nothing_but_errors(cli, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "train", _warning_of(running.train))
     out = tmp_path / "run"
-    quiet = cli("run", digits, *QUICK, "training.epochs=1", "-q", "--out", out)
+    quiet = cli("run", "vae-digits", *QUICK, "training.epochs=1", "--out", out, "-q")
     assert quiet == (0, f"{out}\n", "")
     assert cli("resume", out, "--epochs", 2, "--quiet") == (0, f"{out}\n", "")
     assert cli("run", digits, "epoks=1", "-q").err.startswith("error: ")
@@ -422,7 +422,7 @@ def test_compare_takes_other_data_for_all(cli, trained, of_other_data):
 def test_compare_writes_a_page_of_a_format_or_nothing(cli, trained, tmp_path):
     for name in ("page.gif", "page", "page.npz"):
         message = one_message(cli("compare", trained["gan"].directory.path, "--out", name))
-        assert f"--out {name}: the page is one of .png, .svg, .pdf; call it page.png" in message
+        assert f"--out {name}: the page is one of .png, .svg, .pdf, .html; call it page.png" in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -186,10 +186,12 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _names(folder: Path) -> set[str]:
-    """The files of a run, but for logs and what only a resumed run has."""
+    """The files of a run, but for logs, its report and what only a resumed run has."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     return {
-        name for name in files if not name.startswith(("events.", "projector", ".")) and not name.endswith(".spare")
+        name
+        for name in files
+        if not name.startswith(("events.", "projector", "report.html", ".")) and not name.endswith(".spare")
     }
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from genkit.pictures import plots
 from genkit.pictures.losses import losses
+from genkit.pictures.saving import save
 from genkit.record.scores import EpochRecord, Scores
 from tests.pictures.test_plots import record
 
@@ -30,7 +30,7 @@ def test_names_of_terms_are_drawn_as_they_are(tmp_path: Path) -> None:
     scores = Scores(1.0, {"$a_$b$": 2.0}, {"_c\x1b": 3.0}, None, None, None)
     figure = losses([EpochRecord(1, 1, 1.0, 1.0, 1e-3, {"$a_$b$": 1}, scores, scores)])
     assert [axes.get_title() for axes in figure.axes] == ["objective", "$a_$b$", r"critic of _c\x1b"]
-    plots.save(figure, tmp_path / "loss.png")
+    save(figure, tmp_path / "loss.png")
 
 
 def falling(epochs: int, first: float, term: float = 1.0) -> list[EpochRecord]:

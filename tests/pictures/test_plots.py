@@ -20,6 +20,7 @@ from genkit.interfaces import Schema, Shape, Side, Split
 from genkit.model.model import Model
 from genkit.pictures import latent_space, plots
 from genkit.pictures.mosaic import framed
+from genkit.pictures.saving import save
 from genkit.record.scores import EpochRecord, Scores
 from tests.models import LINEAR, built
 
@@ -175,7 +176,7 @@ def test_points_are_large_where_they_are_few_and_small_where_they_are_many() -> 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_pictures_are_written_in_the_format_of_their_suffix_each_time_the_same(tmp_path: Path, suffix: str) -> None:
     for name in ("one", "two"):
-        plots.save(framed(np.zeros((9, 9, 3), np.uint8), "title"), tmp_path / f"{name}{suffix}")
+        save(framed(np.zeros((9, 9, 3), np.uint8), "title"), tmp_path / f"{name}{suffix}")
     one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
     assert one.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
     assert len(one) == len(two)
@@ -184,7 +185,7 @@ def test_pictures_are_written_in_the_format_of_their_suffix_each_time_the_same(t
 
 def test_a_picture_of_no_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"choose one of \.png, \.svg, \.pdf"):
-        plots.save(framed(np.zeros((9, 9, 3), np.uint8), "title"), tmp_path / "picture.gif")
+        save(framed(np.zeros((9, 9, 3), np.uint8), "title"), tmp_path / "picture.gif")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -307,7 +308,7 @@ def test_names_of_classes_are_drawn_as_they_are(tmp_path: Path, latent: int) -> 
     assert texts[:4] == list(HARD_NAMES[:4])
     assert texts[4:7] == [r"caf\udce9", r"a\nb\x1b[2J", "\u732b"]
     assert texts[7] == "x" * 19 + "\u2026" + "x" * 20
-    plots.save(figure, tmp_path / "latents.png")
+    save(figure, tmp_path / "latents.png")
     assert not any(text.get_parse_math() for text in figure.axes[0].get_legend().get_texts())
 
 

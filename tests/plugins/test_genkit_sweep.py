@@ -18,7 +18,7 @@ from genkit_sweep import checking, tables
 from genkit_sweep.axes import Axis, Range, axes_of, grid, short_names
 from genkit_sweep.checking import check_all, samples
 from genkit_sweep.directory import Plan, Result, SweepDirectory, begin, fingerprint, reopened
-from genkit_sweep.figures import ranking
+from genkit_sweep.figures import described, figures_of, ranking
 from genkit_sweep.page import command, text
 from genkit_sweep.results import Statistic, brief, summary
 
@@ -92,9 +92,18 @@ def test_every_fault_of_every_run_is_named_once_before_any_run(digits):
     ]
 
 
-def test_a_fault_of_the_model_is_named_with_the_options_that_have_it(digits):
-    with pytest.raises(ConfigError, match="likelihood=poisson: the training split: likelihood 'poisson' takes whole"):
-        check_all(digits, grid(axes_of(["likelihood=bernoulli,poisson"])))
+def test_a_fault_of_the_model_is_named_with_the_options_that_have_it(digits, monkeypatch):
+    checked = []
+
+    def report(config, probe):
+        checked.append((config.likelihood.name, config.seed, probe))
+        return Report(errors=["the likelihood does not fit"] if config.likelihood.name == "poisson" else [])
+
+    monkeypatch.setattr(checking, "report_on", report)
+    with pytest.raises(ConfigError, match="does not fit") as error:
+        check_all(digits, grid(axes_of(["likelihood=bernoulli,poisson", "seed=0..2"])))
+    assert error.value.args[0] == "likelihood=poisson seed=0: the likelihood does not fit"
+    assert checked == [("bernoulli", 0, False), ("poisson", 0, False)]  # a seed changes no shape
 
 
 def test_a_search_is_checked_at_each_value_and_at_both_ends():
@@ -198,8 +207,6 @@ RESULTS = [
 def ended_sweep(digits):
     config = as_config(digits)
     order = ranking(None, config, RESULTS)
-    from genkit_sweep.figures import described
-
     return summary("sweep", RESULTS, order, described(config))
 
 
@@ -212,10 +219,50 @@ def test_runs_are_grouped_over_seeds_best_first(ended_sweep):
     assert [result.number for result in ended_sweep.failed] == [4]
 
 
-def test_the_loss_ranks_where_a_run_has_no_elbo(digits):
+def test_the_loss_ranks_where_no_run_has_an_elbo(digits):
     config = as_config(digits)
-    results = [*RESULTS, result(6, "3", "0", {"reconstruction": 3.0, "loss": 3.0})]
-    assert ranking(None, config, results).key == "loss"
+    plain = [result(n, str(n), "0", {"reconstruction": 3.0, "loss": 3.0 + n}) for n in range(3)]
+    order = ranking(None, config, plain)
+    assert (order.key, order.doubt) == ("loss", "")
+    assert [group.results[0].number for group in summary("x", plain[::-1], order, {}).groups] == [0, 1, 2]
+
+
+def test_what_cannot_be_compared_is_not_ranked(digits):
+    config = as_config(digits)
+    plain = [result(n, str(n), "0", {"reconstruction": 3.0, "loss": 3.0}) for n in range(2)]
+    mixed = summary("x", [*RESULTS, *plain], ranking(None, config, [*RESULTS, *plain]), {})
+    assert not mixed.ranks
+    assert "not ranked: some runs have no ELBO; choose a figure with --by" in tables.legend(mixed)
+    others = [replace(each, options={"loss.kl.weight": str(each.number)}) for each in plain]
+    order = ranking(None, config, others)
+    assert order.doubt == "the runs have no ELBO, and their losses differ; choose a figure with --by"
+    assert order.value(others[0]) is None
+
+
+def test_options_of_the_data_are_compared_with_care(digits):
+    results = [replace(each, options={"data.size": each.options["sampler.latent"]}) for each in RESULTS[:3]]
+    ended = summary("x", results, ranking(None, as_config(digits)), {})
+    assert tables.legend(ended)[-1].startswith("size: figures of other data")
+
+
+def test_the_loss_is_without_terms_that_have_a_critic(trained):
+    directory = trained["vae-digits"].directory
+    figures, units = figures_of(directory, {"elbo": -3, "own_units": "log1p", "kl_per_latent": [1.0]})
+    last = directory.history()[-1]
+    assert figures["validation.loss"] == pytest.approx(last.validation.loss)
+    assert (figures["validation.elbo"], units) == (-3, {"validation": "log1p"})
+    assert figures["test.elbo"] == trained["vae-digits"].evaluation.elbo
+    figures, _ = figures_of(trained["gan"].directory, {})
+    assert "validation.loss" not in figures
+
+
+def test_one_run_alone_has_its_table_and_its_page(digits, plan, tmp_path):
+    config = as_config(digits)
+    results = [replace(RESULTS[0], options={})]
+    ended = summary("x", results, ranking(None, config, results), described(config))
+    assert "| 1 | -30.00 | -30.00 | 26.00 | 4.00 |" in tables.as_markdown(ended)
+    assert "& $-30.00$" in tables.as_latex(ended)
+    assert "all runs: validation ELBO −30.00" in text(SweepDirectory(tmp_path), plan, ended)
 
 
 def test_densities_in_units_of_their_own_rank_nothing(digits):

@@ -44,7 +44,7 @@ BEATEN = judged([1.2, 0.4, 0.05, 0.02, 0.01, 0.01, 0.01], [0.8, 2.0, 4.0, 6.0, 7
         (Signals(EVEN, GENERATOR), True, "alive, as far as losses say: the critic does not win (that of judge has a"),
         (Signals(BEATEN, GENERATOR), False, "not alive: the critic of judge wins"),
         (Signals(BEATEN, VAE), True, "alive: 6 of 8"),
-        (Signals(EVEN), None, "no verdict: there is no test split"),
+        (Signals(EVEN), None, "no verdict: no figures of a test split"),
         (Signals(BEATEN), False, "not alive: the critic"),
         (Signals(evaluation=GENERATOR), None, "no verdict: neither"),
         (Signals(), None, "no verdict"),

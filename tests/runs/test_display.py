@@ -122,6 +122,11 @@ def test_figures(value, text):
     assert figure(value) == text
 
 
+def test_a_slow_training_has_a_rate_too():
+    assert shown(replace(standing(), rate=0.34))[0].endswith("  0.3 examples/s")
+    assert shown(replace(standing(), rate=9999.6))[0].endswith("  10,000 examples/s")
+
+
 def test_the_time_left_is_that_of_the_last_reports():
     pace = Pace()
     assert pace.left(0.0, 10) is None

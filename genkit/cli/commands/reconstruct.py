@@ -53,13 +53,14 @@ def reconstruct(
 
     from genkit.cli import outputs
     from genkit.pictures import plots
+    from genkit.pictures.saving import FORMATS
 
     if out is not None:
-        outputs.check_out(out, outputs.FORMATS)
+        outputs.check_out(out, FORMATS)
     model, dataset, split, _ = opened(run, data, split, accept_changes)
     out = outputs.new_file("reconstructions", model) if out is None else out
     torch.manual_seed(seed)
-    if out.suffix in outputs.FORMATS:
+    if out.suffix in FORMATS:
         some = dataset.split(split).first(n)
         if model.schema.columns:
             outputs.write_marginals(out, model, {"data": some.x[:], "reconstructions": model.reconstruct(some, noise)})

@@ -11,6 +11,8 @@ import typer
 from genkit.cli.app import USE, OutOrPicture, RunPath, Seed, app, fail, lines_to_type, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from genkit.model.model import Model
@@ -64,9 +66,10 @@ def sample(
 def _check_out(out: Path, grid: bool) -> None:
     """Refuse a file that the command does not write."""
     from genkit.cli import outputs
+    from genkit.pictures.saving import FORMATS
 
-    outputs.check_out(out, outputs.FORMATS)
-    if grid and out.suffix not in outputs.FORMATS:
+    outputs.check_out(out, FORMATS)
+    if grid and out.suffix not in FORMATS:
         fail(f"--out {out}: --grid makes a picture; call it {out.with_suffix('.png').name}")
 
 

@@ -1,8 +1,12 @@
 from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
-from genkit.cli.commands.compare import show
+from genkit.cli import extensions
+from genkit.cli.commands.compare import _writer, show
+from genkit.errors import ComponentError
 from genkit.evaluation.figures import Evaluation
 from genkit.evaluation.sample_quality import SampleQuality
 from genkit.runs.comparison import Comparison, Entry
@@ -92,3 +96,33 @@ def test_a_table_that_is_too_wide_goes_on_below(printed):
     assert len(heads) > 1
     assert max(map(len, lines)) <= 80
     assert row(lines, "parameters") == ["99,908"] * 5 + ["–"]
+
+
+def fails(compared, path):
+    raise KeyError("mean")
+
+
+def of_a_plugin(monkeypatch, function):
+    """The page's writer of a plugin that brings the suffix `.txt`."""
+    entry = EntryPoint("txt", "pages_of_wavelets:write", extensions.COMPARISONS)
+    command = extensions.Command("genkit-wavelets", "1.0", entry)
+    monkeypatch.setattr(extensions, "formats", lambda: {".txt": command})
+    monkeypatch.setattr(extensions, "load", lambda _: function)
+    return _writer(Path("x.txt"))
+
+
+def test_a_plugin_brings_a_format_of_the_page(monkeypatch):
+    written = []
+    of_a_plugin(monkeypatch, lambda compared, path: written.append((compared, path)))("compared", Path("x.txt"))
+    assert written == [("compared", Path("x.txt"))]
+    assert extensions.formats().keys() == {".txt"}
+
+
+def test_a_format_that_fails_is_named(monkeypatch):
+    with pytest.raises(ComponentError, match=r"format of comparisons 'txt' of genkit-wavelets fails: KeyError.*mean"):
+        of_a_plugin(monkeypatch, fails)("compared", Path("x.txt"))
+
+
+def test_the_formats_are_those_of_the_entry_points():
+    assert extensions.formats()[".html"].label == "format of comparisons 'html' of genkit-torch"
+    assert extensions.commands(["html"], extensions.COMPARISONS)[0].problem.startswith("genkit has a format of comp")

@@ -1,0 +1,1 @@
+"""The explorer: a latent space as a page in the browser, by a server or in one file that works offline."""
