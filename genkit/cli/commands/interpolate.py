@@ -13,7 +13,6 @@ from genkit.cli.data import opened
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genkit.data.dataset import Dataset
     from genkit.interfaces import Split
     from genkit.model.model import Model
 
@@ -66,15 +65,6 @@ def interpolate(
     elif not outputs.write_table(out, model, path):
         outputs.write(out, {"x": path.numpy()})
     say(out)
-
-
-def _name(dataset: Dataset, split: str, place: int) -> str:
-    """A datum by its number in a split and its class, where it has one."""
-    labels = dataset.split(split).labels
-    if labels is None or labels.ndim > 1:
-        return str(place)
-    label = int(labels[place])
-    return f"{place} ({dataset.classes[label] if dataset.classes else label})"
 
 
 def _path(model: Model, chosen: Split, split: str, ends: tuple[int, int], steps: int) -> Tensor:
