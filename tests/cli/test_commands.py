@@ -261,7 +261,7 @@ def test_reconstruct_writes_data_beside_what_the_model_makes_of_them(cli, finish
     assert np.array_equal(arrays["reconstruction"], finished.model.reconstruct(x).numpy())
     assert cli("reconstruct", finished.directory.path, "--out", tmp_path / "r.png").code == 0
     with Image.open(tmp_path / "r.png") as picture:
-        assert picture.size == (12 * 58 + 2, 4 * 58 + 2)
+        assert picture.size == (12 * 58 + 2, 4 * 58 + 2 + 14)  # a white gap between the pairs of rows
 
 
 def test_plugins_lists_what_is_installed(cli):
