@@ -187,7 +187,7 @@ def _say_how_to_go_on(run: Run | None) -> None:
         return
     done, directory = len(run.history), run.directory.path
     kept = f"interrupted; {done} whole epochs are kept, and the steps after them"
-    say(f"{kept}. To go on: genkit resume {directory}", error=True)
+    say(kept, f"To go on: genkit resume {directory}", error=True)
 
 
 def print_files(directory: RunDirectory, quiet: bool = False) -> None:
