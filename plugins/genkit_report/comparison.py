@@ -26,9 +26,9 @@ from genkit.record.directory import RunDirectory
 from genkit.record.scores import EpochRecord
 from genkit.record.signals import Signals
 from genkit.record.verdict import Verdict, verdict
-from genkit.runs.comparison import Compared, Entry
+from genkit.runs.compared import OPTION, Compared, Entry
 from genkit.runs.comparison_page import NO_LATENTS, rebuilt, sampled
-from genkit.settings.differences import varying
+from genkit.settings.differences import ABSENT
 from genkit_report import curves
 from genkit_report.run_page import PACKAGE, value_text
 
@@ -70,7 +70,7 @@ def text(compared: Compared, path: Path) -> str:
     """
     entries, models = compared.comparison.entries, compared.models
     histories = {entry.name: _history(entry) for entry in entries}
-    options = _varying(models)
+    options = _varying(entries)
     rows = list(_rows(compared))
     charts = _charts(histories, entries)
     sections = {"differences": "Differences", "figures": "Figures", "curves": "Curves", "pictures": "Pictures"}
@@ -123,10 +123,11 @@ def _verdict(entry: Entry, model: Model, compared: Compared, history: Sequence[E
     return entry.name, verdict(signals)
 
 
-def _varying(models: Sequence[Model]) -> list[tuple[str, ...]]:
+def _varying(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     """The options that differ between the models, with the value of each."""
-    configs = [{} if model.config is None else model.config.resolved() for model in models]
-    return [(path, *map(value_text, values)) for path, values in varying(configs).items()]
+    paths = dict.fromkeys(path for entry in entries for path in entry.options)
+    rows = [(path, *(value_text(entry.options.get(path, ABSENT)) for entry in entries)) for path in paths]
+    return [row for row in rows if len({*row[1:]}) > 1]
 
 
 def _rows(compared: Compared) -> Iterable[Row]:
@@ -135,7 +136,8 @@ def _rows(compared: Compared) -> Iterable[Row]:
     columns = [{each.key: each for each in entry.ranked(metrics)} for entry in comparison.entries]
     floor = {each.key: each for each in comparison.of_floor()}
     is_same_density = len(_likelihoods(compared.models)) == 1
-    for key, about in comparison.rows(metrics).items():
+    rows = comparison.rows(metrics).items()
+    for key, about in ((key, about) for key, about in rows if not key.startswith(OPTION)):
         values = [column[key].value for column in columns if key in column and math.isfinite(column[key].value)]
         is_ranked = len(values) > 1 and (is_same_density or not about.of_density)
         choice = {"higher": max, "lower": min, None: None}[about.better]

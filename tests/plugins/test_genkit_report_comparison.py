@@ -35,6 +35,8 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_options_that_differ_come_before_figures(compared):
     text = comparison.text(compared, PAGE)
     assert text.index('id="differences"') < text.index('id="figures"') < text.index('id="curves"')
+    figures = text[text.index('id="figures"') : text.index('id="curves"')]
+    assert "sampler" not in figures
     names = [entry.name for entry in compared.comparison.entries]
     kinds = dict(zip(names, rows(text)["sampler"], strict=True))
     assert kinds == {"vae-digits": "gaussian", "gan": "gaussian", "autoencoder": "point"}
