@@ -17,8 +17,7 @@ from genkit.cli.app import say
 from genkit.data.tables import as_text, type_of
 from genkit.errors import RunError
 from genkit.files import atomic
-from genkit.pictures.saving import FORMATS as FORMATS
-from genkit.pictures.saving import save
+from genkit.pictures.saving import FORMATS, save
 from genkit.record.outputs import output_file, refuse_file_of_run
 
 if TYPE_CHECKING:

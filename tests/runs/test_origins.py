@@ -24,9 +24,10 @@ def here(tmp_path, monkeypatch):
 
 def test_a_run_records_its_file_the_options_as_typed_and_what_they_changed(here, bare, digits):
     typed = ["sampler.latent=3", "loss.kl.weight=1", *TINY]
-    directory = run(digits, typed).directory
+    Path("own.yaml").write_text(digits.read_text())
+    directory = run("own.yaml", typed).directory
     origin = origin_of(directory)
-    assert (origin.config, origin.overrides) == ("vae-digits", tuple(typed))  # an example goes by its name
+    assert (origin.config, origin.overrides) == ("own.yaml", tuple(typed))
     changes = {change.path: (change.before, change.after) for change in origin.changes}
     assert changes["sampler.latent"] == (2, 3)
     assert "loss.kl.weight" not in changes, "it is what the file says"

@@ -13,7 +13,6 @@ from genkit.cli.data import opened
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genkit.data.dataset import Dataset
     from genkit.interfaces import Split
     from genkit.model.model import Model
 
@@ -61,20 +60,11 @@ def interpolate(
     path = _path(model, dataset.split(split), split, (first, last), steps)
     out = outputs.new_file("interpolation", model) if out is None else out
     if out.suffix in FORMATS:
-        names = [_name(dataset, split, place) for place in (first, last)]
+        names = [_name(dataset.split(split), place, dataset.classes) for place in (first, last)]
         outputs.write_row(out, path, model.limits, f"from {names[0]} to {names[1]} of the {split} split", names)
     elif not outputs.write_table(out, model, path):
         outputs.write(out, {"x": path.numpy()})
     say(out)
-
-
-def _name(dataset: Dataset, split: str, place: int) -> str:
-    """A datum by its number in a split and its class, where it has one."""
-    labels = dataset.split(split).labels
-    if labels is None or labels.ndim > 1:
-        return str(place)
-    label = int(labels[place])
-    return f"{place} ({dataset.classes[label] if dataset.classes else label})"
 
 
 def _path(model: Model, chosen: Split, split: str, ends: tuple[int, int], steps: int) -> Tensor:
@@ -91,3 +81,11 @@ def _path(model: Model, chosen: Split, split: str, ends: tuple[int, int], steps:
         side[MASK] = chosen.side[MASK][[*ends]]
     start, end = (as_float(x[place : place + 1])[0] for place in ends)
     return model.interpolate(start, end, steps, **side)
+
+
+def _name(split: Split, place: int, classes: tuple[str, ...] | None) -> str:
+    """A datum by its number and its class, where it has one."""
+    if split.labels is None or split.labels.ndim > 1:
+        return str(place)
+    label = int(split.labels[place])
+    return f"{place} ({classes[label] if classes else label})"

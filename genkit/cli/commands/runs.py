@@ -111,7 +111,8 @@ def show(each_run: Sequence[Overview], folder: Path) -> None:
         _Column("ELBO", [_objective(each) for each in each_run]),
     ]
     changes = _Column("changed", [_changes(each) for each in each_run])
-    least = min(changes.width, CHANGES)
+    least = max(CHANGES, min(NAME, max((len(word) for cell in changes.cells for word in cell.split()), default=0)))
+    least = min(changes.width, least)
     if width - sum(min(column.width, NAME) + GAP for column in first) < least:
         first.pop(1)
     taken = sum(column.width + GAP for column in first[1:])
@@ -124,7 +125,9 @@ def show(each_run: Sequence[Overview], folder: Path) -> None:
             figures.append(column)
     order = [*first[:1], changes, *first[1:], *figures]
     table = tables.table([column.head for column in order[:2]], [column.head for column in order[2:]])
-    table.columns[0].max_width = longest
+    table.columns[0].width = longest
+    rest = width - longest - GAP - sum(column.width + GAP for column in order[2:])
+    table.columns[1].width = max(len(changes.head), min(changes.width, rest))
     for cells in zip(*(column.cells for column in order), strict=True):
         tables.add_row(table, *cells)
     console.print(table, width=width)
