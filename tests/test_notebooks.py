@@ -38,9 +38,10 @@ def test_the_notebooks_run_to_their_ends(tmp_path, environment, users_cache, mon
     notebooks = [nbformat.read(path, as_version=4) for path in NOTEBOOKS]
     for notebook in notebooks:
         notebook.cells[1].source = re.sub(r"epochs = \d+", "epochs = 1", notebook.cells[1].source)
-    whole = nbformat.v4.new_notebook(cells=[cell for notebook in notebooks for cell in notebook.cells])
-    for number, cell in enumerate(whole.cells):
+    cells = [cell for notebook in notebooks for cell in notebook.cells]
+    for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
+    whole = nbformat.v4.new_notebook(cells=cells)
     client.NotebookClient(whole, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in whole.cells for output in cell.get("outputs", [])]
     assert not [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,6 +165,8 @@ def _key(train: Learned) -> str:
 
 
 def _users_cache() -> Path:
-    import pooch
+    with warnings.catch_warnings():  # what it imports warns of widgets for notebooks, which nothing here uses
+        warnings.simplefilter("ignore")
+        import pooch
 
     return Path(pooch.os_cache("genkit")) / "features"

@@ -89,10 +89,13 @@ def config_path(source: str | Path) -> Path:
     What is none of them is given back as it is.
     """
     path = Path(source)
-    if path.exists() and not path.is_dir():
-        return path
     written = path.with_name(f"{path.name}.yaml") if path.name else path
-    if not path.suffix and written.is_file():
-        return written
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+        if not path.suffix and written.is_file():
+            return written
+    except OSError:  # it is too long for a name
+        return path
     one = example(str(source)) if path.suffix in SUFFIXES and path.name == str(source) else None
     return path if one is None else one.path
