@@ -22,6 +22,7 @@ from PIL import Image
 
 import genkit
 from genkit.errors import GenkitError
+from genkit.evaluation import classifier
 from genkit.interfaces import Encoder, Latent
 from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config
@@ -100,8 +101,7 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["systems", "conditions", "reports"])
-@pytest.mark.parametrize("page", ["systems", "conditions", "python"])
+@pytest.mark.parametrize("page", ["systems", "conditions", "reports", "python"])
 def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -130,6 +130,39 @@ def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, proc
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
     assert (tmp_path / "space.html").stat().st_size < 300_000
+
+
+@pytest.mark.slow
+def test_the_page_on_python_works_in_its_order(tmp_path, environment, process, users_cache):
+    """Each block of Python in a process of its own, and the command between them."""
+    environment["XDG_CACHE_HOME"] = str(users_cache)
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    printed = []
+    for language, block in re.findall(r"```(python|console)\n(.*?)```", text, re.DOTALL):
+        words = ["python", "-W", "error", "-c", block] if language == "python" else shlex.split(block)
+        done = process(*words, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout.splitlines()
+    assert printed[0].startswith("Run('small-vae', 2 of 2 epochs, elbo=-")
+    assert printed[1] == "MLPEncoder.Config(hidden=(64,))"
+    assert printed[-1] == "(3, 1, 8, 8)"
+
+
+def test_the_page_of_reports_works_in_its_order(tmp_path, cli, monkeypatch):
+    """Each command, with one epoch, then the Python, in this process."""
+    monkeypatch.setattr(classifier, "STEPS", 50)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(ROOT / "examples")
+    for command in commands("docs/reports.md"):
+        words = [word for word in command[1:] if "epochs" not in word]
+        answer = cli(*words, *(["training.epochs=1"] if words[0] == "run" else []))
+        assert answer.code == 0, (command, answer.err)
+    for code in blocks("python", "docs/reports.md"):
+        exec(code, {})
+    pages = [Path("latents.html"), Path("digits.html"), *Path("runs").glob("*/report.html")]
+    assert len(pages) == 5
+    assert all(page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>") for page in pages)
 
 
 @pytest.mark.parametrize("command", [each for each in commands("docs/mnist.md") if each[1] == "run"], ids=" ".join)

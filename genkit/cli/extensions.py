@@ -83,12 +83,16 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     asked = next((word for word in words if not word.startswith("-")), None)
     if asked in own:
         return
+    from rich.markup import escape
+
+    from genkit.cli.summaries import summary
+
     anything = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     added = {command.name for command in app.registered_commands}
     for command in commands(own):
         if not command.problem and command.entry.name not in added:
-            text = f"A command of {command.distribution}."
-            app.command(command.entry.name, help=text, rich_help_panel=panel, context_settings=anything)(
+            text = summary(command.entry) or f"A command of {command.distribution}."
+            app.command(command.entry.name, help=escape(text), rich_help_panel=panel, context_settings=anything)(
                 _calling(command)
             )
 

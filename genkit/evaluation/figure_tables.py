@@ -12,7 +12,8 @@ from genkit.text import printable
 
 MISSING = "–"
 """What stands in place of a figure that a model lacks."""
-TEXT, NUMBER = "text-align: left", "text-align: right; font-variant-numeric: tabular-nums"
+GAP = "padding: 0.2em 0.6em"
+TEXT, NUMBER = f"text-align: left; {GAP}", f"text-align: right; font-variant-numeric: tabular-nums; {GAP}"
 
 
 class Column(NamedTuple):

@@ -172,7 +172,9 @@ def sample_quality(
 
 
 def _frechet_distance(real: Tensor, generated: Tensor) -> float:
-    from torchmetrics.image.fid import FrechetInceptionDistance
+    with warnings.catch_warnings():  # what it imports besides warns of widgets for notebooks, which nothing here uses
+        warnings.simplefilter("ignore")
+        from torchmetrics.image.fid import FrechetInceptionDistance
 
     identity = nn.Identity()  # in place of torchmetrics' own network, because these are features already
     identity.num_features = real.shape[1]  # type: ignore[assignment]

@@ -63,7 +63,7 @@ def should_stop(run: Run, record: EpochRecord) -> bool:  # type: ignore[empty-bo
 
 @hookspec
 def run_ended(run: Run) -> None:
-    """Training is over: the weights are saved and `run.evaluation` holds the figures of the test split."""
+    """Training is over: weights and pictures are written, and `run.evaluation` holds the figures of the test split."""
 
 
 @hookspec

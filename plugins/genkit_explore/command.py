@@ -38,12 +38,13 @@ def explore_command(
     """Show a model's latent space in the browser: drag a point, and the decoded datum follows."""
     if static is not None:
         from genkit import output_file
+        from genkit_explore.static import POINTS as MOST
         from genkit_explore.static import static_page
 
         if static.suffix != ".html":
             raise RunError(f"--static {static}: the file is a page; call it {static.with_suffix('.html').name}")
         with output_file(static) as temporary:
-            explorer = opened(run, data, split, min(points, 600), accept_changes)
+            explorer = opened(run, data, split, min(points, MOST), accept_changes)
             temporary.write_text(static_page(explorer), encoding="utf-8")
         typer.echo(static)
         return

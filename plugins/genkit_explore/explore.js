@@ -36,6 +36,7 @@
   const pairsOf = (floats) => Array.from({ length: floats.length / 2 }, (_, i) => [floats[2 * i], floats[2 * i + 1]]);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const short = (value) => (Object.is(Number(value.toPrecision(3)), -0) ? 0 : Number(value.toPrecision(3))).toString();
+  const fixed = (value) => (Math.abs(value) < 0.005 ? 0 : value).toFixed(2);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const sameData = Math.max(1, view.kind === "image" ? view.shape[0] * view.shape[1] * view.shape[2] : 1);
   function complain(error) {
@@ -78,7 +79,7 @@
       return { z: floatsOf(answer.z), at: answer.at, x: dataOf(answer.x) };
     },
     async decoded(low, high, count) {
-      return bytesOf((await this.ask("decoded", { z: textOf(state.z), low, high, count })).thumbnails);
+      return [bytesOf((await this.ask("decoded", { z: textOf(state.z), low, high, count })).thumbnails), space.thumbnail];
     },
     async thumbnails() {
       return new Uint8Array(await (await fetch("thumbnails")).arrayBuffer());
@@ -105,6 +106,11 @@
       if (grid.first !== grid.second) z[grid.second] = clamp(at[1], grid.low[1], grid.high[1]);
       return z;
     }
+    function ownOf(row) { // the datum itself, where the page has it whole
+      if (view.kind === "table") return space.rows ? rowOf(row) : null;
+      const size = space.thumbnail.reduce((a, b) => a * b, 1);
+      return view.kind === "image" && thumbnails && size === sameData ? thumbnails.subarray(row * size, (row + 1) * size) : null;
+    }
     return {
       async move(question) {
         const answer = {};
@@ -112,6 +118,7 @@
           const own = groups.find((each) => each.name === grid.input);
           Object.assign(answer, { row: question.datum, side: own ? { ...state.side, [grid.input]: own.values[question.datum] } : state.side });
           Object.assign(state, answer);
+          answer.original = ownOf(question.datum);
         }
         const goal = question.datum === undefined ? question.to : [points[2 * question.datum], points[2 * question.datum + 1]];
         const z = pointAt(goal || placeOf(state.z)), at = placeOf(z);
@@ -138,7 +145,7 @@
         }
         const whole = new Uint8Array(cells.length * cells[0].length);
         cells.forEach((cell, k) => whole.set(cell, k * cell.length));
-        return whole;
+        return [whole, view.kind === "image" ? [view.shape[1], view.shape[2], view.shape[0]] : space.thumbnail];
       },
       async thumbnails() {
         return bytesOf(space.thumbnails);
@@ -300,7 +307,7 @@
     return { text: column.decimals === null || column.kind === "count" ? Number(value.toPrecision(4)).toString() : value.toFixed(column.decimals), share };
   }
   function tableOf(heads, data, compared) { // a table's columns down, data across
-    const head = element("tr", {}, element("th", { scope: "col", textContent: "" }), ...heads.map((each) => {
+    const head = element("tr", {}, element("td"), ...heads.map((each) => {
       const cell = element("th", { scope: "col" });
       cell.append(each);
       return cell;
@@ -315,17 +322,20 @@
   function showTable() {
     const box = byId("datum");
     if (!box.firstChild) {
-      const heads = ["column", "decoded", "", "datum"].map((text) => element("th", { scope: "col", textContent: text }));
+      const heads = ["column", "decoded", "", "datum"].map((text) => (text ? element("th", { scope: "col", textContent: text }) : element("td")));
       const rows = view.columns.map((column) => element("tr", {}, element("th", { scope: "row", textContent: column.name }), element("td"),
         element("td", {}, element("span", { className: "meter" }, element("i"))), element("td")));
       const body = element("tbody", { id: "image" }, ...rows);
       box.append(element("div", { className: "table" }, element("table", {}, element("thead", {}, element("tr", {}, ...heads)), body)));
       box.append(element("p", { className: "quiet", textContent: "Bars: where a number lies between the least and the greatest of the data, or how likely the category is." }));
     }
-    box.querySelector("thead tr").lastChild.textContent = state.original ? `datum ${state.row + 1}` : "";
+    const own = box.querySelector("thead tr").lastChild;
+    own.textContent = `datum ${state.row + 1}`;
+    own.hidden = !state.original;
     [...byId("image").rows].forEach((row, k) => {
       const column = view.columns[k], { text, share, likely } = cellOf(column, state.x), meter = row.cells[2].firstChild;
       row.cells[1].textContent = text;
+      row.cells[3].hidden = !state.original;
       row.cells[3].textContent = state.original ? cellOf(column, state.original).text : "";
       meter.hidden = share === null;
       meter.classList.toggle("place", !likely);
@@ -381,8 +391,8 @@
     for (let i = 0; i < bytes.length; i += 7) dark += bytes[i] < 20;
     return space.thumbnail[2] === 1 && dark * 7 > 0.3 * bytes.length;
   }
-  function atlasOf(bytes, inks) { // all thumbnails of images in one canvas, to be drawn from
-    const [height, width, channels] = space.thumbnail, size = height * width * channels, count = bytes.length / size;
+  function atlasOf(bytes, inks, [height, width, channels]) { // all images in one canvas, to be drawn from
+    const size = height * width * channels, count = bytes.length / size;
     const across = Math.ceil(Math.sqrt(count)), ink = isInk(bytes);
     const whole = element("canvas", { width: across * width, height: Math.ceil(count / across) * height });
     const context = whole.getContext("2d"), one = element("canvas");
@@ -396,8 +406,8 @@
         left + (wide - width * scale) / 2, top + (wide - height * scale) / 2, width * scale, height * scale);
     };
   }
-  function painterOf(bytes, inks) {
-    if (view.kind === "image") return atlasOf(bytes, inks);
+  function painterOf(bytes, inks, shape = space.thumbnail) {
+    if (view.kind === "image") return atlasOf(bytes, inks, shape);
     const size = space.thumbnail.reduce((a, b) => a * b, 1);
     return (target, i, left, top, wide) => paintSmallLines(target, bytes.subarray(i * size, (i + 1) * size), left + 2, top + wide * 0.2, wide - 4, wide * 0.6, inks(i));
   }
@@ -478,9 +488,9 @@
     mapTimer = setTimeout(async () => {
       const count = cellsAcross(), half = [(box[1] - box[0]) / (2 * count), (box[3] - box[2]) / (2 * count)];
       try {
-        const bytes = await source.decoded([box[0] + half[0], box[2] + half[1]], [box[1] - half[0], box[3] - half[1]], count);
+        const [bytes, shape] = await source.decoded([box[0] + half[0], box[2] + half[1]], [box[1] - half[0], box[3] - half[1]], count);
         const ink = colour("--ink");
-        decodedMap = { count, painter: painterOf(bytes, () => ink) };
+        decodedMap = { count, painter: painterOf(bytes, () => ink, shape) };
         drawMap();
       } catch (error) { complain(error); }
     }, wait);
@@ -733,7 +743,7 @@
       input.addEventListener("input", () => {
         leavePath();
         state.z[index] = Number(input.value);
-        output.textContent = state.z[index].toFixed(2);
+        output.textContent = fixed(state.z[index]);
         state.original = null;
         move({});
         if (!state.plane.name.split(":").includes(String(index))) refreshDecoded();
@@ -750,23 +760,22 @@
   function showSliders() {
     for (const { index, input, output } of sliders) {
       if (document.activeElement !== input) input.value = state.z[index];
-      output.textContent = state.z[index].toFixed(2);
+      output.textContent = fixed(state.z[index]);
     }
   }
-  const canShowNear = () => (space.thumbnail.length && thumbnails) || view.kind === "table";
+  const canShowNear = () => !space.thumbnail.length || thumbnails;
   function showNear() {
     if (!canShowNear() || !state.near.length) return;
-    const buttons = state.near.map(([row, distance]) => {
-      const button = element("button", { type: "button", className: view.kind === "table" ? "" : "cell" });
-      if (view.kind !== "table") button.append(thumbnail(row));
-      button.append(...(view.kind === "table" ? [nameOf(row)] : [element("span", { textContent: nameOf(row) }), element("span", { textContent: short(distance) })]));
-      labelled(button, `Take ${space.drawn ? "draw" : "datum"} ${row + 1}${groups.length ? `, ${nameOf(row)}` : ""}, at a distance of ${short(distance)}`);
+    const hasRows = view.kind === "table" && space.rows, what = space.drawn ? "draw" : "datum";
+    const shown = state.near.slice(0, hasRows ? 4 : 6);
+    const buttons = shown.map(([row, distance]) => {
+      const button = element("button", { type: "button", title: `${what} ${row + 1}`, className: hasRows ? "" : "cell" });
+      if (space.thumbnail.length) button.append(thumbnail(row));
+      button.append(element("span", { textContent: nameOf(row) }), " ", element("span", { className: "quiet", textContent: short(distance) }));
       button.addEventListener("click", () => { leavePath(); move({ datum: row }); });
       return button;
     });
-    if (view.kind !== "table") byId("near").replaceChildren(...buttons);
-    else if (space.rows) byId("near").replaceChildren(tableOf(buttons.slice(0, 4), state.near.slice(0, 4).map(([row]) => rowOf(row))));
-    else byId("near").replaceChildren(...buttons);
+    byId("near").replaceChildren(...(hasRows ? [tableOf(buttons, shown.map(([row]) => rowOf(row)))] : buttons));
   }
   let tableRows = null;
   function rowOf(row) {

@@ -20,8 +20,10 @@ from genkit_explore.views import ImageView, base64_of
 
 MOST, LEAST = 31, 7
 """The largest and the smallest G."""
-ROOM, THUMBNAILS = 2_400_000, 700_000
-"""The largest number of bytes of the decoded data, and of the thumbnails; in a page they take a third more."""
+ROOM = 2_100_000
+"""The largest number of bytes of the decoded data; in a page they take a third more."""
+POINTS = 600
+"""The largest number of data in the picture; their thumbnails have at most 28 · 28 · 3 bytes each."""
 
 
 def static_page(explorer: Explorer) -> str:
@@ -30,9 +32,6 @@ def static_page(explorer: Explorer) -> str:
     first, second = planes.main_latents(explorer.latents)
     name = f"{first}:{second}"
     grid, view = decoded_grid(explorer, first, second)
-    thumbnails, shape = explorer.view.thumbnails(explorer.points.x)
-    count = min(len(explorer.points.z), THUMBNAILS // max(1, len(thumbnails) // len(explorer.points.z)))
-    small = thumbnails[: count * (len(thumbnails) // len(explorer.points.z))]
     chosen = grid["input"]
     space |= {
         "planes": [name],
@@ -43,8 +42,7 @@ def static_page(explorer: Explorer) -> str:
         "move": explorer.move(MoveRequest(plane=name, datum=explorer.middle())),
         "view": view,
         "grid": grid,
-        "thumbnail": list(shape) if count == len(explorer.points.z) else [],
-        "thumbnails": base64_of(small) if count == len(explorer.points.z) else "",
+        "thumbnails": base64_of(explorer.view.thumbnails(explorer.points.x)[0]),
     }
     return page(space, whole=True)
 

@@ -7,6 +7,7 @@ import shlex
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,7 +174,10 @@ def _galleries(compared: Compared) -> list[Gallery]:
             "The same held-out data, and below each what comes back.",
             lambda model: rebuilt(model, held_out),
         ),
-        "Latents": ("The same held-out data in latent space.", lambda model: _latents(model, compared)),
+        "Latents": (
+            "The same held-out data in latent space: a dot for the posterior mean of each.",
+            lambda model: _latents(model, compared),
+        ),
     }
     galleries = []
     for title, (sentence, draw) in kinds.items():
@@ -194,7 +198,9 @@ def _drawn(draw: Callable[[Model], Pixels | Picture | str], model: Model, name: 
         reason = f"could not be drawn: {in_a_line(error)}"
         warnings.warn(f"{alt.partition('.')[0]} {reason}", GenkitWarning, stacklevel=2)
         return reason
-    return drawn if isinstance(drawn, str | Picture) else picture_of(drawn, name, alt)
+    if isinstance(drawn, Picture):
+        return replace(drawn, alt=alt)
+    return drawn if isinstance(drawn, str) else picture_of(drawn, name, alt)
 
 
 def _latents(model: Model, compared: Compared) -> Picture | str:
@@ -203,4 +209,4 @@ def _latents(model: Model, compared: Compared) -> Picture | str:
     figure = plots.latents(model, compared.data.split("test"), compared.data.classes)
     with tempfile.TemporaryDirectory() as folder:
         path = save(figure, Path(folder) / "latents.png")
-        return picture(path, "latents", "A dot for the posterior mean of each datum of the test split.")
+        return picture(path, "latents", "")

@@ -47,20 +47,26 @@ def check_all(config: Path, runs: Iterable[Sequence[str]]) -> tuple[list[RunConf
     """
     configs: list[RunConfig] = []
     reports: dict[str, Report] = {}
-    faults: dict[str, str] = {}
-    for assignments in runs:
-        label = " ".join(assignments)
+    faults: dict[str, list[str]] = {}
+    count = 0
+    for count, assignments in enumerate(runs, 1):  # noqa: B007
         try:
             configs.append(as_config(config, assignments))
+            alike = strict_json.dumps(configs[-1].model_copy(update={SEED: 0}).resolved())
+            if alike not in reports:
+                reports[alike] = report_on(configs[-1], probe=False)
+            lines: Sequence[str] = reports[alike].errors
         except GenkitError as error:
-            faults.update({line: label for line in error.args if line not in faults})
-            continue
-        alike = strict_json.dumps(configs[-1].model_copy(update={SEED: 0}).resolved())
-        if alike not in reports:
-            reports[alike] = report_on(configs[-1], probe=False)
-            faults.update({line: label for line in reports[alike].errors if line not in faults})
+            lines = error.args
+        for line in lines:
+            faults.setdefault(line, []).append(" ".join(assignments))
     if faults:
-        lines = [fault if fault.startswith("'") else f"{label}: {fault}" for fault, label in faults.items()]
+        lines = [_named(fault, labels, count) for fault, labels in faults.items()]
         more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
         raise ConfigError(*lines[:MOST], *more, "nothing was trained")
     return configs, list(reports.values())
+
+
+def _named(fault: str, labels: Sequence[str], count: int) -> str:
+    """A fault with the options of the first run that has it, unless it names one of them, or all runs have it."""
+    return fault if fault.startswith("'") or len(labels) == count else f"{labels[0]}: {fault}"

@@ -67,13 +67,9 @@ class Display:
         if result is None:
             return
         self.gained += 1 - self.before.get(trial.number, 0.0)
-        label = f"{trial.number:04d}  {brief(trial.options)}"
-        text = (
-            f"failed: {result.error}"
-            if result.state == "failed"
-            else f"{self.figure(result)}  {duration(result.seconds)}"
-        )
-        self._print(f"{label}  {text}")
+        has_failed = result.state == "failed"
+        words = [f"failed: {result.error}"] if has_failed else [self.figure(result), duration(result.seconds)]
+        self._print("  ".join(filter(None, [f"{trial.number:04d}", brief(trial.options), *words])))
 
     def _print(self, line: str) -> None:
         cut = "ellipsis" if self.console.is_terminal else "ignore"

@@ -25,9 +25,9 @@ def write(summary: Summary, folder: Path) -> list[Path]:
 
     rate, distortion = summary.figure("kl"), summary.figure("reconstruction")
     points = list(_points(summary, rate, distortion)) if rate is not None and distortion is not None else []
-    if not points or rate is None:
+    if not points:
         return []
-    canvas = Canvas(figsize=(5.5, 4), layout="constrained")
+    canvas = Canvas(figsize=(5.5, 4.2), layout="constrained")
     axes = canvas.subplots()
     colours, key = colours_of(summary)
     labels = {value: f"{printable(key.rpartition('.')[2])} = {printable(shown(value))}" for value in colours}
@@ -36,8 +36,8 @@ def write(summary: Summary, folder: Path) -> list[Path]:
         label = labels.pop(value, None)  # one line of the legend for each value
         style = {"fmt": "o", "color": COLOURS[colours.get(value, 0)], "capsize": 2, "label": label}
         axes.errorbar(r.mean, d.mean, xerr=r.std, yerr=d.std, **style)  # type: ignore[arg-type]
-    axes.set_xlabel(f"rate: KL(q(z|x) ‖ p(z)), nats per {rate.split} datum")
-    axes.set_ylabel(f"distortion: reconstruction, nats per {rate.split} datum")
+    axes.set_xlabel("rate: KL(q(z|x) ‖ p(z)), nats per datum")
+    axes.set_ylabel("distortion: reconstruction, nats per datum")
     if colours:
         axes.legend(frameon=False)
     return [save(canvas, folder / f"rate-distortion{suffix}") for suffix in SUFFIXES]

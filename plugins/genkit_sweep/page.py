@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from genkit.examples import folder as examples
 from genkit.pages import page
 from genkit_sweep import drawings, tables
 from genkit_sweep.axes import short_names
@@ -97,5 +98,7 @@ def command(plan: Plan, directory: SweepDirectory) -> str:
 
 
 def _own(path: str, folder: str) -> str:
-    """A path as it is typed in a folder, without the folders above it."""
+    """A config as it is typed in a folder: an example by its name, a path without the folders above."""
+    if Path(path).parent == examples():
+        return Path(path).stem
     return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else Path(path).name

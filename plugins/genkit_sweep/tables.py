@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from genkit.cli.tables import console as console_of
 from genkit.files import markdown
+from genkit.interfaces.metric import NATS
 from genkit.text import printable
 from genkit_sweep.directory import Result
 from genkit_sweep.results import Figure, Group, Statistic, Summary, brief, shown
@@ -64,11 +65,13 @@ def legend(summary: Summary) -> list[str]:
         f"ranked by the {title} of the validation data, {'lowest' if ranking.better == 'lower' else 'highest'} first"
     )
     if not summary.ranks:
-        lacking = "not all have the figure of validation data, and test figures choose nothing"
+        lacking = "not all have a figure of validation data; test figures choose nothing"
         order = f"not ranked: {ranking.doubt or lacking}"
     names = [name for key, name in zip(summary.keys, summary.names, strict=True) if key.partition(".")[0] in DENSITIES]
     care = f"{', '.join(names)}: figures of other data, or of another kind of p(x|z), compare with care"
-    return [what, "ELBO, KL and reconstruction are in nats per datum", order, *([care] if names else [])]
+    in_nats = [*dict.fromkeys(figure.name for figure in summary.main if figure.about.unit == NATS)]
+    units = f"{' and '.join(filter(None, (', '.join(in_nats[:-1]), *in_nats[-1:])))} in nats per datum"
+    return [what, *([units] if in_nats else []), order, *([care] if names else [])]
 
 
 def as_markdown(summary: Summary) -> str:

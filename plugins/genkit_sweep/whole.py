@@ -74,6 +74,7 @@ def sweep(request: Request) -> None:
 
 def _opened(request: Request) -> tuple[SweepDirectory, Plan, RunConfig]:
     """A sweep that goes on, by its directory alone."""
+    SweepDirectory(request.config).read_plan()
     if request.options or request.out is not None or request.search or request.log or request.by:
         raise ConfigError(
             f"{request.config}: is a sweep's directory, which has its options; give none but --jobs and --retry, or "

@@ -605,7 +605,7 @@ def test_only_the_data_of_a_trained_model_can_be_changed(cli, finished):
 
 
 def test_a_missing_option_is_a_usage_error(cli, finished):
-    answer = cli("sample", finished.directory.path)
+    answer = cli("encode", finished.directory.path)
     assert answer.code == 2
     assert "--out" in answer.err
 

@@ -70,9 +70,10 @@ def test_a_command_of_a_plugin_is_called_with_its_options(with_plugin):
     assert with_plugin("tell").returncode == 2
 
 
-def test_the_help_names_it_and_who_brings_it(with_plugin):
+def test_the_help_says_what_it_does_or_who_brings_it(with_plugin):
     text = with_plugin("--help").stdout
-    assert "A command of told-plugin." in text
+    assert "Tell something." in text
+    assert "A command of told-plugin." in text  # of one without a docstring
     assert "BAD NAME" not in text
 
 
@@ -86,8 +87,8 @@ def test_its_errors_are_one_message(with_plugin):
 
 def test_it_takes_no_command_of_genkit_and_can_be_left_out(with_plugin):
     assert "it does not work" not in with_plugin("run").stderr
-    assert "No such command 'tell'" in with_plugin("tell", "Ann", plugins="none").stderr
-    assert "No such command 'tell'" in with_plugin("tell", "Ann", plugins="-told-plugin").stderr
+    assert "there is no command 'tell'" in with_plugin("tell", "Ann", plugins="none").stderr
+    assert "there is no command 'tell'" in with_plugin("tell", "Ann", plugins="-told-plugin").stderr
 
 
 def test_one_that_breaks_is_one_line_with_its_place(with_plugin):

@@ -173,7 +173,7 @@ def test_everything_is_within_reach_of_the_keyboard_and_has_a_name(browser: Any,
     changed(browser, before)
     until(browser, "return document.querySelectorAll('#near button').length === 6")
     wanted = browser.execute_script("""
-        return [...document.querySelectorAll('button, select, input, summary, pre')]
+        return [...document.querySelectorAll('button, select, input, summary, pre, #handle')]
             .filter((each) => each.checkVisibility() && !each.disabled)
             .filter((each) => each.type !== 'radio' || each.checked).length""")
     opened(browser, browser.current_url)  # the keyboard starts at the top again

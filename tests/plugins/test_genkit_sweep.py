@@ -106,6 +106,12 @@ def test_a_fault_of_the_model_is_named_with_the_options_that_have_it(digits, mon
     assert checked == [("bernoulli", 0, False), ("poisson", 0, False)]  # a seed changes no shape
 
 
+def test_a_fault_of_all_runs_is_that_of_the_config(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        check_all(tmp_path / "missing.yaml", grid(axes_of(["seed=0..1"])))
+    assert error.value.args == (f"{tmp_path}/missing.yaml: there is no such file", "nothing was trained")
+
+
 def test_a_search_is_checked_at_each_value_and_at_both_ends():
     assert samples(axes_of(["a=x,y", "n=2..9", "lr=0.1..0.5"])) == [
         ("a=x", "n=2", "lr=0.1"),
@@ -331,7 +337,7 @@ def test_the_page_of_a_sweep_without_results(plan, digits, tmp_path):
 def test_the_command_on_the_page_is_the_same_sweep(plan, tmp_path):
     plan = replace(plan, folder=str(Path(plan.config).parent), search=4, log=("lr",), options=("lr=1e-4..1e-2",))
     words = command(plan, SweepDirectory(tmp_path / "s"))
-    assert words == "genkit sweep vae-digits.yaml lr=1e-4..1e-2 --search 4 --search-seed 0 --log lr --out s-again"
+    assert words == "genkit sweep vae-digits lr=1e-4..1e-2 --search 4 --search-seed 0 --log lr --out s-again"
 
 
 def test_values_are_short():
@@ -363,6 +369,15 @@ def test_without_validation_data_there_is_nothing_to_rank_by(cli, digits, tmp_pa
         "error: the data have no validation split, and figures of test data choose nothing: hold some out, for "
         "example data.validation=0.1\n"
     )
+
+
+@pytest.mark.parametrize("words", [["seed=1"], ["--by", "loss"], ["--out", "elsewhere"]])
+def test_a_directory_has_its_own_options(cli, plan, tmp_path, words):
+    begin(plan, tmp_path / "sweep")
+    answer = cli("sweep", tmp_path / "sweep", *words)
+    assert answer.code == 2
+    assert "is a sweep's directory, which has its options; give none but --jobs and --retry" in answer.err
+    assert "is no sweep's directory" in cli("sweep", tmp_path, *words).err
 
 
 def test_results_are_read_again_where_they_change(tmp_path):

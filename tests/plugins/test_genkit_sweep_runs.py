@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from genkit.cli.tables import console
-from genkit_sweep import running
+from genkit_sweep import job, running
 from genkit_sweep.axes import axes_of, grid
 from genkit_sweep.directory import Plan, Result, begin
 from genkit_sweep.display import Display, duration
@@ -49,7 +50,10 @@ path.parent.mkdir(exist_ok=True)
 path.with_suffix(".part").write_text(json.dumps({**result, "seconds": 0.1, "error": ""}))
 path.with_suffix(".part").replace(path)
 """
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 
 class Following:
@@ -140,6 +144,23 @@ def test_a_sweep_of_twelve_that_is_killed_and_interrupted_trains_each_run_once(s
     assert [path.read_text() for path in sorted(folder.glob("runs/*/ended"))] == ["x"] * 12
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert sum(1 for path in results.glob("*.json")) == 12
+
+
+def test_the_process_of_a_run_stops_when_the_sweep_is_gone():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(reading, 0)
+        os.close(writing)
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))  # as a training, which writes a checkpoint first
+        threading.Thread(target=job._end_with_parent, daemon=True).start()
+        time.sleep(60)
+        os._exit(1)
+    os.close(reading)
+    time.sleep(0.1)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.close(writing)  # as the system does for a killed process
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_two_processes_share_a_sweep(sweep_of, tmp_path):

@@ -32,6 +32,7 @@ def watch(
 
     The exit code is 0 where the run is finished, and 1 where it was interrupted, killed or failed.
     """
+    from genkit.cli.tables import console, paragraph
     from genkit.record.directory import RunDirectory
     from genkit.record.state import Word
     from genkit.runs.watching import Watch
@@ -43,8 +44,9 @@ def watch(
     except KeyboardInterrupt:
         say(f"{directory.path} is no longer watched; it goes on", error=True)
         raise SystemExit(INTERRUPTED) from None
-    say(*_ending(watched))
+    paragraph(_ending(watched), console())
     if watched.state.word != Word.FINISHED:
+        say(f"to go on: genkit resume {directory.path}")
         raise SystemExit(BROKEN)
 
 
@@ -74,15 +76,14 @@ def _follow(watched: Watch) -> None:
         screen.stop()
 
 
-def _ending(watched: Watch) -> list[str]:
-    """How a run ended, in words, and how to go on with it."""
+def _ending(watched: Watch) -> str:
+    """How a run ended, in words."""
     from genkit.record.state import Word
 
     path, done = watched.directory.path, len(watched.history)
-    epochs = f"after {done} of {watched.epochs} epochs" if watched.epochs is not None else f"after {done} epochs"
     word, reason = watched.state
     if word == Word.FINISHED:
-        return [f"{path} is finished after {done} {'epoch' if done == 1 else 'epochs'}"]
+        return f"{path} is finished after {done} {'epoch' if done == 1 else 'epochs'}"
     how = {Word.INTERRUPTED: "was interrupted", Word.KILLED: "was killed"}
-    lines = [f"{path} {how.get(word, 'failed')} {epochs}" + (f": {reason}" if reason else "")]
-    return [*lines, f"to go on: genkit resume {path}"]
+    epochs = f"{done} epochs" if watched.epochs is None else f"{done} of {watched.epochs} epochs"
+    return f"{path} {how.get(word, 'failed')} after {epochs}" + (f": {reason}" if reason else "")

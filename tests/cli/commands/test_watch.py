@@ -36,7 +36,7 @@ def test_a_finished_run_is_shown_as_such(cli, trained):
     line, *rest = answer.out.splitlines()
     assert line.startswith("epoch 3/3  loss ")
     assert "  validation " in line
-    assert rest == [f"{path} is finished after 3 epochs"]
+    assert " ".join(rest) == f"{path} is finished after 3 epochs"
 
 
 def test_a_run_that_was_left_is_found_by_its_name_and_says_how_to_go_on(cli, ended):
@@ -51,7 +51,7 @@ def test_a_run_that_was_left_is_found_by_its_name_and_says_how_to_go_on(cli, end
 def test_the_reason_of_a_failed_run_is_shown_as_plain_text(cli, ended):
     path = ended(1)
     (path / "failure.json").write_text(json.dumps({"error": "no space \x1b[31m[b]"}))
-    assert r"runs/left failed after 1 of 3 epochs: no space \x1b[31m[b]" in cli("watch", path).out
+    assert r"runs/left failed after 1 of 3 epochs: no space \x1b[31m[b]" in cli("watch", "runs/left").out
 
 
 def test_a_killed_run_says_so(cli, ended):
