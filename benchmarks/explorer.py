@@ -66,20 +66,23 @@ def latencies(explorer: Explorer, port: int, count: int) -> list[float]:
 
 
 def main() -> None:
-    """Print a line for each model: median and 95% quantile of the round with the least median."""
+    """Print a line for each model: median and 95% quantile of the round with the least median, and processor time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200, help="answers in a round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds; other work on the machine spoils some")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| model | median, ms | 95%, ms |\n|---|---|---|")
+    print("| model | median, ms | 95%, ms | processor time, ms |\n|---|---|---|---|")
     for title, (example, changes) in MODELS.items():
         one = explorer(example, changes)
         with served(one) as port:
             latencies(one, port, 20)
+            began = time.process_time()
             rounds = [latencies(one, port, options.count) for _ in range(options.rounds)]
+            busy = 1000 * (time.process_time() - began) / (options.count * options.rounds)
         best = min(rounds, key=statistics.median)
-        print(f"| {title} | {statistics.median(best):.1f} | {statistics.quantiles(best, n=20)[-1]:.1f} |")
+        quantile = statistics.quantiles(best, n=20)[-1]
+        print(f"| {title} | {statistics.median(best):.1f} | {quantile:.1f} | {busy:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

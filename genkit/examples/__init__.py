@@ -64,6 +64,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
+def script(name: str) -> Example | None:
+    """The Python file of a name beside the examples, such as one that makes their data; None: there is none."""
+    path = folder() / name
+    is_script = path.name == name and path.suffix == ".py" and not name.startswith("_") and path.is_file()
+    return Example(path.stem, path) if is_script else None
+
+
 def example(name: str) -> Example | None:
     """The example of a name, which may end in .yaml; None: there is none."""
     stem = re.sub(r"\.ya?ml$", "", name)

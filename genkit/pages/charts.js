@@ -101,7 +101,7 @@
       this.outputs = this.lines.map((line, index) => {
         const one = make("button", { type: "button", "aria-pressed": "true", title: "Show or hide this line" }, legend);
         const swatch = draw("svg", { viewBox: "0 0 22 8", "aria-hidden": "true" }, one);
-        draw("path", { d: "M0 4H22", class: style(index) }, swatch);
+        draw("path", { d: "M0 4H22", class: style(line.style) }, swatch);
         make("span", {}, one, line.name);
         one.addEventListener("click", () => {
           if (!this.hidden.delete(index)) this.hidden.add(index);
@@ -222,7 +222,7 @@
       }
       draw("text", { x: this.width - MARGIN.right, y: HEIGHT - 3, "text-anchor": "end" }, picture, this.label);
       this.lines.forEach((line, index) => {
-        if (!this.hidden.has(index)) this.path(picture, line, index, up);
+        if (!this.hidden.has(index)) this.path(picture, line, up);
       });
       this.drag = draw("rect", { class: "drag", y: MARGIN.top, height: room, width: 0 }, picture);
       this.cursor = draw("path", { class: "cursor" }, picture);
@@ -233,7 +233,7 @@
       this.point();
     }
 
-    path(picture, line, index, up) {
+    path(picture, line, up) {
       let steps = "";
       let isOpen = false;
       for (let place = this.from; place <= this.to; place += 1) {
@@ -241,11 +241,11 @@
         if (y !== null) steps += `${isOpen ? "L" : "M"}${this.across(this.x[place]).toFixed(1)} ${up(y).toFixed(1)}`;
         isOpen = y !== null;
       }
-      draw("path", { class: style(index), d: steps }, picture);
+      draw("path", { class: style(line.style), d: steps }, picture);
       const alone = line.y.slice(this.from, this.to + 1).filter((y) => y !== null).length === 1;
       if (alone) {
         const place = line.y.findIndex((y, at) => y !== null && at >= this.from);
-        draw("circle", { class: style(index), cx: this.across(this.x[place]), cy: up(line.y[place]), r: 3 }, picture);
+        draw("circle", { class: style(line.style), cx: this.across(this.x[place]), cy: up(line.y[place]), r: 3 }, picture);
       }
     }
 

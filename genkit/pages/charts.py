@@ -27,6 +27,8 @@ class Line:
     name: str
     y: Values
     """A value for each place on the chart's axis."""
+    style: int | None = None
+    """The number of its colour and dashes, the same for what is the same in several charts; None: its place."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,14 @@ class Chart:
     def drawn(self) -> dict[str, Any]:
         """What the script draws, as plain values."""
         chart = self.thinned(POINTS)
-        lines = [{"name": printable(line.name), "y": [_rounded(y) for y in line.y]} for line in chart.lines]
+        lines = [
+            {
+                "name": printable(line.name),
+                "y": [_rounded(y) for y in line.y],
+                "style": place if line.style is None else line.style,
+            }
+            for place, line in enumerate(chart.lines)
+        ]
         return {"x": [*chart.x], "x_label": printable(chart.x_label), "lines": lines}
 
     def rows(self) -> list[tuple[str, ...]]:

@@ -96,8 +96,8 @@ def _collapsing(signals: Signals) -> str | None:
     if len(silent) < epochs or silent[0].steps - silent[-1].steps < steps or signals.falling:
         return None
     last = silent[0].validation or silent[0].train
-    what = "no latent dimension is active" if last.active_units == 0 else "the KL is near 0"
-    since = f"{what} since epoch {silent[-1].epoch:,}, with a KL of {last.kl:.2g} nats now"
+    what = "no latent dimension has been active" if last.active_units == 0 else "the KL has been near 0"
+    since = f"{what} since epoch {silent[-1].epoch:,}, and the KL is {last.kl:.2g} nats now"
     return f"{since}: the latents say nothing of the data (posterior collapse); {_against_collapse(signals, True)}"
 
 

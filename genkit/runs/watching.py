@@ -26,9 +26,6 @@ class Watch:
 
     Args:
         directory: the directory of the run.
-
-    Raises:
-        ConfigError: its config is damaged.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -47,6 +44,7 @@ class Watch:
 
         Raises:
             RunError: the file of metrics is damaged.
+            ConfigError: the config is.
         """
         state = state_of(self.directory)  # before the epochs, so that none comes after it
         records = self._new_records()

@@ -166,7 +166,7 @@ def _facts(data: str, dataset: Dataset) -> dict[str, Any]:
     epochs = max(FEWEST, min(MOST, STEPS // steps))
     sizes = "×".join(map(str, dataset.shape))
     counts = ", ".join(f"{count:,} {name}" for name, count in dataset.counts().items())
-    source = textwrap.fill(f"Each datum is {sizes}: {counts}. Taken as: {'; '.join(notes(dataset))}.", WIDTH)
+    source = textwrap.fill(f"Each datum has {sizes} values: {counts}. Taken as: {'; '.join(notes(dataset))}.", WIDTH)
     return {
         "what": printable(data),
         "source": "\n# ".join(printable(line) for line in source.splitlines()),

@@ -49,6 +49,9 @@ class Settings(BaseModel):
     def __repr_name__(self) -> str:
         return type(self).__qualname__
 
+    def __str__(self) -> str:
+        return repr(self)
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """The options that are others than their defaults: `MLPEncoder.Config(hidden=(16,))`."""
         for name, value in super().__repr_args__():

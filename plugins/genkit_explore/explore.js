@@ -38,7 +38,7 @@
   const short = (value) => (Object.is(Number(value.toPrecision(3)), -0) ? 0 : Number(value.toPrecision(3))).toString();
   const fixed = (value) => (Math.abs(value) < 0.005 ? 0 : value).toFixed(2);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const sameData = Math.max(1, view.kind === "image" ? view.shape[0] * view.shape[1] * view.shape[2] : 1);
+  const sizeOfAll = (shape) => shape.reduce((a, b) => a * b, 1);
   function complain(error) {
     byId("message").textContent = error ? String(error.message || error) : "";
     byId("message").hidden = !error;
@@ -64,7 +64,9 @@
   const server = {
     async ask(path, question) {
       const body = JSON.stringify({ plane: state.plane.name, side: state.side, row: state.row, ...question });
-      const response = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body });
+      const response = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body }).catch(() => {
+        throw new Error("The server does not answer any more: start genkit explore again.");
+      });
       if (!response.ok) throw new Error(await response.text());
       return response.json();
     },
@@ -108,8 +110,8 @@
     }
     function ownOf(row) { // the datum itself, where the page has it whole
       if (view.kind === "table") return space.rows ? rowOf(row) : null;
-      const size = space.thumbnail.reduce((a, b) => a * b, 1);
-      return view.kind === "image" && thumbnails && size === sameData ? thumbnails.subarray(row * size, (row + 1) * size) : null;
+      const size = sizeOfAll(space.thumbnail);
+      return view.kind === "image" && thumbnails && size === sizeOfAll(view.shape) ? thumbnails.subarray(row * size, (row + 1) * size) : null;
     }
     return {
       async move(question) {
@@ -207,14 +209,13 @@
     const canvas = element("canvas", { className: "picture small" });
     canvas.setAttribute("aria-hidden", "true");
     canvas.classList.toggle("fine", view.kind === "image" && Math.max(...space.thumbnail) <= 28);
-    if (view.kind === "image") return paintImage(canvas, values, ...(values.length === sameData ? [view.shape[1], view.shape[2], view.shape[0]] : space.thumbnail));
+    if (view.kind === "image") return paintImage(canvas, values, ...(values.length === sizeOfAll(view.shape) ? [view.shape[1], view.shape[2], view.shape[0]] : space.thumbnail));
     const context = dense(canvas, 56, 56);
-    canvas.style.background = "transparent"; // its pixels are the screen's: they are not to be enlarged
     paintSmallLines(context, values, 3, 8, 50, 40, colour("--ink"));
     return canvas;
   }
   const thumbnail = (row) => {
-    const size = space.thumbnail.reduce((a, b) => a * b, 1);
+    const size = sizeOfAll(space.thumbnail);
     return small(thumbnails.subarray(row * size, (row + 1) * size));
   };
 
@@ -388,10 +389,10 @@
   }
   function isInk(bytes) { // whether images are bright on dark, so that they can be drawn in the colour of their class
     let dark = 0;
-    for (let i = 0; i < bytes.length; i += 7) dark += bytes[i] < 20;
-    return space.thumbnail[2] === 1 && dark * 7 > 0.3 * bytes.length;
+    for (let i = 0; i < bytes.length; i += 11) dark += bytes[i] < 20;
+    return space.thumbnail[2] === 1 && dark * 11 > 0.3 * bytes.length;
   }
-  function atlasOf(bytes, inks, [height, width, channels]) { // all images in one canvas, to be drawn from
+  function atlasOf(bytes, inks, [height, width, channels], hasRims) { // all images in one canvas, to be drawn from
     const size = height * width * channels, count = bytes.length / size;
     const across = Math.ceil(Math.sqrt(count)), ink = isInk(bytes);
     const whole = element("canvas", { width: across * width, height: Math.ceil(count / across) * height });
@@ -402,13 +403,17 @@
     }
     return (target, i, left, top, wide) => {
       const scale = wide / Math.max(width, height);
-      target.drawImage(whole, (i % across) * width, Math.floor(i / across) * height, width, height,
-        left + (wide - width * scale) / 2, top + (wide - height * scale) / 2, width * scale, height * scale);
+      const place = [left + (wide - width * scale) / 2, top + (wide - height * scale) / 2, width * scale, height * scale];
+      target.drawImage(whole, (i % across) * width, Math.floor(i / across) * height, width, height, ...place);
+      if (ink || !hasRims) return;
+      target.strokeStyle = inks(i);
+      target.lineWidth = 2;
+      target.strokeRect(...place);
     };
   }
-  function painterOf(bytes, inks, shape = space.thumbnail) {
-    if (view.kind === "image") return atlasOf(bytes, inks, shape);
-    const size = space.thumbnail.reduce((a, b) => a * b, 1);
+  function painterOf(bytes, inks, shape, hasRims) {
+    if (view.kind === "image") return atlasOf(bytes, inks, shape, hasRims);
+    const size = sizeOfAll(space.thumbnail);
     return (target, i, left, top, wide) => paintSmallLines(target, bytes.subarray(i * size, (i + 1) * size), left + 2, top + wide * 0.2, wide - 4, wide * 0.6, inks(i));
   }
   function drawMap() {
@@ -462,7 +467,7 @@
   }
   function drawThumbnails(context, width) { // those that do not lie over each other
     const wide = view.kind === "lines" ? clamp(width / 13, 26, 48) : clamp(width / 20, 20, 34), placed = new Map();
-    atlas = atlas || painterOf(thumbnails, (row) => (groups.length ? tint(classOf(row)) : colour("--accent")));
+    atlas = atlas || painterOf(thumbnails, (row) => (groups.length ? tint(classOf(row)) : colour("--accent")), space.thumbnail, groups.length > 0);
     state.plane.points.forEach((point, row) => {
       if (state.apart !== null && classOf(row) !== state.apart) return;
       const [x, y] = toScreen(point), i = Math.floor(x / wide), j = Math.floor(y / wide);
@@ -543,7 +548,7 @@
         byId("time").textContent = `${Math.max(1, Math.round(performance.now() - began))} ms`;
         complain(null);
         apply(answer, waiting === null);
-      } catch (error) { complain(error instanceof TypeError ? "The server does not answer any more: start genkit explore again." : error); }
+      } catch (error) { complain(error); }
     }
     isAsking = false;
   }

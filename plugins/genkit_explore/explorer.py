@@ -135,7 +135,8 @@ class Explorer:
 
     def near(self, z: Tensor) -> list[tuple[int, float]]:
         """The nearest data in latent space, with their Euclidean distances."""
-        distance, rows = torch.cdist(z[None], self.points.z)[0].topk(min(NEAR, len(self.points.z)), largest=False)
+        distances = (self.points.z - z).norm(dim=1)
+        distance, rows = distances.topk(min(NEAR, len(distances)), largest=False)
         return list(zip(rows.tolist(), distance.tolist(), strict=True))
 
     def path(self, request: PathRequest) -> dict[str, Any]:

@@ -37,10 +37,10 @@ def report_command(
     formats = _formats(figures)
     run = run_path(run)
     directory = RunDirectory.open(run)
-    facts = gather(run)
     path = out or directory.path / FILE
     if path.suffix not in SUFFIXES:
         raise RunError(f"--out {path}: the page is a .html; call it {path.with_suffix('.html').name}")
+    facts = gather(run)
     with output_file(path) as temporary:
         temporary.write_text(text(facts, directory, facts.verdict()), encoding="utf-8")
     if formats:

@@ -159,7 +159,11 @@ def _charts(histories: Mapping[str, Sequence[EpochRecord]], entries: Sequence[En
     shares = {entry.name: sorted(entry.evaluation.kl_per_latent or (), reverse=True) for entry in entries}
     most = max(map(len, shares.values()))
     if most > 1:
-        lines = [Line(name, [*kl, *[None] * (most - len(kl))]) for name, kl in shares.items() if kl]
+        lines = [
+            Line(name, [*kl, *[None] * (most - len(kl))], style)
+            for style, (name, kl) in enumerate(shares.items())
+            if kl
+        ]
         sentence = "What each latent says of a datum, the largest first. One near 0 is not used."
         charts.append(Chart("KL of each latent", lines, range(1, most + 1), "latent", NATS, sentence))
     return charts

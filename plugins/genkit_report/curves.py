@@ -53,7 +53,6 @@ def of_run(history: Sequence[EpochRecord]) -> list[Chart]:
 
 def of_several(histories: Mapping[str, Sequence[EpochRecord]]) -> list[Chart]:
     """The curves of several runs, a line for each: of validation data where all runs have some."""
-    histories = {name: history for name, history in histories.items() if history}
     is_held_out = all(record.validation is not None for history in histories.values() for record in history)
     epochs = sorted({record.epoch for history in histories.values() for record in history})
     runs = {name: _of_epochs(history, epochs, is_held_out) for name, history in histories.items()}
@@ -63,7 +62,7 @@ def of_several(histories: Mapping[str, Sequence[EpochRecord]]) -> list[Chart]:
         _chart(
             curve._replace(sentence=f"{curve.sentence} {split}"),
             epochs,
-            {name: values[curve] for name, values in runs.items() if curve in values},
+            {name: values.get(curve, ()) for name, values in runs.items()},
         )
         for curve in sorted(curves, key=_rank)
         if curve.title in {each.title for each in RANKED} or curve.title.startswith(CRITIC)
@@ -127,5 +126,10 @@ def _same(one: Values, other: Values) -> bool:
 
 
 def _chart(curve: Curve, epochs: Sequence[int], lines: Mapping[str, Values]) -> Chart:
-    there = [Line(name, values) for name, values in lines.items() if any(value is not None for value in values)]
+    """The chart of a curve: lines without a value are left out, and those that stay keep their style."""
+    there = [
+        Line(name, values, style)
+        for style, (name, values) in enumerate(lines.items())
+        if any(value is not None for value in values)
+    ]
     return Chart(curve.title, there, epochs, "epoch", curve.unit, curve.sentence)

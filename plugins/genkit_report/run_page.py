@@ -127,7 +127,7 @@ def _bars(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     if not values:
         return None
     order = sorted(range(len(values)), key=lambda latent: -abs(values[latent]))
-    rows = [Bar(str(latent), abs(values[latent]), number(values[latent], ".3g")) for latent in order]
+    rows = [Bar(f"z{latent + 1}", abs(values[latent]), number(values[latent], ".3g")) for latent in order]
     rest = rows[BARS:]
     what = "KL, nats per datum" if kl else "mean activation"
     return {

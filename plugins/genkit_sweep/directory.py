@@ -94,12 +94,12 @@ def _results() -> TypeAdapter[Result]:
     return TypeAdapter(Result)
 
 
-def _read(adapter: TypeAdapter[T], path: Path) -> T:
-    """An object from its JSON file; raises RunError where it is damaged."""
+def _read(adapter: TypeAdapter[T], path: Path, remedy: str) -> T:
+    """An object from its JSON file; raises RunError, with the remedy, where it is damaged."""
     try:
         return adapter.validate_python(strict_json.read(path))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: is damaged, or of another version of genkit ({in_a_line(error)})") from None
+        raise RunError(f"{path}: is damaged, or of another version of genkit ({in_a_line(error)}); {remedy}") from None
 
 
 def _write(path: Path, value: Any) -> None:
@@ -147,7 +147,7 @@ class SweepDirectory:
         path = self.result_file(number)
         moment = path.stat().st_mtime_ns
         if number not in self._cache or self._cache[number][0] != moment:
-            self._cache[number] = (moment, _read(_results(), path))
+            self._cache[number] = (moment, _read(_results(), path, "remove it, and its run is taken up again"))
         return self._cache[number][1]
 
     def record(self, result: Result) -> None:
@@ -158,7 +158,7 @@ class SweepDirectory:
         """The plan; raises RunError where the directory is no sweep's."""
         if not self.plan.is_file():
             raise RunError(f"{self.path}: is no sweep's directory: it has no {PLAN}; sweeps are in {ROOT}/")
-        return _read(_plans(), self.plan)
+        return _read(_plans(), self.plan, "begin another sweep, with another --out")
 
     @contextlib.contextmanager
     def claimed(self, number: int) -> Iterator[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from genkit.examples import folder as examples
+from genkit.examples import spelling
 from genkit.pages import page
 from genkit_sweep import drawings, tables
 from genkit_sweep.axes import short_names
@@ -99,6 +99,7 @@ def command(plan: Plan, directory: SweepDirectory) -> str:
 
 def _own(path: str, folder: str) -> str:
     """A config as it is typed in a folder: an example by its name, a path without the folders above."""
-    if Path(path).parent == examples():
-        return Path(path).stem
+    name = spelling(Path(path))
+    if name != path:
+        return name
     return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else Path(path).name

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from genkit import examples
-from genkit.examples import config_path, example, folder, names
+from genkit.examples import config_path, example, folder, names, script
 
 
 def test_each_example_says_what_it_is_in_a_sentence():
@@ -43,6 +43,13 @@ def test_a_copy_has_all_but_the_line_for_editors():
 @pytest.mark.parametrize("name", ["", ".", "..", "nothing", "vae-digits.json", "../vae-digits", "genkit.schema"])
 def test_what_is_no_example(name):
     assert example(name) is None
+
+
+def test_a_script_beside_the_examples_can_be_copied_and_is_no_config():
+    assert script("transformer_activations.py").text().startswith('"""')
+    assert example("transformer_activations.py") is None
+    for name in ("__init__.py", "transformer_activations", "../examples/transformer_activations.py", "gan.yaml"):
+        assert script(name) is None
 
 
 def test_a_file_goes_before_an_example(tmp_path, monkeypatch):

@@ -27,11 +27,9 @@ def test_numbers_are_shown_in_their_form(value, form, text):
 def test_values_that_json_does_not_have_are_gaps():
     lines = [Line("a", [1.0, None, math.inf, math.nan, 1 / 3])]
     drawn = Chart("t", lines, [1, 2, 3, 4, 5]).drawn()
-    assert drawn == {
-        "x": [1, 2, 3, 4, 5],
-        "x_label": "epoch",
-        "lines": [{"name": "a", "y": [1, None, None, None, 0.333333]}],
-    }
+    (line,) = drawn.pop("lines")
+    assert line == {"name": "a", "y": [1, None, None, None, 0.333333], "style": 0}
+    assert drawn == {"x": [1, 2, 3, 4, 5], "x_label": "epoch"}
     json.dumps(drawn, allow_nan=False)
     assert [row[1] for row in Chart("t", lines, range(5)).rows()] == ["1", "–", "–", "–", "0.3333"]
 
@@ -50,3 +48,8 @@ def test_long_lines_are_thinned_between_their_ends(count):
 
 def test_names_of_lines_hide_nothing():
     assert chart(2, "a\u202eb").drawn()["lines"][0]["name"] == r"a\u202eb"
+
+
+def test_a_line_keeps_its_style_where_others_are_missing():
+    lines = [Line("b", [1.0], style=3), Line("c", [2.0])]
+    assert [line["style"] for line in Chart("t", lines, [1]).drawn()["lines"]] == [3, 1]

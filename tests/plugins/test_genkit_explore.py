@@ -37,7 +37,7 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def explorer(schema: Schema | tuple[int, ...] = (1, 4, 4), count: int = 20, x: Any = None, **changes: Any) -> Explorer:
+def explorer(schema: Schema | tuple[int, ...] = (1, 4, 4), count: int = 50, x: Any = None, **changes: Any) -> Explorer:
     """An explorer of a small model with fresh weights, and of random data."""
     model = built(schema, **changes).eval()
     x = torch.rand(count, *model.shape) if x is None else x
@@ -45,7 +45,7 @@ def explorer(schema: Schema | tuple[int, ...] = (1, 4, 4), count: int = 20, x: A
     labels = side.pop("labels", None)
     if model.schema.is_padded:
         side[MASK] = (torch.arange(model.shape[0]) < torch.arange(count).unsqueeze(1) % 3 + 2).float()
-    return Explorer(model, Split(x, labels, side), 15, "a model", "the test split", "runs/a")
+    return Explorer(model, Split(x, labels, side), 40, "a model", "the test split", "runs/a")
 
 
 def z_of(answer: Any) -> Tensor:
@@ -205,7 +205,7 @@ def test_a_conditional_model_decodes_with_the_class_that_is_chosen() -> None:
     assert one.inputs == {"labels": {"kind": "class", "names": ["a", "b", "c"]}}
     answers = [one.move(MoveRequest(plane="0:1", z=text(0, 0), side={"labels": k})) for k in range(3)]
     assert len({each["x"] for each in answers}) == 3
-    assert one.move(MoveRequest(plane="0:1", datum=4))["side"] == {"labels": 4 * 20 // 15 % 3}
+    assert one.move(MoveRequest(plane="0:1", datum=4))["side"] == {"labels": int(4 * 49 / 39) % 3}
     assert one.points.classes(one.model.schema.side)["labels"][0] == ["a", "b", "c"]
 
 
@@ -245,7 +245,7 @@ def table() -> tuple[Schema, Tensor]:
         Column(name="age", kind="numeric", mark=0, decimals=1),
         Column(name="<b>sex</b>", kind="categorical", categories=("f", "m")),
     ])  # fmt: skip
-    x = torch.rand(20, 4)
+    x = torch.rand(50, 4)
     x[:, 0], x[:, 3] = x[:, 0] * 50 + 10, 0
     x[0, 3], x[0, 0] = 1, 0
     return Schema((4,), columns=columns), x
@@ -281,7 +281,7 @@ def test_large_images_have_small_thumbnails() -> None:
 
 def test_wrong_questions_are_refused() -> None:
     one = explorer(Schema((1, 4, 4), LABELS), condition="labels")
-    for wrong in ({"z": "nonsense"}, {"z": text(1.0)}, {"z": text(1.0, float("nan"))}, {"datum": 15}, {"row": 99},
+    for wrong in ({"z": "nonsense"}, {"z": text(1.0)}, {"z": text(1.0, float("nan"))}, {"datum": 40}, {"row": 99},
                   {"plane": "9:9"}, {"side": {"labels": 3}}, {"side": {"labels": 10**12}},
                   {"side": {"colour": 1}}):  # fmt: skip
         with pytest.raises(DataError):

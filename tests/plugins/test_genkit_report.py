@@ -181,10 +181,13 @@ def test_a_damaged_run_is_one_message_and_keeps_its_report(cli, copied, report, 
     assert (copied / FILE).read_text(encoding="utf-8") == report
 
 
-def test_a_report_takes_the_place_of_no_file_of_the_run(cli, copied):
-    answer = cli("report", copied, "--out", copied / "config.yaml")
+@pytest.mark.parametrize("name", ["config.yaml", "page.png", "page"])
+def test_a_page_is_a_html_and_takes_the_place_of_no_other_file(cli, copied, name):
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    answer = cli("report", copied, "--out", copied / name)
     assert answer.code == 2
-    assert "is a file of that run" in answer.err
+    assert f"{name}: the page is a .html; call it {Path(name).stem}.html" in answer.err
+    assert {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.slow
@@ -200,7 +203,7 @@ def test_figures_are_drawn_in_the_formats_asked_for(cli, copied, tmp_path):
 def test_a_format_that_is_not_known_is_refused_before_anything_is_written(cli, copied, tmp_path):
     answer = cli("report", copied, "--out", tmp_path / "page.html", "--figures", "svg,gif")
     assert answer.code == 2
-    assert "no format is called 'gif'; choose of png, svg, pdf" in answer.err
+    assert "no format 'gif'; choose of png, svg, pdf" in answer.err
     assert not (tmp_path / "page.html").exists()
 
 
@@ -246,6 +249,8 @@ def test_runs_of_different_lengths_share_an_axis():
     first, *_ = curves.of_several({"long": long, "short": short, "weights alone": ()})
     assert first.title == "evidence lower bound (ELBO) ↑"
     assert [(line.name, line.y) for line in first.lines] == [("long", [-7.0] * 3), ("short", [-7.0, None, None])]
+    late = curves.of_several({"weights alone": (), "long": long, "short": short})[0]
+    assert [line.style for line in late.lines] == [1, 2]
     mixed = curves.of_several({"long": long, "short": records(scores(8.0, 6.0, 2.0))})
     assert [line.y[0] for line in mixed[0].lines] == [-9.0, -8.0]
     assert mixed[0].sentence.endswith("Of training data.")

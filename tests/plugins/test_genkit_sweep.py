@@ -160,8 +160,12 @@ def test_a_config_that_changed_ends_its_sweep(plan, digits, tmp_path):
 def test_damaged_files_are_named(plan, tmp_path, damaged):
     directory, _ = begin(plan, tmp_path / "sweep")
     directory.plan.write_text(damaged)
-    with pytest.raises(RunError, match=r"sweep.json: is damaged, or of another version"):
+    with pytest.raises(RunError, match=r"sweep.json: is damaged, or of another version .*; begin another sweep"):
         directory.read_plan()
+    directory.record(RESULTS[0])
+    directory.result_file(1).write_text(damaged)
+    with pytest.raises(RunError, match=r"0001.json: is damaged, .*; remove it, and its run is taken up again"):
+        directory.results()
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def silent(kl, active, losses=QUIET, since=3, steps=50):
 def test_a_collapse_is_said_while_the_run_goes_on(kl, active):
     (note,) = diagnose(Signals(silent(kl, active), signature=UNIT), during=True)
     assert note.rule == "collapsed latents"
-    assert note.text.startswith("no latent dimension is active" if active == 0 else "the KL is near 0")
-    assert f" since epoch 3, with a KL of {kl:.2g} nats now" in note.text
+    assert note.text.startswith("no latent dimension has been active" if active == 0 else "the KL has been near 0")
+    assert f" since epoch 3, and the KL is {kl:.2g} nats now" in note.text
     assert note.text.endswith("give the KL a smaller weight, or one that rises from 0 over more epochs")
 
 

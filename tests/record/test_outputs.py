@@ -46,8 +46,8 @@ def test_no_file_of_a_run_is_replaced_not_even_one_that_is_still_to_come(folder,
 
 def test_every_file_that_a_run_leaves_is_its_own(finished):
     left = {each.name for each in finished.directory.path.iterdir()}
-    logs = {"projector", "projector_config.pbtxt", "report.html"}
-    others = left - RunDirectory(finished.directory.path).names() - logs
+    of_listeners = {"projector", "projector_config.pbtxt", "report.html"}
+    others = left - RunDirectory(finished.directory.path).names() - of_listeners
     assert [name for name in others if not name.startswith("events.")] == []
 
 

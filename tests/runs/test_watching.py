@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from genkit.errors import RunError
+from genkit.errors import ConfigError, RunError
 from genkit.files import strict_json
 from genkit.files.lock import locked
 from genkit.record.directory import RunDirectory
@@ -124,6 +124,8 @@ def test_a_watch_says_what_the_rules_say(copied):
     assert [note.rule for note in watch.notes()] == ["collapsed latents"]
 
 
-def test_a_directory_without_a_readable_config_is_refused(tmp_path):
-    with pytest.raises(RunError, match="is no run directory"):
-        RunDirectory.open(tmp_path)
+def test_a_damaged_config_is_named(copied):
+    directory, _ = copied()
+    directory.config.write_text("training: [")
+    with pytest.raises(ConfigError, match=r"vae/config.yaml"):
+        Watch(directory).look()

@@ -60,22 +60,22 @@ def show(each: Sequence[Example]) -> None:
         table.add_section()
         tables.add_row(table, "", "", "")
     console.print(table)
-    say("genkit run NAME trains one, and genkit examples NAME copies it here to change it")
+    say("genkit run NAME trains one; genkit examples NAME copies one to change it")
 
 
 def _copied(name: str, out: Path | None) -> Path:
     """The copy of an example; ends where there is no such example, or a file is there already."""
     from genkit.errors import RunError
-    from genkit.examples import example, names
+    from genkit.examples import example, names, script
     from genkit.files import atomic
     from genkit.settings.base import nearest
 
-    one = example(name)
+    one = example(name) or script(name)
     if one is None:
         near = nearest(name, names())
         hint = near if near.startswith("did you mean") else "`genkit examples` lists all"
         fail(f"'{printable(name)}': there is no such example; {hint}")
-    path = Path(f"{one.name}.yaml") if out is None else out
+    path = Path(one.path.name) if out is None else out
     if path.exists() or path.is_symlink():
         fail(f"{path}: is there already; choose another file with --out")
     try:
