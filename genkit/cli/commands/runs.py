@@ -37,6 +37,11 @@ class _Column(NamedTuple):
         """The width of its longest text."""
         return max(map(len, (self.head, *self.cells)))
 
+    @property
+    def longest_word(self) -> int:
+        """The width of its longest word."""
+        return max((len(word) for cell in self.cells for word in cell.split()), default=0)
+
 
 @app.command(rich_help_panel=INSPECT)
 def runs(
@@ -111,10 +116,11 @@ def show(each_run: Sequence[Overview], folder: Path) -> None:
         _Column("ELBO", [_objective(each) for each in each_run]),
     ]
     changes = _Column("changed", [_changes(each) for each in each_run])
-    least = max(CHANGES, min(NAME, max((len(word) for cell in changes.cells for word in cell.split()), default=0)))
-    least = min(changes.width, least)
+    least = min(changes.width, CHANGES)
     if width - sum(min(column.width, NAME) + GAP for column in first) < least:
         first.pop(1)
+    room = width - sum(min(column.width, NAME) + GAP for column in first)
+    least = min(changes.width, max(CHANGES, min(NAME, room, changes.longest_word)))
     taken = sum(column.width + GAP for column in first[1:])
     longest = max(min(first[0].width, NAME), min(first[0].width, width - taken - GAP - least))
     taken += longest + GAP
