@@ -101,7 +101,7 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["systems", "conditions", "python", "reports"])
+@pytest.mark.parametrize("page", ["systems", "conditions", "reports"])
 def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
