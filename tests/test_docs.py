@@ -250,7 +250,7 @@ def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
     for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
         Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
     for command in commands("docs/images-and-arrays.md"):
-        fewer = ["prior.components=2"] if "vae-photos" in command[2] else []
+        fewer = ["prior.components=2", "name=vae-photos"] if "vae-photos" in command[2] else []
         short = ["training.epochs=1", *fewer] if command[1] == "run" else []
         done = process(*command, *short, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
@@ -361,7 +361,7 @@ def test_the_page_of_codes_works_in_its_order(tmp_path, environment, process):
         if "vq-digits" not in command[2]:
             assert command[1] == "compare" or as_config(ROOT / command[2], command[3:])
             continue
-        few = ["training.epochs=1", "prior.epochs=1"] if command[1] == "run" else []
+        few = ["training.epochs=1", "prior.epochs=1", "name=vq-digits"] if command[1] == "run" else []
         done = process(*command, *few, cwd=tmp_path, env=environment)
         assert done.returncode == 0, (command, done.stderr)
     for code in blocks("python", "docs/codes.md"):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
-import shutil
-import subprocess
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+ORIGIN = 'remote "origin"'
+"""The section of a clone's settings that says where it is from."""
 PUBLIC = re.compile(r"https://[\w.:-]+/[\w./~+-]+")
 """An address that anybody can read, without a user's name or a password, or what a shell would take for its own."""
+COMMIT = re.compile(r"[0-9a-f]{4,64}")
 
 
 def requirement(distribution: str, version: str) -> str:
@@ -43,16 +46,25 @@ def _origin(distribution: str, version: str) -> str | None:
         return None
     if "dir_info" in record:
         address, commit = _of_clone(url2pathname(urlsplit(address).path))
-    return f"{address}@{commit}" if commit and PUBLIC.fullmatch(address) else None
+    return f"{address}@{commit}" if PUBLIC.fullmatch(address) and COMMIT.fullmatch(str(commit)) else None
 
 
 def _of_clone(folder: str) -> tuple[str, str]:
-    """The address that a clone is from, and its commit; empty texts: the folder is no clone."""
-    return _git(folder, "config", "--get", "remote.origin.url"), _git(folder, "rev-parse", "HEAD")
+    """The address that a clone is from, and its commit, by its files; empty texts: the folder is no clone."""
+    git = Path(folder) / ".git"
+    config = configparser.ConfigParser(strict=False, interpolation=None)
+    try:
+        config.read_string((git / "config").read_text(encoding="utf-8"))
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        address = config.get(ORIGIN, "url", fallback="")
+        return address, _commit(git, head.removeprefix("ref: ")) if head.startswith("ref: ") else head
+    except (OSError, ValueError, configparser.Error):
+        return "", ""
 
 
-def _git(folder: str, *words: str) -> str:
-    if shutil.which("git") is None:
-        return ""
-    done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _commit(git: Path, branch: str) -> str:
+    """The commit of a branch, from its file or from that of all branches."""
+    if (git / branch).is_file():
+        return (git / branch).read_text(encoding="utf-8").strip()
+    lines = (line.split() for line in (git / "packed-refs").read_text(encoding="utf-8").splitlines())
+    return next((words[0] for words in lines if words[1:] == [branch]), "")

@@ -2,7 +2,7 @@
 
 from genkit.evaluation.figure_tables import Column, shown, table
 from genkit.interfaces import Description
-from tests.pages import ATTACK, Tags
+from tests.markup import ATTACK, Tags
 
 
 def test_a_row_has_the_name_the_unit_the_direction_and_a_value_for_each_model():

@@ -6,7 +6,7 @@ import pytest
 
 from genkit.record.diagnosis import Note
 from genkit.record.run import Run
-from tests.pages import ATTACK, Tags
+from tests.markup import ATTACK, Tags
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,10 @@ def test_from_a_clone_it_is_the_commit_where_the_clone_is_from(sketch, tmp_path)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     sketch({"url": (tmp_path / "clone").as_uri(), "dir_info": {"editable": True}})
     assert requirement("genkit-sketch", "1.2.0") == f"genkit-sketch @ git+{ADDRESS}@{commit}"
+    subprocess.run([*git, "pack-refs", "--all"], check=True)
+    assert requirement("genkit-sketch", "1.2.0") == f"genkit-sketch @ git+{ADDRESS}@{commit}"
+    subprocess.run([*git, "checkout", "-q", "--detach"], check=True)
+    assert requirement("genkit-sketch", "1.2.0") == f"genkit-sketch @ git+{ADDRESS}@{commit}"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from genkit.evaluation.sample_quality import SampleQuality
 from genkit.runs.compared import Comparison, Entry
-from tests.pages import ATTACK, Tags
+from tests.markup import ATTACK, Tags
 
 
 @pytest.fixture(scope="module")

@@ -209,7 +209,7 @@ def test_a_model_is_judged_the_same_alone_or_beside_others(compared: Compared, t
 
 def test_options_that_differ_are_those_of_the_configs(compared: Compared) -> None:
     vae, gan, autoencoder = (entry.options for entry in compared.comparison.entries)
-    assert [each["sampler"] for each in (vae, gan, autoencoder)] == ["gaussian", "prior", "point"]
+    assert [each["sampler"] for each in (vae, gan, autoencoder)] == ["gaussian", "gaussian", "point"]
     assert [each["encoder"] for each in (vae, gan, autoencoder)] == ["mlp", None, "mlp"]
     assert "training.device" not in vae
     assert "name" not in vae

@@ -15,8 +15,8 @@ from genkit.record.run import Run
 from genkit.record.scores import Progress
 from genkit.runs import notebook
 from genkit.runs.notebook import LineDisplay, NotebookDisplay, with_display
+from tests.markup import ATTACK, Tags
 from tests.models import PARTS
-from tests.pages import ATTACK, Tags
 
 
 class Output:

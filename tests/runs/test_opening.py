@@ -62,7 +62,7 @@ def test_what_is_given_anew_begins_in_the_working_directory(elsewhere):
 def test_no_file_that_is_shared_names_the_folder(elsewhere):
     path = elsewhere()
     folder = str(path.parents[1])
-    assert json.loads((path / "local.json").read_text()) == {"started_in": folder}
+    assert json.loads((path / "local.json").read_text())["started_in"] == folder
     assert b"x.npy" in (path / "model.safetensors").read_bytes()
     for name in ("model.safetensors", "config.yaml", "environment.json", "metrics.jsonl", "evaluation.json"):
         assert folder.encode() not in (path / name).read_bytes()

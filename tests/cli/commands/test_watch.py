@@ -36,7 +36,7 @@ def test_a_finished_run_is_shown_as_such(cli, trained):
     line, *rest = answer.out.splitlines()
     assert line.startswith("epoch 3/3  loss ")
     assert "  validation " in line
-    assert " ".join(rest) == f"{path} is finished after 3 epochs"
+    assert " ".join(" ".join(rest).split()) == f"{path} is finished after 3 epochs"
 
 
 def test_a_run_that_was_left_is_found_by_its_name_and_says_how_to_go_on(cli, ended):
