@@ -76,10 +76,12 @@ ACTIVE = {"vae-categorical": 0.25}
 """The least share of active units, where it is not a half: of the classes of a variable, some stay unused."""
 CODED = {"fsq-digits", "fsq-mnist", "vq-digits", "vq-mnist"}
 """Those with a prior over codes, which is fitted after training."""
+WIDE = {"vae-deconv", "vae-mnist", "vae-tcn"}
+"""Those whose epochs are long: one of them is a first step."""
 LONG = {"fsq-mnist", "vq-mnist"}
 """Those that are trained to their end or not at all."""
 ALWAYS = {
-    *("autoencoder", "vae-conditional", "vae-digits", "vae-few", "vae-waves", "vae-ladder", "vq-digits", "gan"),
+    *("autoencoder", "vae-conditional", "vae-digits", "vae-few", "vae-waves", "vae-ladder", "vq-digits"),
 }
 """Those that are always trained until they live; the others take their first steps, unless all are trained whole."""
 TABLES = {"vae-penguins": "penguins.csv", "vae-titanic": "titanic.csv"}
@@ -151,10 +153,11 @@ def test_an_example_takes_its_first_steps(name, live, bare):
         pytest.skip("it is trained to its end")
     if name.endswith("-mnist") and "GENKIT_MNIST" not in os.environ:
         pytest.skip("needs the files of MNIST")
-    losses = [record.train.loss for record in live(name, 2).history]
-    assert len(losses) == 2
+    epochs = 1 if name in WIDE else 2
+    losses = [record.train.loss for record in live(name, epochs).history]
+    assert len(losses) == epochs
     assert all(map(math.isfinite, losses))
-    assert losses[1] < losses[0] or name in GANS
+    assert losses[-1] < losses[0] or name in GANS.keys() | WIDE
 
 
 @pytest.mark.slow
@@ -292,7 +295,7 @@ def activations(tmp_path_factory):
     """A folder with the activations of a transformer."""
     script = runpy.run_path(str(EXAMPLES / "transformer_activations.py"))
     folder = tmp_path_factory.mktemp("activations")
-    script["write"](folder, **({} if WHOLE else {"steps": 300, "modules": ("argparse", "difflib")}))
+    script["write"](folder, **({} if WHOLE else {"steps": 150, "modules": ("argparse", "difflib")}))
     return folder
 
 
