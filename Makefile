@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 PIP := python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --no-compile  # what is imported is compiled then: a third of all that there is
 LINT := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-# one more than there are cores: some tests wait
-SIDE_BY_SIDE ?= --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 8 --dist worksteal
+SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 # Stamps: what is installed. Each holds more than the one before.
 RUN := $(VENV)/.ready

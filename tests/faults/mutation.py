@@ -62,7 +62,7 @@ def changed(chance: random.Random, value: Any) -> Any:
             other, place = chance.choice(spots)
             container[key] = copy.deepcopy(other[place]) if _holds(other, place) else odd(chance)
         elif kind == "scale" and isinstance(container[key], int | float):
-            container[key] = container[key] * chance.choice((0, -1, 0.5, 2, 1_000, 10**6))
+            container[key] = container[key] * chance.choice((0, -1, 0.5, 2, 1_000, 10**5))
         elif kind == "add" and isinstance(container, dict):
             container[chance.choice(("extra", "name", "hidden", "weight", "seed"))] = odd(chance)
         else:
