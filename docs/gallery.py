@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,24 +35,31 @@ FIGURES = 6
 """The number of figures that are shown, the first ones of the evaluation."""
 
 
-def keep(run: Run, folder: Path) -> None:
-    """Write a picture of a finished run, and its figures with their units, as NAME.png and NAME.json."""
+def keep(run: Run, folder: Path, draw: Callable[..., list[Path]]) -> None:
+    """Write a picture of a finished run as NAME.png, and its verdict and its figures as NAME.json.
+
+    Args:
+        run: the run.
+        folder: where the files go.
+        draw: what draws all pictures of a run, `genkit.pictures.plots.draw_all`.
+    """
     from genkit.evaluation.descriptions import figures
     from genkit.evaluation.figures import Evaluation
 
     folder.mkdir(exist_ok=True)
-    pictures = run.directory.pictures
-    chosen = next((path for name in TELLING if (path := pictures / f"{name}.png").is_file()), None)
-    if chosen is not None:
-        _shrink(chosen, folder / f"{run.config.name}.png")
+    with tempfile.TemporaryDirectory() as pictures:
+        drawn = {path.stem: path for path in draw(run.model, run.data, run.history, Path(pictures))}
+        chosen = next((name for name in TELLING if name in drawn), None)
+        if chosen is not None:
+            _shrink(drawn[chosen], folder / f"{run.config.name}.png")
     each = figures(run.evaluation.to_json(), Evaluation) if run.evaluation is not None else []
-    shown = [{"title": one.about.title, "value": one.text, "unit": one.about.unit} for one in each]
+    shown = [{"title": one.about.title, "value": one.text} for one in each]
     kept = {
-        "picture": chosen.stem if chosen is not None else None,
+        "picture": chosen,
         "epochs": run.history[-1].epoch,
         "seconds": round(sum(record.seconds for record in run.history)),
         "figures": shown,
-        "notes": [note.text for note in run.notes()],
+        "verdict": run.verdict().text,
     }
     (folder / f"{run.config.name}.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
@@ -88,6 +97,7 @@ def _example(path: Path) -> str:
 
 def _figures(kept: dict[str, Any], name: str) -> str:
     picture = f"![{kept['picture']} of {name}](gallery/{name}.png)\n\n" if kept["picture"] else ""
-    rows = [f"| {each['title']} | {each['value']} | {each['unit'] or ''} |" for each in kept["figures"][:FIGURES]]
+    rows = [f"| {each['title']} | {each['value']} |" for each in kept["figures"][:FIGURES]]
+    verdict = f"{kept['verdict'].capitalize()}.\n\n"
     time = f"{kept['epochs']} epochs in {kept['seconds']} s on one core.\n\n"
-    return picture + "\n".join(["| figure | value | unit |", "|---|---|---|", *rows]) + "\n\n" + time
+    return picture + "\n".join(["| figure | value |", "|---|---|", *rows]) + "\n\n" + verdict + time

@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from docs import gallery
 from genkit.data.dataset import as_float
+from genkit.pictures.plots import draw_all
 from genkit.runs import running
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -112,7 +113,7 @@ def run(path, options, out):
     """Train an example, and keep what the gallery shows of it."""
     trained = running.run(path, options, out=out)
     if KEPT is not None:
-        gallery.keep(trained, Path(KEPT))
+        gallery.keep(trained, Path(KEPT), draw_all)
     return trained
 
 
