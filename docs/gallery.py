@@ -97,7 +97,8 @@ def _example(path: Path) -> str:
 
 def _figures(kept: dict[str, Any], name: str) -> str:
     picture = f"![{kept['picture']} of {name}](gallery/{name}.png)\n\n" if kept["picture"] else ""
-    rows = [f"| {each['title']} | {each['value']} |" for each in kept["figures"][:FIGURES]]
+    titles = [each["title"].replace("|", r"\|") for each in kept["figures"][:FIGURES]]
+    rows = [f"| {title} | {each['value']} |" for title, each in zip(titles, kept["figures"], strict=False)]
     verdict = f"{kept['verdict'].capitalize()}.\n\n"
     time = f"{kept['epochs']} epochs in {kept['seconds']} s on one core.\n\n"
     return picture + "\n".join(["| figure | value |", "|---|---|", *rows]) + "\n\n" + verdict + time
