@@ -75,21 +75,13 @@ def text(facts: Facts, directory: RunDirectory, verdict: Verdict) -> str:
     pictures = list(_pictures(facts, directory))
     config = config_of(directory)
     bars = _bars(facts.evaluation or {})
-    shown = {
-        "figures": bool(facts.figures()),
-        "curves": bool(facts.history),
-        "latents": bars is not None,
-        "pictures": bool(pictures),
-    }
-    sections = {"figures": "Figures", "curves": "Curves", "latents": "Latents", "pictures": "Pictures"}
-    sections |= {"config": "Config", "repeat": "Repeat", "made": "Hardware and versions"}
     return page.render(
         PACKAGE,
         "run.html.j2",
         name=facts.config.name,
         summary=_summary(facts),
         verdict=verdict,
-        sections=[(key, label) for key, label in sections.items() if shown.get(key, True)],
+        sections=_sections(facts, bars is not None, bool(pictures)),
         figures=facts.figures(),
         split=facts.evaluation or {},
         legend=LEGEND,
@@ -109,6 +101,22 @@ def text(facts: Facts, directory: RunDirectory, verdict: Verdict) -> str:
         machine=_machine(facts.environment or {}),
         plugins=[(f"{each.distribution} {each.version}", ", ".join(each.components)) for each in facts.plugins],
     )
+
+
+def _sections(facts: Facts, has_bars: bool, has_pictures: bool) -> list[tuple[str, str]]:
+    """The sections that the page has, each by its anchor and its title."""
+    parts = {
+        "Figures": bool(facts.figures()),
+        "Curves": bool(facts.history),
+        "Latents": has_bars,
+        "Pictures": has_pictures,
+        "Config": True,
+        "Repeat": True,
+    }
+    return [
+        *((title.lower(), title) for title, is_there in parts.items() if is_there),
+        ("made", "Hardware and versions"),
+    ]
 
 
 def _summary(facts: Facts) -> str:

@@ -110,10 +110,12 @@ def _pieces(columns: list[Column], room: int) -> list[list[Column]]:
 
 
 def _table(rows: dict[str, Description], columns: list[Column]) -> Table:
+    """The columns side by side, with the rows that some of them have."""
     from genkit.evaluation.figure_tables import MISSING
 
     table = tables.table(("",), [column.head for column in columns])
     for key, about in rows.items():
-        numbers = [column.texts.get(key, MISSING) for column in columns]
-        tables.add_row(table, f"{about.title} {about.arrow}".strip(), *numbers)
+        if any(key in column.texts for column in columns):
+            numbers = [column.texts.get(key, MISSING) for column in columns]
+            tables.add_row(table, f"{about.title} {about.arrow}".strip(), *numbers)
     return table
