@@ -24,6 +24,7 @@ import genkit
 from genkit.errors import GenkitError
 from genkit.evaluation import classifier
 from genkit.interfaces import Encoder, Latent
+from genkit.pictures import plots
 from genkit.registry.registry import installed, registry
 from genkit.runs.opening import as_config
 from genkit.testing import checks
@@ -41,6 +42,37 @@ def commands(document):
     """The lines that start with genkit, split into words."""
     lines = [line.split("  #")[0] for block in blocks("console", document) for line in block.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith("genkit ")]
+
+
+@pytest.fixture
+def follow(cli, process, environment, users_cache, tmp_path, monkeypatch):
+    """`follow(page)`: each command of a page in this process, then each block of Python in one of its own.
+
+    `change(words)` changes a command, or leaves it out by None; `few` are further options of each run. Pictures are
+    drawn only if they are asked for. It gives what the Python printed.
+    """
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(classifier, "STEPS", 50)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    environment |= {"XDG_CACHE_HOME": str(users_cache), "MPLBACKEND": "agg"}
+
+    def follow(page, *, change=lambda words: words, few=("training.epochs=1",), pictures=False):
+        if not pictures:
+            monkeypatch.setattr(plots, "draw_all", lambda *_: [])
+        for command in commands(page):
+            words = change(command[1:])
+            if words is not None:
+                answer = cli(*words, *(few if words[0] == "run" else ()))
+                assert answer.code == 0, (command, answer.err)
+        printed = []
+        for code in blocks("python", page):
+            done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+            assert done.returncode == 0, done.stderr
+            printed.append(done.stdout)
+        return printed
+
+    return follow
 
 
 def test_the_config_in_the_readme_is_the_example(tmp_path, digits):
@@ -101,35 +133,30 @@ def test_the_commands_in_the_readme_work_in_its_order(tmp_path, environment, pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["systems", "conditions", "reports"])
-def test_a_page_works_in_its_order(page, tmp_path, environment, process, users_cache):
+@pytest.mark.parametrize("page", ["systems", "conditions"])
+def test_a_page_works_in_its_order(page, follow):
     """Each command, with one epoch on small digits, then the Python; all the pictures it shows are written."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment |= {"XDG_CACHE_HOME": str(users_cache), "MPLBACKEND": "agg"}
-    for command in commands(f"docs/{page}.md"):
-        words = [word for word in command if "epochs" not in word and word != "data=mnist"]
-        short = ["training.epochs=1", "data.size=8"] if command[1] == "run" else []
-        short += [f"name={Path(words[2]).stem}"] if short and "name=" not in " ".join(words) else []
-        done = process(*words, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", f"docs/{page}.md"):
-        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
+
+    def short(words):
+        if words[0] != "run":
+            return words
+        named = [] if "name=" in " ".join(words) else [f"name={Path(words[1]).stem}"]
+        return [word for word in words if "epochs=" not in word and word != "data=mnist"] + named
+
+    follow(f"docs/{page}.md", change=short, few=["training.epochs=1", "data.size=8"], pictures=True)
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for name in re.findall(r"!\[([\w./-]+\.png):", text):
-        assert (tmp_path / name).stat().st_size > 0, name
+        assert Path(name).stat().st_size > 0, name
 
 
 @pytest.mark.slow
-def test_the_page_of_the_explorer_works_in_its_order(tmp_path, environment, process, users_cache):
+def test_the_page_of_the_explorer_works_in_its_order(follow):
     """Each command, with one epoch; of one that serves until Ctrl-C, its options."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment["XDG_CACHE_HOME"] = str(users_cache)
-    for command in commands("docs/explorer.md"):
-        short = ["training.epochs=1"] if command[1] == "run" else [] if "--static" in command else ["--help"]
-        done = process(*command, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    assert (tmp_path / "space.html").stat().st_size < 300_000
+    follow(
+        "docs/explorer.md",
+        change=lambda words: words if words[0] == "run" or "--static" in words else [*words, "--help"],
+    )
+    assert Path("space.html").stat().st_size < 300_000
 
 
 @pytest.mark.slow
@@ -148,18 +175,9 @@ def test_the_page_on_python_works_in_its_order(tmp_path, environment, process, u
     assert printed[-1] == "(3, 1, 8, 8)"
 
 
-def test_the_page_of_reports_works_in_its_order(tmp_path, cli, monkeypatch):
-    """Each command, with one epoch, then the Python, in this process."""
-    monkeypatch.setattr(classifier, "STEPS", 50)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    Path("examples").symlink_to(ROOT / "examples")
-    for command in commands("docs/reports.md"):
-        words = [word for word in command[1:] if "epochs" not in word]
-        answer = cli(*words, *(["training.epochs=1"] if words[0] == "run" else []))
-        assert answer.code == 0, (command, answer.err)
-    for code in blocks("python", "docs/reports.md"):
-        exec(code, {})
+@pytest.mark.slow
+def test_the_page_of_reports_works_in_its_order(follow):
+    follow("docs/reports.md", change=lambda words: [word for word in words if "epochs" not in word])
     pages = [Path("latents.html"), Path("digits.html"), *Path("runs").glob("*/report.html")]
     assert len(pages) == 5
     assert all(page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>") for page in pages)
@@ -172,10 +190,9 @@ def test_the_configs_of_the_page_on_mnist_are_valid(command):
 
 
 @pytest.mark.slow
-def test_the_page_of_counts_works_in_its_order(tmp_path, environment, process):
+def test_the_page_of_counts_works_in_its_order(follow, tmp_path):
     """Each command, with one epoch on a small file of the same layout, then the Python."""
     h5py = pytest.importorskip("h5py")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     counts = np.random.default_rng(0).poisson(2.0, (120, 6)).astype(np.int32) + 1
     with h5py.File(tmp_path / "pbmc_chr21.h5", "w") as file:
         group = file.create_group("matrix")
@@ -185,22 +202,15 @@ def test_the_page_of_counts_works_in_its_order(tmp_path, environment, process):
         group["features/id"] = group["features/name"] = np.array([f"gene{number}" for number in range(6)], "S")
     rows = [f"cell{number},{'ab'[number % 2]}" for number in range(120)]
     (tmp_path / "cells.csv").write_text("\n".join(["barcode,donor", *rows, ""]))
-    for command in commands("docs/counts.md"):
-        short = ["training.epochs=1"] if command[1] == "run" else []
-        done = process(*command, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/counts.md"):
-        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
+    follow("docs/counts.md")
     genes = ",".join(f"gene{number}" for number in range(6))
     assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == f"batch,{genes}"
     assert (tmp_path / "drawn.csv").read_text().partition("\n")[0] == f"row,id,{genes}"
 
 
 @pytest.mark.slow
-def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
+def test_the_page_of_tables_works_in_its_order(follow, tmp_path):
     """Each command, with one epoch on a small table of the same columns, then the Python."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     names = "survived,pclass,sex,age,sibsp,parch,fare,embarked,class,who,adult_male,deck,embark_town,alive,alone"
     kinds = (
         "0,3,male,22.0,1,0,7.25,S,Third,man,True,,Southampton,no,False",
@@ -209,55 +219,38 @@ def test_the_page_of_tables_works_in_its_order(tmp_path, environment, process):
     )
     (tmp_path / "titanic.csv").write_text("\n".join([names, *kinds * 60, ""]))
     (tmp_path / "new.csv").write_text("\n".join([names, *kinds, ""]))
-    for command in commands("docs/tables.md"):
-        short = ["training.epochs=1"] if command[1] == "run" else []
-        done = process(*command, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/tables.md"):
-        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
+    follow("docs/tables.md")
     assert (tmp_path / "rows.csv").read_text().partition("\n")[0] == names
     assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == f"row,{names}"
 
 
 @pytest.mark.slow
-def test_the_page_of_anomalies_works_in_its_order(tmp_path, environment, process):
+def test_the_page_of_anomalies_works_in_its_order(follow, tmp_path):
     """Each command, with one epoch on small files of the same form, then the Python."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     rng = np.random.default_rng(0)
     y = (np.arange(300) % 10 == 0).astype(np.int64)
     for name, width in (("38_thyroid", 6), ("6_cardio", 21)):
         np.savez(tmp_path / f"{name}.npz", X=rng.normal(size=(300, width)) * (1 + 4 * y[:, None]), y=y)
     np.savez(tmp_path / "new.npz", X=rng.normal(size=(20, 6)))
-    for command in commands("docs/anomalies.md"):
-        short = ["training.epochs=1"] if command[1] == "run" else []
-        done = process(*command, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/anomalies.md"):
-        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
+    follow("docs/anomalies.md")
     assert len((tmp_path / "new.csv").read_text().splitlines()) == 21
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 30 + 135
 
 
 @pytest.mark.slow
-def test_the_page_of_images_works_in_its_order(tmp_path, environment, process):
+def test_the_page_of_images_works_in_its_order(follow, tmp_path):
     """Each command, with one epoch on small photos and few activations, then the Python."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     script = runpy.run_path(str(ROOT / "examples" / "transformer_activations.py"))
     script["write"](tmp_path / "activations", steps=5, modules=("difflib",))
     (tmp_path / "photos").mkdir()
     for name in ("Landscape_6.jpg", "Portrait_8.jpg"):
         Image.linear_gradient("L").convert("RGB").save(tmp_path / "photos" / name)
-    for command in commands("docs/images-and-arrays.md"):
-        fewer = ["prior.components=2", "name=vae-photos"] if "vae-photos" in command[2] else []
-        short = ["training.epochs=1", *fewer] if command[1] == "run" else []
-        done = process(*command, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/images-and-arrays.md"):
-        done = process("python", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
-        assert len(done.stdout.splitlines()) == 5
+
+    def fewer(words):
+        photos = words[0] == "run" and "vae-photos" in words[1]
+        return [*words, "prior.components=2", "name=vae-photos"] if photos else words
+
+    assert [len(printed.splitlines()) for printed in follow("docs/images-and-arrays.md", change=fewer)] == [5]
     assert (tmp_path / "rebuilt.png").stat().st_size > 0
     with (tmp_path / "codes.csv").open(newline="") as stream:
         ids = [row["id"] for row in csv.DictReader(stream)]
@@ -354,19 +347,16 @@ def test_the_parts_of_the_page_of_codes_make_models(block):
 
 
 @pytest.mark.slow
-def test_the_page_of_codes_works_in_its_order(tmp_path, environment, process):
+def test_the_page_of_codes_works_in_its_order(follow, tmp_path):
     """The commands of the first run, with one epoch, then the Python; the others are of valid configs."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for command in commands("docs/codes.md"):
-        if "vq-digits" not in command[2]:
-            assert command[1] == "compare" or as_config(ROOT / command[2], command[3:])
-            continue
-        few = ["training.epochs=1", "prior.epochs=1", "name=vq-digits"] if command[1] == "run" else []
-        done = process(*command, *few, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/codes.md"):
-        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
+
+    def first(words):
+        if "vq-digits" in words[1]:
+            return words
+        assert words[0] == "compare" or as_config(words[1], words[2:])
+        return None
+
+    follow("docs/codes.md", change=first, few=["training.epochs=1", "prior.epochs=1", "name=vq-digits"])
 
 
 @pytest.mark.parametrize("block", blocks("yaml", "docs/networks.md"))
@@ -377,9 +367,8 @@ def test_the_networks_of_their_page_make_models(block):
 
 
 @pytest.mark.slow
-def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
+def test_the_page_of_series_works_in_its_order(follow, tmp_path):
     """Each command, with one epoch on small series of the same form, then the Python."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for part, odd in (("TRAIN", 999), ("TEST", 150)):
         steps = (f"{step},{math.sin(step / 5) + 60:.4f},{int(step == odd)}" for step in range(400))
         path = tmp_path / f"135_UCR_Anomaly_InternalBleeding16_{part}.csv"
@@ -392,13 +381,7 @@ def test_the_page_of_series_works_in_its_order(tmp_path, environment, process):
         header = "@classLabel true 1 2 3 4 5 6 7 8 9\n@data"
         lines = (f"{text}:{1 + n % 9}" for n, text in enumerate(series))
         (tmp_path / f"JapaneseVowels_{part}.ts").write_text("\n".join([header, *lines, ""]))
-    for command in commands("docs/series.md"):
-        short = ["training.epochs=1"] if command[1] == "run" else []
-        done = process(*command, *short, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
-    for code in blocks("python", "docs/series.md"):
-        done = process("python", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
+    follow("docs/series.md")
     assert (tmp_path / "rebuilt.csv").read_text().partition("\n")[0] == "series,step,labels,id,value"
     names = ",".join(f"channel {place}" for place in range(12))
     assert (tmp_path / "vowels.csv").read_text().partition("\n")[0] == f"series,step,{names}"
@@ -419,12 +402,9 @@ def test_the_page_of_the_start_works_in_its_order_and_answers_as_it_says(cli, tm
 
 
 @pytest.mark.slow
-def test_the_training_page_works_in_its_order(tmp_path, environment, process):
+def test_the_training_page_works_in_its_order(follow, tmp_path):
     """Each command as it is; the example ends early with weights of an epoch before."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for command in commands("docs/training.md"):
-        done = process(*command, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, (command, done.stderr)
+    follow("docs/training.md", few=())
     runs = tmp_path / "runs"
     kept, stopped = (json.loads((runs / "vae-few" / f"{name}.json").read_text()) for name in ("kept", "stopped"))
     assert kept["epoch"] == stopped["epoch"] - 30
