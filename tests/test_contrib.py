@@ -114,7 +114,7 @@ def test_a_run_with_both_from_its_first_to_its_last(call: Call, tmp_path: Path, 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_their_own_tests_pass_there(name: str, clean: dict[str, str]) -> None:
-    few = ["-k", "not usual_size"]  # which tries some forty architectures
+    few = ["-k", "not usual_size and not compiled_pass"]  # forty architectures; the contract compiles too
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *few]
     done = subprocess.run(command, cwd=CONTRIB / name, env=clean, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

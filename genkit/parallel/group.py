@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -105,7 +106,7 @@ def joined(device: torch.device) -> Iterator[Messages]:
         return
     if not dist.is_available():
         raise ConfigError("torchrun started several processes, and this torch is built without torch.distributed")
-    store, own, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    store, own, size = _meeting(os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT"))
     # the store may hold addresses and texts of an earlier attempt, or of an earlier group of the same processes
     store = dist.PrefixStore(f"genkit/{_attempt()}/{next(_groups)}", store)  # type: ignore[attr-defined]
     if dist.is_initialized():  # the caller's group, which is not ended here
@@ -118,6 +119,16 @@ def joined(device: torch.device) -> Iterator[Messages]:
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
+
+
+@functools.cache
+def _meeting(address: str | None, port: str | None) -> tuple[Any, int, int]:
+    """The store in which the processes meet, this one's number, and how many there are.
+
+    The store of the first process is theirs until it ends: others may be at their next group while it has still to
+    finish what this one left it.
+    """
+    return next(dist.rendezvous("env://"))  # type: ignore[attr-defined,no-any-return]
 
 
 def _attempt() -> str:

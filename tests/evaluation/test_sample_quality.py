@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import sys
 import warnings
@@ -204,6 +205,7 @@ def test_sets_of_one_distribution_have_the_figures_that_are_known_for_them(repea
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("PUBLISHED" not in os.environ, reason="takes a minute: `make published`")
 def test_two_wide_gaussians_have_the_figures_of_the_prdc_authors() -> None:
     # In 1,000 dimensions few points are in the reach of many, and the figures vary from draw to draw: over eight
     # draws with standard deviations of 0.012, 0.010, 0.085 and 0.008.

@@ -113,10 +113,13 @@ def launch(folders, environment):
 
 
 @pytest.fixture
-def whole(tmp_path, environment, process):
+def whole(once, environment, process):
     """A run of eight epochs by two processes of one machine."""
-    two_processes(process, *RUN, "training.epochs=8", "--out", tmp_path / "whole", environment=environment)
-    return tmp_path / "whole"
+
+    def make(folder):
+        two_processes(process, *RUN, "training.epochs=8", "--out", folder / "run", environment=environment)
+
+    return once("whole", make) / "run"
 
 
 def test_two_machines_give_what_two_processes_of_one_give(folders, whole, launch):

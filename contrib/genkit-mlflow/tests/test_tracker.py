@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,14 @@ from mlflow.entities import Run as Tracked
 from mlflow.tracking import MlflowClient
 
 
+@functools.cache
+def _store() -> bytes:
+    """A store without runs: MLflow takes a second to make one."""
+    with tempfile.TemporaryDirectory() as folder:
+        MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+        return Path(folder, "mlflow.db").read_bytes()
+
+
 @pytest.fixture(autouse=True)
 def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -25,7 +35,11 @@ def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(folder: Path, **training: Any) -> dict[str, Any]:
-    """A small VAE on twelve small images, all of them used."""
+    """A small VAE on twelve small images, all of them used; in the folder there is a store."""
+    store = folder / "mlruns" / "mlflow.db"
+    if not store.exists():
+        store.parent.mkdir()
+        store.write_bytes(_store())
     np.save(folder / "x.npy", np.random.default_rng(0).random((12, 1, 2, 2)))
     return {
         "data": {"name": "arrays", "path": str(folder / "x.npy"), "validation": 2, "test": 2},
@@ -212,7 +226,6 @@ def test_a_run_within_the_handling_of_another_error_is_finished_all_the_same(tmp
 
 
 def test_mlflows_own_variables_say_where_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mlruns").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts by default
