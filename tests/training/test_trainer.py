@@ -154,7 +154,7 @@ def test_training_reaches_what_a_plain_loop_reaches(digits):
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's own
 @pytest.mark.parametrize(
     ("example", "options"),
-    [("vae-digits", []), ("gan-conv", []), ("vae-rnn", ["data.size=8"])],
+    [("vae-digits", []), ("gan-conv", [])],
 )
 def test_a_compiled_step_takes_the_gradients_of_the_eager_one(example, options):
     """The same random numbers, and the same gradients and figures to float tolerance, in one graph."""

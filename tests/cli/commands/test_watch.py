@@ -1,5 +1,6 @@
 """What `genkit watch` shows of runs that have ended, and of one that goes on in another process."""
 
+import contextlib
 import json
 import os
 import re
@@ -71,16 +72,29 @@ def test_what_is_no_run_is_refused(cli, ended, name):
     assert answer.out == ""
 
 
+@pytest.fixture
+def started(environment, tmp_path):
+    """`started("run", path)`: a command in a process of its own, which is killed at the end at the latest."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*words):
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            process = stack.enter_context(subprocess.Popen(["genkit", *words], env=environment, cwd=tmp_path, **pipes))
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
 @pytest.mark.slow
-def test_a_run_in_another_process_is_watched_to_its_end(digits, environment, tmp_path):
+def test_a_run_in_another_process_is_watched_to_its_end(digits, started, tmp_path):
     small = ["training.epochs=100000", "encoder.hidden=[8]", "decoder.hidden=[8]"]
-    pipes = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
-    run = subprocess.Popen(["genkit", "run", digits, *small, "-q", "--out", "run"], **pipes)
+    run = started("run", digits, *small, "-q", "--out", "run")
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
-    watches = [subprocess.Popen(["genkit", "watch", "run"], **pipes) for _ in range(2)]
+    watches = [started("watch", "run") for _ in range(2)]
     firsts = [watch.stdout.readline() for watch in watches]
     watches[0].send_signal(signal.SIGINT)
     out, err = watches[0].communicate(timeout=300)
