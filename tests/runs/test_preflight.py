@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,7 @@ def test_a_sound_config_is_told_what_it_takes(digits):
 
 
 def test_where_torch_does_not_let_memory_be_counted_the_report_says_so(digits, monkeypatch):
+    importlib.import_module("torch._dynamo")  # it needs what is taken away here, and is not imported twice
     monkeypatch.delattr(_python_dispatch, "TorchDispatchMode")
     seam._warn_once.cache_clear()
     with pytest.warns(GenkitWarning, match="'TorchDispatchMode'.*the memory that the run takes is not estimated"):
