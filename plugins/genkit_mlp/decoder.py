@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from genkit.interfaces import Decoder, Shape
-from genkit_mlp.layers import ActivationField, Dropout, Normalize, UnitColumns, Widths, dense
+from genkit_mlp.layers import ActivationField, Dropout, Gates, Normalize, UnitColumns, Widths, dense
 
 
 class MLPDecoder(Decoder):
     """Dense layers, and a last linear layer to `out_shape`: z (B, *latent_shape) -> (B, *out_shape).
 
     Args:
-        config: widths (from the latent outwards), activation, normalization, dropout, and whether atoms have norm 1.
+        config: widths (from the latent outwards), activation, normalization, dropout, gates, norm of the atoms.
         latent_shape: any shape.
         out_shape: any shape.
 
@@ -36,6 +36,7 @@ class MLPDecoder(Decoder):
         activation: ActivationField = "relu"
         normalization: Normalize = "none"
         dropout: Dropout = 0.0
+        gated: Gates = False
         unit_norm: Annotated[
             bool,
             Field(
@@ -48,7 +49,7 @@ class MLPDecoder(Decoder):
         super().__init__(config, latent_shape, out_shape)
         inputs = math.prod(latent_shape)
         last = nn.Linear(config.hidden[-1] if config.hidden else inputs, math.prod(out_shape))
-        options = (config.activation, config.normalization, config.dropout)
+        options = (config.activation, config.normalization, config.dropout, config.gated)
         hidden = dense(inputs, config.hidden, *options)
         self.layers = nn.Sequential(nn.Flatten(), *hidden, last, nn.Unflatten(1, out_shape))
         if config.unit_norm:

@@ -8,14 +8,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 from genkit.interfaces import Encoder, Shape
-from genkit_mlp.layers import ActivationField, Dropout, Normalize, Widths, dense
+from genkit_mlp.layers import ActivationField, Dropout, Gates, Normalize, Widths, dense
 
 
 class MLPEncoder(Encoder):
     """Flattens a datum and sends it through dense layers: x (B, *shape) -> (B, hidden[-1]).
 
     Args:
-        config: widths, activation, normalization and dropout.
+        config: widths, activation, normalization, dropout and gates.
         shape: any shape.
 
     Example:
@@ -35,12 +35,13 @@ class MLPEncoder(Encoder):
         activation: ActivationField = "relu"
         normalization: Normalize = "none"
         dropout: Dropout = 0.0
+        gated: Gates = False
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
         inputs = math.prod(shape)
         self.out_shape = (config.hidden[-1] if config.hidden else inputs,)
-        options = (config.activation, config.normalization, config.dropout)
+        options = (config.activation, config.normalization, config.dropout, config.gated)
         self.layers = nn.Sequential(nn.Flatten(), *dense(inputs, config.hidden, *options))
 
     def forward(self, x: Tensor) -> Tensor:

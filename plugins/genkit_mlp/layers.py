@@ -22,6 +22,14 @@ Dropout = Annotated[
     float, Field(ge=0, lt=1, description="the share of each hidden layer's units that a training step leaves out")
 ]
 
+Gates = Annotated[
+    bool,
+    Field(
+        description="whether each hidden layer is multiplied by gates, the sigmoid of a linear layer of its own "
+        "(Dauphin et al. 2017, arXiv:1612.08083)"
+    ),
+]
+
 
 class UnitColumns(nn.Module):
     """Weights (outputs, inputs) whose columns have norm 1: the atoms of a dictionary.
@@ -35,16 +43,39 @@ class UnitColumns(nn.Module):
         return functional.normalize(weight, dim=0)
 
 
+class Gated(nn.Module):
+    """a (B, 2n) -> f(a_1, ..., a_n) ⊙ σ(a_n+1, ..., a_2n), (B, n); with f the identity, a gated linear unit."""
+
+    def __init__(self, function: Activation) -> None:
+        super().__init__()
+        self.function = activation(function)
+
+    def forward(self, a: Tensor) -> Tensor:
+        """a (B, 2n) -> (B, n)."""
+        values, gates = a.chunk(2, dim=-1)
+        gated: Tensor = self.function(values) * gates.sigmoid()
+        return gated
+
+
 def dense(
-    inputs: int, widths: tuple[int, ...], function: Activation, normalization: Normalization, dropout: float
+    inputs: int,
+    widths: tuple[int, ...],
+    function: Activation,
+    normalization: Normalization,
+    dropout: float,
+    gated: bool,
 ) -> list[nn.Module]:
-    """Linear layers (B, inputs) -> (B, widths[-1]); each with the chosen normalization, activation and dropout."""
+    """Linear layers (B, inputs) -> (B, widths[-1]); each with the chosen normalization, activation, gates and dropout.
+
+    The linear layers of values and gates are one matrix, the gates' rows last.
+    """
     layers: list[nn.Module] = []
-    for before, after in zip((inputs, *widths), widths, strict=False):
+    for before, width in zip((inputs, *widths), widths, strict=False):
+        after = 2 * width if gated else width
         layers.append(nn.Linear(before, after))
         if normalization != "none":
             layers.append(nn.BatchNorm1d(after) if normalization == "batch" else nn.LayerNorm(after))
-        layers.append(activation(function))
+        layers.append(Gated(function) if gated else activation(function))
         if dropout:
             layers.append(nn.Dropout(dropout))
     return layers

@@ -157,3 +157,25 @@ def test_a_penalty_on_the_code_is_not_escaped_by_larger_weights() -> None:
         norms[unit] = decoder.layers[1].weight.norm(dim=0).mean().item()
     assert norms[True] == pytest.approx(1)
     assert norms[False] > 2
+
+
+@pytest.mark.parametrize("function", get_args(Activation))
+def test_a_gated_layer_is_that_of_its_values_times_the_sigmoid_of_its_gates(function: Activation) -> None:
+    made = MLPEncoder(MLPEncoder.Config(hidden=(4,), activation=function, gated=True), (3,))
+    assert made.out_shape == (4,)
+    weight, bias = made.parameters()
+    assert weight.shape == (8, 3)
+    x = torch.randn(5, 3)
+    values, gates = x @ weight[:4].T + bias[:4], x @ weight[4:].T + bias[4:]
+    torch.testing.assert_close(made(x), activation(function)(values) * torch.sigmoid(gates))
+    if function == "identity":
+        torch.testing.assert_close(made(x), nn.functional.glu(x @ weight.T + bias))
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_gated_networks_keep_the_widths_that_are_asked_for(normalization: Any) -> None:
+    options: dict[str, Any] = {"hidden": (6, 4), "gated": True, "normalization": normalization, "dropout": 0.1}
+    made = MLPDecoder(MLPDecoder.Config(**options), (2,), (1, 3, 3))
+    assert made(torch.randn(5, 2)).shape == (5, 1, 3, 3)
+    assert [layer.out_features for layer in made.layers if isinstance(layer, nn.Linear)] == [12, 8, 9]
+    assert [layer.in_features for layer in made.layers if isinstance(layer, nn.Linear)] == [2, 6, 4]

@@ -170,12 +170,16 @@ def written(once):
 
 @pytest.fixture
 def done(written, unpacked, environment, process):
-    """`done(kind, command, ...)`: what a command prints in the folder of that kind's plugin; it has to succeed."""
+    """`done(kind, command, ...)`: what a command prints in the folder of that kind's plugin; it has to succeed.
+
+    With None in place of a kind all plugins are there, and the folder is that of all.
+    """
     site = unpacked("new-plugins-site", *(written / kind for kind in KINDS))
 
     def run(kind, *command):
-        there = {**environment, "PYTHONPATH": str(site), "GENKIT_PLUGINS": f"genkit-new-{kind}"}
-        ended = process(*command, cwd=written / kind, env=there)
+        wanted = ",".join(f"genkit-new-{each}" for each in ([kind] if kind else KINDS))
+        there = {**environment, "PYTHONPATH": str(site), "GENKIT_PLUGINS": wanted}
+        ended = process(*command, cwd=written / (kind or ""), env=there)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -183,10 +187,13 @@ def done(written, unpacked, environment, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_plugin_passes_its_own_tests(kind, done):
-    """The contract of its kind, and a run of its example."""
-    assert " passed" in done(kind, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+def test_new_plugins_pass_their_own_tests(done, written):
+    """Those of each kind: its contract, and a run of its example."""
+    folders = [written / kind / "tests" for kind in KINDS]
+    config = written / KINDS[0] / "pyproject.toml"  # they have the same options
+    printed = done(None, "python", "-m", "pytest", "-v", "-p", "no:cacheprovider", "-c", config, *folders)
+    assert [kind for kind in KINDS if f"test_genkit_new_{kind}.py::" not in printed] == []
+    assert " passed" in printed
 
 
 @pytest.mark.slow
