@@ -123,6 +123,7 @@ def test_the_commands_in_the_readme_work_in_its_order(follow, process, environme
     follow("README.md", pictures=True, python=[code])
     assert {path.name for path in Path("runs").iterdir()} == {
         "vae-digits",
+        "vae-digits-2",  # that of the Python
         "vae-digits-latent8-kl.weight0.5-seed1",
         "vae-digits-kl.weight-linear-free_bits0.1",
     }
