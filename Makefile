@@ -19,7 +19,7 @@ NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile cura
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
 UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(NVIDIA:%=nvidia-%)
 
-.PHONY: help install run test quick lint format bench newest faults examples matrix site lock clean
+.PHONY: help install run test quick lint format bench newest faults examples matrix published site lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -75,6 +75,9 @@ examples: $(TEST) ## every example to its end, in about an hour: each has to liv
 
 matrix: $(TEST) ## every posterior with every prior, compiled and exported too: benchmarks/results/matrix.md
 	MATRIX=benchmarks/results/matrix.md $(BIN)/python -m pytest -m "" tests/test_matrix.py
+
+published: $(TEST) ## figures of papers that take minutes to compute
+	PUBLISHED=1 $(BIN)/python -m pytest -m "" tests/evaluation/test_sample_quality.py
 
 site: $(TEST) ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -94,6 +94,7 @@ def test_a_run_in_another_process_is_watched_to_its_end(digits, started, tmp_pat
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
+    run.send_signal(signal.SIGSTOP)  # it need not compute while it is looked at
     watches = [started("watch", "run") for _ in range(2)]
     firsts = [watch.stdout.readline() for watch in watches]
     watches[0].send_signal(signal.SIGINT)
