@@ -627,11 +627,24 @@
 
   // Choices above the map
 
+  let planesAsked = 0;
+  const sayAxes = (...texts) => byId("axes").replaceChildren(...texts.map((textContent) => element("span", { textContent })));
+  async function planeOf(name) {
+    if (name === space.plane.name && !state.plane) return space.plane;
+    sayAxes("placing the data …"); // UMAP takes a while
+    try {
+      return await source.plane(name);
+    } catch (error) {
+      sayAxes(...state.plane.axes.map((axis, k) => `${["across", "up"][k]}: ${axis}`));
+      throw error;
+    }
+  }
   async function choosePlane(name) {
-    const answer = name === space.plane.name && !state.plane ? space.plane : await source.plane(name);
+    const asked = ++planesAsked, answer = await planeOf(name);
+    if (asked !== planesAsked) return; // another one was chosen meanwhile
     state.plane = { ...answer, points: pairsOf(floatsOf(answer.points)) };
     state.at = answer.at;
-    byId("axes").replaceChildren(element("span", { textContent: `across: ${answer.axes[0]}` }), element("span", { textContent: `up: ${answer.axes[1]}` }));
+    sayAxes(`across: ${answer.axes[0]}`, `up: ${answer.axes[1]}`);
     frame();
     decodedMap = null;
     if (state.frames) await findPath();

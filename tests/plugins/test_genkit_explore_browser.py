@@ -159,9 +159,24 @@ def test_sliders_classes_and_planes_show_other_images(browser: Any, served: Any,
     chip.click()
     changed(browser, second)
     assert [each.text for each in browser.find_elements("css selector", ".chips label")] == ["a", MARKUP, "c"]
-    for place, axis in ((1, "z"), (0, "principal")):
-        Select(by_id(browser, "plane")).select_by_index(place)
+    for name, axis in (("two latents", "z"), ("principal components", "principal")):
+        Select(by_id(browser, "plane")).select_by_visible_text(name)
         until(browser, f"return document.getElementById('axes').textContent.startsWith('across: {axis}')")
+
+
+def test_a_plane_that_takes_long_is_announced_and_the_last_one_chosen_is_shown(
+    browser: Any, served: Any, images: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    opened(browser, served(images))
+    ready, plane = threading.Event(), images.plane
+    monkeypatch.setattr(images, "plane", lambda name: (name == "principal" or ready.wait(30)) and plane(name))
+    Select(by_id(browser, "plane")).select_by_visible_text("two latents")
+    assert until(browser, "return document.getElementById('axes').textContent") == "placing the data …"
+    Select(by_id(browser, "plane")).select_by_visible_text("principal components")
+    ready.set()
+    until(browser, "return document.getElementById('axes').textContent.startsWith('across: principal')")
 
 
 def test_everything_is_within_reach_of_the_keyboard_and_has_a_name(browser: Any, served: Any, images: Explorer) -> None:
