@@ -102,7 +102,7 @@ MADE = {"sae-activations": 20, "sae-topk": 16.5, "sae-batch-topk": 18, "sae-jump
 """Those of files that a script makes, with the number of active units that they have at most after their training."""
 CELLS = {"vae-pbmc": "pbmc_chr21.h5"}
 """Those of counts, with their files."""
-PROTOCOLS = {"vae-mnist-gaussian", "vae-mnist-iwae", "vae-mnist-sphere", "vae-mnist-vamp"}
+PROTOCOLS = {f"vae-mnist-{name}" for name in ("conv", "gaussian", "iwae", "sphere", "vamp")}
 """Those of published tables, which take hours: their parts are trained by the others."""
 KEPT = os.environ.get("EXAMPLES")
 """The folder for a picture and the figures of each example; None: not all are trained to their end."""
