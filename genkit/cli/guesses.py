@@ -14,15 +14,23 @@ from genkit.cli.app import fail
 KEYED = {"overrides": "", "data": "data"}
 """The arguments of commands that take KEY=VALUE, and the group of options in which the keys are."""
 
+HINTS = {
+    "CONFIG": "`genkit examples` lists configs to begin with, and `genkit init` writes one: genkit {} vae-digits",
+    "RUN": "`genkit runs` lists what was trained, and `last` is the latest one: genkit {} last",
+}
+"""What there is for a first argument that was left out, by its metavar."""
+
 
 def check(app: typer.Typer, words: Sequence[str]) -> None:
-    """End with an answer where the words of the command line name no command, or an option as a flag."""
+    """End with an answer where the command line names no command, its first argument not, or an option as a flag."""
     command = next((word for word in words if not word.startswith("-")), None)
     if command is None:
         return
     helps = commands(app)
     if command not in helps:
         fail(unknown_command(command, words, helps))
+    if [*words] == [command]:
+        _check_argument(typer.main.get_command(app), command)
     flags = [word for word in words if word.startswith("--") and len(word) > 2]
     if flags and "--" not in words and command not in {group.name for group in app.registered_groups}:
         _check_flags(typer.main.get_command(app), command, words, flags)
@@ -58,6 +66,15 @@ def unknown_command(command: str, words: Sequence[str], helps: dict[str, str]) -
         line = ["genkit", "run", *words]
         return f"'{command}' is a config, and no command; did you mean `{shlex.join(line)}`?"
     return f"there is no command '{command}'; there are {', '.join(helps)}"
+
+
+def _check_argument(group: Any, command: str) -> None:
+    """End where the first argument of a command is needed, and is one that there are hints for."""
+    needed = (each.metavar for each in group.commands[command].params if each.required)
+    metavar = next(needed, None)
+    hint = HINTS.get((metavar or "").partition("|")[0])
+    if hint is not None:
+        fail(f"{command}: {metavar} is missing; {hint.format(command)}")
 
 
 def _check_flags(group: Any, command: str, words: Sequence[str], flags: Iterable[str]) -> None:

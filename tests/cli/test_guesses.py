@@ -33,6 +33,31 @@ def test_a_word_that_is_no_command(cli, words, answer):
 
 
 @pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (
+            "run",
+            "run: CONFIG is missing; `genkit examples` lists configs to begin with, and `genkit init` writes one: ",
+        ),
+        ("check", ": genkit check vae-digits"),
+        ("sample", "sample: RUN is missing; `genkit runs` lists what was trained, and `last` is the latest one: "),
+        ("compare", ": genkit compare last"),
+        ("describe", ": genkit describe vae-digits"),
+        ("check-plugin", "Missing argument 'NAME'"),
+    ],
+)
+def test_a_command_without_its_argument(cli, command, answer):
+    given = cli(command)
+    assert given.code == 2
+    assert answer in given.err
+
+
+@pytest.mark.parametrize("command", ["runs", "examples", "plugins"])
+def test_a_command_that_needs_no_argument_is_called_without(cli, command):
+    assert cli(command).code == 0
+
+
+@pytest.mark.parametrize(
     ("words", "written"),
     [
         (
