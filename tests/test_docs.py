@@ -397,8 +397,10 @@ def test_the_page_of_the_start_works_in_its_order_and_answers_as_it_says(cli, tm
 
 @pytest.mark.slow
 def test_the_training_page_works_in_its_order(follow, tmp_path):
-    """Each command as it is; the example ends early with weights of an epoch before."""
-    follow("docs/training.md", few=())
+    """Each command as it is, but for the steps of one; the example ends early with weights of an epoch before."""
+    follow(
+        "docs/training.md", few=(), change=lambda words: [*words, *["training.steps=50"] * ("runs/plateau" in words)]
+    )
     runs = tmp_path / "runs"
     kept, stopped = (json.loads((runs / "vae-few" / f"{name}.json").read_text()) for name in ("kept", "stopped"))
     assert kept["epoch"] == stopped["epoch"] - 30

@@ -253,7 +253,7 @@ def sprite_of(run: Run) -> np.ndarray[Any, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "square"),
-    [((1, 48, 24), 48), ((1, 24, 48), 48), ((29, 12), 64), ((12, 29), 64), ((3, 9, 10), 10), ((1, 100, 50), 64)],
+    [((1, 24, 48), 48), ((29, 12), 64), ((3, 9, 10), 10), ((1, 100, 50), 64)],
 )
 def test_thumbnails_have_any_form(tmp_path: Path, shape: tuple[int, ...], square: int) -> None:
     run = genkit.run(small(tmp_path, shape), out=tmp_path / "run")

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import genkit
 from genkit.config import RunConfig
 from genkit.errors import ComponentError, ConfigError, GenkitWarning, MetricError
+from genkit.evaluation import classifier
 from genkit.evaluation.figures import evaluate
 from genkit.evaluation.metrics import measure
 from genkit.files import atomic
@@ -28,6 +29,12 @@ pytestmark = pytest.mark.slow
 
 QUICK = ["training.epochs=2", "encoder.hidden=[8]", "decoder.hidden=[8]"]
 METRICS = "metrics=[{name: nll, draws: 5}, probe]"
+
+
+@pytest.fixture(autouse=True)
+def _knows_little(monkeypatch):
+    """The classifier of comparisons is trained briefly."""
+    monkeypatch.setattr(classifier, "STEPS", 20)
 
 
 @pytest.fixture(scope="module")
