@@ -258,7 +258,7 @@ def test_values_that_are_parsed_are_left_as_they_were():
 
 def test_resolved_config_names_every_option(tmp_path):
     resolved = load(tmp_path, "loss.kl.weight={from: 0, to: 1, epochs: 5}").resolved()
-    layers = {"hidden": [256], "activation": "relu", "normalization": "none", "dropout": 0.0}
+    layers = {"hidden": [256], "activation": "relu", "normalization": "none", "dropout": 0.0, "gated": False}
     assert resolved["decoder"] == {"name": "mlp", **layers, "unit_norm": False}
     assert resolved["loss"][1]["weight"] == {
         "schedule": "linear",

@@ -35,8 +35,10 @@ class Watch:
         self.pace = Pace()
         self.changed = 0.0
         """When the last epoch was recorded, in seconds since 1970."""
-        self._place: tuple[int, int] = (0, 0)
-        """The number of the file of metrics in its file system, and how many of its bytes are read."""
+        self._read = 0
+        """How many bytes of the file of metrics are read."""
+        self._last = b""
+        """The last line of them: where it is another one now, the file was written anew."""
         self._training: Mapping[str, Any] = {}
 
     def look(self) -> list[EpochRecord]:
@@ -61,15 +63,16 @@ class Watch:
         try:
             with self.directory.metrics.open("rb") as stream:
                 status = os.fstat(stream.fileno())
-                file, read = self._place
-                if file != status.st_ino or status.st_size < read:
-                    self.history, read = [], 0
-                stream.seek(read)
+                stream.seek(self._read - len(self._last))
+                if stream.read(len(self._last)) != self._last:
+                    self.history, self._read = [], 0
+                    stream.seek(0)
                 text = stream.read()
         except FileNotFoundError:
             return []
         whole = text[: text.rfind(b"\n") + 1]  # the last line may be half written
-        self._place, self.changed = (status.st_ino, read + len(whole)), status.st_mtime
+        self._read, self.changed = self._read + len(whole), status.st_mtime
+        self._last = next(iter(whole.splitlines(keepends=True)[-1:]), b"" if self._read == 0 else self._last)
         records = [self.directory.record_of(line) for line in whole.decode("utf-8", "replace").splitlines()]
         self.history += records
         return records

@@ -67,7 +67,16 @@ def test_a_line_that_is_half_written_waits_for_its_end(copied):
     assert watch.look() == [records[0]]
 
 
-def test_a_file_that_was_cut_or_written_anew_is_read_as_a_whole(copied):
+def _new_file(path):
+    path.unlink()
+
+
+def _same_file(path):
+    path.write_text("")  # a new one may have the number of the one before, too
+
+
+@pytest.mark.parametrize("emptied", [_new_file, _same_file])
+def test_a_file_that_was_cut_or_written_anew_is_read_as_a_whole(copied, emptied):
     directory, records = copied()
     for record in records:
         directory.append_metrics(record)
@@ -77,10 +86,12 @@ def test_a_file_that_was_cut_or_written_anew_is_read_as_a_whole(copied):
     assert watch.look() == records[:1]
     assert watch.history == records[:1]
     longer = [replace(records[0], seconds=9.0)] * 4
-    directory.metrics.unlink()
+    emptied(directory.metrics)
     for record in longer:
         directory.append_metrics(record)
     assert watch.look() == longer == watch.history
+    assert watch.look() == []
+    assert watch.history == longer
 
 
 def test_a_damaged_line_is_named(copied):
