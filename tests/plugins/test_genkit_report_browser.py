@@ -109,14 +109,14 @@ def test_the_mouse_shows_values_and_zooms_and_a_click_hides_a_line(browser, repo
     show(browser, report)
     figure = browser.find_element("css selector", "figure.chart")
     plot = figure.find_element("css selector", ".plot")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
     half = plot.size["width"] / 2
     ActionChains(browser).move_to_element_with_offset(plot, int(60 - half), 0).perform()
     shown = float(figure.find_element("css selector", "output").text.replace("−", "-"))
     assert figure.find_element("css selector", ".place").text == "epoch 1"
     assert shown == pytest.approx(finished.history[0].train.loss, rel=1e-3)
     train, _ = figure.find_elements("css selector", ".legend button")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", train)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", train)
     assert len(figure.find_elements("css selector", ".plot .line")) == 2
     train.click()
     assert train.get_attribute("aria-pressed") == "false"
