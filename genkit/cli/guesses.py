@@ -22,7 +22,7 @@ HINTS = {
 
 
 def check(app: typer.Typer, words: Sequence[str]) -> None:
-    """End with an answer where the command line names no command, its first argument not, or an option as a flag."""
+    """End with an answer to an unknown command, to one without its first argument, and to an option as a flag."""
     command = next((word for word in words if not word.startswith("-")), None)
     if command is None:
         return
@@ -70,11 +70,10 @@ def unknown_command(command: str, words: Sequence[str], helps: dict[str, str]) -
 
 def _check_argument(group: Any, command: str) -> None:
     """End where the first argument of a command is needed, and is one that there are hints for."""
-    needed = (each.metavar for each in group.commands[command].params if each.required)
-    metavar = next(needed, None)
-    hint = HINTS.get((metavar or "").partition("|")[0])
-    if hint is not None:
-        fail(f"{command}: {metavar} is missing; {hint.format(command)}")
+    metavars = (each.metavar for each in group.commands[command].params if each.required)
+    name = (next(metavars, None) or "").partition("|")[0]
+    if name in HINTS:
+        fail(f"{command}: {name} is missing; {HINTS[name].format(command)}")
 
 
 def _check_flags(group: Any, command: str, words: Sequence[str], flags: Iterable[str]) -> None:

@@ -125,8 +125,12 @@ def joined(device: torch.device) -> Iterator[Messages]:
 def _meeting(address: str | None, port: str | None) -> tuple[Any, int, int]:
     """The store in which the processes meet, this one's number, and how many there are.
 
-    The store of the first process is theirs until it ends: others may be at their next group while it has still to
-    finish what this one left it.
+    The first process keeps the store until it ends: others may be at their next group while it has still to finish
+    what it alone does of the last one.
+
+    Args:
+        address: of the first process, as the environment says; with another address or port there is another store.
+        port: of the first process, too.
     """
     return next(dist.rendezvous("env://"))  # type: ignore[attr-defined,no-any-return]
 

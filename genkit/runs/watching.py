@@ -65,14 +65,15 @@ class Watch:
                 status = os.fstat(stream.fileno())
                 stream.seek(self._read - len(self._last))
                 if stream.read(len(self._last)) != self._last:
-                    self.history, self._read = [], 0
+                    self.history, self._read, self._last = [], 0, b""
                     stream.seek(0)
                 text = stream.read()
         except FileNotFoundError:
             return []
         whole = text[: text.rfind(b"\n") + 1]  # the last line may be half written
         self._read, self.changed = self._read + len(whole), status.st_mtime
-        self._last = next(iter(whole.splitlines(keepends=True)[-1:]), b"" if self._read == 0 else self._last)
+        if whole:
+            self._last = whole.splitlines(keepends=True)[-1]
         records = [self.directory.record_of(line) for line in whole.decode("utf-8", "replace").splitlines()]
         self.history += records
         return records

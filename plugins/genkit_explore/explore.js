@@ -628,14 +628,15 @@
   // Choices above the map
 
   let planesAsked = 0;
-  const sayAxes = (...texts) => byId("axes").replaceChildren(...texts.map((textContent) => element("span", { textContent })));
+  const sayAxes = (axes) => byId("axes").replaceChildren(
+    ...axes.map((axis, k) => element("span", { textContent: `${["across", "up"][k]}: ${axis}` })));
   async function planeOf(name) {
     if (name === space.plane.name && !state.plane) return space.plane;
-    sayAxes("placing the data …"); // UMAP takes a while
+    byId("axes").textContent = "placing the data …"; // UMAP takes a while
     try {
       return await source.plane(name);
     } catch (error) {
-      sayAxes(...state.plane.axes.map((axis, k) => `${["across", "up"][k]}: ${axis}`));
+      sayAxes(state.plane.axes);
       throw error;
     }
   }
@@ -644,7 +645,7 @@
     if (asked !== planesAsked) return; // another one was chosen meanwhile
     state.plane = { ...answer, points: pairsOf(floatsOf(answer.points)) };
     state.at = answer.at;
-    sayAxes(`across: ${answer.axes[0]}`, `up: ${answer.axes[1]}`);
+    sayAxes(answer.axes);
     frame();
     decodedMap = null;
     if (state.frames) await findPath();

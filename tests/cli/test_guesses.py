@@ -41,7 +41,7 @@ def test_a_word_that_is_no_command(cli, words, answer):
         ),
         ("check", ": genkit check vae-digits"),
         ("sample", "sample: RUN is missing; `genkit runs` lists what was trained, and `last` is the latest one: "),
-        ("compare", ": genkit compare last"),
+        ("compare", "compare: RUN is missing; "),
         ("describe", ": genkit describe vae-digits"),
         ("check-plugin", "Missing argument 'NAME'"),
     ],

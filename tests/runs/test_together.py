@@ -119,7 +119,7 @@ def whole(once, environment, process):
     def make(folder):
         two_processes(process, *RUN, "training.epochs=8", "--out", folder / "run", environment=environment)
 
-    return once("whole", make) / "run"
+    return once("run-of-two-processes", make) / "run"
 
 
 def test_two_machines_give_what_two_processes_of_one_give(folders, whole, launch):
