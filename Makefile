@@ -14,6 +14,9 @@ TEST := $(VENV)/.ready-dev-all
 
 NEWEST := .venv-newest
 
+# Where nothing is compiled on disk, as some containers have it, each process compiles all of torch anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # torch, and what its builds for GPUs bring
 NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 \
   nccl-cu13 nvjitlink nvshmem-cu13 nvtx
@@ -35,9 +38,12 @@ $(RUN): LOCK := run
 $(CHECK): LOCK := dev
 $(TEST): LOCK := dev-all
 $(CHECK) $(TEST): EXTRAS = [$(LOCK)]
-# Every file is checked against its hash but torch's, whose builds differ from machine to machine.
+# Every file is checked against its hash but torch's, whose builds differ from machine to machine. Two halves of the list
+# are installed side by side; an entry begins in the first column, and its hashes follow below it.
+$(RUN) $(CHECK) $(TEST): HALF = --require-hashes --no-deps --requirement $(VENV)
 $(RUN) $(CHECK) $(TEST): pyproject.toml constraints.txt $(wildcard requirements/*.txt) | $(BIN)/python
-	$(BIN)/$(INSTALL) --require-hashes --no-deps --requirement requirements/$(LOCK).txt
+	awk '/^[^ ]/ { n++ } { print > "$(VENV)/half-" n % 2 ".txt" }' requirements/$(LOCK).txt
+	$(BIN)/$(INSTALL) $(HALF)/half-0.txt & half=$$!; $(BIN)/$(INSTALL) $(HALF)/half-1.txt; other=$$?; wait $$half && exit $$other
 	$(BIN)/$(INSTALL) --no-build-isolation --constraint constraints.txt --editable '.$(EXTRAS)'
 	@touch $@
 

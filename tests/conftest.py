@@ -49,10 +49,26 @@ def _leave_out_what_else_is_installed() -> None:
 _leave_out_what_else_is_installed()
 
 
+frozen = 0
+"""The number of modules that the search for garbage leaves out."""
+
+
 def pytest_collection_finish() -> None:
     """Keep what is imported out of every later search for garbage."""
+    _freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    """The same where a test has imported large libraries, such as torch's compiler."""
+    if len(sys.modules) > frozen + 200:
+        _freeze()
+
+
+def _freeze() -> None:
+    global frozen
     gc.collect()
     gc.freeze()
+    frozen = len(sys.modules)
 
 
 ROOT = Path(__file__).parents[1]
