@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,17 +62,3 @@ def free(others: float | None) -> int:
         others: how many cores other work takes; None: not known, which counts as none.
     """
     return max(1, min(torch.get_num_threads(), round(len(usable()) - (others or 0.0))))
-
-
-@contextlib.contextmanager
-def computing_on(count: int) -> Iterator[None]:
-    """Let torch compute on so many threads in the block."""
-    before = torch.get_num_threads()
-    if count == before:  # to say the number changes how MKL chooses, too
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

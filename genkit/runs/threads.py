@@ -5,6 +5,8 @@ Sums over other numbers of threads are added in another order, so that a run wit
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -72,6 +74,20 @@ def choose(
         return Threads(usual, usual, option, others)
     share = str(max(1, free(others) // group.count())) if group.is_leader() else None
     return Threads(int(messages.broadcast_text("threads", share)), usual, option, others)
+
+
+@contextlib.contextmanager
+def computing_on(count: int) -> Iterator[None]:
+    """Let torch compute on so many threads in the block."""
+    before = torch.get_num_threads()
+    if count == before:  # to say the number changes how MKL chooses, too
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def record() -> dict[str, int]:

@@ -15,12 +15,12 @@ from genkit.files import strict_json
 from genkit.files.lock import locked
 from genkit.model.model import Model
 from genkit.parallel import group
-from genkit.parallel.cores import Usage, computing_on
+from genkit.parallel.cores import Usage
 from genkit.record.directory import RunDirectory
 from genkit.record.origin import Origin, claim
 from genkit.registry.provenance import plugins_of
 from genkit.runs.opening import begin, job_of, unfinished_directory
-from genkit.runs.threads import Threads, choose, recorded_in
+from genkit.runs.threads import Threads, choose, computing_on, recorded_in
 from genkit.speed.crowding import waiting_by_load
 from genkit.speed.pieces import import_compiler
 

@@ -26,10 +26,6 @@ SAVED_PER_VALUE = 3.7e-9
 """Seconds more for each value of a batch, for the passes over memory that it spares, about."""
 
 
-FEW = 2
-"""The number of threads up to which one of them computes what lies between products: to share it out spares nothing."""
-
-
 class Plan(NamedTuple):
     """Whether to compile, and why."""
 
@@ -115,8 +111,6 @@ class Compiled:
         tensors = (*model.parameters(), *model.buffers())
         on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
         self.options: dict[str, Any] = {"fallback_random": True, "cpp_wrapper": on_cpu}  # kernels are called from C++
-        if on_cpu and torch.get_num_threads() <= FEW:
-            self.options["cpp.threads"] = 1
         self.why_in_pieces = why_in_pieces(model)
         """Why a step is not one graph; None: it is, as far as has been seen."""
 

@@ -1,11 +1,9 @@
-"""Shorter waits of threads, and fewer of them, while other work has cores.
+"""Shorter waits of threads while other work has cores.
 
 GNU's OpenMP, with which PyTorch computes on Linux, lets a thread that waits for others turn in a loop. While there are
 more OpenMP threads in the process than cores, it turns a few times and sleeps, whatever `GOMP_SPINCOUNT` says
 (libgomp, `config/linux/wait.h`). A second team of threads, which never computes, makes them more than the cores; once
 it ends, threads wait as before. No number changes: sums are taken by the same threads in the same order.
-
-How many cores other work leaves is told too, to those who can compute the same numbers on fewer threads.
 """
 
 from __future__ import annotations
@@ -28,20 +26,6 @@ CROWDED, FREE = 0.4, 0.2
 """The cores taken by other work from which threads wait shortly, and below which they wait as usual."""
 GRAIN = 32768
 """The number of values that torch leaves to one thread, `at::internal::GRAIN_SIZE`."""
-
-
-class _Seen:
-    """What was seen last."""
-
-    spare: int | None = None
-
-
-_seen = _Seen()
-
-
-def spare_cores() -> int | None:
-    """How many cores other work leaves now, at least 1; None: nobody looks, as outside of `waiting_by_load`."""
-    return _seen.spare
 
 
 class Team:
@@ -103,19 +87,16 @@ def _helps() -> bool:
 
 
 def _watch(over: threading.Event) -> None:
-    """Tell what other work leaves, and make and end a team by what it takes, until it is over."""
+    """Make and end a team by what other work takes, until it is over."""
     team, before = Team(), Usage.now()
     try:
         while before is not None and not over.wait(SECONDS):
             now = Usage.now()
             others = None if now is None else now.others_since(before)
-            if others is not None:
-                _seen.spare = max(1, round(len(usable()) - others))
             if others is not None and others >= CROWDED:
                 team.start()
             elif others is not None and others < FREE:
                 team.end()
             before = now
     finally:
-        _seen.spare = None
         team.end()

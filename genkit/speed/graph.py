@@ -6,7 +6,6 @@ The graph is traced with the model's parameters and buffers as inputs; from then
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from genkit.speed import decompositions
-from genkit.speed.adapting import Adapting
 
 Gradients = tuple[dict[str, Sequence[Tensor | None]], dict[str, Tensor]]
 """By the names of what is differentiated by; and figures."""
@@ -49,13 +47,11 @@ def compiled_graph(
     graph, names = _traced(_flattened(function, model, fitted, state, batch), inputs)
     with torch.no_grad():
         run = torch._inductor.compile(graph, [*inputs], options)
-    sizes = {owner: len(each) for owner, each in fitted.items()}
-    only_products_share = options.get("cpp.threads") == 1  # what lies between them is on one thread
-    step = Adapting(run, list(state.values())) if only_products_share else partial(run, *state.values())
+    parameters, sizes = list(state.values()), {owner: len(each) for owner, each in fitted.items()}
 
     @torch.no_grad()
     def compiled(tensors: list[Tensor]) -> Gradients:
-        values = iter(step(*tensors))
+        values = iter(run(*parameters, *tensors))
         gradients: dict[str, Sequence[Tensor | None]] = {}
         gradients |= {owner: list(islice(values, size)) for owner, size in sizes.items()}
         return gradients, dict(zip(names, values, strict=True))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genkit.parallel import cores
-from genkit.parallel.cores import Usage, computing_on, free, usable
+from genkit.parallel.cores import Usage, free, usable
 
 LINES = """cpu  999 0 0 0 0 0 0 0 0 0
 cpu0 {user} 20 30 4000 500 6 7 8 0 0
@@ -68,10 +68,3 @@ def test_what_is_free_is_at_least_one_thread_and_at_most_those_of_torch(monkeypa
     monkeypatch.setattr(cores, "usable", lambda: set(range(8)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     assert [free(others) for others in (None, 0.0, 2.4, 2.6, 6.0, 8.0)] == [6, 6, 6, 5, 2, 1]
-
-
-def test_the_number_of_threads_is_put_back():
-    before = torch.get_num_threads()
-    with computing_on(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before

@@ -9,7 +9,7 @@ from genkit.parallel.group import Messages
 from genkit.runs import threads
 from genkit.runs.reproduction import reproduce
 from genkit.runs.running import resume, run
-from genkit.runs.threads import Threads, choose, recorded_in
+from genkit.runs.threads import Threads, choose, computing_on, recorded_in
 
 QUICK = ["training.epochs=2", "encoder.hidden=[8]", "decoder.hidden=[8]"]
 ALONE = Messages(None)
@@ -76,6 +76,12 @@ def test_what_is_said_of_them():
         "computing on 1 thread, as when the run began: other numbers add up in another order"
     )
     assert Threads(2, 2, None, 0.0, recorded=True).note is None
+
+
+def test_the_number_is_put_back():
+    with computing_on(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("bare")

@@ -9,7 +9,7 @@ import torch
 
 from genkit.parallel.cores import Usage
 from genkit.speed import crowding
-from genkit.speed.crowding import CROWDED, FREE, Team, spare_cores, waiting_by_load
+from genkit.speed.crowding import CROWDED, FREE, Team, waiting_by_load
 
 TASKS = Path("/proc/self/task")
 linux = pytest.mark.skipif(not TASKS.is_dir(), reason="only Linux lists the threads of a process")
@@ -85,18 +85,6 @@ def test_the_load_makes_and_ends_a_team(load):
         assert _becomes(_begun)
     assert not _begun()
     assert not _begun("genkit-load")
-
-
-def test_what_other_work_leaves_is_told_while_it_is_watched(load):
-    assert spare_cores() is None
-    with waiting_by_load():
-        assert _becomes(lambda: spare_cores() == 2)
-        load(0.7)
-        assert _becomes(lambda: spare_cores() == 1)
-        load(2.0)
-        time.sleep(0.1)
-        assert spare_cores() == 1
-    assert spare_cores() is None
 
 
 @pytest.mark.parametrize("why", ["policy", "one thread", "another system", "fewer threads than cores"])
