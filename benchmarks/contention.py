@@ -23,19 +23,19 @@ from typing import Any
 from benchmarks.machine import show, write
 from benchmarks.peers import PEERS
 from benchmarks.turns import ROOT, Contestant, Times, contest, genkit
-from genkit.speed.waiting import VARIABLE
+from genkit.speed.waiting import TURNS, VARIABLE
 
 BUSY, AT_ONCE = 2, 4
 WARM = 50
-SECONDS, SETTLING = 0.6, 20
-"""The time, and the number of steps, in which the threads of contestants notice what other work there is."""
+SECONDS = 2.0
+"""The time in which the threads of contestants notice what other work there is."""
 WAYS = {
-    "genkit": {},
+    "genkit": {VARIABLE: str(TURNS)},
     "threads as torch leaves them": {VARIABLE: "300000"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
-"""The ways of waiting, by their environment variables."""
+"""The ways of waiting, by their environment variables; the first is that of the command line."""
 COLUMNS = ["how threads wait", "step", "batch", "ms alone", "ms beside 2", "its share", "ms, 4 at once", "its share"]
 
 
@@ -57,14 +57,14 @@ def turn(team: Sequence[Contestant], busy: Sequence[subprocess.Popen[bytes]], co
 
     def settled(contestant: Contestant) -> float:
         """The seconds of the steps, after others in which threads notice what other work there is."""
-        contestant.ask("steps", max(SETTLING, count // 4))
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            contestant.ask("steps", max(1, count // 16))
         return contestant.ask("steps", count).seconds
 
-    time.sleep(SECONDS)
     alone = settled(team[0])
     for process in busy:
         process.send_signal(signal.SIGCONT)
-    time.sleep(SECONDS)
     beside = settled(team[0])
     for process in busy:
         process.send_signal(signal.SIGSTOP)

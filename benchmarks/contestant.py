@@ -135,8 +135,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--variant", choices=VARIANTS, default="eager")
     arguments = parser.parse_args()
-    with waiting_by_load():
-        serve(Contestant(arguments.config, arguments.overrides, arguments.variant))
+    contestant = Contestant(arguments.config, arguments.overrides, arguments.variant)
+    with waiting_by_load(contestant.device):
+        serve(contestant)
 
 
 if __name__ == "__main__":

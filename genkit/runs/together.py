@@ -52,7 +52,7 @@ def joined(
         number = None if directory is None else recorded_in(directory)
         recorded = int(messages.broadcast_text("recorded", str(number or 0) if group.is_leader() else None)) or None
         threads = choose(run_config.training.threads, since, recorded, messages)
-        with computing_on(threads.number), waiting_by_load():
+        with computing_on(threads.number), waiting_by_load(device):
             yield messages, threads
 
 

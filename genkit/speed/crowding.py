@@ -1,9 +1,10 @@
-"""Shorter waits of threads while other work has cores.
+"""Shorter waits of threads, and threads put together, while other work has cores.
 
 GNU's OpenMP, with which PyTorch computes on Linux, lets a thread that waits for others turn in a loop. While there are
 more OpenMP threads in the process than cores, it turns a few times and sleeps, whatever `GOMP_SPINCOUNT` says
 (libgomp, `config/linux/wait.h`). A second team of threads, which never computes, makes them more than the cores; once
-it ends, threads wait as before. No number changes: sums are taken by the same threads in the same order.
+it ends, threads wait as before. No number changes: sums are taken by the same threads in the same order. Where other
+work has most of the cores, threads share those that are left, too (`gathering.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 import torch
 
 from genkit.parallel.cores import Usage, usable
+from genkit.speed.gathering import Gathering
 
 POLICY = "OMP_WAIT_POLICY"
 """The environment variable by which users say how threads wait."""
@@ -63,16 +65,19 @@ class Team:
 
 
 @contextlib.contextmanager
-def waiting_by_load() -> Iterator[None]:
-    """Let threads wait shortly in the block while other work has cores, and as usual else.
+def waiting_by_load(device: torch.device) -> Iterator[None]:
+    """Let threads wait shortly, and share cores, in the block while other work has cores, and as usual else.
 
     It does nothing where one thread computes, on other systems than Linux, and where `OMP_WAIT_POLICY` is set.
+
+    Args:
+        device: the device that computes; where it is no CPU, its threads have other work.
     """
-    if not _helps():
+    if device.type != "cpu" or not _helps():
         yield
         return
-    over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(over,), name="genkit-load", daemon=True)
+    over, gathering = threading.Event(), Gathering(torch.get_num_threads())
+    watcher = threading.Thread(target=_watch, args=(over, gathering), name="genkit-load", daemon=True)
     watcher.start()
     try:
         yield
@@ -86,17 +91,20 @@ def _helps() -> bool:
     return sys.platform == "linux" and POLICY not in os.environ and threads > 1 and 2 * threads - 1 > len(usable())
 
 
-def _watch(over: threading.Event) -> None:
-    """Make and end a team by what other work takes, until it is over."""
+def _watch(over: threading.Event, gathering: Gathering) -> None:
+    """Make and end a team, and put threads together, by what other work takes, until it is over."""
     team, before = Team(), Usage.now()
     try:
         while before is not None and not over.wait(SECONDS):
             now = Usage.now()
             others = None if now is None else now.others_since(before)
-            if others is not None and others >= CROWDED:
-                team.start()
-            elif others is not None and others < FREE:
-                team.end()
+            if others is not None:
+                gathering.look(others)
+                if others >= CROWDED:
+                    team.start()
+                elif others < FREE:
+                    team.end()
             before = now
     finally:
+        gathering.end()
         team.end()

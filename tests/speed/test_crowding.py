@@ -11,6 +11,7 @@ from genkit.parallel.cores import Usage
 from genkit.speed import crowding
 from genkit.speed.crowding import CROWDED, FREE, Team, waiting_by_load
 
+CPU = torch.device("cpu")
 TASKS = Path("/proc/self/task")
 linux = pytest.mark.skipif(not TASKS.is_dir(), reason="only Linux lists the threads of a process")
 
@@ -72,7 +73,7 @@ def test_a_team_changes_no_number(two_threads):
 
 
 def test_the_load_makes_and_ends_a_team(load):
-    with waiting_by_load():
+    with waiting_by_load(CPU):
         assert not _becomes(_begun, 0.1)
         load(CROWDED)
         assert _becomes(_begun)
@@ -87,7 +88,26 @@ def test_the_load_makes_and_ends_a_team(load):
     assert not _begun("genkit-load")
 
 
-@pytest.mark.parametrize("why", ["policy", "one thread", "another system", "fewer threads than cores"])
+def test_threads_are_put_together_by_the_load_and_let_go_at_the_end(load, monkeypatch):
+    seen = []
+
+    class Seen(crowding.Gathering):
+        def look(self, others):
+            seen.append(others)
+
+        def end(self):
+            seen.append("end")
+
+    monkeypatch.setattr(crowding, "Gathering", Seen)
+    with waiting_by_load(CPU):
+        assert _becomes(lambda: 0.0 in seen)
+        load(1.5)
+        assert _becomes(lambda: 1.5 in seen)
+        assert "end" not in seen
+    assert seen[-1] == "end"
+
+
+@pytest.mark.parametrize("why", ["policy", "one thread", "another system", "fewer threads than cores", "a GPU"])
 def test_nothing_is_watched_where_it_does_not_help(load, monkeypatch, why):
     load(2.0)
     if why == "policy":
@@ -98,11 +118,11 @@ def test_nothing_is_watched_where_it_does_not_help(load, monkeypatch, why):
         monkeypatch.setattr(crowding.sys, "platform", "darwin")
     if why == "fewer threads than cores":
         monkeypatch.setattr(crowding, "usable", lambda: set(range(8)))
-    with waiting_by_load():
+    with waiting_by_load(torch.device("cuda") if why == "a GPU" else CPU):
         assert not _begun("genkit-load")
 
 
 def test_a_system_that_counts_nothing_is_left_alone(load, monkeypatch):
     monkeypatch.setattr(Usage, "now", classmethod(lambda cls: None))
-    with waiting_by_load():
+    with waiting_by_load(CPU):
         assert _becomes(lambda: not _begun("genkit-load"))
