@@ -130,6 +130,7 @@ def all_settings(settings=Settings):
 
 
 def test_every_option_of_every_group_of_settings_is_described():
+    assert all(plugin.components is not None for plugin in installed().plugins)  # which imports them
     names = {cls.__qualname__ for cls in all_settings()}
     assert names >= {"RunConfig", "TrainingConfig", "Ramp", "SGD", "CNNEncoder.Config", "Layer"}
     for cls in (cls for cls in all_settings() if cls.__qualname__ not in RECORDS):

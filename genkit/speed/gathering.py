@@ -43,12 +43,12 @@ class Task(NamedTuple):
 
 def tasks() -> dict[int, Task]:
     """The threads of this process, by their numbers."""
-    found = {}
+    threads = {}
     for folder in TASKS.iterdir():
         with contextlib.suppress(OSError):  # it has ended
             fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            found[int(folder.name)] = Task(int(fields[11]) + int(fields[12]), int(fields[36]))
-    return found
+            threads[int(folder.name)] = Task(int(fields[11]) + int(fields[12]), int(fields[36]))
+    return threads
 
 
 class Gathering:
