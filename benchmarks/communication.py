@@ -1,7 +1,7 @@
 """What adding up the gradients of two processes costs, at once after the backward pass or overlapped with it.
 
 `torchrun --nproc-per-node 2 -m benchmarks.communication`, or one process on each of two nodes. Each row is a dense
-network of so many parameters with its own step; the three ways take turns, and the medians are compared.
+network of so many parameters with its own step; the ways take turns, and the medians are compared.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from genkit.files.markdown import table
 from genkit.parallel import group
+from genkit.parallel.overlap import Overlap
 
 WIDTHS, BATCH, ROUNDS = (256, 1024, 2048, 4096), 64, 15
 LAYERS = 4
+HEADS = ("parameters", "passes alone, ms", "then one sum, ms", "overlapped, ms", "by DDP, ms")
 
 
 def network(width: int) -> nn.Module:
@@ -37,8 +39,9 @@ def seconds(step: Callable[[], None]) -> float:
 
 
 def row(width: int) -> tuple[str, ...]:
-    """The times of a width: the passes alone, the sum after them, and the sum that DDP's reducer overlaps with them."""
+    """The times of a width: the passes alone, the sum after them, and sums beside them, by genkit and DDP's reducer."""
     alone, summed, reduced = network(width), network(width), DistributedDataParallel(network(width))
+    parameters = {"model": list(summed.parameters())}
     x = torch.randn(BATCH, width)
 
     def passes(model: nn.Module) -> None:
@@ -49,8 +52,15 @@ def row(width: int) -> tuple[str, ...]:
         passes(summed)
         group.add_up(parameter.grad for parameter in summed.parameters())
 
-    ways: tuple[Callable[[], None], ...] = (lambda: passes(alone), added, lambda: passes(reduced))
-    times: list[list[float]] = [[], [], []]
+    overlap = Overlap(parameters)
+
+    def overlapped() -> None:
+        with overlap:
+            gradients = torch.autograd.grad(summed(x).square().mean(), parameters["model"])
+        overlap.added_up({"model": gradients})
+
+    ways: tuple[Callable[[], None], ...] = (lambda: passes(alone), added, overlapped, lambda: passes(reduced))
+    times: list[list[float]] = [[] for _ in ways]
     for number in range(ROUNDS + 3):
         for way, own in zip(ways, times, strict=True):
             taken = seconds(way)
@@ -74,7 +84,7 @@ def main() -> None:
         rows = [row(width) for width in WIDTHS]
         rate = sent(16_000_000)
         if group.is_leader():
-            print(table(("parameters", "passes alone, ms", "then one sum, ms", "overlapped by DDP, ms"), rows))
+            print(table(HEADS, rows))
             print(f"\nadding up: {rate:.2f} GB/s of gradients")
 
 

@@ -24,6 +24,7 @@ from genkit.model.model import Model
 from genkit.model.network import evaluating
 from genkit.parallel.draws import sharing
 from genkit.parallel.group import add_up, answer_of_leader
+from genkit.parallel.overlap import Overlap
 from genkit.record.scores import EpochRecord, Scores
 from genkit.record.totals import Figures, Total
 from genkit.settings.schedules import value_at
@@ -74,6 +75,8 @@ class Trainer:
         fitted = self.optimization.parameters
         self.differentiate: Callable[..., Gradients] = self._differentiating(fitted)
         """`differentiate` for this model and all its parameters: takes x (B, *shape), weights (T,), scale and side."""
+        self.overlap = Overlap({} if compiled else fitted)  # in a compiled graph nothing begins
+        """The sums of gradients over processes."""
         self.taken = 0
         """The number of steps that are done."""
         self._of_some: dict[frozenset[str], Callable[..., Gradients]] = {frozenset(fitted): self.differentiate}
@@ -155,7 +158,9 @@ class Trainer:
         Raises:
             GenkitError: a part fails in training; with its name and the place.
         """
-        return self._update(*self.gradients(x, weights, self.optimization.scale(x.device), total, side))
+        with self.overlap:
+            gradients, figures = self.gradients(x, weights, self.optimization.scale(x.device), total, side)
+        return self._update(self.overlap.added_up(gradients), figures)
 
     def step_over(self, batches: Sequence[Batch], weights: Tensor) -> Figures:
         """One optimisation step with the gradients of a batch that holds the data of several; errors as for `step`.
@@ -172,11 +177,11 @@ class Trainer:
             for owner, own in summands.items():
                 gradients[owner] = list(map(partial(_added, share), gradients.get(owner, [None] * len(own)), own))
             figures = {name: figures.get(name, 0.0) + share * value for name, value in values.items()}
+        add_up(gradient for each in gradients.values() for gradient in each)
         return self._update(gradients, figures)
 
     def _update(self, gradients: Mapping[str, Sequence[Tensor | None]], figures: Figures) -> Figures:
-        """Change the parameters by the gradients of a step; returns the figures."""
-        add_up(gradient for each in gradients.values() for gradient in each)  # over the processes
+        """Change the parameters by the gradients of a step, of all processes; returns the figures."""
         if self.inspect is not None:
             self.inspect(gradients, figures)
         self.optimization.apply(gradients)
