@@ -70,11 +70,16 @@ class Pace:
 
     def __init__(self) -> None:
         self.samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
+        self._epoch_ended = False
 
     def add(self, now: float, done: float) -> None:
         """Take note that `done` epochs are done at the time `now`, in seconds."""
         if self.samples and done < self.samples[-1][1]:
             self.samples.clear()  # a training that was taken back goes on anew
+        elif self.samples and int(done) > int(self.samples[-1][1]) and not self._epoch_ended:
+            self._epoch_ended = True  # after the first epoch there is work that comes but once, such as imports
+            pause, share = now - self.samples[-1][0], done - self.samples[-1][1]
+            self.samples = deque(((then + pause, part + share) for then, part in self.samples), SAMPLES)
         self.samples.append((now, done))
 
     def left(self, now: float, epochs: float) -> float | None:

@@ -132,6 +132,7 @@ def test_the_time_left_is_that_of_the_last_reports():
     assert pace.left(0.0, 10) is None
     pace.add(100.0, 2.0)
     assert pace.left(101.0, 10) is None
+    pace.add(102.0, 3.0)
     pace.add(104.0, 4.0)
     assert pace.left(104.0, 10) == pytest.approx(12.0)
     assert pace.left(109.0, 10) == pytest.approx(7.0)
@@ -139,6 +140,19 @@ def test_the_time_left_is_that_of_the_last_reports():
     for second in range(1, 500):
         pace.add(104.0 + second, 4.0 + 0.01 * second)
     assert pace.left(104.0 + 499, 10) == pytest.approx((10 - 8.99) * 100)
+
+
+def test_what_comes_once_after_the_first_epoch_says_nothing_of_the_time_left():
+    pace = Pace()
+    for second, done in enumerate((0.2, 0.4, 0.6, 0.8)):
+        pace.add(float(second), done)
+    assert pace.left(3.0, 10) == pytest.approx(9.2 * 5)
+    pace.add(60.0, 1.0)  # 57 s with imports and the first checkpoint
+    assert pace.left(60.0, 10) == pytest.approx(9.0 * 3 / 0.6)
+    pace.add(61.0, 1.2)
+    pace.add(64.0, 1.8)
+    pace.add(66.0, 2.0)  # later pauses count
+    assert pace.left(66.0, 10) == pytest.approx(8.0 * 9 / 1.6)
 
 
 def test_a_training_that_was_taken_back_counts_from_there():
